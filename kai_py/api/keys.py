@@ -1,0 +1,56 @@
+"""Every label, annotation, API group and well-known name, each exactly once.
+
+The spelling is KAI Scheduler's wherever KAI has the concept, so that manifests written for it work unmodified.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEDULER_NAME: Final = "kai-scheduler"
+FIELD_MANAGER: Final = "kai-py"
+
+# API groups ---------------------------------------------------------------------------------------
+RUN_AI_GROUP: Final = "scheduling.run.ai"
+QUEUE_API_VERSION: Final = "scheduling.run.ai/v2"
+PODGROUP_API_VERSION: Final = "scheduling.run.ai/v2alpha2"
+TOPOLOGY_API_VERSION: Final = "kai.scheduler/v1alpha1"
+
+# labels of pods, podgroups and owners -------------------------------------------------------------
+QUEUE_LABEL: Final = "kai.scheduler/queue"
+SUBGROUP_LABEL: Final = "kai.scheduler/subgroup-name"
+PRIORITY_CLASS_LABEL: Final = "priorityClassName"
+PREEMPTIBILITY_LABEL: Final = "kai.scheduler/preemptibility"
+TASK_PRIORITY_LABEL: Final = "kai.scheduler/task-priority"
+NODE_POOL_LABEL: Final = "kai.scheduler/node-pool"
+GPU_GROUP_LABEL: Final = "runai-gpu-group"
+
+# annotations --------------------------------------------------------------------------------------
+PODGROUP_ANNOTATION: Final = "pod-group-name"
+BATCH_MIN_MEMBER_ANNOTATION: Final = "kai.scheduler/batch-min-member"
+PREEMPTION_DELAY_ANNOTATION: Final = "kai.scheduler/preemption-delay"
+STALENESS_GRACE_ANNOTATION: Final = "kai.scheduler/staleness-grace-period"
+TOP_OWNER_ANNOTATION: Final = "kai.scheduler/top-owner-metadata"
+LAST_START_ANNOTATION: Final = "kai.scheduler/last-start-timestamp"
+LAST_EVICTION_ANNOTATION: Final = "kai.scheduler/last-eviction-timestamp"
+STALE_SINCE_ANNOTATION: Final = "kai.scheduler/stale-podgroup-timestamp"
+GPU_FRACTION_ANNOTATION: Final = "gpu-fraction"
+GPU_MEMORY_ANNOTATION: Final = "gpu-memory"
+GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
+SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
+
+# Kubernetes' own ----------------------------------------------------------------------------------
+HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
+POD_TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
+UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"
+NVIDIA_GPU: Final = "nvidia.com/gpu"
+AMD_GPU: Final = "amd.com/gpu"
+MIG_PREFIX: Final = "nvidia.com/mig-"
+
+# queues and priorities ----------------------------------------------------------------------------
+DEFAULT_QUEUE: Final = "default-queue"
+DEFAULT_PARENT_QUEUE: Final = "default-parent-queue"
+DEFAULT_QUEUE_PRIORITY: Final = 100
+DEFAULT_PRIORITY: Final = 50
+#: Podgroups at or above this priority are not preemptible, unless they say otherwise.
+NON_PREEMPTIBLE_PRIORITY: Final = 100
