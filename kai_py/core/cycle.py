@@ -1,0 +1,90 @@
+"""One cycle: a snapshot in, decisions and reasons out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kai_py.core.actions.allocate import allocate
+from kai_py.core.actions.context import Context
+from kai_py.core.diagnosis import diagnoses
+from kai_py.core.gangs.members import Members
+from kai_py.core.gangs.steps import Gang
+from kai_py.core.options import Action, Options
+from kai_py.core.placement.gang import Placer
+from kai_py.core.queues.fair_share import fair_shares
+from kai_py.core.queues.service import Ranker
+from kai_py.core.resources import Amounts
+from kai_py.core.result import CycleResult, QueueShares, Stats
+from kai_py.core.state.ledger import Ledger, charge
+from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.pods import NONE, PodState
+from kai_py.core.tables.snapshot import Snapshot
+
+ACTIONS: dict[Action, Callable[[Context], None]] = {Action.ALLOCATE: allocate}
+
+
+def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float]) -> CycleResult:
+    """Decide what to bind, nominate and evict.
+
+    Pure: the same snapshot and options give the same decisions and diagnoses, and neither is changed.
+
+    Args:
+        snapshot: the cluster.
+        options: what the operator chose.
+        clock: seconds on any monotonic scale; for budgets and statistics, never for a decision's content.
+
+    Returns:
+        Decisions in the order in which they should be carried out, a diagnosis for every podgroup that waits, and
+        the numbers of all queues at the start of the cycle.
+    """
+    ledger = Ledger(snapshot)
+    shares = queue_shares(snapshot, ledger, options)
+    members = Members(snapshot)
+    context = Context(
+        snapshot=snapshot,
+        options=options,
+        clock=clock,
+        ledger=ledger,
+        transaction=Transaction(ledger),
+        placer=Placer(ledger, options),
+        ranker=Ranker(ledger, shares.fair_share, capacity(snapshot).astype(np.float64)),
+        members=members,
+        shares=shares.fair_share,
+        gangs={row: Gang(row, members, ledger) for row in members.podgroups if row not in snapshot.podgroups.blocked},
+    )
+    seconds = {}
+    for action in options.actions:
+        if (run := ACTIONS.get(action)) is not None:
+            started = clock()
+            run(context)
+            seconds[str(action)] = clock() - started
+    decisions = tuple(context.transaction.decisions())
+    stats = Stats(considered=context.considered, placed=len(decisions), seconds=seconds)
+    return CycleResult(decisions, diagnoses(context), shares, stats)
+
+
+def queue_shares(snapshot: Snapshot, ledger: Ledger, options: Options) -> QueueShares:
+    """The numbers of all queues as the ledger has them now."""
+    pending = snapshot.pods.state == PodState.PENDING
+    requested = ledger.queue_allocated + charge(snapshot, pending)
+    axis = snapshot.axis
+    fair = fair_shares(snapshot.queues, requested, capacity(snapshot), axis.quantum, k_value=options.k_value)
+    return QueueShares(
+        names=snapshot.queues.names,
+        fair_share=fair,
+        allocated=ledger.queue_allocated.copy(),
+        allocated_non_preemptible=ledger.queue_non_preemptible.copy(),
+        requested=requested,
+    )
+
+
+def capacity(snapshot: Snapshot) -> Amounts:
+    """What all queues share: ready nodes' allocatable minus what other schedulers' pods hold on them. ``(A,)``."""
+    nodes, pods = snapshot.nodes, snapshot.pods
+    foreign = (pods.subgroup_idx == NONE) & (pods.node_idx != NONE) & (pods.state == PodState.BOUND)
+    foreign[foreign] = nodes.ready[pods.node_idx[foreign]]
+    held = snapshot.classes.request[pods.class_idx[foreign]].sum(axis=0)
+    total = nodes.allocatable[nodes.ready].sum(axis=0) - held
+    return np.asarray(total @ snapshot.axis.accounting, dtype=np.int64)

@@ -1,0 +1,58 @@
+"""Plain numbers that tune a cycle, frozen. Made from the settings by ``kai_py.settings``; defaults are KAI's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Strategy(StrEnum):
+    """How pods are laid over nodes."""
+
+    BINPACK = "binpack"
+    SPREAD = "spread"
+
+
+class Action(StrEnum):
+    """The steps of a cycle, in KAI's default order."""
+
+    ALLOCATE = "allocate"
+    CONSOLIDATE = "consolidate"
+    RECLAIM = "reclaim"
+    PREEMPT = "preempt"
+    STALE_GANG_EVICTION = "staleGangEviction"
+
+
+#: Magnitudes make the sum lexicographic, as in KAI: available now, then what the user prefers, then packing.
+DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        "availability": 1000.0,
+        "preferNoSchedule": 60.0,
+        "nodeAffinity": 40.0,
+        "resourceType": 20.0,
+        "packing": 9.0,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the operator chose for every cycle.
+
+    Attributes:
+        actions: which actions run, in this order.
+        k_value: how strongly past usage bends the surplus shares; 0 ignores usage.
+        gpu: how pods that ask for GPUs are laid over nodes.
+        cpu: the same for all other pods.
+        weights: weight per score name; a missing one is 0.
+        queue_depth: at most so many podgroups per leaf queue are looked at by an action; absent = all.
+    """
+
+    actions: tuple[Action, ...] = tuple(Action)
+    k_value: float = 1.0
+    gpu: Strategy = Strategy.BINPACK
+    cpu: Strategy = Strategy.BINPACK
+    weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)
+    queue_depth: Mapping[Action, int] = field(default_factory=dict)

@@ -1,0 +1,149 @@
+"""Dividing capacity among queues: quota first, then the surplus by priority and weight.
+
+The rules are KAI Scheduler's (docs/fairness of that project), its quota phase included: quotas that add up to more
+than there is are all granted. Numbers are in the units in which shares are rounded: devices, millicores, bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from kai_py.core.resources import Amounts, Shares
+from kai_py.core.tables.queues import ROOT, QueueTable
+
+
+@dataclass
+class Claimant:
+    """One queue's claim on one resource. ``inf`` stands for unlimited.
+
+    Attributes:
+        requested: what its podgroups hold and ask for.
+        usage: fraction of the capacity that it used in the past.
+        age: sorts older queues first; breaks ties of equal remainders.
+        share: the answer.
+        remainder: the part of a unit that rounding took away in the last round.
+    """
+
+    quota: float
+    limit: float
+    weight: float
+    requested: float
+    usage: float
+    priority: int
+    age: tuple[float, str]
+    share: float = 0.0
+    remainder: float = 0.0
+
+    @property
+    def wanted(self) -> float:
+        """The most that it can use."""
+        return min(self.limit, self.requested)
+
+
+def divide(total: float, claimants: Sequence[Claimant], *, k_value: float) -> None:
+    """Divide one resource among siblings; the answer is written to each claimant's ``share``."""
+    remaining = total
+    for claimant in claimants:
+        claimant.share = min(total if math.isinf(claimant.quota) else claimant.quota, claimant.wanted)
+        remaining -= claimant.share
+    buckets = [
+        list(bucket) for _, bucket in groupby(sorted(claimants, key=lambda c: -c.priority), key=lambda c: c.priority)
+    ]
+    for bucket in buckets:
+        if remaining <= 0:
+            return
+        remaining = _divide_surplus(remaining, bucket, k_value)
+    for bucket in buckets:
+        remaining = _hand_out_leftovers(remaining, bucket)
+
+
+def _divide_surplus(remaining: float, bucket: Sequence[Claimant], k_value: float) -> float:
+    """Give out surplus by weight, in rounds: what a satisfied queue leaves goes to the others. Returns what is left."""
+    again = True
+    while again and remaining > 0:
+        again = False
+        open_ = [c for c in bucket if c.weight > 0 and c.requested > c.share and c.limit > c.share]
+        weights = sum(c.weight for c in open_)
+        pulls = [_pull(c.weight / weights, c.usage, k_value) for c in open_]
+        pull = sum(pulls)
+        if pull <= 0:
+            break
+        pot = remaining
+        for claimant, own in zip(open_, pulls, strict=True):
+            if remaining <= 0:
+                break
+            need, slice_ = claimant.wanted - claimant.share, pot * own / pull
+            given = need if need <= slice_ else math.floor(slice_)
+            claimant.remainder = 0.0 if need <= slice_ else slice_ - given
+            claimant.share += given
+            remaining -= given
+            again |= given > 0 and need < slice_
+    return remaining
+
+
+def _pull(weight: float, usage: float, k_value: float) -> float:
+    """The normalised weight, bent by past usage: who used more than its weight gets less."""
+    return max(0.0, weight + k_value * (weight - usage)) if k_value > 0 else weight
+
+
+def _hand_out_leftovers(remaining: float, bucket: Sequence[Claimant]) -> float:
+    """Whole units that rounding left over, one each, largest remainder first, then oldest. Returns what is left."""
+    for claimant in sorted(bucket, key=lambda c: (-c.remainder, c.age)):
+        if remaining <= 0 or claimant.remainder <= 0:
+            break
+        given = min(1.0, remaining)
+        claimant.share += given
+        remaining -= given
+    return remaining
+
+
+def fair_shares(
+    queues: QueueTable, requested: Amounts | Shares, total: Amounts | Shares, quantum: Shares, *, k_value: float
+) -> Shares:
+    """Fair share of every queue: the top queues divide the cluster, children their parent's share.
+
+    Args:
+        queues: the tree.
+        requested: ``(Q, A)`` allocated and pending, base units; a parent's includes its children's.
+        total: ``(A,)`` what the cluster has, base units.
+        quantum: ``(A,)`` base units per unit of rounding.
+        k_value: see :class:`kai_py.core.options.Options`.
+
+    Returns:
+        ``(Q, A)`` base units.
+    """
+    resources = len(quantum)
+    shares = np.zeros((len(queues), resources))
+    quota, limit, wanted = queues.quota / quantum, queues.limit / quantum, requested / quantum
+    parents = [ROOT, *(row for row in queues.top_down if row in queues.children)]
+    for parent in parents:
+        rows = queues.children.get(parent, [])
+        capacity = total / quantum if parent == ROOT else shares[parent] / quantum
+        for a in range(resources):
+            claimants = [
+                Claimant(
+                    quota=float(quota[row, a]),
+                    limit=float(limit[row, a]),
+                    weight=float(queues.weight[row, a]),
+                    requested=float(wanted[row, a]),
+                    usage=float(queues.usage[row, a]),
+                    priority=int(queues.priority[row]),
+                    age=(float(queues.created[row]), queues.uids[row]),
+                )
+                for row in rows
+            ]
+            divide(float(capacity[a]), claimants, k_value=k_value)
+            for row, claimant in zip(rows, claimants, strict=True):
+                shares[row, a] = claimant.share * quantum[a]
+    return shares
+
+
+def allocatable_shares(queues: QueueTable, shares: Shares) -> Shares:
+    """What a queue is entitled to hold: quota or fair share, whichever is more, within the limit. ``(Q, A)``."""
+    entitled = np.where(np.isinf(queues.quota), np.inf, np.maximum(queues.quota, shares))
+    return np.minimum(queues.limit, entitled)

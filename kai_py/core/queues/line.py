@@ -1,0 +1,85 @@
+"""Podgroups in the order in which they are served: a tree of heaps that mirrors the queue tree."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from kai_py.core.queues.service import QueueRank, Ranker
+from kai_py.core.resources import Amounts
+from kai_py.core.tables.queues import ROOT, QueueTable
+
+
+class Line:
+    """Serves, at every level, the queue that ranks first, and in a leaf the podgroup that ranks first.
+
+    After a podgroup was served the ranks on its path may have changed, and only those; they are put right before the
+    next one is popped, so a pop costs O(depth * log siblings).
+
+    Args:
+        queues: the tree.
+        ranker: ranks queues.
+        cost: what a podgroup would cost next, ``(A,)`` base units.
+    """
+
+    def __init__(self, queues: QueueTable, ranker: Ranker, cost: Callable[[int], Amounts]) -> None:
+        self._queues = queues
+        self._ranker = ranker
+        self._cost = cost
+        self._leaves: dict[int, list[tuple[Any, int]]] = {}
+        self._heaps: dict[int, list[tuple[QueueRank, int]]] = {}
+        self._listed: set[int] = set()
+        self._stale: int | None = None
+
+    def add(self, queue: int, podgroup: int, rank: object) -> None:
+        """Put a podgroup in line in its leaf queue, before the first pop."""
+        self._leaves.setdefault(queue, []).append((rank, podgroup))
+
+    def build(self) -> None:
+        """Heapify after all were added."""
+        for waiting in self._leaves.values():
+            heapq.heapify(waiting)
+        for queue in reversed(self._queues.top_down):
+            if (cost := self._next_cost(queue)) is not None:
+                self._heaps.setdefault(int(self._queues.parent[queue]), []).append(
+                    (self._ranker.rank(queue, cost), queue)
+                )
+        for heap in self._heaps.values():
+            heapq.heapify(heap)
+
+    def push(self, queue: int, podgroup: int, rank: object) -> None:
+        """Put the podgroup that was popped last back in line."""
+        heapq.heappush(self._leaves[queue], (rank, podgroup))
+
+    def pop(self) -> int | None:
+        """The podgroup to serve next; None when the line is empty."""
+        if self._stale is not None:
+            self._settle(self._stale)
+            self._stale = None
+        queue = ROOT
+        while queue in self._heaps:
+            if not self._heaps[queue]:
+                return None
+            queue = self._heaps[queue][0][1]
+        if queue == ROOT:
+            return None
+        self._stale = queue
+        return heapq.heappop(self._leaves[queue])[1]
+
+    def _settle(self, leaf: int) -> None:
+        """Rank the served leaf and its ancestors anew; each of them heads its parent's heap."""
+        for queue in self._queues.paths[leaf].tolist():
+            heap = self._heaps[int(self._queues.parent[queue])]
+            cost = self._next_cost(queue)
+            if cost is None:
+                heapq.heappop(heap)
+            else:
+                heapq.heapreplace(heap, (self._ranker.rank(queue, cost), queue))
+
+    def _next_cost(self, queue: int) -> Amounts | None:
+        """What the podgroup costs that a queue would serve next; None when it has none in line."""
+        while self._heaps.get(queue):
+            queue = self._heaps[queue][0][1]
+        leaf = self._leaves.get(queue)
+        return self._cost(leaf[0][1]) if leaf else None

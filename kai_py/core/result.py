@@ -1,0 +1,162 @@
+"""What a cycle answers: decisions, why the rest waits, shares, and how much work it was.
+
+All values, no sentences: texts are made in ``kai_py.telemetry`` when somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kai_py.core.options import Action
+from kai_py.core.resources import Amounts, Shares
+
+
+class ReasonCode(StrEnum):
+    """Why a podgroup waits. KAI's words where KAI has one."""
+
+    # known before the cycle
+    QUEUE_MISSING = "QueueDoesNotExist"
+    QUEUE_NOT_LEAF = "QueueIsNotLeaf"
+    QUEUE_INVALID = "QueueInvalid"
+    QUEUE_NOT_NAMED = "QueueNotNamed"
+    PODGROUP_MISSING = "PodGroupDoesNotExist"
+    PODGROUP_INVALID = "PodGroupInvalid"
+    SUBGROUP_MISSING = "SubGroupDoesNotExist"
+    POD_INVALID = "PodInvalid"
+    UNSUPPORTED = "Unsupported"
+    BACKING_OFF = "BackingOff"
+    # gates
+    GANG_NOT_READY = "GangNotReady"
+    GATED = "SchedulingGated"
+    OVER_LIMIT = "OverLimit"
+    NON_PREEMPTIBLE_OVER_QUOTA = "NonPreemptibleOverQuota"
+    # places
+    UNSCHEDULABLE = "PodSchedulingErrors"
+    GANG_DOES_NOT_FIT = "GangDoesNotFit"
+    WAITING_FOR_RELEASE = "WaitingForRelease"
+    QUEUE_DEPTH = "QueueDepthReached"
+
+
+class FilterReason(StrEnum):
+    """Why a node does not take a pod."""
+
+    NOT_READY = "NodeNotReady"
+    NODE_NAME = "NodeNameMismatch"
+    CORDONED = "NodeUnschedulable"
+    TAINT = "UntoleratedTaint"
+    NODE_AFFINITY = "NodeAffinityMismatch"
+    RESOURCES = "InsufficientResources"
+    EXCLUDED = "BindFailedRecently"
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Bind a pod to a node now."""
+
+    pod: str
+    uid: str
+    node: str
+    podgroup: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class Nominate:
+    """A pod has a place on capacity that is yet to be released; it is bound in a later cycle."""
+
+    pod: str
+    uid: str
+    node: str
+    podgroup: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class Evict:
+    """End a pod. ``moved`` tells that it also has a nomination in the same result."""
+
+    pod: str
+    uid: str
+    node: str
+    podgroup: str
+    action: Action
+    preemptor: str | None = None
+    moved: bool = False
+
+
+Decision = Bind | Nominate | Evict
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason as codes and numbers.
+
+    Attributes:
+        code: what failed.
+        details: names and amounts (base units) that a sentence may need; keys depend on the code.
+        nodes: histogram of filter reasons over nodes, where places were sought.
+        shortages: resource -> (nodes that lack only this one, least amount missing on any of them), base units.
+    """
+
+    code: ReasonCode
+    details: Mapping[str, object] = field(default_factory=dict)
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    shortages: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a podgroup waits.
+
+    Attributes:
+        podgroup: ``namespace/name``.
+        queue: name of its queue as it was asked for.
+        reasons: at least one; the first is the one to report when there is room for one.
+        pods: the pods of it that wait, ``namespace/name``.
+        position: place among the waiting podgroups of its queue in the order of this cycle, from 1; 0 = not in line.
+    """
+
+    podgroup: str
+    queue: str
+    reasons: tuple[Reason, ...]
+    pods: tuple[str, ...] = ()
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class QueueShares:
+    """Numbers of all queues at the start of the cycle, rows as in the queue table, base units.
+
+    Attributes:
+        fair_share: ``(Q, A)``; inf never appears, an unlimited queue gets what it requests.
+        allocated: ``(Q, A)``
+        allocated_non_preemptible: ``(Q, A)``
+        requested: ``(Q, A)`` allocated and pending.
+    """
+
+    names: tuple[str, ...]
+    fair_share: Shares
+    allocated: Amounts
+    allocated_non_preemptible: Amounts
+    requested: Amounts
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How much work a cycle was. ``seconds`` per action, by the clock that was handed in."""
+
+    considered: int = 0
+    placed: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CycleResult:
+    """Everything a cycle says."""
+
+    decisions: tuple[Decision, ...]
+    diagnoses: tuple[Diagnosis, ...]
+    shares: QueueShares
+    stats: Stats

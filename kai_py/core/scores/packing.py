@@ -1,0 +1,49 @@
+"""Packing: fill nodes (binpack) or level them (spread), by the one resource that matters to the pod."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kai_py.core.options import Options, Strategy
+from kai_py.core.resources import ACCOUNTED, CPU, GPU, Amounts, ResourceAxis, Rows, Shares
+from kai_py.core.tables.nodes import NodeTable
+
+_GPU = ACCOUNTED.index(GPU)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a pod class is packed.
+
+    Attributes:
+        columns: the columns of R that count: the GPU resources that it asks for, else cpu.
+        ratio: ``(K,)`` what a base unit of each column is worth.
+        scale: ``(N,)`` what free amounts are divided by: the largest node (binpack), or each node's own size (spread).
+        strategy: which of the two.
+    """
+
+    columns: Rows
+    ratio: Shares
+    scale: Shares
+    strategy: Strategy
+
+    @classmethod
+    def of(cls, request: Amounts, nodes: NodeTable, axis: ResourceAxis, options: Options) -> "Packing":
+        """Choose the resource and the strategy for a class' ``(R,)`` request."""
+        gpus = np.flatnonzero((request > 0) & (axis.accounting[:, _GPU] > 0))
+        strategy = options.gpu if gpus.size else options.cpu
+        columns = gpus if gpus.size else np.array([axis.index[CPU]])
+        ratio = (axis.accounting[columns, _GPU] if gpus.size else np.ones(1)).astype(np.float64)
+        size = nodes.allocatable[:, columns] @ ratio
+        scale = np.full(len(nodes), size.max(initial=0.0)) if strategy is Strategy.BINPACK else size
+        return cls(columns.astype(np.int32), ratio, np.maximum(scale, 1.0), strategy)
+
+    def score(self, rows: Rows | slice, free: Amounts) -> Shares:
+        """``(K,)`` in [0, 1] for some nodes.
+
+        Args:
+            rows: which nodes.
+            free: ``(K, R)`` of these nodes, what is free now or soon.
+        """
+        level = (free[:, self.columns] @ self.ratio) / self.scale[rows]
+        return np.clip(1.0 - level if self.strategy is Strategy.BINPACK else level, 0.0, 1.0)

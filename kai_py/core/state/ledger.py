@@ -1,0 +1,100 @@
+"""The ledger: what is free and who has what, at this point of the cycle."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from kai_py.core.resources import Amounts, Mask, Rows
+from kai_py.core.tables.pods import NONE, USING, PodState
+from kai_py.core.tables.queues import ROOT, QueueTable
+from kai_py.core.tables.snapshot import Snapshot
+
+
+class Ledger:
+    """Mutable sums over a snapshot. Only ``Transaction`` writes to them.
+
+    Attributes:
+        free: ``(N, R)`` allocatable minus what every pod on the node holds, leaving pods included; negative where a
+            node is overcommitted, and nothing may be placed there.
+        releasing: ``(N, R)`` what leaving pods will give back, minus what is nominated onto it. Negative where a
+            nomination stands on idle capacity, so that ``free + releasing`` is what is left for the next one.
+        queue_allocated: ``(Q, A)`` charged to a queue and all its ancestors; leaving pods count for nothing.
+        queue_non_preemptible: ``(Q, A)`` the part of it that non-preemptible podgroups hold.
+        active: ``(S,)`` pods of a leaf subgroup that have a place, nominated ones included.
+        allocated: ``(S,)`` the same without the nominated.
+        state: ``(P,)`` ``PodState``.
+        node: ``(P,)`` node row or -1; of a nominated pod the node it is nominated to.
+        touched: rows of nodes that changed, in order, with repetitions; caches remember how far they have read.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        pods, classes, nodes = snapshot.pods, snapshot.classes, snapshot.nodes
+        self.snapshot = snapshot
+        self.state = pods.state.copy()
+        self.node = pods.node_idx.copy()
+        on_node = _where(pods.state, USING) & (pods.node_idx != NONE)
+        leaving = on_node & (pods.state == PodState.RELEASING)
+        self.free = nodes.allocatable - _sum(
+            pods.node_idx[on_node], pods.class_idx[on_node], len(nodes), classes.request
+        )
+        self.releasing = _sum(pods.node_idx[leaving], pods.class_idx[leaving], len(nodes), classes.request)
+
+        ours = pods.subgroup_idx != NONE
+        held = ours & (pods.state == PodState.BOUND)
+        members = np.bincount(pods.subgroup_idx[held], minlength=len(snapshot.subgroups)).astype(np.int32)
+        self.active = members
+        self.allocated = members.copy()
+        self.queue_allocated = charge(snapshot, held)
+        self.queue_non_preemptible = charge(snapshot, held, only=~snapshot.podgroups.preemptible)
+        self.touched: list[int] = []
+
+
+def charge(snapshot: Snapshot, pods: Mask, *, only: Mask | None = None) -> Amounts:
+    """What pods cost their queues and all ancestors.
+
+    Args:
+        snapshot: the tables.
+        pods: ``(P,)`` which pods to charge.
+        only: ``(G,)`` podgroups to look at; None = all.
+
+    Returns:
+        ``(Q, A)`` base units.
+    """
+    rows = np.flatnonzero(pods & (snapshot.pods.subgroup_idx != NONE))
+    groups = snapshot.subgroups.podgroup_idx[snapshot.pods.subgroup_idx[rows]]
+    queues = snapshot.podgroups.queue_idx[groups]
+    counts = queues != ROOT
+    if only is not None:
+        counts &= only[groups]
+    leaves = _sum(
+        queues[counts], snapshot.pods.class_idx[rows[counts]], len(snapshot.queues), snapshot.classes.accounted
+    )
+    return roll_up(snapshot.queues, leaves)
+
+
+def roll_up(queues: QueueTable, amounts: Amounts) -> Amounts:
+    """Add every queue's amounts to all its ancestors; ``(Q, A)`` in, a new ``(Q, A)`` out."""
+    sums = amounts.copy()
+    for row in reversed(queues.top_down):
+        if (parent := queues.parent[row]) != ROOT:
+            sums[parent] += sums[row]
+    return sums
+
+
+def _sum(rows: Rows, class_idx: Rows, count: int, per_class: Amounts) -> Amounts:
+    """Sum the amounts of pods by row: ``(count, K)`` from ``(C, K)``.
+
+    Counting pods per (row, class) first keeps the sums in int64 and touches each pod once; adding the pods' vectors
+    one by one (``np.add.at``) took six times as long at 50,000 pods.
+    """
+    shape = (count, per_class.shape[0])
+    pods = sparse.csr_array((np.ones(len(rows), dtype=np.int64), (rows, class_idx)), shape=shape)
+    return np.asarray(pods @ per_class, dtype=np.int64)
+
+
+def _where(state: NDArray[np.uint8], states: tuple[PodState, ...]) -> Mask:
+    lookup = np.zeros(len(PodState), dtype=np.bool_)
+    lookup[list(states)] = True
+    return lookup[state]

@@ -1,0 +1,48 @@
+"""Nodes as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kai_py.core.resources import Amounts, Mask
+from kai_py.core.tables.labels import Labels
+
+
+@dataclass(frozen=True)
+class Taint:
+    """A taint as it stands on nodes. ``hard`` means NoSchedule or NoExecute, otherwise PreferNoSchedule."""
+
+    key: str
+    value: str
+    effect: str
+
+    @property
+    def hard(self) -> bool:
+        """Whether an untolerated taint keeps pods away, instead of only discouraging."""
+        return self.effect in ("NoSchedule", "NoExecute")
+
+
+@dataclass(frozen=True)
+class NodeTable:
+    """The nodes of a snapshot, sorted by name.
+
+    Attributes:
+        names: ``(N,)``
+        allocatable: ``(N, R)`` base units.
+        ready: ``(N,)`` False where the node's Ready condition says so, or the node is being deleted.
+        cordoned: ``(N,)`` ``spec.unschedulable``.
+        labels: label columns.
+        taints: ``(T,)`` the distinct taints.
+        tainted: ``(N, T)`` which node has which.
+    """
+
+    names: tuple[str, ...]
+    allocatable: Amounts
+    ready: Mask
+    cordoned: Mask
+    labels: Labels
+    taints: tuple[Taint, ...]
+    tainted: Mask
+
+    def __len__(self) -> int:
+        return len(self.names)

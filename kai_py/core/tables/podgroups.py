@@ -1,0 +1,76 @@
+"""Podgroups and their trees of subgroups as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kai_py.core.resources import Mask, Rows
+from kai_py.core.result import ReasonCode
+
+#: ``min_subgroups`` of an inner subgroup that needs all its children.
+ALL = -1
+
+
+class GroupKey(NamedTuple):
+    """Identity of a podgroup. ``uid`` is empty for groups that exist in memory only."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class PodGroupTable:
+    """The podgroups that have unfinished pods, sorted by (namespace, name).
+
+    Attributes:
+        keys: ``(G,)``
+        queue_idx: ``(G,)`` row in the queue table; -1 where ``blocked`` says why there is none.
+        priority: ``(G,)``
+        preemptible: ``(G,)``
+        created: ``(G,)`` seconds since the epoch.
+        blocked: why a podgroup may not be scheduled at all, known before the cycle: row -> (code, details).
+        offset: ``(G + 1,)`` rows of a podgroup's subgroups are ``offset[g]`` to ``offset[g + 1]``, its root first.
+    """
+
+    keys: tuple[GroupKey, ...]
+    queue_idx: Rows
+    priority: NDArray[np.int32]
+    preemptible: Mask
+    created: NDArray[np.float64]
+    blocked: dict[int, tuple[ReasonCode, dict[str, str]]]
+    offset: Rows
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True)
+class SubGroupTable:
+    """Subgroups; every podgroup has at least its root. Siblings are sorted by name.
+
+    Attributes:
+        names: ``(S,)``; empty for roots.
+        podgroup_idx: ``(S,)``
+        parent: ``(S,)`` row of the parent; -1 for roots.
+        leaf: ``(S,)`` leaves hold pods, others hold subgroups.
+        min_member: ``(S,)`` pods that a leaf needs; 0 for others.
+        min_subgroups: ``(S,)`` children that an inner subgroup needs, or ``ALL``; 0 for leaves.
+    """
+
+    names: tuple[str, ...]
+    podgroup_idx: Rows
+    parent: Rows
+    leaf: Mask
+    min_member: NDArray[np.int32]
+    min_subgroups: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.names)

@@ -1,0 +1,75 @@
+"""Queues as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kai_py.core.resources import Mask, Rows, Shares
+
+ROOT = -1
+
+
+@dataclass(frozen=True)
+class QueueTable:
+    """The sound queues of a snapshot, sorted by name: no cycles, no missing parents.
+
+    Attributes:
+        names: ``(Q,)``
+        uids: ``(Q,)``
+        parent: ``(Q,)`` row of the parent, ``ROOT`` at the top.
+        priority: ``(Q,)``
+        created: ``(Q,)`` seconds since the epoch.
+        quota: ``(Q, A)`` base units, inf = unlimited.
+        limit: ``(Q, A)`` base units, inf = unlimited.
+        weight: ``(Q, A)`` over-quota weight.
+        usage: ``(Q, A)`` past usage as a fraction of the cluster's capacity.
+    """
+
+    names: tuple[str, ...]
+    uids: tuple[str, ...]
+    parent: Rows
+    priority: NDArray[np.int32]
+    created: NDArray[np.float64]
+    quota: Shares
+    limit: Shares
+    weight: Shares
+    usage: Shares
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def children(self) -> dict[int, list[int]]:
+        """Rows of the children by parent row; ``ROOT`` has the top queues."""
+        found: dict[int, list[int]] = {}
+        for row, parent in enumerate(self.parent.tolist()):
+            found.setdefault(parent, []).append(row)
+        return found
+
+    @cached_property
+    def leaf(self) -> Mask:
+        """``(Q,)`` only leaves hold podgroups."""
+        leaf = np.ones(len(self), dtype=np.bool_)
+        leaf[self.parent[self.parent != ROOT]] = False
+        return leaf
+
+    @cached_property
+    def paths(self) -> tuple[Rows, ...]:
+        """``(Q,)`` of row arrays: the queue itself, then its ancestors up to the top."""
+        parents = self.parent.tolist()
+        paths = []
+        for row in range(len(self)):
+            path = [row]
+            while (above := parents[path[-1]]) != ROOT:
+                path.append(above)
+            paths.append(np.array(path, dtype=np.int32))
+        return tuple(paths)
+
+    @cached_property
+    def top_down(self) -> tuple[int, ...]:
+        """All rows, parents before their children."""
+        return tuple(sorted(range(len(self)), key=lambda row: len(self.paths[row])))
