@@ -52,7 +52,7 @@ def convert(struct_type: type[T], obj: Mapping[str, Any]) -> T:
         MalformedObjectError: a field has the wrong type or is missing.
     """
     try:
-        return msgspec.convert(_without_nulls(obj), struct_type)
+        return msgspec.convert(without_nulls(obj), struct_type)
     except msgspec.ValidationError as error:
         raise MalformedObjectError([fault_of(error, where=identity(struct_type.__name__, obj))]) from error
 
@@ -73,12 +73,12 @@ def identity(kind: str, obj: object) -> str:
     return f"{kind} {'/'.join(parts)}" if parts else kind
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """Drop what is null: for the API a null field is an absent one."""
     if isinstance(value, Mapping):
         return {
-            key: item if key in _FOREIGN else _without_nulls(item) for key, item in value.items() if item is not None
+            key: item if key in _FOREIGN else without_nulls(item) for key, item in value.items() if item is not None
         }
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [without_nulls(item) for item in value]
     return value
