@@ -1,0 +1,177 @@
+"""Where the API server is and who we are: kubeconfig or service account, TLS, tokens that change.
+
+kubernetes_asyncio reads the configuration and runs credential plugins; this module keeps what it found.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import yaml
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes_asyncio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
+
+from kai_py.errors import Fault, InputError
+
+_log = structlog.get_logger()
+
+#: Kubelet replaces a projected token when 80 % of its life is over, so a minute is early enough.
+REFRESH_SECONDS = 60.0
+
+#: Brings a configuration's token up to date, cheaply when nothing has changed.
+Refresh = Callable[[Configuration], Awaitable[None]]
+#: Reads everything anew, from the file or by running the credential plugin.
+Load = Callable[[], Awaitable[tuple[Configuration, Refresh | None]]]
+
+
+class Access:
+    """A server's address and our current credentials.
+
+    Made by ``find_access``. ``host``, ``ssl_context``, ``server_hostname`` and ``proxy`` stay as they are; the token
+    is renewed: when its time has come by ``authorization``, and at once by ``renew``.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        configuration: Configuration,
+        refresh: Refresh | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._configuration = configuration
+        self._refresh = refresh
+        self._clock = clock
+        self._refresh_at = clock() + REFRESH_SECONDS
+        self.host: str = configuration.host or ""
+        self.ssl_context = _ssl_context(configuration) if self.host.startswith("https") else None
+        self.server_hostname: str | None = configuration.tls_server_name
+        self.proxy: str | None = configuration.proxy
+        self._authorization = _authorization(configuration)
+
+    async def authorization(self) -> str | None:
+        """The ``Authorization`` header; None when a client certificate, or nothing, identifies us."""
+        if self._refresh is not None and self._clock() >= self._refresh_at:
+            self._refresh_at = self._clock() + REFRESH_SECONDS
+            try:
+                await self._refresh(self._configuration)
+            except InputError as error:
+                # What we have may still be good; when it is not, the server says so and renew() is called.
+                _log.warning("credentials not refreshed", error=str(error))
+            self._authorization = _authorization(self._configuration)
+        return self._authorization
+
+    async def renew(self) -> None:
+        """Read the credentials anew, because the server has refused those that we have.
+
+        Raises:
+            InputError: they cannot be read any more.
+        """
+        self._configuration, self._refresh = await self._load()
+        self._refresh_at = self._clock() + REFRESH_SECONDS
+        self._authorization = _authorization(self._configuration)
+        if self.ssl_context is not None and self._configuration.cert_file:
+            self.ssl_context.load_cert_chain(self._configuration.cert_file, keyfile=self._configuration.key_file)
+
+
+async def find_access(
+    kubeconfig: str | None = None, context: str | None = None, *, in_cluster: bool | None = None
+) -> Access:
+    """Find the API server.
+
+    Args:
+        kubeconfig: path of a kubeconfig file; None looks at ``$KUBECONFIG``, then (unless we run in a pod) at
+            ``~/.kube/config``.
+        context: name of a context in it; None takes its current one.
+        in_cluster: whether to use the pod's service account; None decides: yes in a pod, unless the caller or the
+            environment names a kubeconfig.
+
+    Raises:
+        InputError: there is no usable configuration.
+    """
+    if in_cluster is None:
+        named = kubeconfig or context or os.environ.get("KUBECONFIG")
+        in_cluster = not named and SERVICE_HOST_ENV_NAME in os.environ and _is_file(SERVICE_TOKEN_FILENAME)
+    load = _service_account if in_cluster else _kubeconfig_loader(kubeconfig, context)
+    configuration, refresh = await load()
+    try:
+        return Access(load, configuration, refresh)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError([Fault("cluster access", "certificates", str(error))]) from error
+
+
+async def _service_account() -> tuple[Configuration, Refresh]:
+    configuration = Configuration()
+
+    async def refresh(current: Configuration) -> None:
+        with _reported("service account"):
+            # The hook re-reads the projected token once a minute; it is what the library's own client calls.
+            hook = current.refresh_api_key_hook
+            assert callable(hook)  # load_incluster_config has set it
+            hook(current)
+
+    with _reported("service account"):
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # theirs is untyped
+    return configuration, refresh
+
+
+def _kubeconfig_loader(kubeconfig: str | None, context: str | None) -> Load:
+    path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    where = f"kubeconfig {path}"
+
+    async def load() -> tuple[Configuration, Refresh | None]:
+        if not any(map(_is_file, filter(None, path.split(os.pathsep)))):
+            raise InputError([Fault(where, "", "there is no such file")])
+        configuration = Configuration()
+        with _reported(where):
+            loader = await load_kube_config(path, context, client_configuration=configuration, persist_config=False)
+
+        async def refresh(current: Configuration) -> None:
+            with _reported(where):
+                await loader.load_and_set(current)
+
+        user = loader._user  # noqa: SLF001  # the loader has no public way to say how it authenticates
+        # A plugin that does not say when its token expires would be run every time; a 401 runs it instead.
+        endless = user is not None and "exec" in user and not hasattr(loader, "exec_plugin_expiry")
+        return configuration, None if endless else refresh
+
+    return load
+
+
+def _is_file(path: str) -> bool:
+    return Path(path).expanduser().is_file()
+
+
+@contextmanager
+def _reported(where: str) -> Iterator[None]:
+    """Make a fault of whatever the library stumbles over: it checks a malformed file only in places."""
+    try:
+        yield
+    except (ConfigException, yaml.YAMLError, OSError, AssertionError, AttributeError, LookupError, TypeError,
+            ValueError) as error:  # fmt: skip
+        raise InputError([Fault(where, "", str(error) or type(error).__name__)]) from error
+
+
+def _authorization(configuration: Configuration) -> str | None:
+    # A token file may end with a newline, which must not end up in a header.
+    token = configuration.api_key.get("BearerToken")
+    return str(token).strip() if token else None
+
+
+def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
+    """TLS as the configuration wants it: verified, unless it says otherwise in so many words."""
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,236 @@
+"""HTTP to the API server: one pooled session, raw paths, bytes in and out, refusals as exceptions.
+
+Nothing here parses a successful answer: who wants a typed object decodes the bytes with ``api.decode``. Why aiohttp,
+and what a request costs: ``docs/decisions/0004-api-client.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from kai_py.errors import ApiError, ForbiddenError, InputError, NotFoundError, UnavailableError
+from kai_py.kube.access import Access, find_access
+from kai_py.kube.status import error_of
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
+
+#: Bounds one request as a whole. The server gives up by itself after 60 s; ours may be repeated, so we are shorter.
+REQUEST_SECONDS: Final = 30.0
+#: Watches hold a connection each; the rest bounds how many writes are in flight.
+MAX_CONNECTIONS: Final = 128
+#: How much of a watch's bytes may wait for us. A relisted server sends events in large bursts.
+_READ_BUFFER: Final = 1 << 20
+
+Params = Mapping[str, str | int]
+Body = bytes | Mapping[str, Any] | msgspec.Struct
+
+
+class _Served(msgspec.Struct):
+    name: str
+
+
+class _ServedList(msgspec.Struct):
+    resources: list[_Served] | None = None
+
+
+class ApiClient:
+    """A session with the API server. Close it, or use it with ``async with``; belongs to one event loop.
+
+    Every method raises the tree under ``ApiError``: what the server refused by its status, and ``UnavailableError``
+    with status 0 when there was no answer, in which case a write may or may not have happened.
+    """
+
+    def __init__(self, access: Access, *, max_connections: int = MAX_CONNECTIONS) -> None:
+        self._access = access
+        self._renewing = asyncio.Lock()
+        self._agent = f"kai-py/{version('kai-py')}"
+        # aiohttp sets TCP_NODELAY and SO_KEEPALIVE on what it opens. A cookie jar would be searched on every request.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=max_connections, ssl=access.ssl_context or True, keepalive_timeout=60, ttl_dns_cache=60
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER,
+            trust_env=access.proxy is None,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; watches on them end with ``UnavailableError``."""
+        await self._session.close()
+
+    async def get(self, path: str, *, params: Params | None = None, accept: str = JSON) -> bytes:
+        """Read an object or a page of a list."""
+        return await self.request("GET", path, params=params, accept=accept)
+
+    async def get_object(self, path: str) -> dict[str, Any]:
+        """Read one object with all its fields, as a PUT of it needs them."""
+        obj: dict[str, Any] = msgspec.json.decode(await self.get(path))
+        return obj
+
+    async def post(self, path: str, body: Body, *, within: float = REQUEST_SECONDS) -> bytes:
+        """Create an object, or act through a subresource such as ``binding``."""
+        return await self.request("POST", path, body=body, within=within)
+
+    async def put(self, path: str, body: Body, *, within: float = REQUEST_SECONDS) -> bytes:
+        """Replace an object, or its status through the subresource."""
+        return await self.request("PUT", path, body=body, within=within)
+
+    async def patch(self, path: str, body: Body, *, content_type: str = MERGE_PATCH) -> bytes:
+        """Change parts of an object."""
+        return await self.request("PATCH", path, body=body, content_type=content_type)
+
+    async def delete(self, path: str, body: Body | None = None) -> bytes:
+        """Delete an object; ``body`` is its DeleteOptions."""
+        return await self.request("DELETE", path, body=body)
+
+    async def served(self, group: str, version: str, plural: str) -> bool:
+        """Whether the server knows this kind at the moment."""
+        try:
+            body = await self.get(f"/apis/{group}/{version}" if group else f"/api/{version}")
+        except NotFoundError:
+            return False
+        found = msgspec.json.decode(body, type=_ServedList)
+        return any(resource.name == plural for resource in found.resources or ())
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body | None = None,
+        params: Params | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        within: float = REQUEST_SECONDS,
+    ) -> bytes:
+        """Send one request and read the whole answer.
+
+        Args:
+            method: an HTTP method.
+            path: absolute and already quoted.
+            body: sent as it is when it is bytes, otherwise as JSON.
+            params: the query, unquoted.
+            content_type: of the body.
+            accept: form of the answer.
+            within: seconds for all of it, a wait for a free connection included.
+        """
+        limits = aiohttp.ClientTimeout(total=within)
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        try:
+            async with await self._send(method, path, params, headers, data, limits) as response:
+                return await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unanswered(f"{method} {path}", error) from error
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Params, accept: str = JSON, total: float, silence: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Read an answer piece by piece, as it arrives: a watch.
+
+        Args:
+            path: absolute and already quoted.
+            params: the query, unquoted.
+            accept: form of the answer.
+            total: seconds after which it ends in any case.
+            silence: seconds without a byte after which the connection counts as broken.
+        """
+        limits = aiohttp.ClientTimeout(total=total, sock_read=silence, sock_connect=REQUEST_SECONDS)
+        try:
+            async with await self._send("GET", path, params, {"Accept": accept}, None, limits) as response:
+                yield response.content.iter_any()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unanswered(f"WATCH {path}", error) from error
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        headers: dict[str, str],
+        data: bytes | None,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """Send, once more with new credentials if those we have are refused; an answer that comes back is a success."""
+        query = f"?{urlencode(params)}" if params else ""
+        url = URL(f"{self._access.host}{path}{query}", encoded=True)
+        headers["User-Agent"] = self._agent
+        for last_try in (False, True):
+            authorization = await self._access.authorization()
+            if authorization is not None:
+                headers["Authorization"] = authorization
+            response = await self._session.request(
+                method,
+                url,
+                data=data,
+                headers=headers,
+                timeout=limits,
+                allow_redirects=False,
+                proxy=self._access.proxy,
+                server_hostname=self._access.server_hostname,
+            )
+            if 200 <= response.status < 300:
+                return response
+            async with response:
+                retry_after = response.headers.get("Retry-After")
+                request = f"{method} {path}"
+                error = error_of(response.status, await response.read(), request=request, retry_after=retry_after)
+            if last_try or error.status != 401:
+                raise error
+            await self._renew(authorization, error)
+        raise AssertionError("the second try returns or raises")
+
+    async def _renew(self, refused: str | None, error: ApiError) -> None:
+        """Renew the credentials once for all requests that were refused with them."""
+        async with self._renewing:
+            if await self._access.authorization() != refused:
+                return
+            try:
+                await self._access.renew()
+            except InputError as unreadable:
+                message = f"{error}; and no new credentials: {unreadable}"
+                raise ForbiddenError(message, status=error.status, reason=error.reason) from unreadable
+
+
+def _unanswered(request: str, error: Exception) -> UnavailableError:
+    return UnavailableError(f"{request}: no answer: {str(error) or type(error).__name__}")
+
+
+async def connect(
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    *,
+    in_cluster: bool | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+) -> ApiClient:
+    """Open a session with the cluster that the arguments or the environment name (``access.find_access``).
+
+    Raises:
+        InputError: there is no usable configuration. The server need not be up.
+    """
+    return ApiClient(await find_access(kubeconfig, context, in_cluster=in_cluster), max_connections=max_connections)
