@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from kai_py.api.model import CustomResource
+from kai_py.api.model import RULES, CustomResource
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.topology import Topology
@@ -29,6 +29,9 @@ _KIND: Final = (
 )
 #: Keywords of JSON schema that a CRD does not have, or that say nothing there.
 _DROPPED: Final = frozenset({"title", "default", "$defs", "discriminator"})
+#: What a reader of the file wants to see first; all else follows, with the children last.
+_ORDER: Final = ("description", "type", "format", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern")
+_LAST: Final = ("required", RULES, "properties", "items", "additionalProperties")
 _NUMBER_FORMATS: Final = {"integer": "int64", "number": "double"}
 
 
@@ -100,17 +103,28 @@ DEFINITIONS: Final = (
         Topology,
         plural="topologies",
         scope="Cluster",
-        columns=(Column("Levels", ".spec.levels[*].nodeLabel"), _AGE),
+        columns=(
+            Column("Widest", ".spec.levels[0].nodeLabel"),
+            Column("Narrowest", ".spec.levels[-1:].nodeLabel"),
+            _AGE,
+        ),
         has_status=False,
     ),
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML without anchors: people and other tools read these files."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # the base class' signature
+        return True
 
 
 def render() -> dict[str, str]:
     """The files of ``crds/``: name to text."""
     return {
         f"{definition.model.group}_{definition.plural}.yaml": _HEADER
-        + yaml.safe_dump(manifest(definition), sort_keys=False, width=120, allow_unicode=True)
+        + yaml.dump(manifest(definition), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
         for definition in DEFINITIONS
     }
 
@@ -177,8 +191,13 @@ def _structural(schema: Schema, definitions: Schema) -> Schema:
         if isinstance(out.get(key), dict):
             out[key] = _structural(out[key], definitions)
     if "description" in out:
-        out["description"] = " ".join(out["description"].replace("``", "'").split())
-    return out
+        out["description"] = " ".join(out["description"].replace("``", "`").split())
+    return _ordered(out)
+
+
+def _ordered(schema: Schema) -> Schema:
+    middle = [key for key in schema if key not in _ORDER and key not in _LAST]
+    return {key: schema[key] for key in (*_ORDER, *middle, *_LAST) if key in schema}
 
 
 def _simplify(schema: Schema) -> None:

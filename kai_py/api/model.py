@@ -119,10 +119,18 @@ def path(*parts: str | int) -> str:
 
 def faults_of(error: ValidationError, *, where: str) -> list[Fault]:
     """Pydantic's errors as ours."""
+    errors = error.errors(include_url=False, include_context=False)
+    places = [one["loc"] for one in errors]
     return [
         Fault(where=where, field=path(*one["loc"]), message=_message(one["type"], one["msg"], one["input"]))
-        for one in error.errors(include_url=False, include_context=False)
+        for one in errors
+        # Pydantic counts only the good items of a list: a list of one bad item would be reported as empty, too.
+        if one["type"] != "too_short" or not any(_inside(place, one["loc"]) for place in places)
     ]
+
+
+def _inside(inner: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _message(kind: str, message: str, value: object) -> str:

@@ -16,6 +16,8 @@ Preemptibility = Literal["", "preemptible", "non-preemptible"]
 _MAX_NAME: Final = 253
 #: A gang of segments may have this many, and the API server refuses more.
 MAX_SUBGROUPS: Final = 10_000
+#: A longer cycle is not written out in full.
+_CYCLE_SHOWN: Final = 8
 _DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 _ONE_MINIMUM: Final = rule(
@@ -139,7 +141,7 @@ class UnschedulableReason(Model):
 
 
 class SchedulingCondition(Model):
-    """What one installation (node pool) says about the podgroup. The highest ``transition_id`` is the newest."""
+    """What one installation (node pool) says about the podgroup. The highest ``transitionID`` is the newest."""
 
     type: str
     """``UnschedulableOnNodePool``."""
@@ -240,5 +242,6 @@ def _cycles(subgroups: tuple[SubGroup, ...]) -> Iterator[tuple[str, str]]:
             name = parent_of[name]
         if name in trail:
             cycle = [*trail][[*trail].index(name) :]
-            yield f"spec.subGroups[{row}].parent", f"the parents form a cycle: {' → '.join([*cycle, name])}"
+            shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:_CYCLE_SHOWN], "…"]
+            yield f"spec.subGroups[{row}].parent", f"the parents form a cycle: {' → '.join([*shown, name])}"
         done.update(trail)
