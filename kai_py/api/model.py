@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Self
 
 import msgspec
@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
+from pydantic_core import ErrorDetails
 
 from kai_py.api.decode import convert, identity, without_nulls
 from kai_py.api.meta import ObjectMeta
@@ -92,7 +93,7 @@ class CustomResource(Model):
         except MalformedObjectError as error:
             faults += [Fault(where, path("metadata", fault.field), fault.message) for fault in error.faults]
         try:
-            resource = cls.model_validate({**fields, "metadata": metadata})
+            resource = cls.model_validate({**fields, "metadata": metadata}, by_alias=True, by_name=False)
         except ValidationError as error:
             raise MalformedObjectError([*faults, *faults_of(error, where=where)]) from error
         faults += [Fault(where, field, message) for field, message in resource.contradictions()]
@@ -117,12 +118,20 @@ def path(*parts: str | int) -> str:
     return text.removeprefix(".")
 
 
-def faults_of(error: ValidationError, *, where: str) -> list[Fault]:
-    """Pydantic's errors as ours."""
+def faults_of(
+    error: ValidationError, *, where: str, explain: Callable[[ErrorDetails], str | None] = lambda _: None
+) -> list[Fault]:
+    """Pydantic's errors as ours.
+
+    Args:
+        error: what pydantic found.
+        where: the object or document.
+        explain: may word an error better than pydantic does; ``None`` leaves it.
+    """
     errors = error.errors(include_url=False, include_context=False)
     places = [one["loc"] for one in errors]
     return [
-        Fault(where=where, field=path(*one["loc"]), message=_message(one["type"], one["msg"], one["input"]))
+        Fault(where=where, field=_field(one["loc"]), message=explain(one) or _message(one))
         for one in errors
         # Pydantic counts only the good items of a list: a list of one bad item would be reported as empty, too.
         if one["type"] != "too_short" or not any(_inside(place, one["loc"]) for place in places)
@@ -133,13 +142,18 @@ def _inside(inner: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _message(kind: str, message: str, value: object) -> str:
-    if kind == "missing":
+def _field(place: tuple[str | int, ...]) -> str:
+    return path(*(part for part in place if part != "[key]"))  # pydantic's mark for the key of a map itself
+
+
+def _message(error: ErrorDetails) -> str:
+    message, value = error["msg"], error["input"]
+    if error["type"] == "missing":
         return "is required"
-    if kind == "tuple_type":
-        message = "Input should be a valid list"
-    elif kind in {"model_type", "model_attributes_type", "dict_type", "mapping_type"}:
-        message = "Input should be an object"
+    if error["type"] == "tuple_type":
+        message = "should be a valid list"
+    elif error["type"] in {"model_type", "model_attributes_type", "dict_type", "mapping_type"}:
+        message = "should be an object"
     message = message.removeprefix("Value error, ").replace("Input should", "should")
     if isinstance(value, Mapping | list | tuple) or repr(value) in message:
         return message

@@ -1,0 +1,153 @@
+"""Every setting: its type, its range, its default, and why. ``docs/reference/settings.md`` is made of this."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict
+
+from kai_py.api.duration import Duration
+from kai_py.api.keys import AMD_GPU, NODE_POOL_LABEL, NVIDIA_GPU, SCHEDULER_NAME
+from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY, Model
+
+ActionName = Literal["allocate", "consolidate", "reclaim", "preempt", "staleGangEviction"]
+Strategy = Literal["binpack", "spread"]
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    for row, value in enumerate(values):
+        if value in values[:row]:
+            raise ValueError(f"{value!r} is listed twice")
+    return values
+
+
+class SettingsGroup(Model):
+    """Base of all groups: a key that does not exist is a mistake, and is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AccountedResource(SettingsGroup):
+    """An extended resource that queues account."""
+
+    resource: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_KEY, pattern=LABEL_KEY_PATTERN)]
+    """Name of the resource, as in pods' requests and nodes' allocatable, for instance `amd.com/gpu`."""
+    counts_as: Literal["gpu"] | None = None
+    """`gpu`: one unit is one GPU of the queues' `gpu` quota. Absent: the resource is accounted under its own name."""
+
+
+def _each_once(resources: tuple[AccountedResource, ...]) -> tuple[AccountedResource, ...]:
+    _unique(tuple(one.resource for one in resources))
+    return resources
+
+
+class Fairness(SettingsGroup):
+    """How the cluster is divided between queues."""
+
+    k_value: Annotated[float, Field(ge=0)] = 1.0
+    """How strongly past usage bends a queue's share of what is left over when all quotas are served. A number without
+    unit. 0 ignores the past; the larger, the longer a queue that used much has to wait. The default is KAI's, where
+    one unit of past usage weighs as much as one unit of weight."""
+    accounted_resources: Annotated[tuple[AccountedResource, ...], Strict(False), AfterValidator(_each_once)] = (
+        AccountedResource(resource=NVIDIA_GPU, counts_as="gpu"),
+        AccountedResource(resource=AMD_GPU, counts_as="gpu"),
+    )
+    """Which extended resources queues account, beside cpu and memory, which always count. The list replaces the
+    default one; each entry more is one more thing that a queue's quota and limit can be about. MIG instances
+    (`nvidia.com/mig-…`) count as GPUs without being listed. The default is the device plugins' whole GPUs, so that
+    queues written for KAI mean what they meant."""
+
+
+class ScoreWeights(SettingsGroup):
+    """How much each score counts when several nodes fit. Scores are between 0 and 1, so weights can be compared."""
+
+    availability: Annotated[float, Field(ge=0)] = 1000.0
+    """For nodes where the pod fits now, without waiting for a pod that is still leaving. By default larger than all
+    others together: waiting for room while there is room would only delay the pod."""
+    prefer_no_schedule: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes without `PreferNoSchedule` taints that the pod does not tolerate. By default above the pod's own
+    wishes: the administrator's word comes first."""
+    node_affinity: Annotated[float, Field(ge=0)] = 40.0
+    """For nodes that match the pod's preferred node affinity. By default above the scheduler's own reasons, which
+    nobody has asked for."""
+    resource_type: Annotated[float, Field(ge=0)] = 20.0
+    """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
+    above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""
+    packing: Annotated[float, Field(ge=0)] = 9.0
+    """For nodes that suit the strategy (`binpack` or `spread`). The default is KAI's, and the smallest of all: where
+    a pod is packed matters only when nothing else does."""
+
+
+class Placement(SettingsGroup):
+    """Which of the nodes that fit a pod gets."""
+
+    gpu: Strategy = "binpack"
+    """How pods that ask for GPUs are laid over nodes: `binpack` fills nodes one after the other and keeps whole nodes
+    free for large gangs; `spread` takes the emptiest node. `binpack` by default, because half-empty GPU nodes are
+    what large gangs wait for."""
+    cpu: Strategy = "binpack"
+    """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove."""
+    weights: ScoreWeights = ScoreWeights()
+    """How much each score counts."""
+
+
+class Actions(SettingsGroup):
+    """What a cycle does, and how far it looks."""
+
+    order: Annotated[tuple[ActionName, ...], Strict(False), AfterValidator(_unique)] = (
+        "allocate",
+        "consolidate",
+        "reclaim",
+        "preempt",
+        "staleGangEviction",
+    )
+    """Which actions run, in this order; one that is not listed does not run, and with an empty list nothing is
+    decided. By default KAI's order: whoever fits is placed before anybody is moved, and moved before anybody is
+    evicted."""
+    queue_depth: dict[ActionName, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """How many waiting podgroups of each leaf queue an action looks at in one cycle. An action that is not named
+    looks at all of them, which is the default: nobody waits behind a podgroup that cannot start. A smaller number
+    makes cycles of very long queues shorter, and lets small podgroups wait behind large ones."""
+
+
+class Gangs(SettingsGroup):
+    """How podgroups are kept whole."""
+
+    staleness_grace_period: Duration = Duration.of_seconds(60)
+    """How long a started gang may run with fewer pods than its minimum before it is evicted: a duration such as
+    `60s`. More gives failed pods more time to be replaced, and lets a gang that cannot work hold its devices longer.
+    `0s` evicts in the cycle that first sees it, a negative duration never. A podgroup's own `stalenessGracePeriod`
+    comes first. The default is KAI's, and enough for a controller to recreate a pod and for the next cycles to place
+    it."""
+
+
+class NodePool(SettingsGroup):
+    """The part of the cluster that this installation schedules."""
+
+    label_key: Annotated[str, Field(max_length=MAX_LABEL_KEY, pattern=LABEL_KEY_PATTERN)] = NODE_POOL_LABEL
+    """The label of nodes, queues and podgroups that names their pool."""
+    value: Annotated[str, Field(max_length=63)] = ""
+    """The pool of this installation. Empty: what does not have the label at all."""
+
+
+class Settings(SettingsGroup):
+    """The whole document."""
+
+    scheduler_names: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=253)], ...],
+        Strict(False),
+        Field(min_length=1),
+        AfterValidator(_unique),
+    ] = (SCHEDULER_NAME,)
+    """Pods with one of these in `spec.schedulerName` are ours. By default KAI's name, so that its users' pods are. No
+    two schedulers may share a name: they would bind the same pods."""
+    node_pool: NodePool | None = None
+    """The part of the cluster that this installation schedules. Absent, which is the default: all of it."""
+    fairness: Fairness = Fairness()
+    """How the cluster is divided between queues."""
+    placement: Placement = Placement()
+    """Which of the nodes that fit a pod gets."""
+    actions: Actions = Actions()
+    """What a cycle does, and how far it looks."""
+    gangs: Gangs = Gangs()
+    """How podgroups are kept whole."""
