@@ -1,0 +1,130 @@
+"""What the nodes say: the histogram of reasons over nodes, and the nearest miss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kai_py.core.resources import ResourceAxis
+from kai_py.core.result import FilterReason, Reason
+from kai_py.telemetry.amounts import amount_more, noun
+
+
+@dataclass(frozen=True)
+class FilterText:
+    """How a reason of a node reads.
+
+    Attributes:
+        one: predicate for one node ("is cordoned").
+        many: predicate for several ("are cordoned").
+        meaning: for the reference page.
+        next_step: what the reader can do when this is what most nodes say; an imperative without a full stop.
+    """
+
+    one: str
+    many: str
+    meaning: str
+    next_step: str
+
+
+FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
+    FilterReason.NOT_READY: FilterText(
+        "is not ready",
+        "are not ready",
+        "The node's Ready condition is not True, or the node is being deleted.",
+        "Look at the nodes that are not ready (kubectl get nodes)",
+    ),
+    FilterReason.NODE_NAME: FilterText(
+        "is not the node that the pod names",
+        "are not the node that the pod names",
+        "The pod insists on one node by name.",
+        "Check the name of the node that the pod insists on",
+    ),
+    FilterReason.CORDONED: FilterText(
+        "is cordoned",
+        "are cordoned",
+        "The node has spec.unschedulable set, for instance by kubectl cordon or kubectl drain.",
+        "Put cordoned nodes back into service (kubectl uncordon) when their maintenance is over",
+    ),
+    FilterReason.TAINT: FilterText(
+        "has an untolerated taint",
+        "have untolerated taints",
+        "The node has a NoSchedule or NoExecute taint that the pod does not tolerate.",
+        "Add a toleration to the pod, or remove the taint from the nodes",
+    ),
+    FilterReason.NODE_AFFINITY: FilterText(
+        "does not match the pod's node selector or affinity",
+        "do not match the pod's node selector or affinity",
+        "The node's labels do not match the pod's nodeSelector or its required node affinity.",
+        "Compare the pod's nodeSelector and required node affinity with the labels of the nodes",
+    ),
+    FilterReason.RESOURCES: FilterText(
+        "lacks resources",
+        "lack resources",
+        "The node has not enough left of at least one resource that the pod asks for, pod slots included. "
+        "What leaving pods will give back counts as left.",
+        "Ask for less per pod, wait until running pods finish, or add nodes",
+    ),
+    FilterReason.EXCLUDED: FilterText(
+        "refused this pod a moment ago",
+        "refused this pod a moment ago",
+        "Binding the pod to the node failed recently, so the node is left out for a while.",
+        "Wait: nodes on which binding failed are tried again later",
+    ),
+}
+
+
+def histogram(reason: Reason) -> str:
+    """How many nodes refuse for which reason, most frequent first: ``40 lack nvidia.com/gpu, 4 are cordoned``."""
+    ranked = sorted(reason.nodes.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(_predicate(name, count, reason.shortages) for name, count in ranked if count > 0)
+
+
+def fitting(reason: Reason, total: int) -> str:
+    """The histogram with its headline: ``0/50 nodes fit: 40 lack nvidia.com/gpu, …``.
+
+    Args:
+        reason: of a podgroup for which places were sought.
+        total: nodes that were looked at.
+    """
+    head = f"0/{total} nodes fit"
+    counts = histogram(reason)
+    return f"{head}: {counts}" if counts else head
+
+
+def nearest_miss(reason: Reason, axis: ResourceAxis | None = None) -> str:
+    """The least that one node lacks: ``2 more GPUs on one node would do``; empty when no single resource would do."""
+    misses = [amount_more(name, least, axis) for name, (_, least) in sorted(reason.shortages.items()) if least > 0]
+    return f"{' or '.join(misses)} on one node would do" if misses else ""
+
+
+def node_next_step(reason: Reason) -> str:
+    """What to do about the reason that most nodes give; empty when there is no histogram."""
+    if not any(reason.nodes.values()):
+        return ""
+    most = max(sorted(reason.nodes), key=lambda name: reason.nodes[name])
+    text = FILTER_TEXTS.get(most)
+    return text.next_step if text is not None else ""
+
+
+def _predicate(name: str, count: int, shortages: Mapping[str, tuple[int, int]]) -> str:
+    if name == FilterReason.RESOURCES and shortages:
+        return _lacking(count, shortages)
+    text = FILTER_TEXTS.get(name)
+    if text is None:
+        return f"{count} {'refuses' if count == 1 else 'refuse'} with {name}"
+    return f"{count} {text.one if count == 1 else text.many}"
+
+
+def _lacking(count: int, shortages: Mapping[str, tuple[int, int]]) -> str:
+    """Nodes without room, by resource. A node that lacks two resources is in two counts, so those may exceed it."""
+    ranked = sorted(((nodes, name) for name, (nodes, _) in shortages.items()), key=lambda entry: (-entry[0], entry[1]))
+    if sum(nodes for nodes, _ in ranked) == count:
+        return ", ".join(f"{nodes} {_lack(nodes)} {noun(name)}" for nodes, name in ranked)
+    each = ", ".join(f"{noun(name)} on {nodes}" for nodes, name in ranked)
+    return f"{count} {_lack(count)} resources ({each})"
+
+
+def _lack(count: int) -> str:
+    return "lacks" if count == 1 else "lack"

@@ -1,0 +1,365 @@
+"""One table: reason code -> what it says, means and asks for.
+
+A sentence is ``verdict: evidence. nearest miss.`` The verdict names what failed (queue, resource, subgroup) and keeps
+its wording while numbers move, so that a reader (and ``conditions.gist``) can tell a new reason from new numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kai_py.api.keys import PODGROUP_ANNOTATION, PREEMPTIBILITY_LABEL, QUEUE_LABEL, SUBGROUP_LABEL
+from kai_py.core.resources import CPU, GPU, MEMORY, ResourceAxis
+from kai_py.core.result import Diagnosis, Reason, ReasonCode
+from kai_py.telemetry.amounts import amount, per_unit
+from kai_py.telemetry.case import Case
+from kai_py.telemetry.places import histogram, nearest_miss, node_next_step
+
+_Say = Callable[[Case], str]
+_MEGABYTE: Final = 1_000_000
+
+
+def _nothing(_: Case) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one reason code says. Every part but the verdict may be empty.
+
+    Attributes:
+        verdict: what failed, without a full stop; must not contain ``": "``.
+        meaning: for the reference page: when this happens.
+        todo: for the reference page, and the next step where ``next_step`` knows no better.
+        evidence: the numbers behind it.
+        next_step: what the reader can do in this very case.
+        used: details that verdict and evidence have said; others are appended.
+    """
+
+    verdict: _Say
+    meaning: str
+    todo: str
+    evidence: _Say = _nothing
+    next_step: _Say = _nothing
+    used: frozenset[str] = frozenset()
+
+
+# gates --------------------------------------------------------------------------------------------
+
+
+def _queue_in_place(case: Case) -> str:
+    """The queue that refuses, and its relation to the podgroup's own."""
+    refusing = case.named("queue", "queue")
+    return f"{refusing} (above queue {case.queue})" if case.queue and case.name("queue") != case.queue else refusing
+
+
+def _over_limit(case: Case) -> str:
+    return f"{_queue_in_place(case)} would exceed its {case.resource_noun}limit"
+
+
+def _over_limit_evidence(case: Case) -> str:
+    return f"it may hold {case.amount('ceiling')}, holds {case.amount('held')} and is asked for {_asked(case)}"
+
+
+def _over_quota(case: Case) -> str:
+    return f"{_queue_in_place(case)} would exceed its {case.resource_noun}quota with pods that cannot be preempted"
+
+
+def _over_quota_evidence(case: Case) -> str:
+    held = case.amount("held")
+    return f"the quota is {case.amount('ceiling')}, such pods hold {held} and {_asked(case)} are asked for"
+
+
+def _asked(case: Case) -> str:
+    return f"{case.amount('requested')} more"
+
+
+def _room(case: Case, field: str) -> str:
+    """How to get past a ceiling: ask for less, wait, or raise it; the new value in the unit of the Queue's spec."""
+    if not case.resource:
+        return ""
+    needed = case.base_units("held") + case.base_units("requested")
+    left = max(0.0, case.base_units("ceiling") - case.base_units("held"))
+    ways = [f"ask for at most {amount(case.resource, left, case.axis)}"] if left else []
+    if case.base_units("requested") <= case.base_units("ceiling"):
+        excess = needed - case.base_units("ceiling")
+        ways.append(f"wait until {amount(case.resource, excess, case.axis)} of it are released")
+    path = _spec_path(case.resource, field)
+    ways.append(f"raise {path} of {case.named('queue', 'queue')} to {_in_spec(case.resource, needed)}")
+    return ", or ".join(ways)
+
+
+def _spec_path(resource: str, field: str) -> str:
+    if resource in (CPU, MEMORY, GPU):
+        return f"spec.resources.{resource}.{field}"
+    return f"spec.resources.additional[{resource}].{field}"
+
+
+def _in_spec(resource: str, base_units: float) -> str:
+    """A number as the Queue's spec writes it: millicores, MB, devices, else plain counts."""
+    if resource == CPU:
+        return f"{base_units:.0f} (millicores)"
+    if resource == MEMORY:
+        return f"{-(-base_units // _MEGABYTE):.0f} (MB)"
+    return f"{base_units / per_unit(resource):g}"
+
+
+def _lower_or_yield(case: Case) -> str:
+    room = _room(case, "quota")
+    preemptible = f"let it be preempted (label {PREEMPTIBILITY_LABEL}=preemptible)"
+    return f"{preemptible}, or {room}" if room else preemptible
+
+
+# gangs --------------------------------------------------------------------------------------------
+
+
+def _whole(case: Case) -> str:
+    return case.named("subgroup", "subGroup") if case.name("subGroup") else "the podgroup"
+
+
+def _members(case: Case) -> str:
+    needed = case.number("minMember")
+    return f"{case.number('pods')} of {needed} pods that must start together exist" if needed else ""
+
+
+def _gates(case: Case) -> str:
+    held = case.number("gated")
+    if not held:
+        return ""
+    gates = f"{held} {'pod has' if held == 1 else 'pods have'} scheduling gates"
+    needed = case.number("minMember")
+    return f"{gates}, {case.number('pods')} of {needed} that must start together have none" if needed else gates
+
+
+def _gang_verdict(case: Case) -> str:
+    return f"{case.number('placed')} of {case.number('pods')} pods that must start together find a node"
+
+
+def _gang_evidence(case: Case) -> str:
+    counts = histogram(case.reason)
+    head = f"for the next one 0/{case.number('nodes')} nodes fit"
+    return f"{head} ({counts})" if counts else head
+
+
+def _release_evidence(case: Case) -> str:
+    if not case.number("pods"):
+        return ""
+    return f"{case.number('nominated')} of {case.number('pods')} waiting pods have a node"
+
+
+# objects ------------------------------------------------------------------------------------------
+
+
+def _fixed(text: str) -> _Say:
+    return lambda _: text
+
+
+def _about(kind: str, key: str, predicate: str) -> _Say:
+    return lambda case: f"{case.named(kind, key)} {predicate}"
+
+
+TEXTS: Final[Mapping[str, Text]] = {
+    ReasonCode.QUEUE_MISSING: Text(
+        _about("queue", "queue", "does not exist"),
+        "The podgroup names a queue that is not there.",
+        f"Create the queue, or name one that exists (label {QUEUE_LABEL}; kubectl get queues lists them).",
+        used=frozenset({"queue"}),
+    ),
+    ReasonCode.QUEUE_NOT_LEAF: Text(
+        _about("queue", "queue", "has child queues and takes no pods itself"),
+        "Only queues without child queues take pods; this one is divided further.",
+        f"Name one of its child queues (label {QUEUE_LABEL}).",
+        used=frozenset({"queue"}),
+    ),
+    ReasonCode.QUEUE_INVALID: Text(
+        _about("queue", "queue", "cannot be used"),
+        "The queue, or one above it, is malformed, has a parent that does not exist, or is its own ancestor.",
+        "Mend the queue: its status conditions say what is wrong.",
+        used=frozenset({"queue"}),
+    ),
+    ReasonCode.QUEUE_NOT_NAMED: Text(
+        _fixed("no queue is named"),
+        "Neither the podgroup nor its pods say which queue pays for them.",
+        f"Set the label {QUEUE_LABEL} on the workload.",
+    ),
+    ReasonCode.PODGROUP_MISSING: Text(
+        _about("podgroup", "podgroup", "does not exist"),
+        f"A pod names a podgroup (annotation {PODGROUP_ANNOTATION}) that is not in its namespace.",
+        f"Create the podgroup, or correct the annotation {PODGROUP_ANNOTATION} of the pods.",
+        used=frozenset({"podgroup"}),
+    ),
+    ReasonCode.PODGROUP_INVALID: Text(
+        _about("podgroup", "podgroup", "is malformed"),
+        "The podgroup's spec contradicts itself, for instance a subgroup whose parent does not exist.",
+        "Correct the podgroup's spec.",
+        used=frozenset({"podgroup"}),
+    ),
+    ReasonCode.SUBGROUP_MISSING: Text(
+        _about("subgroup", "subGroup", "does not exist in the podgroup, or is divided further"),
+        f"A pod's label {SUBGROUP_LABEL} names no subgroup of its podgroup that can hold pods.",
+        f"Set the label {SUBGROUP_LABEL} to a subgroup of the podgroup that has no subgroups itself.",
+        used=frozenset({"subGroup"}),
+    ),
+    ReasonCode.POD_INVALID: Text(
+        _about("pod", "pod", "is malformed"),
+        "A pod of the podgroup has a field that cannot be understood.",
+        "Correct the field and create the pod again.",
+        used=frozenset({"pod"}),
+    ),
+    ReasonCode.UNSUPPORTED: Text(
+        _fixed("the pod asks for something that this version of kai-py cannot honour"),
+        "A field asks for something that is not implemented. Ignoring it could break the workload, so the pod waits.",
+        "Remove the field, or let another scheduler place the pod.",
+    ),
+    ReasonCode.BACKING_OFF: Text(
+        _fixed("the last attempt to start it failed, and the next one comes after a pause"),
+        "Binding failed, so the podgroup pauses; the pause grows with each failure.",
+        "Nothing if it happens once; if it repeats, look at the Events of its pods.",
+    ),
+    ReasonCode.GANG_NOT_READY: Text(
+        lambda case: f"{_whole(case)} waits for more pods to be created",
+        "Fewer pods exist than must start together.",
+        "Look at the workload that creates the pods, or lower the minimum (minMember).",
+        evidence=_members,
+        used=frozenset({"subGroup"}),
+    ),
+    ReasonCode.GATED: Text(
+        lambda case: f"scheduling gates hold back pods of {_whole(case)}",
+        "Pods carry spec.schedulingGates: somebody else has yet to give them free.",
+        "Wait for the controller that owns the gates, or remove them from the pods.",
+        evidence=_gates,
+        used=frozenset({"subGroup"}),
+    ),
+    ReasonCode.OVER_LIMIT: Text(
+        _over_limit,
+        "The podgroup's queue, or one above it, would hold more than its limit.",
+        "Ask for less, wait until pods of the queue finish, or raise the queue's limit.",
+        evidence=_over_limit_evidence,
+        next_step=lambda case: _room(case, "limit"),
+        used=frozenset({"queue", "resource"}),
+    ),
+    ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA: Text(
+        _over_quota,
+        "Pods that cannot be preempted must stay within the quota of their queue and of those above it, because "
+        "nobody could take back what they hold.",
+        f"Let it be preempted (label {PREEMPTIBILITY_LABEL}=preemptible), ask for less, or raise the queue's quota.",
+        evidence=_over_quota_evidence,
+        next_step=_lower_or_yield,
+        used=frozenset({"queue", "resource"}),
+    ),
+    ReasonCode.UNSCHEDULABLE: Text(
+        lambda case: f"0/{case.number('nodes')} nodes fit",
+        "No node takes the pod. The message counts the nodes by reason (table below).",
+        "See what most nodes say, and the nearest miss.",
+        evidence=lambda case: histogram(case.reason),
+        next_step=lambda case: node_next_step(case.reason),
+    ),
+    ReasonCode.GANG_DOES_NOT_FIT: Text(
+        _gang_verdict,
+        "The pods start together or not at all, and not all of them find a place. The message counts the nodes by "
+        "reason (table below) for the first pod that finds none.",
+        "See what most nodes say, and the nearest miss; or lower the minimum (minMember).",
+        evidence=_gang_evidence,
+        next_step=lambda case: node_next_step(case.reason),
+    ),
+    ReasonCode.WAITING_FOR_RELEASE: Text(
+        _fixed("its place is reserved, but the pods that are there have not left yet"),
+        "Nodes are chosen, and other pods on them are ending. The podgroup starts when they are gone.",
+        "Nothing: it starts by itself. A pod that does not end holds it up (kubectl get pods shows Terminating).",
+        evidence=_release_evidence,
+    ),
+    ReasonCode.QUEUE_DEPTH: Text(
+        _fixed("too many podgroups of its queue come first"),
+        "Each cycle looks at a limited number of podgroups per queue, and this one is beyond it.",
+        "Wait, give it a higher priority, or raise actions.queueDepth in the settings.",
+        evidence=lambda case: f"a cycle looks at {case.number('depth')}" if case.number("depth") else "",
+    ),
+}
+
+
+# the doors ----------------------------------------------------------------------------------------
+
+
+def verdict(reason: Reason, axis: ResourceAxis | None = None, *, queue: str = "") -> str:
+    """What failed, in one clause: ``Queue research would exceed its GPU limit``."""
+    text = TEXTS.get(reason.code)
+    return _capital(text.verdict(Case(reason, axis, queue)) if text is not None else _unknown(reason))
+
+
+def sentence(reason: Reason, axis: ResourceAxis | None = None, *, queue: str = "") -> str:
+    """A reason in words; never empty, one line.
+
+    Args:
+        reason: codes and numbers.
+        axis: of the snapshot that the reason is about; without it, the well-known units hold.
+        queue: the podgroup's own queue, to tell when another one refuses.
+    """
+    case = Case(reason, axis, queue)
+    text = TEXTS.get(reason.code)
+    said = verdict(reason, axis, queue=queue)
+    evidence = text.evidence(case) if text is not None else histogram(reason)
+    rest = "; ".join(case.other_names(text.used if text is not None else frozenset()))
+    because = "; ".join(part for part in (evidence, rest) if part)
+    parts = [f"{said}: {because}" if because else said, _capital(nearest_miss(reason, axis))]
+    return " ".join(f"{_one_line(part)}." for part in parts if part)
+
+
+def headline(diagnosis: Diagnosis, axis: ResourceAxis | None = None, *, waiting: int = 0) -> str:
+    """The first reason of a diagnosis, and the place in the queue.
+
+    Args:
+        diagnosis: why a podgroup waits.
+        axis: as for :func:`sentence`.
+        waiting: podgroups that stand in line in its queue; 0 if unknown.
+    """
+    parts = [sentence(reason, axis, queue=diagnosis.queue) for reason in diagnosis.reasons[:1]]
+    return " ".join([*(parts or ["It waits for the next cycle."]), *_place(diagnosis, waiting)])
+
+
+def next_step(reason: Reason, axis: ResourceAxis | None = None, *, queue: str = "") -> str:
+    """What the reader can do about a reason, as a sentence; empty if we do not know."""
+    text = TEXTS.get(reason.code)
+    if text is None:
+        return ""
+    step = text.next_step(Case(reason, axis, queue)) or text.todo
+    return f"{_capital(step.rstrip('.'))}."
+
+
+def todo(code: str) -> str:
+    """What to do about a reason of which only the code is known; empty for an unknown code."""
+    text = TEXTS.get(code)
+    return text.todo if text is not None else ""
+
+
+def in_line(diagnoses: Iterable[Diagnosis]) -> Counter[str]:
+    """Podgroups in line by queue, the ``waiting`` of :func:`headline`."""
+    return Counter(diagnosis.queue for diagnosis in diagnoses if diagnosis.position > 0)
+
+
+def _place(diagnosis: Diagnosis, waiting: int) -> list[str]:
+    if diagnosis.position <= 0:
+        return []
+    of = f" of {waiting}" if waiting >= diagnosis.position else ""
+    queue = f"queue {diagnosis.queue}" if diagnosis.queue else "its queue"
+    return [f"It is {_ordinal(diagnosis.position)}{of} in {queue}."]
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _unknown(reason: Reason) -> str:
+    """A code that this table does not have: say it as it is. A test keeps the table complete."""
+    return f"it waits with reason {reason.code}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
