@@ -1,10 +1,11 @@
-"""Base units as people write them: "2 GPUs", "1.5 CPU", "64 GiB memory"."""
+"""Base units as people write them: "2 GPUs", "1.5 CPU", "64 GiB"."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 
 from kai_py.api.keys import AMD_GPU, NVIDIA_GPU
 from kai_py.api.quantity import format_quantity
@@ -13,6 +14,8 @@ from kai_py.core.resources import CPU, DEVICE, GPU, MEMORY, PODS, ResourceAxis
 _WHOLE_GPUS: Final = frozenset({GPU, NVIDIA_GPU, AMD_GPU})
 _NOUNS: Final = {CPU: "CPU", MEMORY: "memory", PODS: "pod slots", GPU: "GPU"}
 _MILLICORES: Final = 1000
+Rounding = Literal["nearest", "up", "down"]
+_ROUND: Final[dict[Rounding, Callable[[float], int]]] = {"nearest": round, "up": math.ceil, "down": math.floor}
 _BINARY: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -37,20 +40,25 @@ def per_unit(resource: str, axis: ResourceAxis | None = None) -> int:
     return DEVICE if resource in _WHOLE_GPUS else 1
 
 
-def amount(resource: str, value: float, axis: ResourceAxis | None = None) -> str:
-    """A number of base units with its unit, e.g. ``2 GPUs``. Infinity is ``unlimited``."""
+def amount(resource: str, value: float, axis: ResourceAxis | None = None, *, rounded: Rounding = "nearest") -> str:
+    """A number of base units with its unit: ``2 GPUs``, ``1.5 CPU``, ``64 GiB``. Infinity is ``unlimited``.
+
+    Args:
+        resource: a name of either axis; empty gives the bare number.
+        value: base units.
+        axis: as for :func:`per_unit`.
+        rounded: what still fits is rounded down, what has to be made free is rounded up.
+    """
     if math.isinf(value):
-        return f"unlimited {noun(resource)}"
-    number, unit = _number_and_unit(resource, value, axis)
-    return f"{number} {unit}"
+        return "unlimited"
+    number, unit = _number_and_unit(resource, value, axis, rounded)
+    return f"{number} {unit}".strip()
 
 
 def amount_more(resource: str, value: int, axis: ResourceAxis | None = None) -> str:
     """The same for what is missing, rounded up: ``2 more GPUs``, ``4 GiB more memory``."""
-    number, unit = _number_and_unit(resource, value, axis, up=True)
-    if resource == MEMORY:
-        return f"{number} {unit.removesuffix(' memory')} more memory"
-    return f"{number} more {unit}"
+    number, unit = _number_and_unit(resource, value, axis, "up")
+    return f"{number} {unit} more memory" if resource == MEMORY else f"{number} more {unit}"
 
 
 def quantity(resource: str, value: float, axis: ResourceAxis | None = None) -> str:
@@ -60,26 +68,26 @@ def quantity(resource: str, value: float, axis: ResourceAxis | None = None) -> s
     return format_quantity(Fraction(value) / per_unit(resource, axis), binary=resource == MEMORY)
 
 
-def _number_and_unit(resource: str, value: float, axis: ResourceAxis | None, *, up: bool = False) -> tuple[str, str]:
+def _number_and_unit(resource: str, value: float, axis: ResourceAxis | None, rounded: Rounding) -> tuple[str, str]:
     if resource == MEMORY:
         unit, size = next(((unit, size) for unit, size in _BINARY if abs(value) >= size), ("B", 1))
-        return _decimal(value / size, up=up), f"{unit} memory"
+        return _decimal(value / size, rounded), unit
     number = value / per_unit(resource, axis)
-    return _decimal(number, up=up), _unit(resource, number, axis)
+    return _decimal(number, rounded), _unit(resource, number, axis)
 
 
 def _unit(resource: str, number: float, axis: ResourceAxis | None) -> str:
     if resource in _WHOLE_GPUS or (axis is not None and resource in axis.gpus):
-        return "GPUs" if number > 1 or number == 0 else "GPU"
+        return "GPU" if 0 < number <= 1 else "GPUs"
     if resource == PODS:
         return "pod slot" if number == 1 else "pod slots"
     return noun(resource)
 
 
-def _decimal(number: float, *, up: bool) -> str:
-    """At most two decimals, three where less would say 0 (a millicore, a thousandth of a device)."""
+def _decimal(number: float, rounded: Rounding) -> str:
+    """At most two decimals; below 1 three, because a millicore and a thousandth of a device are not nothing."""
     places = 2 if abs(number) >= 1 else 3
-    scaled = number * 10**places
-    # Floats like 0.3 * 1000 lie a hair above the integer; rounding up must not add a unit for that.
-    rounded = math.ceil(scaled - 1e-6) if up else round(scaled)
-    return f"{Fraction(rounded, 10**places):.{places}f}".rstrip("0").rstrip(".") if rounded else "0"
+    # Floats like 0.3 * 1000 lie a hair beside the integer; that must not round to the next unit.
+    scaled = round(number * 10**places, 6)
+    whole = _ROUND[rounded](scaled)
+    return f"{whole / 10**places:.{places}f}".rstrip("0").rstrip(".") if whole else "0"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import FilterReason, Reason
+from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.telemetry.amounts import amount_more, noun
 
 
@@ -81,22 +81,14 @@ def histogram(reason: Reason) -> str:
     return ", ".join(_predicate(name, count, reason.shortages) for name, count in ranked if count > 0)
 
 
-def fitting(reason: Reason, total: int) -> str:
-    """The histogram with its headline: ``0/50 nodes fit: 40 lack nvidia.com/gpu, …``.
-
-    Args:
-        reason: of a podgroup for which places were sought.
-        total: nodes that were looked at.
-    """
-    head = f"0/{total} nodes fit"
-    counts = histogram(reason)
-    return f"{head}: {counts}" if counts else head
-
-
 def nearest_miss(reason: Reason, axis: ResourceAxis | None = None) -> str:
-    """The least that one node lacks: ``2 more GPUs on one node would do``; empty when no single resource would do."""
+    """The least that one node lacks: ``2 more GPUs on one node would do``.
+
+    Empty when every node lacks two things at once. For a gang it speaks of one pod: what the others need is not known.
+    """
+    outcome = "would take the next one" if reason.code == ReasonCode.GANG_DOES_NOT_FIT else "would do"
     misses = [amount_more(name, least, axis) for name, (_, least) in sorted(reason.shortages.items()) if least > 0]
-    return f"{' or '.join(misses)} on one node would do" if misses else ""
+    return f"{' or '.join(misses)} on one node {outcome}" if misses else ""
 
 
 def node_next_step(reason: Reason) -> str:

@@ -53,7 +53,8 @@ class Text:
 def _queue_in_place(case: Case) -> str:
     """The queue that refuses, and its relation to the podgroup's own."""
     refusing = case.named("queue", "queue")
-    return f"{refusing} (above queue {case.queue})" if case.queue and case.name("queue") != case.queue else refusing
+    above = case.queue and case.name("queue") not in ("", case.queue)
+    return f"{refusing} (above queue {case.queue})" if above else refusing
 
 
 def _over_limit(case: Case) -> str:
@@ -61,6 +62,8 @@ def _over_limit(case: Case) -> str:
 
 
 def _over_limit_evidence(case: Case) -> str:
+    if not case.resource:
+        return ""
     return f"it may hold {case.amount('ceiling')}, holds {case.amount('held')} and is asked for {_asked(case)}"
 
 
@@ -69,6 +72,8 @@ def _over_quota(case: Case) -> str:
 
 
 def _over_quota_evidence(case: Case) -> str:
+    if not case.resource:
+        return ""
     held = case.amount("held")
     return f"the quota is {case.amount('ceiling')}, such pods hold {held} and {_asked(case)} are asked for"
 
@@ -81,14 +86,16 @@ def _room(case: Case, field: str) -> str:
     """How to get past a ceiling: ask for less, wait, or raise it; the new value in the unit of the Queue's spec."""
     if not case.resource:
         return ""
-    needed = case.base_units("held") + case.base_units("requested")
-    left = max(0.0, case.base_units("ceiling") - case.base_units("held"))
-    ways = [f"ask for at most {amount(case.resource, left, case.axis)}"] if left else []
-    if case.base_units("requested") <= case.base_units("ceiling"):
-        excess = needed - case.base_units("ceiling")
-        ways.append(f"wait until {amount(case.resource, excess, case.axis)} of it are released")
+    held, requested, ceiling = (case.base_units(key) for key in ("held", "requested", "ceiling"))
+    what = " of memory" if case.resource == MEMORY else ""
+    ways = []
+    if held < ceiling:
+        ways.append(f"ask for at most {amount(case.resource, ceiling - held, case.axis, rounded='down')}{what}")
+    if requested <= ceiling:
+        excess = amount(case.resource, held + requested - ceiling, case.axis, rounded="up")
+        ways.append(f"wait until {excess}{what} in that queue are free again")
     path = _spec_path(case.resource, field)
-    ways.append(f"raise {path} of {case.named('queue', 'queue')} to {_in_spec(case.resource, needed)}")
+    ways.append(f"raise {path} of {case.named('queue', 'queue')} to {_in_spec(case.resource, held + requested)}")
     return ", or ".join(ways)
 
 
@@ -139,9 +146,13 @@ def _gang_verdict(case: Case) -> str:
 
 
 def _gang_evidence(case: Case) -> str:
-    counts = histogram(case.reason)
+    counts = histogram(case.reason) or _no_nodes(case)
     head = f"for the next one 0/{case.number('nodes')} nodes fit"
     return f"{head} ({counts})" if counts else head
+
+
+def _no_nodes(case: Case) -> str:
+    return "there are no nodes" if case.number("nodes") == 0 else ""
 
 
 def _release_evidence(case: Case) -> str:
@@ -254,7 +265,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         lambda case: f"0/{case.number('nodes')} nodes fit",
         "No node takes the pod. The message counts the nodes by reason (table below).",
         "See what most nodes say, and the nearest miss.",
-        evidence=lambda case: histogram(case.reason),
+        evidence=lambda case: histogram(case.reason) or _no_nodes(case),
         next_step=lambda case: node_next_step(case.reason),
     ),
     ReasonCode.GANG_DOES_NOT_FIT: Text(
