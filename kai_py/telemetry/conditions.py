@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from kai_py.api.meta import Quantity
 from kai_py.api.podgroup import QueueDetails, ReasonDetails, SchedulingCondition, UnschedulableReason
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Diagnosis, Reason, ReasonCode
@@ -199,9 +200,7 @@ def _queue_details(reason: Reason, axis: ResourceAxis | None) -> ReasonDetails |
     numbers = {key: value for key, value in reason.details.items() if isinstance(value, int | float)}
     if {"held", "ceiling", "requested"} - numbers.keys():
         return None
-    held, ceiling, requested = (
-        {resource: quantity(resource, numbers[key], axis)} for key in ("held", "ceiling", "requested")
-    )
+    held, ceiling, requested = (_of(resource, numbers[key], axis) for key in ("held", "ceiling", "requested"))
     if reason.code == ReasonCode.OVER_LIMIT:
         details = QueueDetails(
             name=name,
@@ -219,6 +218,10 @@ def _queue_details(reason: Reason, axis: ResourceAxis | None) -> ReasonDetails |
     else:
         return None
     return ReasonDetails(queue_details=details)
+
+
+def _of(resource: str, value: float, axis: ResourceAxis | None) -> dict[str, Quantity]:
+    return {resource: quantity(resource, value, axis)}
 
 
 def _essence(one: Mapping[str, Any]) -> tuple[object, ...]:
