@@ -15,7 +15,7 @@ import msgspec
 
 from kai_py.errors import ApiError, ConflictError, InvalidError, NotFoundError, ThrottledError, UnavailableError
 from kai_py.kube.client import STRATEGIC_MERGE_PATCH, Body
-from kai_py.kube.sender import Sender
+from kai_py.kube.sender import Sender, is_about_budget
 
 
 class Outcome(StrEnum):
@@ -191,7 +191,7 @@ class PodWriter:
                 return Result(Outcome.NOT_FOUND, str(error))
             raise
         except (ThrottledError, UnavailableError) as error:
-            if _is_about_budget(error):
+            if is_about_budget(error):
                 return Result(Outcome.BLOCKED, str(error))
             raise
         return _APPLIED
@@ -211,9 +211,3 @@ def _delete_options(uid: str, grace_seconds: int | None) -> dict[str, Any]:
 def _is_about_uid(error: ApiError) -> bool:
     """Whether the pod of this name is another one: by precondition (409), or because a uid cannot be patched (422)."""
     return "UID" in str(error) or any(field == "metadata.uid" for _, field, _ in error.causes)
-
-
-def _is_about_budget(error: ApiError) -> bool:
-    """Whether a PodDisruptionBudget says no: 429 when it is used up, 500 when several select the pod."""
-    by_cause = any(reason == "DisruptionBudget" for reason, _, _ in error.causes)
-    return by_cause or (error.status == 500 and "PodDisruptionBudget" in str(error))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from kai_py.errors import ThrottledError, UnavailableError
+from kai_py.errors import ApiError, ThrottledError, UnavailableError
 from kai_py.kube.backoff import Backoff
 from kai_py.kube.client import JSON, ApiClient, Body
 
@@ -63,13 +63,12 @@ class Sender:
             try:
                 return await self._client.request(method, path, body=body, content_type=content_type)
             except ThrottledError as error:
-                by_budget = any(reason == "DisruptionBudget" for reason, _, _ in error.causes)
-                if by_budget or not tries_left or error.retry_after > LONGEST_WAIT:
+                if is_about_budget(error) or not tries_left or error.retry_after > LONGEST_WAIT:
                     raise
                 # The jitter comes on top: the server has said the least it wants.
                 await self._sleep(error.retry_after + backoff.delay())
-            except UnavailableError:
-                if not idempotent or not tries_left:
+            except UnavailableError as error:
+                if is_about_budget(error) or not idempotent or not tries_left:
                     raise
                 await self._sleep(backoff.delay())
         raise AssertionError("the last try returns or raises")
@@ -77,3 +76,9 @@ class Sender:
     async def get_object(self, path: str) -> dict[str, object]:
         """Read an object, to find out what a write has met. Reading needs no lease."""
         return await self._client.get_object(path)
+
+
+def is_about_budget(error: ApiError) -> bool:
+    """Whether a PodDisruptionBudget says no: 429 when it is used up, 500 when several select the pod."""
+    by_cause = any(reason == "DisruptionBudget" for reason, _, _ in error.causes)
+    return by_cause or (error.status == 500 and "PodDisruptionBudget" in str(error))
