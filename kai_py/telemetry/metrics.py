@@ -166,6 +166,11 @@ class Metrics:
         self._levels.show(result, snapshot)
         self._forget_queues(snapshot.queues.names)
 
+    def pod_bound(self, queue: str, *, waited: float) -> None:
+        """A pod of a queue was bound, ``waited`` seconds after its creation. A queue that is gone gets no series."""
+        if queue in self._queues:
+            self.time_to_bind_seconds.labels(queue).observe(max(0.0, waited))
+
     def _forget_queues(self, names: Iterable[str]) -> None:
         """Drop the series of queues that were there in the last cycle and are gone."""
         current = frozenset(names)

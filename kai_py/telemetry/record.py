@@ -1,0 +1,108 @@
+"""A cycle's result, told: log lines, metrics, and what is news for users."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from kai_py.core.result import CycleResult, Decision, Evict
+from kai_py.core.tables.podgroups import PodGroupTable
+from kai_py.core.tables.snapshot import Snapshot
+from kai_py.telemetry import events
+from kai_py.telemetry.events import EventText
+from kai_py.telemetry.metrics import Metrics
+from kai_py.telemetry.texts import in_line
+from kai_py.telemetry.told import Item, News, Told
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the shell has to pass on after a cycle.
+
+    Attributes:
+        news: whose conditions are to be written; compare with what the objects say (``conditions``) before writing.
+        events: one for each podgroup that waits for a new reason.
+        in_line: podgroups in line by queue, for the texts of the conditions.
+    """
+
+    news: tuple[Item, ...]
+    events: tuple[EventText, ...]
+    in_line: dict[str, int]
+
+
+class Record:
+    """Tells what cycles decided. One per scheduler; not thread-safe.
+
+    Args:
+        metrics: where numbers go.
+        told: what users know already.
+        log: where lines go; by default the process' log.
+    """
+
+    def __init__(self, metrics: Metrics, told: Told, log: structlog.typing.FilteringBoundLogger | None = None) -> None:
+        self._metrics = metrics
+        self._told = told
+        self._log = log if log is not None else structlog.get_logger()
+
+    def cycle(self, result: CycleResult, snapshot: Snapshot, *, number: int, seconds: float, now: float) -> Report:
+        """Log and count a result, and say what is news.
+
+        Args:
+            result: of the cycle.
+            snapshot: what it was computed from.
+            number: of the cycle, for the log.
+            seconds: how long ``run_cycle`` took.
+            now: seconds on the scale of ``Told``.
+        """
+        self._metrics.record_cycle(result, snapshot, seconds=seconds)
+        for decision in result.decisions:
+            self._log.info(type(decision).__name__.lower(), cycle=number, **decision_keys(decision, snapshot))
+        self._log.debug(
+            "cycle",
+            cycle=number,
+            seconds=round(seconds, 6),
+            decisions=len(result.decisions),
+            waiting=len(result.diagnoses),
+            considered=result.stats.considered,
+        )
+        news = tuple(self._told.news(result.diagnoses, now))
+        line = dict(in_line(result.diagnoses)) if news else {}
+        return Report(news, tuple(_events(news, snapshot, line)), line)
+
+
+def decision_keys(decision: Decision, snapshot: Snapshot) -> dict[str, object]:
+    """The keys of a decision's log line."""
+    row = _row(snapshot.podgroups, decision.podgroup)
+    queue = int(snapshot.podgroups.queue_idx[row]) if row is not None else -1
+    keys: dict[str, object] = {
+        "queue": snapshot.queues.names[queue] if queue >= 0 else "",
+        "podgroup": decision.podgroup,
+        "pod": decision.pod,
+        "node": decision.node,
+        "action": str(decision.action),
+    }
+    if isinstance(decision, Evict):
+        keys |= {"preemptor": decision.preemptor or "", "moved": decision.moved}
+    return keys
+
+
+def _events(news: tuple[Item, ...], snapshot: Snapshot, line: dict[str, int]) -> Iterator[EventText]:
+    for item in news:
+        if item.news is News.REASON and item.diagnosis is not None:
+            row = _row(snapshot.podgroups, item.podgroup)
+            yield events.waiting(
+                item.diagnosis,
+                axis=snapshot.axis,
+                in_line=line.get(item.diagnosis.queue, 0),
+                podgroup_uid=snapshot.podgroups.keys[row].uid if row is not None else "",
+            )
+
+
+def _row(podgroups: PodGroupTable, key: str) -> int | None:
+    """Row of ``namespace/name``; the table is sorted by that."""
+    namespace, _, name = key.rpartition("/")
+    row = bisect_left(podgroups.keys, (namespace, name))
+    return row if row < len(podgroups) and podgroups.keys[row][:2] == (namespace, name) else None
