@@ -23,6 +23,8 @@ PRIORITY_CLASS_LABEL: Final = "priorityClassName"
 PREEMPTIBILITY_LABEL: Final = "kai.scheduler/preemptibility"
 TASK_PRIORITY_LABEL: Final = "kai.scheduler/task-priority"
 NODE_POOL_LABEL: Final = "kai.scheduler/node-pool"
+#: Where KAI looks for a queue's name when nothing says ``kai.scheduler/queue``.
+PROJECT_LABEL: Final = "project"
 GPU_GROUP_LABEL: Final = "runai-gpu-group"
 
 # annotations --------------------------------------------------------------------------------------
@@ -31,6 +33,9 @@ BATCH_MIN_MEMBER_ANNOTATION: Final = "kai.scheduler/batch-min-member"
 PREEMPTION_DELAY_ANNOTATION: Final = "kai.scheduler/preemption-delay"
 STALENESS_GRACE_ANNOTATION: Final = "kai.scheduler/staleness-grace-period"
 TOP_OWNER_ANNOTATION: Final = "kai.scheduler/top-owner-metadata"
+TOPOLOGY_ANNOTATION: Final = "kai.scheduler/topology"
+REQUIRED_LEVEL_ANNOTATION: Final = "kai.scheduler/topology-required-placement"
+PREFERRED_LEVEL_ANNOTATION: Final = "kai.scheduler/topology-preferred-placement"
 LAST_START_ANNOTATION: Final = "kai.scheduler/last-start-timestamp"
 LAST_EVICTION_ANNOTATION: Final = "kai.scheduler/last-eviction-timestamp"
 STALE_SINCE_ANNOTATION: Final = "kai.scheduler/stale-podgroup-timestamp"
@@ -40,6 +45,7 @@ GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
 
 # Kubernetes' own ----------------------------------------------------------------------------------
+LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 POD_TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
 UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"

@@ -1,0 +1,11 @@
+"""What can be wrong with a workload, seen from its pods."""
+
+from __future__ import annotations
+
+from kai_py.errors import MalformedObjectError
+
+
+class GroupingError(MalformedObjectError):
+    """An owner (or the pod) says something that cannot be meant; its pods wait, all others go on."""
+
+    code = "Grouping"

@@ -1,0 +1,1 @@
+"""One module per kind of workload: how its pods are divided into podgroups, and how many must start together."""

@@ -1,0 +1,108 @@
+"""What a podgroup inherits from its pod and owners: queue, priority class, preemptibility, patience, topology."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kai_py.api import keys
+from kai_py.api.duration import Duration
+from kai_py.api.podgroup import Preemptibility, TopologyConstraint
+from kai_py.podgrouper.lineage import Ancestor, Lineage
+
+#: Kinds of workload that KAI knows, as names of PriorityClasses.
+DefaultPriority = Literal["train", "build", "inference"]
+
+
+@dataclass(slots=True)
+class Context:
+    """What a rule may know beside the pod and its owners, and the warnings that it leaves.
+
+    Attributes:
+        priority_classes: names of those that exist; ``None`` when nobody knows, so that every name is believed.
+        warnings: sentences about what was passed over.
+    """
+
+    priority_classes: Container[str] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def queue_of(lineage: Lineage) -> str:
+    """The queue: by its own label, else by KAI's older ``project`` label, else the default queue."""
+    if queue := lineage.label(keys.QUEUE_LABEL):
+        return queue
+    project, pool = lineage.label(keys.PROJECT_LABEL), lineage.label(keys.NODE_POOL_LABEL)
+    if project:
+        return f"{project}-{pool}" if pool else project
+    return keys.DEFAULT_QUEUE
+
+
+def priority_class_of(lineage: Lineage, context: Context, *, default: DefaultPriority) -> str:
+    """The first PriorityClass that exists: of the nearest owner, of the pod, of owners further up.
+
+    Args:
+        lineage: the pod and its owners.
+        context: which classes exist; gets a warning for each one that does not.
+        default: that of the workload's kind, which need not exist.
+    """
+    for voice, name in _priority_classes(lineage):
+        if context.priority_classes is None or name in context.priority_classes:
+            return name
+        context.warnings.append(f"{lineage.where(voice)}: there is no PriorityClass {name!r}")
+    return default
+
+
+def _priority_classes(lineage: Lineage) -> Iterator[tuple[Ancestor, str]]:
+    for voice in lineage.voices:
+        if name := voice.labels.get(keys.PRIORITY_CLASS_LABEL):
+            yield voice, name
+        if voice is lineage.itself and (name := lineage.pod.spec.priority_class_name):
+            yield voice, name
+
+
+def preemptibility_of(lineage: Lineage, context: Context) -> Preemptibility:
+    """The first valid preemptibility label; empty when it is to follow from the priority."""
+    for voice in lineage.voices:
+        match voice.labels.get(keys.PREEMPTIBILITY_LABEL, ""):
+            case "preemptible" | "non-preemptible" as found:
+                return found
+            case "":
+                pass
+            case wrong:
+                context.warnings.append(
+                    f"{lineage.where(voice)}: label {keys.PREEMPTIBILITY_LABEL} {wrong!r} means nothing"
+                )
+    return ""
+
+
+def duration_of(lineage: Lineage, context: Context, key: str, *, negative: bool) -> Duration | None:
+    """The first annotation that is a duration.
+
+    Args:
+        lineage: the pod and its owners.
+        context: gets a warning for each annotation that cannot be read.
+        key: the annotation.
+        negative: whether a negative duration means something.
+    """
+    for voice, text in lineage.annotations(key):
+        try:
+            duration = Duration.parse(text)
+        except ValueError as error:
+            context.warnings.append(f"{lineage.where(voice)}: annotation {key}: {error}")
+            continue
+        if negative or duration.nanoseconds >= 0:
+            return duration
+        context.warnings.append(f"{lineage.where(voice)}: annotation {key}: {text!r} is negative")
+    return None
+
+
+def topology_of(lineage: Lineage) -> TopologyConstraint | None:
+    """The topology constraint of the annotations; ``None`` without one that names a topology."""
+    topology, required, preferred = (
+        next((value for _, value in lineage.annotations(key)), "")
+        for key in (keys.TOPOLOGY_ANNOTATION, keys.REQUIRED_LEVEL_ANNOTATION, keys.PREFERRED_LEVEL_ANNOTATION)
+    )
+    if not topology:
+        return None
+    return TopologyConstraint(topology=topology, required_topology_level=required, preferred_topology_level=preferred)
