@@ -1,7 +1,7 @@
 """Conditions of pods and podgroups, and whether one says anything new.
 
-What counts as new: another status, another reason code, or another :func:`gist`, which is the verdict of the message
-with its numbers masked. The evidence behind the verdict (histogram, amounts, place in the queue) moves with every pod
+What counts as new: another status, another reason code, or another :func:`gist`, which is mostly the verdict of the
+message with its numbers masked. The evidence behind the verdict (histogram, amounts, place in the queue) moves with every pod
 that starts anywhere; writing it each time would cost a patch per waiting pod and cycle and tell nobody anything.
 ``record.Told`` decides when numbers alone are refreshed.
 """
@@ -16,21 +16,24 @@ from typing import Any, Final
 from kai_py.api.meta import Quantity
 from kai_py.api.podgroup import QueueDetails, ReasonDetails, SchedulingCondition, UnschedulableReason
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Diagnosis, Reason, ReasonCode
+from kai_py.core.result import Diagnosis, Evict, Reason, ReasonCode
 from kai_py.telemetry.amounts import quantity
-from kai_py.telemetry.texts import headline, sentence
+from kai_py.telemetry.texts import has_numbers, headline, sentence
 
 #: What the API server and kubectl show of an Event's note; conditions follow it to stay readable in ``describe``.
 MAX_MESSAGE: Final = 1024
 
 POD_SCHEDULED: Final = "PodScheduled"
 UNSCHEDULABLE: Final = "Unschedulable"
+DISRUPTION_TARGET: Final = "DisruptionTarget"
+PREEMPTION_BY_SCHEDULER: Final = "PreemptionByScheduler"
 ON_NODE_POOL: Final = "UnschedulableOnNodePool"
 DEFAULT_NODE_POOL: Final = "default"
 SCHEDULED: Final = "Scheduled"
 
 #: A number by itself or a fraction ("0/50"), not a digit of a name ("team-1", "rack7/a100").
 _NUMBER: Final = re.compile(r"(?<![\w.\-/])\d+(?:\.\d+)?(?:/\d+)?(?![\w\-/])")
+_PLACE: Final = re.compile(r" It is \d+(?:st|nd|rd|th)(?: of \d+)? in (?:its queue|queue \S+)\.$")
 _CODE: Final = re.compile(r" \[(?P<code>\w+)\]$")
 
 Conditions = Sequence[Mapping[str, Any]]  # as they are in the object
@@ -118,6 +121,23 @@ def scheduling_conditions(
     return [*(dict(one) for one in existing if not _is_ours(one, node_pool)), written]
 
 
+def disruption_target(evict: Evict, *, now: float) -> dict[str, Any]:
+    """The condition that marks a victim before it is deleted; a Job's pod failure policy looks at it."""
+    return condition(
+        DISRUPTION_TARGET, status=True, reason=PREEMPTION_BY_SCHEDULER, message=eviction_note(evict), now=now
+    )
+
+
+def eviction_note(evict: Evict) -> str:
+    """Why a pod has to go: for its Event and its ``DisruptionTarget`` condition."""
+    note = f"Evicted from {evict.node} by {evict.action}"
+    if evict.preemptor:
+        note += f" to make room for podgroup {evict.preemptor}"
+    if evict.moved:
+        note += "; a place on another node is reserved for it"
+    return f"{note}."
+
+
 def condition(
     type: str,  # noqa: A002  # the field's own name
     *,
@@ -156,10 +176,16 @@ def changed(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
     return old is None or _essence(old) != _essence(new)
 
 
-def gist(message: str) -> str:
-    """The verdict of a message with its numbers masked; same gist, same reason."""
-    verdict = _CODE.sub("", message).partition(": ")[0].partition(". ")[0].rstrip(".")
-    return _NUMBER.sub("#", verdict)
+def gist(message: str, code: str) -> str:
+    """What a message says, numbers masked; same gist, same reason.
+
+    Where the evidence consists of numbers, it is the verdict. Elsewhere (a malformed object) the evidence names what
+    is wrong, so it belongs to the gist; the place in the queue never does.
+    """
+    text = _PLACE.sub("", _CODE.sub("", message))
+    if has_numbers(code):
+        text = text.partition(": ")[0].partition(". ")[0].rstrip(".")
+    return _NUMBER.sub("#", text)
 
 
 def clipped(text: str, length: int = MAX_MESSAGE) -> str:
@@ -227,8 +253,9 @@ def _of(resource: str, value: float, axis: ResourceAxis | None) -> dict[str, Qua
 def _essence(one: Mapping[str, Any]) -> tuple[object, ...]:
     codes = tuple(reason.get("reason") for reason in one.get("reasons") or ())
     message = one.get("message") or ""
-    observed = one.get("observedGeneration") or 0
-    return one.get("status"), one.get("reason") or "", codes, gist(message), code_of(message), observed
+    reason, observed = one.get("reason") or "", one.get("observedGeneration") or 0
+    code = code_of(message)
+    return one.get("status"), reason, code, codes, gist(message, code or reason), observed
 
 
 def _is_ours(one: Mapping[str, Any], node_pool: str) -> bool:

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from kai_py.api.keys import PODGROUP_API_VERSION
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Bind, Decision, Diagnosis, Evict, Nominate
-from kai_py.telemetry.conditions import clipped
+from kai_py.core.result import Bind, Decision, Diagnosis, Nominate
+from kai_py.telemetry.conditions import clipped, eviction_note
 from kai_py.telemetry.texts import headline, next_step
 
 EventType = Literal["Normal", "Warning"]
@@ -94,13 +94,3 @@ def bind_failed(bind: Bind, why: str) -> EventText:
     """A binding that the API server refused."""
     note = f"Could not bind {bind.pod} to {bind.node}: {why}"
     return EventText(pod(bind.pod, bind.uid), "Warning", "FailedBinding", "Binding", clipped(note))
-
-
-def eviction_note(evict: Evict) -> str:
-    """Why a pod has to go: for its Event and its ``DisruptionTarget`` condition."""
-    note = f"Evicted from {evict.node} by {evict.action}"
-    if evict.preemptor:
-        note += f" to make room for podgroup {evict.preemptor}"
-    if evict.moved:
-        note += "; a place on another node is reserved for it"
-    return f"{note}."

@@ -345,6 +345,12 @@ def todo(code: str) -> str:
     return text.todo if text is not None else ""
 
 
+def has_numbers(code: str) -> bool:
+    """Whether the evidence of a code consists of numbers, which move while the reason stays."""
+    text = TEXTS.get(code)
+    return text is None or text.evidence is not _nothing
+
+
 def in_line(diagnoses: Iterable[Diagnosis]) -> Counter[str]:
     """Podgroups in line by queue, the ``waiting`` of :func:`headline`."""
     return Counter(diagnosis.queue for diagnosis in diagnoses if diagnosis.position > 0)

@@ -119,8 +119,7 @@ class Told:
 
 def _essence(diagnosis: Diagnosis) -> _Essence:
     """Codes and names, no numbers."""
-    reasons = tuple(
+    return tuple(
         (reason.code, tuple(sorted((key, value) for key, value in reason.details.items() if isinstance(value, str))))
         for reason in diagnosis.reasons
     )
-    return reasons
