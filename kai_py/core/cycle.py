@@ -16,7 +16,7 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.queues.fair_share import fair_shares
 from kai_py.core.queues.service import Ranker
 from kai_py.core.resources import Amounts
-from kai_py.core.result import CycleResult, QueueShares, Stats
+from kai_py.core.result import CycleResult, Evict, QueueShares, Stats
 from kai_py.core.state.ledger import Ledger, charge
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE, PodState
@@ -40,7 +40,8 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
         the numbers of all queues at the start of the cycle.
     """
     ledger = Ledger(snapshot)
-    shares = queue_shares(snapshot, ledger, options)
+    total = capacity(snapshot)
+    shares = queue_shares(snapshot, ledger, total, options)
     members = Members(snapshot)
     context = Context(
         snapshot=snapshot,
@@ -49,10 +50,14 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
         ledger=ledger,
         transaction=Transaction(ledger),
         placer=Placer(ledger, options),
-        ranker=Ranker(ledger, shares.fair_share, capacity(snapshot).astype(np.float64)),
+        ranker=Ranker(ledger, shares.fair_share, total.astype(np.float64)),
         members=members,
         shares=shares.fair_share,
-        gangs={row: Gang(row, members, ledger) for row in members.podgroups if row not in snapshot.podgroups.blocked},
+        gangs={
+            row: Gang(row, root, members, ledger)
+            for row, root in members.trees.items()
+            if row not in snapshot.podgroups.blocked
+        },
     )
     seconds = {}
     for action in options.actions:
@@ -61,16 +66,17 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
             run(context)
             seconds[str(action)] = clock() - started
     decisions = tuple(context.transaction.decisions())
-    stats = Stats(considered=context.considered, placed=len(decisions), seconds=seconds)
+    placed = sum(not isinstance(decision, Evict) for decision in decisions)
+    stats = Stats(considered=context.considered, placed=placed, seconds=seconds)
     return CycleResult(decisions, diagnoses(context), shares, stats)
 
 
-def queue_shares(snapshot: Snapshot, ledger: Ledger, options: Options) -> QueueShares:
-    """The numbers of all queues as the ledger has them now."""
+def queue_shares(snapshot: Snapshot, ledger: Ledger, total: Amounts, options: Options) -> QueueShares:
+    """The numbers of all queues as the ledger has them now, and what each may claim of a ``(A,)`` total."""
     pending = snapshot.pods.state == PodState.PENDING
     requested = ledger.queue_allocated + charge(snapshot, pending)
     axis = snapshot.axis
-    fair = fair_shares(snapshot.queues, requested, capacity(snapshot), axis.quantum, k_value=options.k_value)
+    fair = fair_shares(snapshot.queues, requested, total, axis.quantum, k_value=options.k_value)
     return QueueShares(
         names=snapshot.queues.names,
         fair_share=fair,
@@ -87,4 +93,4 @@ def capacity(snapshot: Snapshot) -> Amounts:
     foreign[foreign] = nodes.ready[pods.node_idx[foreign]]
     held = snapshot.classes.request[pods.class_idx[foreign]].sum(axis=0)
     total = nodes.allocatable[nodes.ready].sum(axis=0) - held
-    return np.asarray(total @ snapshot.axis.accounting, dtype=np.int64)
+    return np.asarray(np.maximum(total @ snapshot.axis.accounting, 0), dtype=np.int64)

@@ -2,77 +2,86 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kai_py.core.actions.context import Context
+from kai_py.core.gangs.members import Subgroup, leaves
 from kai_py.core.gangs.steps import Gang
 from kai_py.core.result import Diagnosis, Reason, ReasonCode
 from kai_py.core.tables.pods import PodState
+
+_ALLOCATED, _NOMINATED = int(PodState.ALLOCATED), int(PodState.NOMINATED)
 
 
 def diagnoses(context: Context) -> tuple[Diagnosis, ...]:
     """Diagnose every podgroup that waits at the end of a cycle, in the order of the table."""
     found = []
-    for row in context.members.podgroups:
-        waiting = _waiting_pods(context, row)
-        if waiting:
-            found.append(_diagnose(context, row, waiting))
+    for row, root in context.members.trees.items():
+        if waiting := _waiting_pods(context, root):
+            found.append(_diagnose(context, row, root, waiting))
     return tuple(found)
 
 
-def _waiting_pods(context: Context, row: int) -> list[int]:
-    """Pods that are neither bound nor about to be: pending, gated or nominated."""
-    state = context.ledger.state
-    still = (PodState.PENDING, PodState.GATED, PodState.NOMINATED)
-    members = context.members
-    waiting = [pod for leaf in members.rows(row) for pod in members.pending.get(leaf, ()) if state[pod] in still]
-    gated = any(members.gated.get(leaf) for leaf in members.rows(row))
-    return waiting if waiting or not gated else _gated_pods(context, row)
+def _waiting_pods(context: Context, root: Subgroup) -> list[int]:
+    """Pods that wait for us, pending or nominated; only if there are none, those that scheduling gates hold back."""
+    state, members = context.ledger.state, context.members
+    rows = [leaf.row for leaf in leaves(root)]
+    waiting = [pod for row in rows for pod in members.pending.get(row, ()) if state.item(pod) != _ALLOCATED]
+    return waiting or [pod for row in rows for pod in members.gated.get(row, ())]
 
 
-def _gated_pods(context: Context, row: int) -> list[int]:
-    pods = context.snapshot.pods
-    leaves = list(context.members.rows(row))
-    return np.flatnonzero(np.isin(pods.subgroup_idx, leaves) & (pods.state == PodState.GATED)).tolist()
-
-
-def _diagnose(context: Context, row: int, waiting: list[int]) -> Diagnosis:
+def _diagnose(context: Context, row: int, root: Subgroup, waiting: list[int]) -> Diagnosis:
     snapshot = context.snapshot
     podgroups = snapshot.podgroups
-    queue = int(podgroups.queue_idx[row])
+    queue = podgroups.queue_idx.item(row)
+    gang = context.gangs.get(row)
     return Diagnosis(
         podgroup=str(podgroups.keys[row]),
         queue=snapshot.queues.names[queue] if queue >= 0 else "",
-        reasons=(_reason(context, row, waiting),),
-        pods=tuple(str(snapshot.pods.keys[pod]) for pod in waiting),
+        reasons=_blocked(context, row) if gang is None else _reasons(context, gang, waiting),
+        pods=tuple([str(snapshot.pods.keys[pod]) for pod in waiting]),
         position=context.position.get(row, 0),
+        has_minimum=gang is not None and gang.satisfied(root, counting_nominated=False),
     )
 
 
-def _reason(context: Context, row: int, waiting: list[int]) -> Reason:
-    if (blocked := context.snapshot.podgroups.blocked.get(row)) is not None:
-        code, details = blocked
-        return Reason(code, details)
-    state = context.ledger.state
+def _blocked(context: Context, row: int) -> tuple[Reason, ...]:
+    code, details = context.snapshot.podgroups.blocked[row]
+    return (Reason(code, details),)
+
+
+def _reasons(context: Context, gang: Gang, waiting: list[int]) -> tuple[Reason, ...]:
+    """What the minimum lacks says more than what is nominated, and that more than what growth lacks."""
+    row, state = gang.podgroup, context.ledger.state
+    reasons = []
     if (refusal := context.refusals.get(row)) is not None:
-        return refusal
-    nominated = sum(state[pod] == PodState.NOMINATED for pod in waiting)
-    if nominated:
-        return Reason(ReasonCode.WAITING_FOR_RELEASE, {"nominated": nominated, "pods": len(waiting)})
-    return _not_ready(context, context.gangs[row])
+        reasons.append(refusal)
+    if nominated := sum([state.item(pod) == _NOMINATED for pod in waiting]):
+        reasons.append(Reason(ReasonCode.WAITING_FOR_RELEASE, {"nominated": nominated, "pods": len(waiting)}))
+    if (refusal := context.stunted.get(row)) is not None:
+        reasons.append(refusal)
+    return tuple(reasons) or (_not_ready(context, gang, gang.root),)
 
 
-def _not_ready(context: Context, gang: Gang) -> Reason:
-    """The gang cannot be formed: pods are missing, or held back by scheduling gates."""
-    subgroups, members = context.snapshot.subgroups, context.members
-    for leaf in members.rows(gang.podgroup):
-        if subgroups.leaf[leaf] and not gang.formable(leaf):
-            gated = members.gated.get(leaf, 0)
-            details = {
-                "subGroup": subgroups.names[leaf],
-                "minMember": int(subgroups.min_member[leaf]),
-                "pods": int(context.ledger.active[leaf]) + len(gang.pending(leaf)),
-                "gated": gated,
-            }
-            return Reason(ReasonCode.GATED if gated else ReasonCode.GANG_NOT_READY, details)
-    return Reason(ReasonCode.GATED, {"gated": sum(members.gated.get(leaf, 0) for leaf in members.rows(gang.podgroup))})
+def _not_ready(context: Context, gang: Gang, subgroup: Subgroup) -> Reason:
+    """Pods are missing, or held back by scheduling gates: the first subgroup that cannot be formed says which."""
+    unformable = [child for child in subgroup.children if not gang.formable(child)]
+    if unformable:
+        return _not_ready(context, gang, unformable[0])
+    below = leaves(subgroup)
+    gated = sum(len(context.members.gated.get(leaf.row, ())) for leaf in below)
+    if gang.formable(subgroup):
+        return Reason(ReasonCode.GATED, {"gated": gated})
+    if not subgroup.leaf:
+        details = {
+            "subGroup": subgroup.name,
+            "minSubGroup": subgroup.minimum,
+            "subGroups": len(subgroup.children),
+        }
+        return Reason(ReasonCode.GANG_NOT_READY, details)
+    ledger = context.ledger
+    details = {
+        "subGroup": subgroup.name,
+        "minMember": subgroup.minimum,
+        "pods": ledger.active.item(subgroup.row) + ledger.pending.item(subgroup.row),
+        "gated": gated,
+    }
+    return Reason(ReasonCode.GATED if gated else ReasonCode.GANG_NOT_READY, details)

@@ -22,6 +22,8 @@ Amounts = NDArray[np.int64]
 Shares = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int32]
+#: ``(A,)`` base units that one podgroup or pod costs its queue. A tuple, because it is read number by number.
+Cost = tuple[int, ...]
 
 CPU: Final = "cpu"
 MEMORY: Final = "memory"

@@ -116,6 +116,7 @@ class Diagnosis:
         reasons: at least one; the first is the one to report when there is room for one.
         pods: the pods of it that wait, ``namespace/name``.
         position: place among the waiting podgroups of its queue in the order of this cycle, from 1; 0 = not in line.
+        has_minimum: whether enough pods run or are about to: what waits is growth.
     """
 
     podgroup: str
@@ -123,6 +124,7 @@ class Diagnosis:
     reasons: tuple[Reason, ...]
     pods: tuple[str, ...] = ()
     position: int = 0
+    has_minimum: bool = False
 
 
 @dataclass(frozen=True)

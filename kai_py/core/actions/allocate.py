@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kai_py.core.actions.context import Context
-from kai_py.core.gangs.steps import Gang, Step
+from kai_py.core.gangs.steps import Gang, Growth, Step
 from kai_py.core.options import Action
 from kai_py.core.placement.gang import nominate_unless_whole
 from kai_py.core.queues.gates import capacity_gate
@@ -12,31 +12,32 @@ from kai_py.core.result import Reason, ReasonCode
 
 ACTION = Action.ALLOCATE
 
+#: A refused step of growth may leave room for another one; a refused queue does not.
+_ABOUT_PLACES = (ReasonCode.UNSCHEDULABLE, ReasonCode.GANG_DOES_NOT_FIT)
+
 
 def allocate(context: Context) -> None:
-    """Serve podgroups until none is left that fits. Changes the context's transaction and diagnoses."""
+    """Serve podgroups until none is left that fits. Changes the context's transaction and refusals."""
     steps: dict[int, Step] = {}
+    exhausted: dict[int, set[Growth]] = {}
     line = Line(context.snapshot.queues, context.ranker, cost=lambda podgroup: steps[podgroup].cost)
-    for gang in context.gangs_in_line(ACTION):
-        if (step := gang.next_step()) is not None:
-            steps[gang.podgroup] = step
-            line.add(context.queue_of(gang), gang.podgroup, context.rank(gang))
+    for rank, gang, step in context.line_up(ACTION):
+        steps[gang.podgroup] = step
+        line.add(context.queue_of(gang), gang.podgroup, rank)
     line.build()
     while (podgroup := line.pop()) is not None:
         gang, step = context.gangs[podgroup], steps[podgroup]
         context.considered += 1
-        if (reason := _serve(context, gang, step)) is not None:
-            context.refuse(gang, reason)
+        if (reason := _serve(context, gang, step)) is None:
+            context.grant(step)
+        else:
+            context.refuse(step, reason)
             if step.growth is None or reason.code not in _ABOUT_PLACES:
                 continue
-            gang.exhausted.add(step.growth)
-        if (following := gang.next_step()) is not None:
+            exhausted.setdefault(podgroup, set()).add(step.growth)
+        if (following := gang.next_step(exhausted.get(podgroup, ()))) is not None:
             steps[podgroup] = following
             line.push(context.queue_of(gang), podgroup, context.rank(gang))
-
-
-#: A refused step of growth may leave room for another one; a refused queue does not.
-_ABOUT_PLACES = (ReasonCode.UNSCHEDULABLE, ReasonCode.GANG_DOES_NOT_FIT)
 
 
 def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
@@ -46,5 +47,5 @@ def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
     before = context.transaction.checkpoint()
     reason = context.placer.place(step, context.transaction, action=ACTION)
     if reason is None:
-        nominate_unless_whole(gang, context.transaction, before, action=ACTION)
+        nominate_unless_whole(gang, step, context.transaction, before)
     return reason

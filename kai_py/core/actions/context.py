@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kai_py.core.gangs.members import Members
 from kai_py.core.gangs.order import PodGroupRank, podgroup_rank
-from kai_py.core.gangs.steps import Gang
+from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
 from kai_py.core.queues.service import Ranker
@@ -18,13 +19,22 @@ from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.snapshot import Snapshot
 
 
+class Waiting(NamedTuple):
+    """A podgroup in line: its rank within its queue, itself, and what it asks for next."""
+
+    rank: PodGroupRank
+    gang: Gang
+    step: Step
+
+
 @dataclass
 class Context:
     """One cycle's working state; made by ``run_cycle``, used by the actions one after the other.
 
     Attributes:
         gangs: the podgroups that have pods waiting and are not blocked, by row.
-        refusals: the last reason why a podgroup, or its growth, was refused, by row.
+        refusals: why a podgroup's minimum was refused, by row; its latest refusal.
+        stunted: the same for the growth of a podgroup that has its minimum.
         position: place in line within its queue, by row, from 1.
         considered: podgroups that were looked at, counted each time.
     """
@@ -40,39 +50,46 @@ class Context:
     shares: Shares
     gangs: dict[int, Gang] = field(default_factory=dict)
     refusals: dict[int, Reason] = field(default_factory=dict)
+    stunted: dict[int, Reason] = field(default_factory=dict)
     position: dict[int, int] = field(default_factory=dict)
     considered: int = 0
 
     def queue_of(self, gang: Gang) -> int:
         """Row of the podgroup's leaf queue."""
-        return int(self.snapshot.podgroups.queue_idx[gang.podgroup])
+        return self.snapshot.podgroups.queue_idx.item(gang.podgroup)
 
     def preemptible(self, gang: Gang) -> bool:
         """Whether the podgroup is preemptible."""
-        return bool(self.snapshot.podgroups.preemptible[gang.podgroup])
+        return self.snapshot.podgroups.preemptible.item(gang.podgroup)
 
     def rank(self, gang: Gang) -> PodGroupRank:
         """Place of the podgroup within its queue."""
         return podgroup_rank(self.snapshot.podgroups, gang)
 
-    def refuse(self, gang: Gang, reason: Reason) -> None:
-        """Remember why a podgroup was refused; what its minimum lacks says more than what its growth lacks."""
-        self.refusals[gang.podgroup] = reason
+    def refuse(self, step: Step, reason: Reason) -> None:
+        """Remember why a podgroup was refused its minimum, or its growth."""
+        (self.refusals if step.growth is None else self.stunted)[step.podgroup] = reason
 
-    def gangs_in_line(self, action: Action) -> Iterator[Gang]:
-        """Podgroups that an action looks at, at most the queue depth per leaf, first in order first.
+    def grant(self, step: Step) -> None:
+        """A podgroup got what it asked for: that an earlier action refused it its minimum no longer matters."""
+        if step.growth is None:
+            self.refusals.pop(step.podgroup, None)
 
-        Those beyond the depth are refused with a reason that says so.
+    def line_up(self, action: Action) -> Iterator[Waiting]:
+        """Podgroups that ask an action for something, at most the queue depth per leaf, first in order first.
+
+        Those that cannot be formed do not stand in line. Those beyond the depth are refused with a reason that says so.
         """
         depth = self.options.queue_depth.get(action)
-        by_queue: dict[int, list[tuple[PodGroupRank, Gang]]] = {}
+        by_queue: dict[int, list[Waiting]] = {}
         for gang in self.gangs.values():
-            by_queue.setdefault(self.queue_of(gang), []).append((self.rank(gang), gang))
+            if (step := gang.next_step()) is not None:
+                by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
         for queue in by_queue.values():
-            queue.sort(key=lambda entry: entry[0])
-            for place, (_, gang) in enumerate(queue, start=1):
-                self.position.setdefault(gang.podgroup, place)
+            queue.sort()  # Ranks end in the row, so two are never equal and gangs are never compared.
+            for place, waiting in enumerate(queue, start=1):
+                self.position.setdefault(waiting.gang.podgroup, place)
                 if depth is None or place <= depth:
-                    yield gang
+                    yield waiting
                 else:
-                    self.refuse(gang, Reason(ReasonCode.QUEUE_DEPTH, {"depth": depth, "position": place}))
+                    self.refuse(waiting.step, Reason(ReasonCode.QUEUE_DEPTH, {"depth": depth, "position": place}))

@@ -1,8 +1,9 @@
-"""Who belongs to whom among the pending: podgroup → subgroups → pods in the order in which they are placed."""
+"""Who belongs to whom among the waiting: podgroup → subgroups → pods in the order in which they are placed."""
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,52 +12,80 @@ from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.tables.snapshot import Snapshot
 
 
-class Members:
-    """The pending pods of a snapshot by leaf subgroup, and the trees of their podgroups.
+class Subgroup(NamedTuple):
+    """A subgroup of a podgroup that has pods waiting.
 
-    Built once per cycle. Whether a pod is still pending is the ledger's knowledge, not ours.
+    Attributes:
+        row: in the table of subgroups.
+        name: empty for the root.
+        leaf: leaves hold pods, others hold subgroups.
+        minimum: how many pods a leaf needs, or how many children an inner subgroup needs.
+        children: by name.
+    """
+
+    row: int
+    name: str
+    leaf: bool
+    minimum: int
+    children: tuple[Subgroup, ...] = ()
+
+
+class Members:
+    """The waiting pods of a snapshot by leaf subgroup, and the trees of their podgroups.
+
+    Built once per cycle, in time that depends on how many wait and not on how many run. Whether a pod is still
+    pending is the ledger's knowledge, not ours.
+
+    Attributes:
+        pending: rows of the pods that were pending when the cycle began, by leaf, in the order of their placement.
+        gated: the same for pods that scheduling gates hold back, in the order of the table.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         pods = snapshot.pods
         self.pending: dict[int, list[int]] = {}
-        self.gated: dict[int, int] = {}
+        self.gated: dict[int, list[int]] = {}
         waiting = np.flatnonzero((pods.subgroup_idx != NONE) & (pods.state <= PodState.GATED))
-        for pod, leaf, state in zip(
-            waiting.tolist(), pods.subgroup_idx[waiting].tolist(), pods.state[waiting].tolist(), strict=True
-        ):
-            if state == PodState.PENDING:
-                self.pending.setdefault(leaf, []).append(pod)
-            else:
-                self.gated[leaf] = self.gated.get(leaf, 0) + 1
+        pending = (pods.state[waiting] == PodState.PENDING).tolist()
+        for pod, leaf, is_pending in zip(waiting.tolist(), pods.subgroup_idx[waiting].tolist(), pending, strict=True):
+            (self.pending if is_pending else self.gated).setdefault(leaf, []).append(pod)
         for members in self.pending.values():
             if len(members) > 1:
                 members.sort(key=self._placing_order)
 
-    def _placing_order(self, pod: int) -> tuple[int, float, str]:
+    def _placing_order(self, pod: int) -> tuple[int, float, str, int]:
         """The user's order first (larger first), then age, then uid."""
         pods = self._snapshot.pods
-        return -int(pods.task_priority[pod]), float(pods.created[pod]), pods.keys[pod].uid
+        return -pods.task_priority.item(pod), pods.created.item(pod), pods.keys[pod].uid, pod
 
     @cached_property
-    def podgroups(self) -> tuple[int, ...]:
-        """Rows of podgroups with pending or gated pods, ascending."""
+    def trees(self) -> dict[int, Subgroup]:
+        """Root subgroup by podgroup, for podgroups with pending or gated pods, in the order of the table."""
         of = self._snapshot.subgroups.podgroup_idx
-        return tuple(sorted({int(of[leaf]) for leaf in (*self.pending, *self.gated)}))
+        rows = np.unique(of[[*self.pending, *self.gated]]) if self.pending or self.gated else ()
+        return {int(row): self._tree(int(row)) for row in rows}
 
-    def rows(self, podgroup: int) -> range:
-        """Rows of a podgroup's subgroups, its root first."""
-        offset = self._snapshot.podgroups.offset
-        return range(int(offset[podgroup]), int(offset[podgroup + 1]))
+    def _tree(self, podgroup: int) -> Subgroup:
+        offset, parent = self._snapshot.podgroups.offset, self._snapshot.subgroups.parent
+        root, end = offset.item(podgroup), offset.item(podgroup + 1)
+        children: dict[int, list[int]] = {}
+        for row in range(root + 1, end):
+            children.setdefault(parent.item(row), []).append(row)
+        return self._subgroup(root, children)
 
-    def children(self, subgroup: int) -> list[int]:
-        """Rows of the direct children, by name."""
-        subgroups = self._snapshot.subgroups
-        siblings = self.rows(int(subgroups.podgroup_idx[subgroup]))
-        return [row for row in siblings if subgroups.parent[row] == subgroup]
+    def _subgroup(self, row: int, children: dict[int, list[int]]) -> Subgroup:
+        table = self._snapshot.subgroups
+        if table.leaf.item(row):
+            return Subgroup(row, table.names[row], leaf=True, minimum=table.min_member.item(row))
+        below = tuple(self._subgroup(child, children) for child in children.get(row, ()))
+        needed = table.min_subgroups.item(row)
+        minimum = len(below) if needed == ALL else needed
+        return Subgroup(row, table.names[row], leaf=False, minimum=minimum, children=below)
 
-    def needed_children(self, subgroup: int) -> int:
-        """How many children an inner subgroup needs."""
-        needed = int(self._snapshot.subgroups.min_subgroups[subgroup])
-        return len(self.children(subgroup)) if needed == ALL else needed
+
+def leaves(subgroup: Subgroup) -> tuple[Subgroup, ...]:
+    """The leaves at or below a subgroup, by name at each level."""
+    if subgroup.leaf:
+        return (subgroup,)
+    return tuple(leaf for child in subgroup.children for leaf in leaves(child))

@@ -6,128 +6,148 @@ its pods do not exist yet, does not take the place of one that can.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import numpy as np
-
-from kai_py.core.gangs.members import Members
-from kai_py.core.resources import Amounts
+from kai_py.core.gangs.members import Members, Subgroup, leaves
+from kai_py.core.resources import Cost
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import PodState
 
-#: A pod class in a leaf, or (with class -1) a whole subgroup, that need not be tried again as growth.
-Exhausted = set[tuple[int, int]]
+#: In place of a pod class: a whole subgroup grows at once.
 WHOLE = -1
 
+_PENDING = int(PodState.PENDING)
 
-@dataclass(frozen=True)
+
+class Growth(NamedTuple):
+    """What grows: a leaf by a pod of a class, or a podgroup by a whole subgroup (``class_idx`` is ``WHOLE``)."""
+
+    subgroup: int
+    class_idx: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """Pods to place together, or not at all.
 
     Attributes:
         podgroup: row.
         pods: rows in the order in which they are placed.
-        cost: ``(A,)`` what they would be charged, base units.
-        growth: whether the podgroup has its minimum already; then the leaf or subgroup, and the class, that grows.
+        cost: what they would be charged.
+        path: the subgroup that asks, then its ancestors up to the root.
+        growth: None for the podgroup's minimum; else what grows, the podgroup having its minimum already.
     """
 
     podgroup: int
     pods: tuple[int, ...]
-    cost: Amounts
-    growth: tuple[int, int] | None = None
+    cost: Cost
+    path: tuple[Subgroup, ...]
+    growth: Growth | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Gang:
     """One podgroup's requirement, read against the ledger as it stands."""
 
     podgroup: int
+    root: Subgroup
     members: Members
     ledger: Ledger
-    exhausted: Exhausted = field(default_factory=set)
+    # Where pending pods begin in a leaf's list, so that growing by n pods does not look at n * n; see _first_pending.
+    _begin: dict[int, int] = field(default_factory=dict, init=False)
+    _begin_valid: int = field(default=0, init=False)
 
-    @property
-    def root(self) -> int:
-        """Row of the root subgroup."""
-        return self.members.rows(self.podgroup)[0]
-
-    def pending(self, leaf: int) -> list[int]:
-        """Pods of a leaf that have no place yet, in the order in which they are placed."""
-        state = self.ledger.state
-        return [pod for pod in self.members.pending.get(leaf, ()) if state[pod] == PodState.PENDING]
-
-    def satisfied(self, subgroup: int, *, counting_nominated: bool = True) -> bool:
+    def satisfied(self, subgroup: Subgroup, *, counting_nominated: bool = True) -> bool:
         """Whether a subgroup has what it needs."""
-        subgroups = self.ledger.snapshot.subgroups
-        if subgroups.leaf[subgroup]:
-            have = (self.ledger.active if counting_nominated else self.ledger.allocated)[subgroup]
-            return bool(have >= subgroups.min_member[subgroup])
-        needed = self.members.needed_children(subgroup)
-        children = self.members.children(subgroup)
-        return sum(self.satisfied(child, counting_nominated=counting_nominated) for child in children) >= needed
+        return self._have(subgroup, counting_nominated=counting_nominated) >= subgroup.minimum
 
-    def formable(self, subgroup: int) -> bool:
+    def _have(self, subgroup: Subgroup, *, counting_nominated: bool = True) -> int:
+        """Pods that a leaf has, or satisfied children that an inner subgroup has."""
+        if subgroup.leaf:
+            counts = self.ledger.active if counting_nominated else self.ledger.allocated
+            return counts.item(subgroup.row)
+        return sum(self.satisfied(child, counting_nominated=counting_nominated) for child in subgroup.children)
+
+    def formable(self, subgroup: Subgroup) -> bool:
         """Whether a subgroup could have what it needs if all its pending pods found places."""
-        subgroups = self.ledger.snapshot.subgroups
-        if subgroups.leaf[subgroup]:
-            return bool(self.ledger.active[subgroup] + len(self.pending(subgroup)) >= subgroups.min_member[subgroup])
-        formable = sum(self.formable(child) for child in self.members.children(subgroup))
-        return formable >= self.members.needed_children(subgroup)
+        if subgroup.leaf:
+            row = subgroup.row
+            return self.ledger.active.item(row) + self.ledger.pending.item(row) >= subgroup.minimum
+        return sum(self.formable(child) for child in subgroup.children) >= subgroup.minimum
 
     def surplus(self) -> bool:
         """Whether some leaf has more than its minimum."""
-        subgroups = self.ledger.snapshot.subgroups
-        return any(
-            subgroups.leaf[row] and self.ledger.active[row] > subgroups.min_member[row]
-            for row in self.members.rows(self.podgroup)
-        )
+        return any(self._have(leaf) > leaf.minimum for leaf in leaves(self.root))
 
-    def next_step(self) -> Step | None:
-        """What to place next; None when nothing is pending, or the minimum cannot be formed, or growth is exhausted."""
-        if not self.satisfied(self.root):
-            return self._step(self._lacking(self.root)) if self.formable(self.root) else None
-        for growth, pods in self._growth(self.root):
-            if growth not in self.exhausted:
-                return self._step(pods, growth)
-        return None
+    def pending(self, leaf: Subgroup) -> Iterator[int]:
+        """Pods of a leaf that have no place yet, in the order in which they are placed."""
+        pods, state = self.members.pending.get(leaf.row, ()), self.ledger.state
+        for position in range(self._first_pending(leaf.row), len(pods)):
+            if state.item(pods[position]) == _PENDING:
+                yield pods[position]
 
-    def _step(self, pods: list[int], growth: tuple[int, int] | None = None) -> Step:
+    def _first_pending(self, leaf: int) -> int:
+        """A position in the leaf's list before which no pod is pending."""
+        if self._begin_valid != self.ledger.freed:
+            self._begin.clear()
+            self._begin_valid = self.ledger.freed
+        pods, state, position = self.members.pending.get(leaf, ()), self.ledger.state, self._begin.get(leaf, 0)
+        while position < len(pods) and state.item(pods[position]) != _PENDING:
+            position += 1
+        self._begin[leaf] = position
+        return position
+
+    def next_step(self, exhausted: Collection[Growth] = ()) -> Step | None:
+        """What to place next.
+
+        Args:
+            exhausted: growth that need not be tried again.
+
+        Returns:
+            None when nothing is pending, or the minimum cannot be formed, or growth is exhausted.
+        """
+        root = self.root
+        if not self.satisfied(root):
+            return self._step(self._lacking(root), (root,)) if self.formable(root) else None
+        return next((step for step in self._growth((root,)) if step.growth not in exhausted), None)
+
+    def _step(self, pods: list[int], path: tuple[Subgroup, ...], class_idx: int | None = None) -> Step:
         snapshot = self.ledger.snapshot
-        cost = snapshot.classes.accounted[snapshot.pods.class_idx[pods]].sum(axis=0)
-        return Step(self.podgroup, tuple(pods), np.asarray(cost, dtype=np.int64), growth)
+        costs, classes = snapshot.classes.costs, snapshot.pods.class_idx
+        if len(pods) == 1:
+            cost = costs[classes.item(pods[0])]
+        else:
+            cost = tuple(snapshot.classes.accounted[classes[pods]].sum(axis=0).tolist())
+        growth = None if class_idx is None else Growth(path[0].row, class_idx)
+        return Step(self.podgroup, tuple(pods), cost, path, growth)
 
-    def _lacking(self, subgroup: int) -> list[int]:
-        """The pods that bring an unsatisfied subgroup to its minimum."""
-        subgroups = self.ledger.snapshot.subgroups
-        if subgroups.leaf[subgroup]:
-            missing = int(subgroups.min_member[subgroup] - self.ledger.active[subgroup])
-            return self.pending(subgroup)[: max(0, missing)]
-        children = self.members.children(subgroup)
-        satisfied = [child for child in children if self.satisfied(child)]
-        formable = [child for child in children if child not in satisfied and self.formable(child)]
-        missing = self.members.needed_children(subgroup) - len(satisfied)
+    def _lacking(self, subgroup: Subgroup) -> list[int]:
+        """The pods that bring an unsatisfied but formable subgroup to its minimum."""
+        missing = subgroup.minimum - self._have(subgroup)
+        if subgroup.leaf:
+            return [pod for pod, _ in zip(self.pending(subgroup), range(missing), strict=False)]
+        formable = [child for child in subgroup.children if not self.satisfied(child) and self.formable(child)]
         return [pod for child in formable[:missing] for pod in self._lacking(child)]
 
-    def _growth(self, subgroup: int) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    def _growth(self, path: tuple[Subgroup, ...]) -> Iterator[Step]:
         """Possible single steps beyond a satisfied subgroup, best first."""
-        if self.ledger.snapshot.subgroups.leaf[subgroup]:
-            seen = set()
+        subgroup = path[0]
+        if subgroup.leaf:
+            seen, class_idx = set(), self.ledger.snapshot.pods.class_idx
             for pod in self.pending(subgroup):
-                if (class_idx := int(self.ledger.snapshot.pods.class_idx[pod])) not in seen:
-                    seen.add(class_idx)
-                    yield (subgroup, class_idx), [pod]
+                if (own := class_idx.item(pod)) not in seen:
+                    seen.add(own)
+                    yield self._step([pod], path, own)
             return
-        for child in sorted(self.members.children(subgroup), key=self._growing_order):
+        for child in sorted(subgroup.children, key=self._growing_order):
             if self.satisfied(child):
-                yield from self._growth(child)
+                yield from self._growth((child, *path))
             elif self.formable(child):
-                yield (child, WHOLE), self._lacking(child)
+                yield self._step(self._lacking(child), (child, *path), WHOLE)
 
-    def _growing_order(self, subgroup: int) -> tuple[bool, bool, float, str]:
+    def _growing_order(self, subgroup: Subgroup) -> tuple[bool, bool, float, str]:
         """Missing subgroups first; then required before optional ones, the least grown first, by name."""
-        subgroups = self.ledger.snapshot.subgroups
-        minimum = int(subgroups.min_member[subgroup])
-        active = int(self.ledger.active[subgroup])
-        grown = active / minimum if minimum else active
-        return self.satisfied(subgroup), minimum == 0, grown, subgroups.names[subgroup]
+        minimum, have = subgroup.minimum, self._have(subgroup)
+        return have >= minimum, minimum == 0, have / minimum if minimum else have, subgroup.name

@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
+from kai_py.core.placement.suitability import Suitabilities
 from kai_py.core.placement.views import ClassView
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Checkpoint, Transaction
-from kai_py.core.tables.pods import PodState
 
 
-@dataclass(frozen=True)
-class Signature:
-    """What makes two steps equal in the eyes of placement: the classes of their pods, in order."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why some pods found no places.
 
-    classes: tuple[int, ...]
+    Attributes:
+        placed: how many found one before the first that did not.
+        nodes: what the nodes said to that one, see :class:`kai_py.core.result.Reason`.
+        shortages: the same.
+    """
+
+    placed: int
+    nodes: dict[str, int]
+    shortages: dict[str, tuple[int, int]]
 
 
 class Placer:
     """Places steps onto nodes through a transaction.
 
-    Keeps one :class:`ClassView` per pod class, and remembers which steps did not fit, so that identical ones are not
-    tried again until capacity is freed (:meth:`forget_failures`).
+    Keeps one :class:`ClassView` per pod class, and remembers what did not fit for as long as nothing is given back:
+
+    * ``room``: of one class, alone in its step, no more than ``placed`` found places. Since equal pods are placed
+      wherever there is room, no order of placing them does better, and no step with more of them can succeed.
+    * ``failed``: steps of several classes, by the classes of their pods in order, which is all that placement knows.
     """
 
     def __init__(self, ledger: Ledger, options: Options) -> None:
         self.ledger = ledger
         self._options = options
+        self._suitabilities = Suitabilities(ledger.snapshot, options)
         self._views: dict[int, ClassView] = {}
-        self._failed: dict[Signature, Reason] = {}
-        self._class = ledger.snapshot.pods.class_idx.tolist()
+        self._room: dict[int, Failure] = {}
+        self._failed: dict[tuple[int, ...], Failure] = {}
+        self._freed = ledger.freed
+        self._class = ledger.snapshot.pods.class_idx
 
     def view(self, class_idx: int) -> ClassView:
         """The view of a class, made when it is first asked for."""
         found = self._views.get(class_idx)
         if found is None:
-            found = self._views[class_idx] = ClassView(class_idx, self.ledger, self._options)
+            suitability = self._suitabilities.of(self.ledger.snapshot.classes.classes[class_idx])
+            found = self._views[class_idx] = ClassView(class_idx, suitability, self.ledger, self._options)
         return found
-
-    def forget_failures(self) -> None:
-        """Something was freed: what did not fit may fit now."""
-        self._failed.clear()
 
     def place(self, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
         """Place all pods of a step; on failure the transaction is as before.
@@ -54,45 +66,62 @@ class Placer:
         Returns:
             None on success, else why not.
         """
-        signature = Signature(tuple(self._class[pod] for pod in step.pods))
-        if (known := self._failed.get(signature)) is not None:
-            return known
+        classes = tuple([self._class.item(pod) for pod in step.pods])
+        failure = self._known(classes) or self._place(step.pods, classes, transaction, action)
+        return None if failure is None else self._reason(failure, len(step.pods))
+
+    def _known(self, classes: tuple[int, ...]) -> Failure | None:
+        """The failure that makes it pointless to try."""
+        if self._freed != self.ledger.freed:
+            self._freed = self.ledger.freed
+            self._room.clear()
+            self._failed.clear()
+        if not self._room and not self._failed:
+            return None
+        for class_idx, count in Counter(classes).items():
+            if (full := self._room.get(class_idx)) is not None and count > full.placed:
+                return full
+        return self._failed.get(classes)
+
+    def _place(
+        self, pods: tuple[int, ...], classes: tuple[int, ...], transaction: Transaction, action: Action
+    ) -> Failure | None:
         start = transaction.checkpoint()
-        for number, (pod, class_idx) in enumerate(zip(step.pods, signature.classes, strict=True)):
+        for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
             place = self.view(class_idx).best()
             if place is None:
-                reason = self._explain(class_idx, step, placed=number)
+                failure = Failure(number, *self.view(class_idx).explain())
                 transaction.rollback(start)
-                self._failed[signature] = reason
-                return reason
+                self._remember(failure, classes)
+                return failure
             if place.now:
                 transaction.place(pod, place.node, action=action)
             else:
                 transaction.nominate(pod, place.node, action=action)
         return None
 
-    def _explain(self, class_idx: int, step: Step, *, placed: int) -> Reason:
-        nodes, missing = self.view(class_idx).explain()
-        total = len(step.pods)
-        if total == 1:
-            return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": len(self.ledger.snapshot.nodes)}, nodes, missing)
-        details = {"nodes": len(self.ledger.snapshot.nodes), "placed": placed, "pods": total}
-        return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, nodes, missing)
+    def _remember(self, failure: Failure, classes: tuple[int, ...]) -> None:
+        # What the failed step itself took and gave back is no news: it was there when it was tried.
+        self._freed = self.ledger.freed
+        if len(set(classes)) == 1:
+            self._room[classes[0]] = failure
+        else:
+            self._failed[classes] = failure
+
+    def _reason(self, failure: Failure, pods: int) -> Reason:
+        nodes = len(self.ledger.snapshot.nodes)
+        if pods == 1:
+            return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes}, failure.nodes, failure.shortages)
+        details = {"nodes": nodes, "placed": failure.placed, "pods": pods}
+        return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
 
 
-def nominate_unless_whole(gang: Gang, transaction: Transaction, since: Checkpoint, *, action: Action) -> None:
-    """Turn a podgroup's new places into nominations unless it can start with what it has now.
+def nominate_unless_whole(gang: Gang, step: Step, transaction: Transaction, since: Checkpoint) -> None:
+    """Turn a step's new places into nominations unless its pods can start with what the podgroup has now.
 
-    A gang of which one member must wait would otherwise start in parts. Its nominations keep the places until the
-    capacity is released.
+    A gang, or a subgroup of it, of which one member must wait would otherwise start in parts. Its nominations keep
+    the places until the capacity is released. What the podgroup was given before the step is left alone: a step of
+    growth that must wait does not hold up a minimum that need not, but grows nothing that itself still waits.
     """
-    if gang.satisfied(gang.root, counting_nominated=False):
-        return
-    ledger, pods, subgroups = gang.ledger, gang.ledger.snapshot.pods, gang.ledger.snapshot.subgroups
-    operations = transaction.journal[since:]
-    theirs = {op.pod for op in operations if subgroups.podgroup_idx[pods.subgroup_idx[op.pod]] == gang.podgroup}
-    if not any(ledger.state[pod] == PodState.ALLOCATED for pod in theirs):
-        return
-    transaction.rollback(since)
-    for operation in operations:
-        transaction.nominate(operation.pod, operation.node, action=action)
+    if not all(gang.satisfied(subgroup, counting_nominated=False) for subgroup in step.path):
+        transaction.nominate_instead(since, podgroup=gang.podgroup)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from kai_py.core.resources import Amounts, Shares
+from kai_py.core.resources import Amounts, Cost, Shares
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 
 
-def capacity_gate(ledger: Ledger, queue: int, cost: Amounts, *, preemptible: bool) -> Reason | None:
+def capacity_gate(ledger: Ledger, queue: int, cost: Cost, *, preemptible: bool) -> Reason | None:
     """Tell whether a queue and all its ancestors may take on more.
 
     Only resources that are asked for count. Preemptible podgroups may go beyond quota: fairness comes from the order
@@ -18,45 +16,34 @@ def capacity_gate(ledger: Ledger, queue: int, cost: Amounts, *, preemptible: boo
     Args:
         ledger: what is allocated now.
         queue: row of the leaf queue.
-        cost: ``(A,)`` what would be added, base units.
+        cost: what would be added.
         preemptible: whether the podgroup is.
 
     Returns:
         None when it may; else the reason at the lowest queue of the path that refuses.
     """
     queues = ledger.snapshot.queues
-    path = queues.paths[queue]
-    asked = cost > 0
-    after = ledger.queue_allocated[path] + cost
-    over = (after > queues.limit[path]) & asked
-    if over.any():
-        return _refusal(ledger, ReasonCode.OVER_LIMIT, over, path, cost, ledger.queue_allocated, queues.limit)
-    if not preemptible:
-        held = ledger.queue_non_preemptible
-        over = (held[path] + cost > queues.quota[path]) & asked
-        if over.any():
-            return _refusal(ledger, ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA, over, path, cost, held, queues.quota)
-    return None
+    refusal = _refusal(ledger, ReasonCode.OVER_LIMIT, queues.limited[queue], cost, ledger.queue_allocated, queues.limit)
+    if refusal is None and not preemptible:
+        code, held = ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA, ledger.queue_non_preemptible
+        refusal = _refusal(ledger, code, queues.with_quota[queue], cost, held, queues.quota)
+    return refusal
 
 
 def _refusal(
-    ledger: Ledger,
-    code: ReasonCode,
-    over: np.ndarray,
-    path: np.ndarray,
-    cost: Amounts,
-    held: Amounts,
-    ceiling: Shares,
-) -> Reason:
-    level, a = (int(found[0]) for found in np.nonzero(over))
-    queue = int(path[level])
-    return Reason(
-        code,
-        {
-            "queue": ledger.snapshot.queues.names[queue],
-            "resource": ledger.snapshot.axis.accounted[a],
-            "requested": int(cost[a]),
-            "held": int(held[queue, a]),
-            "ceiling": float(ceiling[queue, a]),
-        },
-    )
+    ledger: Ledger, code: ReasonCode, path: tuple[int, ...], cost: Cost, held: Amounts, ceiling: Shares
+) -> Reason | None:
+    """The first queue and resource where a cost would go through the ceiling."""
+    for queue in path:
+        for a, (more, have, most) in enumerate(zip(cost, held[queue].tolist(), ceiling[queue].tolist(), strict=True)):
+            if more > 0 and have + more > most:
+                snapshot = ledger.snapshot
+                details = {
+                    "queue": snapshot.queues.names[queue],
+                    "resource": snapshot.axis.accounted[a],
+                    "requested": more,
+                    "held": have,
+                    "ceiling": most,
+                }
+                return Reason(code, details)
+    return None

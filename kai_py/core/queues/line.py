@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import Any
 
 from kai_py.core.queues.service import QueueRank, Ranker
-from kai_py.core.resources import Amounts
+from kai_py.core.resources import Cost
 from kai_py.core.tables.queues import ROOT, QueueTable
+
+#: A podgroup's place in its leaf queue, smaller first; see ``gangs.order``.
+Rank = tuple[int, int, float, str, int]
 
 
 class Line:
@@ -20,19 +22,20 @@ class Line:
     Args:
         queues: the tree.
         ranker: ranks queues.
-        cost: what a podgroup would cost next, ``(A,)`` base units.
+        cost: what a podgroup would cost next.
     """
 
-    def __init__(self, queues: QueueTable, ranker: Ranker, cost: Callable[[int], Amounts]) -> None:
+    def __init__(self, queues: QueueTable, ranker: Ranker, cost: Callable[[int], Cost]) -> None:
         self._queues = queues
         self._ranker = ranker
         self._cost = cost
-        self._leaves: dict[int, list[tuple[Any, int]]] = {}
+        self._parent = queues.parent.tolist()
+        self._paths = [path.tolist() for path in queues.paths]
+        self._leaves: dict[int, list[tuple[Rank, int]]] = {}
         self._heaps: dict[int, list[tuple[QueueRank, int]]] = {}
-        self._listed: set[int] = set()
         self._stale: int | None = None
 
-    def add(self, queue: int, podgroup: int, rank: object) -> None:
+    def add(self, queue: int, podgroup: int, rank: Rank) -> None:
         """Put a podgroup in line in its leaf queue, before the first pop."""
         self._leaves.setdefault(queue, []).append((rank, podgroup))
 
@@ -42,13 +45,12 @@ class Line:
             heapq.heapify(waiting)
         for queue in reversed(self._queues.top_down):
             if (cost := self._next_cost(queue)) is not None:
-                self._heaps.setdefault(int(self._queues.parent[queue]), []).append(
-                    (self._ranker.rank(queue, cost), queue)
-                )
+                entry = self._ranker.rank(queue, cost), queue
+                self._heaps.setdefault(self._parent[queue], []).append(entry)
         for heap in self._heaps.values():
             heapq.heapify(heap)
 
-    def push(self, queue: int, podgroup: int, rank: object) -> None:
+    def push(self, queue: int, podgroup: int, rank: Rank) -> None:
         """Put the podgroup that was popped last back in line."""
         heapq.heappush(self._leaves[queue], (rank, podgroup))
 
@@ -69,15 +71,15 @@ class Line:
 
     def _settle(self, leaf: int) -> None:
         """Rank the served leaf and its ancestors anew; each of them heads its parent's heap."""
-        for queue in self._queues.paths[leaf].tolist():
-            heap = self._heaps[int(self._queues.parent[queue])]
+        for queue in self._paths[leaf]:
+            heap = self._heaps[self._parent[queue]]
             cost = self._next_cost(queue)
             if cost is None:
                 heapq.heappop(heap)
-            else:
+            elif len(heap) > 1:  # A queue without siblings needs no rank: heaps only shrink.
                 heapq.heapreplace(heap, (self._ranker.rank(queue, cost), queue))
 
-    def _next_cost(self, queue: int) -> Amounts | None:
+    def _next_cost(self, queue: int) -> Cost | None:
         """What the podgroup costs that a queue would serve next; None when it has none in line."""
         while self._heaps.get(queue):
             queue = self._heaps[queue][0][1]

@@ -6,35 +6,31 @@ that all rules before it call equal.
 
 from __future__ import annotations
 
-from functools import total_ordering
+from math import inf
 
 from kai_py.core.queues.fair_share import allocatable_shares
-from kai_py.core.resources import Amounts, Shares
+from kai_py.core.resources import ACCOUNTED, Cost, Shares
 from kai_py.core.state.ledger import Ledger
 
 #: What a resource weighs in the dominant share of a queue that is entitled to none of it.
 _NOT_ENTITLED = 1000.0
 
 
-@total_ordering
-class QueueRank:
-    """A queue's place among its siblings, with the podgroup that it would serve next. Smaller is served first."""
+class Standing:
+    """What decides between queues that are level: who is entitled to less, then who is older."""
 
-    __slots__ = ("_age", "_entitled", "_key")
+    __slots__ = ("_age", "_entitled")
 
-    def __init__(self, key: tuple[object, ...], entitled: tuple[float, ...], age: tuple[float, str]) -> None:
-        self._key = key
+    def __init__(self, entitled: tuple[float, ...], age: tuple[float, str]) -> None:
         self._entitled = entitled
         self._age = age
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, QueueRank):
+        if not isinstance(other, Standing):
             return NotImplemented
-        return self._key == other._key and self._age == other._age
+        return self._age == other._age
 
-    def __lt__(self, other: QueueRank) -> bool:
-        if self._key != other._key:
-            return self._key < other._key
+    def __lt__(self, other: Standing) -> bool:
         if self._entitled != other._entitled:
             pairs = tuple(zip(self._entitled, other._entitled, strict=True))
             if all(own <= theirs for own, theirs in pairs):
@@ -43,43 +39,59 @@ class QueueRank:
                 return False
         return self._age < other._age
 
-    __hash__ = None  # type: ignore[assignment]  # mutable state stands behind a rank; it must not be a key
+    def __hash__(self) -> int:
+        return hash(self._age)
+
+
+#: A queue's place among its siblings, with what it would serve next. Smaller is served first. In order: over its fair
+#: share in everything; over its quota; priority; not entitled to what it asks for; dominant share with and without
+#: what it asks for; standing.
+QueueRank = tuple[bool, bool, int, bool, float, float, Standing]
 
 
 class Ranker:
-    """Ranks queues against the ledger as it stands."""
+    """Ranks queues against the ledger as it stands.
+
+    Args:
+        ledger: what is allocated.
+        shares: ``(Q, A)`` fair shares.
+        total: ``(A,)`` what the cluster has.
+    """
 
     def __init__(self, ledger: Ledger, shares: Shares, total: Shares) -> None:
         queues = ledger.snapshot.queues
-        self._ledger = ledger
-        quantum = ledger.snapshot.axis.quantum
-        self._fair = shares.tolist()
-        self._quota = queues.quota.tolist()
-        entitled = allocatable_shares(queues, shares)
-        self._entitled = [tuple(row) for row in entitled.tolist()]
-        # inf means "no limit": the share is then taken of the whole cluster.
-        capped = [
-            [whole if share == float("inf") else share for share, whole in zip(row, total.tolist(), strict=True)]
-            for row in entitled.tolist()
-        ]
-        self._divisor = [
-            [share if share > 0 else unit / _NOT_ENTITLED for share, unit in zip(row, quantum.tolist(), strict=True)]
-            for row in capped
+        self._allocated = ledger.queue_allocated
+        entitled = allocatable_shares(queues, shares).tolist()
+        divisors = [_divisors(row, total.tolist(), ledger.snapshot.axis.quantum.tolist()) for row in entitled]
+        self._columns = [
+            list(zip(*row, strict=True))
+            for row in zip(shares.tolist(), queues.quota.tolist(), entitled, divisors, strict=True)
         ]
         self._priority = queues.priority.tolist()
-        self._age = list(zip(queues.created.tolist(), queues.uids, strict=True))
+        ages = zip(queues.created.tolist(), queues.uids, strict=True)
+        self._standing = [Standing(tuple(row), age) for row, age in zip(entitled, ages, strict=True)]
 
-    def rank(self, queue: int, cost: Amounts) -> QueueRank:
-        """Rank a queue that would next serve a podgroup of a ``(A,)`` cost."""
-        held = self._ledger.queue_allocated[queue].tolist()
-        after = [have + more for have, more in zip(held, cost.tolist(), strict=True)]
-        entitled, divisor = self._entitled[queue], self._divisor[queue]
-        key = (
-            all(fair < have for fair, have in zip(self._fair[queue], held, strict=True)),
-            any(have > quota for have, quota in zip(after, self._quota[queue], strict=True)),
-            -self._priority[queue],
-            any(share == 0 and have > 0 for share, have in zip(entitled, after, strict=True)),
-            max(have / per for have, per in zip(after, divisor, strict=True)),
-            max(have / per for have, per in zip(held, divisor, strict=True)),
-        )
-        return QueueRank(key, entitled, self._age[queue])
+    def rank(self, queue: int, cost: Cost) -> QueueRank:
+        """Rank a queue that would next serve a podgroup of some cost."""
+        over_share, over_quota, unentitled, dominant, dominant_now = True, False, False, -inf, -inf
+        held = self._allocated[queue].tolist()
+        for a, (fair, quota, entitled, divisor) in enumerate(self._columns[queue]):
+            now = held[a]
+            after = now + cost[a]
+            # KAI's three resources decide; one more, which hardly anybody is allocated, would switch the rule off.
+            if now <= fair and a < len(ACCOUNTED):
+                over_share = False
+            if after > quota:
+                over_quota = True
+            if entitled == 0 and after > 0:
+                unentitled = True
+            dominant = max(dominant, after / divisor)
+            dominant_now = max(dominant_now, now / divisor)
+        priority, standing = -self._priority[queue], self._standing[queue]
+        return over_share, over_quota, priority, unentitled, dominant, dominant_now, standing
+
+
+def _divisors(entitled: list[float], total: list[float], quantum: list[float]) -> list[float]:
+    """What amounts are divided by for a queue's dominant share: what it is entitled to, if that has an end."""
+    capped = [whole if share == inf else share for share, whole in zip(entitled, total, strict=True)]
+    return [share if share > 0 else unit / _NOT_ENTITLED for share, unit in zip(capped, quantum, strict=True)]

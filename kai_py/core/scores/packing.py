@@ -1,6 +1,7 @@
 """Packing: fill nodes (binpack) or level them (spread), by the one resource that matters to the pod."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,13 +18,14 @@ class Packing:
 
     Attributes:
         columns: the columns of R that count: the GPU resources that it asks for, else cpu.
-        ratio: ``(K,)`` what a base unit of each column is worth.
+        ratio: ``(K,)`` what a base unit of each column is worth; whole numbers, so that sums are exact and nodes that
+            are equally full score equally, to the bit.
         scale: ``(N,)`` what free amounts are divided by: the largest node (binpack), or each node's own size (spread).
         strategy: which of the two.
     """
 
     columns: Rows
-    ratio: Shares
+    ratio: Amounts
     scale: Shares
     strategy: Strategy
 
@@ -33,8 +35,8 @@ class Packing:
         gpus = np.flatnonzero((request > 0) & (axis.accounting[:, _GPU] > 0))
         strategy = options.gpu if gpus.size else options.cpu
         columns = gpus if gpus.size else np.array([axis.index[CPU]])
-        ratio = (axis.accounting[columns, _GPU] if gpus.size else np.ones(1)).astype(np.float64)
-        size = nodes.allocatable[:, columns] @ ratio
+        ratio = axis.accounting[columns, _GPU] if gpus.size else np.ones(1, dtype=np.int64)
+        size = (nodes.allocatable[:, columns] @ ratio).astype(np.float64)
         scale = np.full(len(nodes), size.max(initial=0.0)) if strategy is Strategy.BINPACK else size
         return cls(columns.astype(np.int32), ratio, np.maximum(scale, 1.0), strategy)
 
@@ -46,4 +48,17 @@ class Packing:
             free: ``(K, R)`` of these nodes, what is free now or soon.
         """
         level = (free[:, self.columns] @ self.ratio) / self.scale[rows]
-        return np.clip(1.0 - level if self.strategy is Strategy.BINPACK else level, 0.0, 1.0)
+        return np.clip(1.0 - level if self._binpack else level, 0.0, 1.0)
+
+    def score_one(self, row: int, free: list[int]) -> float:
+        """The same for one node, to the bit."""
+        level = sum([free[column] * worth for column, worth in self._counting]) / self.scale.item(row)
+        return min(max(1.0 - level if self._binpack else level, 0.0), 1.0)
+
+    @cached_property
+    def _counting(self) -> list[tuple[int, int]]:
+        return list(zip(self.columns.tolist(), self.ratio.tolist(), strict=True))
+
+    @cached_property
+    def _binpack(self) -> bool:
+        return self.strategy is Strategy.BINPACK

@@ -24,9 +24,12 @@ class Ledger:
         queue_non_preemptible: ``(Q, A)`` the part of it that non-preemptible podgroups hold.
         active: ``(S,)`` pods of a leaf subgroup that have a place, nominated ones included.
         allocated: ``(S,)`` the same without the nominated.
+        pending: ``(S,)`` pods of a leaf subgroup that are to be placed.
         state: ``(P,)`` ``PodState``.
         node: ``(P,)`` node row or -1; of a nominated pod the node it is nominated to.
         touched: rows of nodes that changed, in order, with repetitions; caches remember how far they have read.
+        freed: how often something was given back, by an eviction or a rollback: as long as it stands still, room only
+            shrinks, and what did not fit will not fit.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -43,12 +46,13 @@ class Ledger:
 
         ours = pods.subgroup_idx != NONE
         held = ours & (pods.state == PodState.BOUND)
-        members = np.bincount(pods.subgroup_idx[held], minlength=len(snapshot.subgroups)).astype(np.int32)
-        self.active = members
-        self.allocated = members.copy()
+        self.active = _count(pods.subgroup_idx[held], len(snapshot.subgroups))
+        self.allocated = self.active.copy()
+        self.pending = _count(pods.subgroup_idx[ours & (pods.state == PodState.PENDING)], len(snapshot.subgroups))
         self.queue_allocated = charge(snapshot, held)
         self.queue_non_preemptible = charge(snapshot, held, only=~snapshot.podgroups.preemptible)
         self.touched: list[int] = []
+        self.freed = 0
 
 
 def charge(snapshot: Snapshot, pods: Mask, *, only: Mask | None = None) -> Amounts:
@@ -92,6 +96,10 @@ def _sum(rows: Rows, class_idx: Rows, count: int, per_class: Amounts) -> Amounts
     shape = (count, per_class.shape[0])
     pods = sparse.csr_array((np.ones(len(rows), dtype=np.int64), (rows, class_idx)), shape=shape)
     return np.asarray(pods @ per_class, dtype=np.int64)
+
+
+def _count(rows: Rows, count: int) -> Rows:
+    return np.bincount(rows, minlength=count).astype(np.int32)
 
 
 def _where(state: NDArray[np.uint8], states: tuple[PodState, ...]) -> Mask:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple, NewType
 
+import numpy as np
+
 from kai_py.core.options import Action
 from kai_py.core.result import Bind, Decision, Evict, Nominate
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import NONE, PodState
+from kai_py.core.tables.queues import ROOT
 
 Checkpoint = NewType("Checkpoint", int)
 
@@ -34,38 +37,44 @@ class Operation(NamedTuple):
     preemptor: int
 
 
+# A class' members are looked up slowly; these are read for every pod that is placed.
+_PLACE, _NOMINATE, _EVICT = Kind
+_PENDING = int(PodState.PENDING)
+_AFTER = {_PLACE: int(PodState.ALLOCATED), _NOMINATE: int(PodState.NOMINATED), _EVICT: int(PodState.RELEASING)}
+
+
 class Transaction:
     """A journal of tentative operations over a ledger.
 
     Each operation is applied at once; :meth:`rollback` applies the inverses in reverse order, after which every byte
-    of the ledger is as it was at the checkpoint (``touched`` only grows: it is a log, not state).
+    of the ledger is as it was at the checkpoint (``touched`` and ``freed`` only grow: they are a log, not state).
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.journal: list[Operation] = []
         snapshot = ledger.snapshot
-        # Plain lists: the hot loop reads single rows, which costs a list a tenth of what it costs an array.
-        self._class = snapshot.pods.class_idx.tolist()
-        self._subgroup = snapshot.pods.subgroup_idx.tolist()
-        self._group = snapshot.subgroups.podgroup_idx.tolist()
-        self._queue = snapshot.podgroups.queue_idx.tolist()
-        self._preemptible = snapshot.podgroups.preemptible.tolist()
-        self._request = list(snapshot.classes.request)
-        self._cost = list(snapshot.classes.accounted)
-        self._paths = snapshot.queues.paths
+        self._class = snapshot.pods.class_idx
+        self._subgroup = snapshot.pods.subgroup_idx
+        self._group = snapshot.subgroups.podgroup_idx
+        self._queue = snapshot.podgroups.queue_idx
+        self._preemptible = snapshot.podgroups.preemptible
+        self._requests = list(snapshot.classes.request)
+        self._costs = list(snapshot.classes.accounted)
+        self._paths = [path.tolist() for path in snapshot.queues.paths]
 
     def place(self, pod: int, node: int, *, action: Action) -> None:
         """Give a pending pod a node on which it can start now."""
-        self._do(Kind.PLACE, pod, node, action, NONE)
+        self._do(_PLACE, pod, node, action, NONE)
 
     def nominate(self, pod: int, node: int, *, action: Action) -> None:
         """Give a pending or evicted pod a node on which it can start once leaving pods are gone (KAI: *pipeline*)."""
-        self._do(Kind.NOMINATE, pod, node, action, NONE)
+        self._do(_NOMINATE, pod, node, action, NONE)
 
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
         """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing."""
-        self._do(Kind.EVICT, pod, int(self.ledger.node[pod]), action, preemptor)
+        self._do(_EVICT, pod, self.ledger.node.item(pod), action, preemptor)
+        self.ledger.freed += 1
 
     def checkpoint(self) -> Checkpoint:
         """A point to return to."""
@@ -73,15 +82,30 @@ class Transaction:
 
     def rollback(self, to: Checkpoint) -> None:
         """Undo everything since a checkpoint."""
+        if len(self.journal) > to:
+            self.ledger.freed += 1
         while len(self.journal) > to:
             operation = self.journal.pop()
             self._apply(operation, -1)
             self.ledger.state[operation.pod] = operation.before_state
             self.ledger.node[operation.pod] = operation.before_node
 
+    def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
+        """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
+        operations = self.journal[to:]
+        self.rollback(to)
+        for operation in operations:
+            mine = operation.kind is _PLACE and self.podgroup_of(operation.pod) == podgroup
+            kind = _NOMINATE if mine else operation.kind
+            self._do(kind, operation.pod, operation.node, operation.action, operation.preemptor)
+
+    def podgroup_of(self, pod: int) -> int:
+        """Row of the podgroup of a pod that is ours to schedule."""
+        return self._group.item(self._subgroup.item(pod))
+
     def _do(self, kind: Kind, pod: int, node: int, action: Action, preemptor: int) -> None:
         ledger = self.ledger
-        operation = Operation(kind, pod, node, int(ledger.state[pod]), int(ledger.node[pod]), action, preemptor)
+        operation = Operation(kind, pod, node, ledger.state.item(pod), ledger.node.item(pod), action, preemptor)
         self.journal.append(operation)
         self._apply(operation, 1)
         ledger.state[pod] = _AFTER[kind]
@@ -89,23 +113,27 @@ class Transaction:
 
     def _apply(self, operation: Operation, sign: int) -> None:
         """Add an operation's effect on the sums (``sign`` 1), or take it away (-1)."""
-        ledger, kind, pod, node = self.ledger, operation.kind, operation.pod, operation.node
-        class_idx, subgroup = self._class[pod], self._subgroup[pod]
-        request, cost = self._request[class_idx], self._cost[class_idx]
-        gained = -sign if kind is Kind.EVICT else sign
-        if kind is Kind.PLACE:
-            ledger.free[node] -= sign * request
-        else:
-            ledger.releasing[node] -= gained * request
+        ledger, kind, node = self.ledger, operation.kind, operation.node
+        class_idx, subgroup = self._class.item(operation.pod), self._subgroup.item(operation.pod)
+        gained = -sign if kind is _EVICT else sign
+        # A bound pod whose node is gone holds nothing on any node, but its queue is still charged.
+        if node != NONE:
+            room = (ledger.free if kind is _PLACE else ledger.releasing)[node]
+            _add(room, self._requests[class_idx], -gained)
+            ledger.touched.append(node)
         ledger.active[subgroup] += gained
-        if kind is not Kind.NOMINATE:
+        if kind is not _NOMINATE:
             ledger.allocated[subgroup] += gained
-        group = self._group[subgroup]
-        path = self._paths[self._queue[group]]
-        ledger.queue_allocated[path] += gained * cost
-        if not self._preemptible[group]:
-            ledger.queue_non_preemptible[path] += gained * cost
-        ledger.touched.append(node)
+        if operation.before_state == _PENDING:
+            ledger.pending[subgroup] -= sign
+        group = self._group.item(subgroup)
+        if (queue := self._queue.item(group)) == ROOT:
+            return
+        cost, preemptible = self._costs[class_idx], self._preemptible.item(group)
+        for row in self._paths[queue]:
+            _add(ledger.queue_allocated[row], cost, gained)
+            if not preemptible:
+                _add(ledger.queue_non_preemptible[row], cost, gained)
 
     def decisions(self) -> Iterator[Decision]:
         """What the journal amounts to, pod by pod in the order of their last operation.
@@ -117,7 +145,7 @@ class Transaction:
         for operation in self.journal:
             last.pop(operation.pod, None)
             last[operation.pod] = operation
-            if operation.kind is Kind.EVICT:
+            if operation.kind is _EVICT:
                 evicted[operation.pod] = operation
         for pod, operation in last.items():
             yield from self._decisions_of(pod, operation, evicted.get(pod))
@@ -126,17 +154,23 @@ class Transaction:
         snapshot = self.ledger.snapshot
         key, names = snapshot.pods.keys[pod], snapshot.nodes.names
         groups = snapshot.podgroups.keys
-        podgroup = str(groups[self._group[self._subgroup[pod]]])
-        if evicted is not None and not (last.kind is Kind.NOMINATE and last.node == evicted.node):
+        podgroup = str(groups[self.podgroup_of(pod)])
+        if evicted is not None and not (last.kind is _NOMINATE and last.node == evicted.node):
             preemptor = None if evicted.preemptor == NONE else str(groups[evicted.preemptor])
-            moved = last.kind is Kind.NOMINATE
-            yield Evict(str(key), key.uid, names[evicted.node], podgroup, evicted.action, preemptor, moved)
+            moved = last.kind is _NOMINATE
+            node = names[evicted.node] if evicted.node != NONE else ""
+            yield Evict(str(key), key.uid, node, podgroup, evicted.action, preemptor, moved)
         elif evicted is not None:
             return
-        if last.kind is Kind.PLACE:
+        if last.kind is _PLACE:
             yield Bind(str(key), key.uid, names[last.node], podgroup, last.action)
-        elif last.kind is Kind.NOMINATE:
+        elif last.kind is _NOMINATE:
             yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action)
 
 
-_AFTER = {Kind.PLACE: PodState.ALLOCATED, Kind.NOMINATE: PodState.NOMINATED, Kind.EVICT: PodState.RELEASING}
+def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:
+    """Add to one row of a table in place; without the product that ``sign * amounts`` would make."""
+    if sign > 0:
+        row += amounts
+    else:
+        row -= amounts

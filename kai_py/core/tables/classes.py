@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from kai_py.core.resources import Amounts
+from kai_py.core.resources import Amounts, Cost
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,8 @@ class ClassTable:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    @cached_property
+    def costs(self) -> tuple[Cost, ...]:
+        """``(C,)`` the rows of ``accounted`` as tuples."""
+        return tuple(map(tuple, self.accounted.tolist()))

@@ -70,6 +70,19 @@ class QueueTable:
         return tuple(paths)
 
     @cached_property
+    def limited(self) -> tuple[tuple[int, ...], ...]:
+        """``(Q,)`` the queues on each queue's path, itself first, that have a limit on any resource."""
+        return self._paths_where(np.isfinite(self.limit))
+
+    @cached_property
+    def with_quota(self) -> tuple[tuple[int, ...], ...]:
+        """``(Q,)`` the queues on each queue's path, itself first, whose quota on any resource is not unlimited."""
+        return self._paths_where(np.isfinite(self.quota))
+
+    def _paths_where(self, finite: NDArray[np.bool_]) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(path[finite[path].any(axis=1)].tolist()) for path in self.paths)
+
+    @cached_property
     def top_down(self) -> tuple[int, ...]:
         """All rows, parents before their children."""
         return tuple(sorted(range(len(self)), key=lambda row: len(self.paths[row])))

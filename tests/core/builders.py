@@ -1,0 +1,306 @@
+"""Clusters in one expression: a test names what it is about, everything else has a default that does not matter.
+
+Snapshots are built from tables, without Kubernetes objects. Sizes are in devices, cores and GiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from math import inf
+
+import numpy as np
+
+from kai_py.core.cycle import run_cycle
+from kai_py.core.options import Options
+from kai_py.core.resources import DEVICE, GPU, ResourceAxis
+from kai_py.core.result import Bind, CycleResult, Diagnosis, Nominate, ReasonCode
+from kai_py.core.tables.classes import ClassTable, NodeTerm, PodClass, PreferredTerm, Toleration
+from kai_py.core.tables.labels import LabelColumn, Labels
+from kai_py.core.tables.nodes import NodeTable, Taint
+from kai_py.core.tables.podgroups import ALL, GroupKey, PodGroupTable, SubGroupTable
+from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
+from kai_py.core.tables.queues import ROOT, QueueTable
+from kai_py.core.tables.snapshot import Snapshot
+
+GIB = 2**30
+AXIS = ResourceAxis(
+    names=("cpu", "memory", "pods", "nvidia.com/gpu"),
+    accounted=("cpu", "memory", "gpu"),
+    accounting=np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]]),
+    quantum=np.array([1.0, 1.0, DEVICE]),
+    gpus=frozenset({"nvidia.com/gpu"}),
+)
+GPUS = AXIS.accounted.index(GPU)
+#: Per queue: one number is about GPUs and leaves the rest unlimited; three are cores, GiB and devices.
+PerResource = float | tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Node:
+    gpus: int = 8
+    cpu: float = 128
+    memory: int = 1024
+    pods: int = 110
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: Sequence[Taint] = ()
+    ready: bool = True
+    cordoned: bool = False
+
+
+@dataclass(frozen=True)
+class Queue:
+    parent: str = ""
+    quota: PerResource = inf
+    limit: PerResource = inf
+    weight: float = 1.0
+    priority: int = 100
+    created: float | None = None
+    usage: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pod:
+    """Pending, or bound when it is ``on`` a node, unless ``state`` says otherwise."""
+
+    gpus: float = 1
+    cpu: float = 0
+    memory: int = 0
+    on: str | None = None
+    state: PodState | None = None
+    task_priority: int = -(2**62)
+    created: float | None = None
+    node_name: str = ""
+    selector: tuple[tuple[str, str], ...] = ()
+    required: tuple[NodeTerm, ...] | None = None
+    preferred: tuple[PreferredTerm, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    excluded: frozenset[str] = frozenset()
+
+    def pod_class(self) -> PodClass:
+        request = (round(self.cpu * 1000), self.memory * GIB, 1, round(self.gpus * DEVICE))
+        shared = {f.name for f in fields(PodClass)} & {f.name for f in fields(self)}
+        return PodClass(request, **{name: getattr(self, name) for name in shared})
+
+
+@dataclass(frozen=True)
+class Sub:
+    """A subgroup: a leaf with pods, or an inner one with ``children``."""
+
+    pods: int | Sequence[Pod] = ()
+    minimum: int | None = None
+    children: Mapping[str, Sub] = field(default_factory=dict)
+    min_subgroups: int = ALL
+
+    def members(self) -> Sequence[Pod]:
+        return [Pod()] * self.pods if isinstance(self.pods, int) else self.pods
+
+
+@dataclass(frozen=True)
+class Gang(Sub):
+    """A podgroup; all its pods are its minimum unless told otherwise."""
+
+    queue: str = "q"
+    priority: int = 50
+    preemptible: bool = True
+    created: float | None = None
+    blocked: ReasonCode | None = None
+
+
+def running(on: str, gpus: float = 1, **what: object) -> Pod:
+    return Pod(gpus, on=on, **what)
+
+
+def leaving(on: str, gpus: float = 1, **what: object) -> Pod:
+    return Pod(gpus, on=on, state=PodState.RELEASING, **what)
+
+
+def cluster(
+    *,
+    nodes: Mapping[str, int | Node],
+    gangs: Mapping[str, int | Gang] | None = None,
+    queues: Mapping[str, Queue] | None = None,
+    foreign: Mapping[str, Pod] | None = None,
+) -> Snapshot:
+    """A sealed snapshot. A node may be given as its GPUs, a gang as its number of one-GPU pods.
+
+    Queues and podgroups are as old as their place in the mapping says; one queue ``q`` exists when none is named.
+    Pods are called after their podgroup, subgroup and number: ``gang-0``, ``gang-workers-1``.
+    """
+    queues = queues or {"q": Queue()}
+    node_table = _nodes({name: Node(node) if isinstance(node, int) else node for name, node in nodes.items()})
+    groups = {name: Gang(gang) if isinstance(gang, int) else gang for name, gang in (gangs or {}).items()}
+    queue_table = _queues(queues)
+    podgroups, subgroups, pods = _podgroups(groups, queue_table.names)
+    pods += [(name, pod, NONE, 0.0) for name, pod in (foreign or {}).items()]
+    classes, pod_table = _pods(sorted(pods, key=lambda entry: entry[0]), node_table.names)
+    return Snapshot.seal(
+        now=1_000_000.0,
+        axis=AXIS,
+        nodes=node_table,
+        classes=classes,
+        pods=pod_table,
+        podgroups=podgroups,
+        subgroups=subgroups,
+        queues=queue_table,
+    )
+
+
+def _nodes(nodes: Mapping[str, Node]) -> NodeTable:
+    names = tuple(sorted(nodes))
+    rows = [nodes[name] for name in names]
+    taints = tuple(dict.fromkeys(taint for node in rows for taint in node.taints))
+    columns = {}
+    for key in sorted({key for node in rows for key in node.labels}):
+        values = sorted({node.labels[key] for node in rows if key in node.labels})
+        numbers = {value: number for number, value in enumerate(values, start=1)}
+        codes = [numbers[node.labels[key]] if key in node.labels else 0 for node in rows]
+        columns[key] = LabelColumn(np.array(codes, dtype=np.int32), numbers)
+    sizes = [(round(node.cpu * 1000), node.memory * GIB, node.pods, node.gpus * DEVICE) for node in rows]
+    return NodeTable(
+        names=names,
+        allocatable=np.array(sizes, dtype=np.int64).reshape(len(rows), len(AXIS)),
+        ready=np.array([node.ready for node in rows], dtype=np.bool_),
+        cordoned=np.array([node.cordoned for node in rows], dtype=np.bool_),
+        labels=Labels(columns, len(rows)),
+        taints=taints,
+        tainted=np.array([[taint in node.taints for taint in taints] for node in rows], dtype=np.bool_).reshape(
+            len(rows), len(taints)
+        ),
+    )
+
+
+def _queues(queues: Mapping[str, Queue]) -> QueueTable:
+    names = tuple(sorted(queues))
+    rows = [queues[name] for name in names]
+    age = {name: float(number) for number, name in enumerate(queues)}
+    return QueueTable(
+        names=names,
+        uids=names,
+        parent=np.array([names.index(queue.parent) if queue.parent else ROOT for queue in rows], dtype=np.int32),
+        priority=np.array([queue.priority for queue in rows], dtype=np.int32),
+        created=np.array(
+            [age[name] if queue.created is None else queue.created for name, queue in zip(names, rows, strict=True)]
+        ),
+        quota=np.array([_per_resource(queue.quota) for queue in rows]),
+        limit=np.array([_per_resource(queue.limit) for queue in rows]),
+        weight=np.array([[queue.weight] * 3 for queue in rows]),
+        usage=np.array([[queue.usage] * 3 for queue in rows]),
+    )
+
+
+def _per_resource(value: PerResource) -> tuple[float, float, float]:
+    cpu, memory, gpus = value if isinstance(value, tuple) else (inf, inf, value)
+    return cpu * 1000, memory * GIB, gpus * DEVICE
+
+
+#: A pod's name, what it is, its leaf's row, and its podgroup's age.
+_Entry = tuple[str, Pod, int, float]
+
+
+def _podgroups(
+    gangs: Mapping[str, Gang], queue_names: Sequence[str]
+) -> tuple[PodGroupTable, SubGroupTable, list[_Entry]]:
+    names = tuple(sorted(gangs))
+    rows = [gangs[name] for name in names]
+    queue_row = {name: row for row, name in enumerate(queue_names)}
+    age = {name: float(number) for number, name in enumerate(gangs)}
+    created = [age[name] if gang.created is None else gang.created for name, gang in zip(names, rows, strict=True)]
+    tree: list[tuple[str, int, int, Sub]] = []
+    offset, pods = [0], []
+    for row, (name, gang) in enumerate(zip(names, rows, strict=True)):
+        for prefix, leaf in _grow(tree, gang, "", row, ROOT, name):
+            members = tree[leaf][3].members()
+            width = len(str(max(len(members) - 1, 0)))
+            pods += [(f"{prefix}-{n:0{width}}", pod, leaf, created[row]) for n, pod in enumerate(members)]
+        offset.append(len(tree))
+    podgroups = PodGroupTable(
+        keys=tuple(GroupKey("ns", name, name) for name in names),
+        queue_idx=np.array([queue_row.get(gang.queue, NONE) for gang in rows], dtype=np.int32),
+        priority=np.array([gang.priority for gang in rows], dtype=np.int32),
+        preemptible=np.array([gang.preemptible for gang in rows], dtype=np.bool_),
+        created=np.array(created, dtype=np.float64),
+        blocked={row: (gang.blocked, {}) for row, gang in enumerate(rows) if gang.blocked is not None},
+        offset=np.array(offset, dtype=np.int32),
+    )
+    return podgroups, _subgroups(tree), pods
+
+
+def _grow(
+    tree: list[tuple[str, int, int, Sub]], sub: Sub, name: str, podgroup: int, parent: int, prefix: str
+) -> Iterator[tuple[str, int]]:
+    """Append a subgroup and all below it to ``tree``; yields the leaves with the prefix of their pods' names."""
+    row = len(tree)
+    tree.append((name, podgroup, parent, sub))
+    if not sub.children:
+        yield prefix, row
+    for child in sorted(sub.children):
+        yield from _grow(tree, sub.children[child], child, podgroup, row, f"{prefix}-{child}")
+
+
+def _subgroups(tree: Sequence[tuple[str, int, int, Sub]]) -> SubGroupTable:
+    leaf = [not sub.children for *_, sub in tree]
+    minimum = [len(sub.members()) if sub.minimum is None else sub.minimum for *_, sub in tree]
+    return SubGroupTable(
+        names=tuple(name for name, *_ in tree),
+        podgroup_idx=np.array([podgroup for _, podgroup, _, _ in tree], dtype=np.int32),
+        parent=np.array([parent for _, _, parent, _ in tree], dtype=np.int32),
+        leaf=np.array(leaf, dtype=np.bool_),
+        min_member=np.array([m if is_leaf else 0 for m, is_leaf in zip(minimum, leaf, strict=True)], dtype=np.int32),
+        min_subgroups=np.array(
+            [0 if is_leaf else sub.min_subgroups for (*_, sub), is_leaf in zip(tree, leaf, strict=True)], dtype=np.int32
+        ),
+    )
+
+
+def _pods(pods: Sequence[_Entry], node_names: Sequence[str]) -> tuple[ClassTable, PodTable]:
+    node_row = {name: row for row, name in enumerate(node_names)}
+    of_pod: dict[int, PodClass] = {}
+    numbers: dict[PodClass, int] = {}
+    class_idx = []
+    for _, pod, _, _ in pods:
+        # Most pods of a large cluster are one and the same object.
+        pod_class = of_pod.setdefault(id(pod), of_pod.get(id(pod)) or pod.pod_class())
+        class_idx.append(numbers.setdefault(pod_class, len(numbers)))
+    request = np.array([pod_class.request for pod_class in numbers], dtype=np.int64).reshape(-1, len(AXIS))
+    classes = ClassTable(tuple(numbers), request, request @ AXIS.accounting)
+    return classes, PodTable(
+        keys=tuple(PodKey("ns", name, name) for name, *_ in pods),
+        class_idx=np.array(class_idx, dtype=np.int32),
+        subgroup_idx=np.array([leaf for _, _, leaf, _ in pods], dtype=np.int32),
+        node_idx=np.array([node_row.get(pod.on or "", NONE) for _, pod, _, _ in pods], dtype=np.int32),
+        state=np.array([_state(pod) for _, pod, _, _ in pods], dtype=np.uint8),
+        task_priority=np.array([pod.task_priority for _, pod, _, _ in pods], dtype=np.int64),
+        created=np.array([age if pod.created is None else pod.created for _, pod, _, age in pods], dtype=np.float64),
+    )
+
+
+def _state(pod: Pod) -> PodState:
+    if pod.state is not None:
+        return pod.state
+    return PodState.PENDING if pod.on is None else PodState.BOUND
+
+
+def decide(snapshot: Snapshot, **options: object) -> CycleResult:
+    """One cycle, with a clock that stands still."""
+    return run_cycle(snapshot, Options(**options), clock=lambda: 0.0)
+
+
+def bound(result: CycleResult) -> dict[str, str]:
+    """Pod name -> node, of those that start now."""
+    return {d.pod.removeprefix("ns/"): d.node for d in result.decisions if isinstance(d, Bind)}
+
+
+def nominated(result: CycleResult) -> dict[str, str]:
+    """Pod name -> node, of those that have a place on capacity yet to be released."""
+    return {d.pod.removeprefix("ns/"): d.node for d in result.decisions if isinstance(d, Nominate)}
+
+
+def waiting(result: CycleResult) -> dict[str, Diagnosis]:
+    """Podgroup name -> why it waits."""
+    return {diagnosis.podgroup.removeprefix("ns/"): diagnosis for diagnosis in result.diagnoses}
+
+
+def codes(result: CycleResult) -> dict[str, ReasonCode]:
+    """Podgroup name -> the first reason why it waits."""
+    return {name: diagnosis.reasons[0].code for name, diagnosis in waiting(result).items()}
