@@ -2,4 +2,26 @@
 
 A functional core in an async shell: the core turns a snapshot into decisions and nothing else; the shell
 watches, applies and tells. ``docs/architecture.md`` draws the house.
+
+The stable Python interface is :func:`plan` and :func:`fair_share`.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kai_py.planning.fairshare import fair_share
+    from kai_py.planning.plan import plan
+
+__all__ = ["fair_share", "plan"]
+
+_HOMES = {"fair_share": "kai_py.planning.fairshare", "plan": "kai_py.planning.plan"}
+
+
+def __getattr__(name: str) -> object:
+    # Resolved when asked for: reading an error class must not load the whole scheduler.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -51,10 +51,11 @@ class ResourceAxis:
 
     names: tuple[str, ...]
     accounted: tuple[str, ...]
-    accounting: Amounts
-    quantum: Shares
+    accounting: Amounts = field(compare=False)
+    quantum: Shares = field(compare=False)
     gpus: frozenset[str] = frozenset()
     index: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    _bytes: tuple[bytes, bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.names[:3] != COMMON or self.accounted[:3] != ACCOUNTED:
@@ -63,6 +64,8 @@ class ResourceAxis:
             raise ValueError(
                 f"accounting is {self.accounting.shape}, the axes are {len(self.names)} x {len(self.accounted)}"
             )
+        # Arrays do not compare to a truth value; their bytes do.
+        object.__setattr__(self, "_bytes", (self.accounting.tobytes(), self.quantum.tobytes()))
         object.__setattr__(self, "index", {name: row for row, name in enumerate(self.names)})
 
     def __len__(self) -> int:

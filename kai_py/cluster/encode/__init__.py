@@ -1,1 +1,4 @@
-"""Objects to rows: one module per table. Pure; a malformed object is a ``MalformedObjectError`` that names the field."""
+"""Objects to rows: one module per table.
+
+Pure; a malformed object is a ``MalformedObjectError`` that names the field.
+"""

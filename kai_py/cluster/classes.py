@@ -1,0 +1,85 @@
+"""Pod classes: demands interned, and laid on the axis when a snapshot is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kai_py.cluster.encode.demand import Demand
+from kai_py.core.resources import Amounts, ResourceAxis
+from kai_py.core.tables.classes import ClassTable, PodClass
+
+
+class ClassBook:
+    """Numbers for demands. A number stays valid as long as some pod uses it."""
+
+    def __init__(self) -> None:
+        self._number: dict[Demand, int] = {}
+        self._demands: list[Demand | None] = []
+        self._uses: list[int] = []
+        self._free: list[int] = []
+        self._resources: dict[str, int] = {}
+        self._table: ClassTable | None = None
+        self._axis: ResourceAxis | None = None
+
+    def take(self, demand: Demand) -> int:
+        """The number of a demand; call :meth:`give_back` when the pod is gone."""
+        number = self._number.get(demand)
+        if number is None:
+            number = self._make(demand)
+        self._uses[number] += 1
+        return number
+
+    def hold(self, number: int) -> None:
+        """One pod more of a number in use."""
+        self._uses[number] += 1
+
+    def give_back(self, number: int) -> None:
+        """One pod less."""
+        self._uses[number] -= 1
+        demand = self._demands[number]
+        if self._uses[number] == 0 and demand is not None:
+            del self._number[demand]
+            self._demands[number] = None
+            self._free.append(number)
+            self._table = None
+            for name, _ in demand.request:
+                self._resources[name] -= 1
+
+    def demand(self, number: int) -> Demand:
+        """The demand behind a number in use."""
+        demand = self._demands[number]
+        assert demand is not None
+        return demand
+
+    @property
+    def resources(self) -> set[str]:
+        """Names of all resources that any pod requests."""
+        return {name for name, uses in self._resources.items() if uses}
+
+    def table(self, axis: ResourceAxis) -> ClassTable:
+        """The classes on an axis. Numbers that are not in use have a row that asks for nothing."""
+        if self._table is None or self._axis != axis:
+            empty = PodClass((0,) * len(axis))
+            classes = tuple(empty if demand is None else demand.on_axis(axis) for demand in self._demands)
+            request = _matrix(classes, len(axis))
+            self._table = ClassTable(classes, request, request @ axis.accounting)
+            self._axis = axis
+        return self._table
+
+    def _make(self, demand: Demand) -> int:
+        if self._free:
+            number = self._free.pop()
+            self._demands[number] = demand
+        else:
+            number = len(self._demands)
+            self._demands.append(demand)
+            self._uses.append(0)
+        self._number[demand] = number
+        self._table = None
+        for name, _ in demand.request:
+            self._resources[name] = self._resources.get(name, 0) + 1
+        return number
+
+
+def _matrix(classes: tuple[PodClass, ...], width: int) -> Amounts:
+    return np.array([one.request for one in classes], dtype=np.int64).reshape(len(classes), width)

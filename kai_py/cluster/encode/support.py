@@ -1,0 +1,42 @@
+"""What a pod or podgroup asks for that we do not honour yet. It waits and is told so: nothing is silently ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kai_py.api.keys import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
+from kai_py.api.pod import Pod
+from kai_py.api.podgroup import SubGroup, TopologyConstraint
+
+
+def unsupported_by(pod: Pod) -> str | None:
+    """The field of a pod whose meaning is not implemented, or None."""
+    spec = pod.spec
+    for annotation in (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION):
+        if annotation in pod.metadata.annotations:
+            return f"metadata.annotations[{annotation}]"
+    if spec.resource_claims:
+        return "spec.resourceClaims"
+    if spec.affinity is not None:
+        if spec.affinity.pod_affinity is not None and spec.affinity.pod_affinity.required:
+            return "spec.affinity.podAffinity"
+        if spec.affinity.pod_anti_affinity is not None and spec.affinity.pod_anti_affinity.required:
+            return "spec.affinity.podAntiAffinity"
+    if any(c.when_unsatisfiable == "DoNotSchedule" for c in spec.topology_spread_constraints):
+        return "spec.topologySpreadConstraints"
+    if any(port.host_port for container in (*spec.containers, *spec.init_containers) for port in container.ports):
+        return "spec.containers.ports.hostPort"
+    for volume in spec.volumes:
+        if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
+            return f"spec.volumes[{volume.name}]"
+    return None
+
+
+def unsupported_by_group(topology: TopologyConstraint | None, subgroups: Iterable[SubGroup]) -> str | None:
+    """The field of a podgroup whose meaning is not implemented, or None."""
+    if topology is not None and topology.required_topology_level:
+        return "spec.topologyConstraint"
+    for subgroup in subgroups:
+        if subgroup.topology_constraint is not None and subgroup.topology_constraint.required_topology_level:
+            return f"spec.subGroups[{subgroup.name}].topologyConstraint"
+    return None

@@ -1,0 +1,144 @@
+"""Nodes: kept as the little that a cycle reads, laid out as a table when a snapshot is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kai_py.api.node import Node
+from kai_py.api.quantity import to_units
+from kai_py.cluster.encode.axis import per_unit
+from kai_py.core.resources import Mask, ResourceAxis
+from kai_py.core.tables.labels import LabelColumn, Labels
+from kai_py.core.tables.nodes import NodeTable, Taint
+from kai_py.errors import Fault, MalformedObjectError
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What a cycle reads of a node. Two versions of a node with equal facts are the same to the scheduler."""
+
+    allocatable: Mapping[str, int]
+    ready: bool
+    cordoned: bool
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+
+    @classmethod
+    def of(cls, node: Node) -> NodeFacts:
+        """Read a node.
+
+        Raises:
+            MalformedObjectError: a quantity cannot be read; names the resource.
+        """
+        conditions = {condition.type: condition.status for condition in node.status.conditions}
+        return cls(
+            allocatable={name: _amount(node, name) for name in node.status.allocatable},
+            ready=conditions.get("Ready", "True") == "True" and node.metadata.deletion_timestamp is None,
+            cordoned=node.spec.unschedulable,
+            labels=dict(node.metadata.labels),
+            taints=tuple(Taint(taint.key, taint.value, taint.effect) for taint in node.spec.taints),
+        )
+
+
+def _amount(node: Node, resource: str) -> int:
+    quantity = node.status.allocatable[resource]
+    try:
+        return max(0, to_units(quantity, per_unit=per_unit(resource)))
+    except ValueError as error:
+        fault = Fault(f"Node {node.metadata.name}", f"status.allocatable.{resource}", str(error))
+        raise MalformedObjectError([fault]) from error
+
+
+class NodeBook:
+    """All nodes by name."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, NodeFacts] = {}
+        self._table: NodeTable | None = None
+        self._axis: ResourceAxis | None = None
+        self._labels: Labels | None = None
+        self.row_of: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._facts
+
+    def put(self, node: Node) -> bool:
+        """Take in a node; tells whether anything that matters changed. Heartbeats do not."""
+        facts, name = NodeFacts.of(node), node.metadata.name
+        before = self._facts.get(name)
+        if facts == before:
+            return False
+        self._facts[name] = facts
+        self._table = None
+        if before is None or before.labels != facts.labels:
+            self._labels = None
+        return True
+
+    def drop(self, name: str) -> bool:
+        """Forget a node."""
+        if self._facts.pop(name, None) is None:
+            return False
+        self._table = self._labels = None
+        return True
+
+    @property
+    def resources(self) -> set[str]:
+        """Names of all resources that any node offers."""
+        return {name for facts in self._facts.values() for name in facts.allocatable}
+
+    def table(self, axis: ResourceAxis) -> NodeTable:
+        """The nodes on an axis, sorted by name."""
+        if self._table is None or self._axis != axis:
+            self._table, self._axis = self._make(axis), axis
+        return self._table
+
+    def _make(self, axis: ResourceAxis) -> NodeTable:
+        names = tuple(sorted(self._facts))
+        facts = [self._facts[name] for name in names]
+        self.row_of = {name: row for row, name in enumerate(names)}
+        if self._labels is None:
+            self._labels = label_columns([one.labels for one in facts])
+        allocatable = np.zeros((len(names), len(axis)), dtype=np.int64)
+        for column, resource in enumerate(axis.names):
+            allocatable[:, column] = [one.allocatable.get(resource, 0) for one in facts]
+        taints = tuple(
+            sorted({taint for one in facts for taint in one.taints}, key=lambda t: (t.key, t.value, t.effect))
+        )
+        return NodeTable(
+            names=names,
+            allocatable=allocatable,
+            ready=_mask([one.ready for one in facts]),
+            cordoned=_mask([one.cordoned for one in facts]),
+            labels=self._labels,
+            taints=taints,
+            tainted=_mask([[taint in one.taints for taint in taints] for one in facts]).reshape(
+                len(names), len(taints)
+            ),
+        )
+
+
+def _mask(values: list[bool] | list[list[bool]]) -> Mask:
+    return np.array(values, dtype=np.bool_)
+
+
+def label_columns(labels: list[Mapping[str, str]]) -> Labels:
+    """One column per label key over all nodes, values numbered from 1 in order of first appearance."""
+    codes: dict[str, list[int]] = {}
+    vocabularies: dict[str, dict[str, int]] = {}
+    for row, own in enumerate(labels):
+        for key, value in own.items():
+            if key not in codes:
+                codes[key], vocabularies[key] = [0] * len(labels), {}
+            vocabulary = vocabularies[key]
+            codes[key][row] = vocabulary.setdefault(value, len(vocabulary) + 1)
+    columns = {key: LabelColumn(np.array(codes[key], dtype=np.int32), vocabularies[key]) for key in codes}
+    return Labels(columns, len(labels))
