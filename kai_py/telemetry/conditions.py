@@ -1,9 +1,9 @@
 """Conditions of pods and podgroups, and whether one says anything new.
 
 What counts as new: another status, another reason code, or another :func:`gist`, which is mostly the verdict of the
-message with its numbers masked. The evidence behind the verdict (histogram, amounts, place in the queue) moves with every pod
-that starts anywhere; writing it each time would cost a patch per waiting pod and cycle and tell nobody anything.
-``record.Told`` decides when numbers alone are refreshed.
+message with its numbers masked. The evidence behind the verdict (histogram, amounts, place in the queue) moves with
+every pod that starts anywhere; writing it each time would cost a patch per waiting pod and cycle and tell nobody
+anything. ``told.Told`` decides when numbers alone are refreshed.
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ def code_of(message: str) -> str:
     """The code at the end of a :func:`coded_message`; empty if there is none."""
     found = _CODE.search(message)
     return found["code"] if found is not None else ""
+
+
+def without_code(message: str) -> str:
+    """A :func:`coded_message` without its code."""
+    return _CODE.sub("", message)
 
 
 def scheduling_conditions(
@@ -182,7 +187,7 @@ def gist(message: str, code: str) -> str:
     Where the evidence consists of numbers, it is the verdict. Elsewhere (a malformed object) the evidence names what
     is wrong, so it belongs to the gist; the place in the queue never does.
     """
-    text = _PLACE.sub("", _CODE.sub("", message))
+    text = _PLACE.sub("", without_code(message))
     if has_numbers(code):
         text = text.partition(": ")[0].partition(". ")[0].rstrip(".")
     return _NUMBER.sub("#", text)

@@ -326,8 +326,19 @@ def headline(diagnosis: Diagnosis, axis: ResourceAxis | None = None, *, waiting:
         axis: as for :func:`sentence`.
         waiting: podgroups that stand in line in its queue; 0 if unknown.
     """
-    parts = [sentence(reason, axis, queue=diagnosis.queue) for reason in diagnosis.reasons[:1]]
-    return " ".join([*(parts or ["It waits for the next cycle."]), *_place(diagnosis, waiting)])
+    first = diagnosis.reasons[0] if diagnosis.reasons else None
+    said = sentence(first, axis, queue=diagnosis.queue) if first is not None else "It waits for the next cycle."
+    place = place_in_line(diagnosis, waiting)
+    return f"{said} {place}" if place else said
+
+
+def place_in_line(diagnosis: Diagnosis, waiting: int = 0) -> str:
+    """Where the podgroup stands: ``It is 3rd of 12 in queue research.``; empty if it is not in line."""
+    if diagnosis.position <= 0:
+        return ""
+    of = f" of {waiting}" if waiting >= diagnosis.position else ""
+    queue = f"queue {diagnosis.queue}" if diagnosis.queue else "its queue"
+    return f"It is {_ordinal(diagnosis.position)}{of} in {queue}."
 
 
 def next_step(reason: Reason, axis: ResourceAxis | None = None, *, queue: str = "") -> str:
@@ -354,14 +365,6 @@ def has_numbers(code: str) -> bool:
 def in_line(diagnoses: Iterable[Diagnosis]) -> Counter[str]:
     """Podgroups in line by queue, the ``waiting`` of :func:`headline`."""
     return Counter(diagnosis.queue for diagnosis in diagnoses if diagnosis.position > 0)
-
-
-def _place(diagnosis: Diagnosis, waiting: int) -> list[str]:
-    if diagnosis.position <= 0:
-        return []
-    of = f" of {waiting}" if waiting >= diagnosis.position else ""
-    queue = f"queue {diagnosis.queue}" if diagnosis.queue else "its queue"
-    return [f"It is {_ordinal(diagnosis.position)}{of} in {queue}."]
 
 
 def _ordinal(number: int) -> str:
