@@ -10,7 +10,10 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed
 
 import structlog
 import yaml
@@ -54,7 +57,7 @@ class Access:
         self.host: str = configuration.host or ""
         self.ssl_context = _ssl_context(configuration) if self.host.startswith("https") else None
         self.server_hostname: str | None = configuration.tls_server_name
-        self.proxy: str | None = configuration.proxy
+        self.proxy: str | None = configuration.proxy or proxy_from_environment(self.host)
         self._authorization = _authorization(configuration)
 
     async def authorization(self) -> str | None:
@@ -106,6 +109,34 @@ async def find_access(
         return Access(load, configuration, refresh)
     except (OSError, ssl.SSLError) as error:
         raise InputError([Fault("cluster access", "certificates", str(error))]) from error
+
+
+def proxy_from_environment(url: str) -> str | None:
+    """The proxy for a server, from ``$HTTPS_PROXY``, ``$HTTP_PROXY`` and ``$NO_PROXY``, as kubectl understands them.
+
+    That is: ``NO_PROXY`` may name networks (``10.0.0.0/8``) besides hosts, which the standard library does not know,
+    and there is never a proxy for ourselves.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    proxies = getproxies_environment()
+    if proxy_bypass_environment(parts.netloc, proxies):
+        return None
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None if host == "localhost" else proxies.get(parts.scheme)
+    excluded = (_network(text) for text in proxies.get("no", "").split(","))
+    if address.is_loopback or any(network is not None and address in network for network in excluded):
+        return None
+    return proxies.get(parts.scheme)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None  # a host or a domain
 
 
 async def _service_account() -> tuple[Configuration, Refresh]:

@@ -136,6 +136,39 @@ async def test_a_token_that_is_refused_is_read_anew_once_for_all(server: Scripte
         assert len(server.asked) == 11
 
 
+async def test_credentials_are_renewed_once_for_all_requests_that_were_refused_together(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    token, config = tmp_path / "token", tmp_path / "config"
+    token.write_text("old")
+    config.write_text(kubeconfig_text(server.url, {"tokenFile": str(token)}))
+    loads = []
+    load = access.load_kube_config
+
+    async def counted(*args: object, **kwargs: object) -> object:
+        loads.append(args)
+        return await load(*args, **kwargs)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        new = request.headers["Authorization"] == "Bearer new"
+        return web.Response() if new else await refusal(401)(request)
+
+    server.on("POST", "/x", answer)
+    async with await connect(str(config)) as client:
+        token.write_text("new")
+        monkeypatch.setattr(access, "load_kube_config", counted)
+        await asyncio.gather(*(client.post("/x", {}) for _ in range(5)))
+    assert len(loads) == 1
+
+
+async def test_a_redirection_is_not_followed_with_our_credentials(server: ScriptedServer, client: ApiClient):
+    server.on("GET", "/x", refusal(302, Location="/y"))
+    server.on("GET", "/y", ok())
+    with pytest.raises(ApiError):
+        await client.get("/x")
+    assert len(server.asked) == 1
+
+
 async def test_credentials_that_stay_wrong_are_forbidden_after_one_more_try(server: ScriptedServer, client: ApiClient):
     server.on("POST", "/x", refusal(401))
     with pytest.raises(ForbiddenError):
@@ -252,6 +285,29 @@ async def test_tls_is_verified_against_the_clusters_authority(tmp_path: Path, ce
         async with await connect(str(doubting)) as client:
             with pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
                 await client.get("/")
+
+
+@pytest.mark.parametrize(
+    ("server", "exceptions", "proxied"),
+    [
+        ("https://api.example.com:6443", "", True),
+        ("https://api.example.com:6443", "example.com", False),
+        ("https://api.example.com:6443", "*", False),
+        ("https://10.0.0.1", "10.1.0.0/16", True),
+        ("https://10.0.0.1", "other.org, 10.0.0.0/8", False),
+        ("https://10.0.0.1", "10.0.0.1", False),
+        ("https://[fd00::1]:443", "fd00::/8", False),
+        ("https://127.0.0.1:6443", "", False),
+        ("https://localhost:6443", "", False),
+        ("http://10.0.0.1", "", False),
+    ],
+)
+def test_the_environment_names_the_proxy(monkeypatch: pytest.MonkeyPatch, server: str, exceptions: str, proxied: bool):
+    for name in ("http_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", exceptions)
+    assert access.proxy_from_environment(server) == ("http://proxy:3128" if proxied else None)
 
 
 async def test_a_kind_is_served_when_discovery_lists_it(server: ScriptedServer, client: ApiClient):

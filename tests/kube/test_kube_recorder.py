@@ -161,6 +161,15 @@ async def test_a_server_that_is_away_gets_the_event_later(
     assert waits.seconds[1] == 9.0
 
 
+async def test_an_event_that_is_tried_again_keeps_its_place(server: ScriptedServer, recorder: EventRecorder):
+    server.on("POST", EVENTS, refusal(500), ok(status=201))
+    for note in ("first", "second"):
+        fail(recorder, note=note)
+    with running(recorder):
+        await until(lambda: recorder.sent == 2)
+    assert [body["note"] for body in made(server)] == ["first", "first", "second"]
+
+
 async def test_an_event_is_not_tried_for_ever(server: ScriptedServer, recorder: EventRecorder):
     server.on("POST", EVENTS, refusal(500))
     fail(recorder)
