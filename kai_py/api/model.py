@@ -78,13 +78,15 @@ class CustomResource(Model):
         return self.metadata.name
 
     @classmethod
-    def parse(cls, obj: Mapping[str, Any]) -> Self:
+    def parse(cls, obj: object) -> Self:
         """Read an object.
 
         Raises:
             MalformedObjectError: with all faults, each under the path of its field.
         """
         where = identity(cls.kind, obj)
+        if not isinstance(obj, Mapping):
+            raise MalformedObjectError([Fault(where, "", f"should be an object, not {repr(obj)[:80]}")])
         fields: dict[str, Any] = without_nulls(obj)
         faults: list[Fault] = []
         metadata = ObjectMeta(name="")
@@ -203,17 +205,31 @@ SelectorField = Annotated[
         {
             "type": "object",
             "properties": {
-                "matchLabels": {"type": "object", "additionalProperties": _LABEL_VALUE_SCHEMA},
+                "matchLabels": {
+                    "type": "object",
+                    "description": "Labels with exactly this value.",
+                    "additionalProperties": _LABEL_VALUE_SCHEMA,
+                },
                 "matchExpressions": {
                     "type": "array",
+                    "description": "Further conditions, which must all hold.",
                     "maxItems": 64,
                     "items": {
                         "type": "object",
                         "required": ["key", "operator"],
                         "properties": {
-                            "key": _LABEL_KEY_SCHEMA,
-                            "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
-                            "values": {"type": "array", "maxItems": 256, "items": _LABEL_VALUE_SCHEMA},
+                            "key": {**_LABEL_KEY_SCHEMA, "description": "The label."},
+                            "operator": {
+                                "type": "string",
+                                "description": "How its value is compared.",
+                                "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                            },
+                            "values": {
+                                "type": "array",
+                                "description": "What it is compared with.",
+                                "maxItems": 256,
+                                "items": _LABEL_VALUE_SCHEMA,
+                            },
                         },
                         RULES: [
                             rule(
