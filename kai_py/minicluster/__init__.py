@@ -3,3 +3,12 @@
 For the demo, the tests and laptops. Never easier than the real thing: where a real kube-apiserver refuses, it refuses.
 Must not import the scheduler.
 """
+
+from __future__ import annotations
+
+from .cluster import MiniCluster, Worker
+from .options import DeleteOptions
+from .refusals import Refusal
+from .storage import Event, Storage
+
+__all__ = ["DeleteOptions", "Event", "MiniCluster", "Refusal", "Storage", "Worker"]

@@ -1,0 +1,142 @@
+"""A cluster in one process, as an async context manager."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from .controllers import BUILTIN_CONTROLLERS
+from .kinds import CRDS, NAMESPACES, PRIORITY_CLASSES
+from .rules.priority import BUILTIN_CLASSES
+from .serving.faults import FaultInjector
+from .serving.server import ApiServer
+from .storage import Storage
+
+Worker = Callable[[Storage], Awaitable[None]]
+_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_NAME = "kai-py-mini"
+
+
+class MiniCluster:
+    """An API server with its storage, controllers and workers.
+
+    ::
+
+        async with MiniCluster() as cluster:
+            cluster.write_kubeconfig(path)
+            cluster.storage.create("pods", {...})
+
+    Attributes:
+        storage: direct access for programs in this process.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        crds: Path | Sequence[Path] = (),
+        workers: Sequence[Worker] = (),
+        history: int = 20_000,
+    ) -> None:
+        """Prepare; nothing runs before ``async with``.
+
+        Args:
+            port: to listen on; 0 takes a free one.
+            host: address to listen on.
+            token: if given, requests need it as a bearer token.
+            crds: files or folders of CustomResourceDefinitions to install at the start.
+            workers: coroutine functions that get the storage and run until the cluster ends.
+            history: how many changes of each kind a watch can resume over.
+        """
+        self.storage = Storage(history=history)
+        self._server = ApiServer(self.storage, host=host, port=port, token=token, tls=None)
+        self._token = token
+        self._workers = (*BUILTIN_CONTROLLERS, *workers)
+        self._tasks: list[asyncio.Task[None]] = []
+        _install(self.storage)
+        for path in [crds] if isinstance(crds, Path) else crds:
+            self.install_crds(path)
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        self._tasks = [asyncio.create_task(_run(worker, self.storage)) for worker in self._workers]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.stop()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    @property
+    def url(self) -> str:
+        """Where the API is served."""
+        return f"http://{self._server.host}:{self._server.port}"
+
+    @property
+    def faults(self) -> FaultInjector:
+        """What shall go wrong."""
+        return self._server.faults
+
+    def kubeconfig(self) -> dict[str, Any]:
+        """A kubeconfig for this cluster."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": _NAME, "cluster": {"server": self.url}}],
+            "users": [{"name": _NAME, "user": {"token": self._token} if self._token else {}}],
+            "contexts": [{"name": _NAME, "context": {"cluster": _NAME, "user": _NAME, "namespace": "default"}}],
+            "current-context": _NAME,
+        }
+
+    def write_kubeconfig(self, path: Path) -> None:
+        """Write the kubeconfig, readable by its owner only."""
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(self.kubeconfig(), sort_keys=False), encoding="utf-8")
+
+    def install_crds(self, path: Path) -> None:
+        """Install the CustomResourceDefinitions of a YAML file, or of all YAML files of a folder."""
+        files = sorted(file for file in path.glob("*") if file.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
+        for file in files:
+            for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+                if document and document.get("kind") == "CustomResourceDefinition":
+                    self.storage.create(CRDS.key, document)
+
+    def run_forever(self) -> None:
+        """Serve until SIGINT or SIGTERM; for command lines."""
+        asyncio.run(self._until_signal())
+
+    async def _until_signal(self) -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, stopped.set)
+        async with self:
+            await stopped.wait()
+
+
+async def _run(worker: Worker, storage: Storage) -> None:
+    await worker(storage)
+
+
+def _install(storage: Storage) -> None:
+    """What every cluster has from the start."""
+    for name in _NAMESPACES:
+        storage.create(NAMESPACES.key, {"metadata": {"name": name}})
+    for name, value in BUILTIN_CLASSES.items():
+        description = "Used for system critical pods that must not be moved from their current node."
+        storage.create(PRIORITY_CLASSES.key, {"metadata": {"name": name}, "value": value, "description": description})
