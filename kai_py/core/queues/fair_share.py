@@ -17,6 +17,11 @@ from kai_py.core.resources import Amounts, Shares
 from kai_py.core.tables.queues import ROOT, QueueTable
 
 
+#: More than what a float loses in dividing devices, less than anybody could miss.
+_DIGITS = 6
+_ROUNDING = 10.0**-_DIGITS
+
+
 @dataclass
 class Claimant:
     """One queue's claim on one resource. ``inf`` stands for unlimited.
@@ -78,8 +83,9 @@ def _divide_surplus(remaining: float, bucket: Sequence[Claimant], k_value: float
             if remaining <= 0:
                 break
             need, slice_ = claimant.wanted - claimant.share, pot * own / pull
-            given = need if need <= slice_ else math.floor(slice_)
-            claimant.remainder = 0.0 if need <= slice_ else slice_ - given
+            # Rounding may leave 5.9999… of an even 6, and the missing device would go to a lower priority.
+            given = need if need <= slice_ + _ROUNDING else min(math.floor(slice_ + _ROUNDING), remaining)
+            claimant.remainder = 0.0 if need <= slice_ + _ROUNDING else round(max(0.0, slice_ - given), _DIGITS)
             claimant.share += given
             remaining -= given
             again |= given > 0 and need < slice_
