@@ -15,7 +15,7 @@ _WHOLE_GPUS: Final = frozenset({GPU, NVIDIA_GPU, AMD_GPU})
 _NOUNS: Final = {CPU: "CPU", MEMORY: "memory", PODS: "pod slots", GPU: "GPU"}
 _MILLICORES: Final = 1000
 Rounding = Literal["nearest", "up", "down"]
-_ROUND: Final[dict[Rounding, Callable[[float], int]]] = {"nearest": round, "up": math.ceil, "down": math.floor}
+_ROUND: Final[dict[Rounding, Callable[[Fraction], int]]] = {"nearest": round, "up": math.ceil, "down": math.floor}
 _BINARY: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -71,12 +71,12 @@ def quantity(resource: str, value: float, axis: ResourceAxis | None = None) -> s
 def _number_and_unit(resource: str, value: float, axis: ResourceAxis | None, rounded: Rounding) -> tuple[str, str]:
     if resource == MEMORY:
         unit, size = next(((unit, size) for unit, size in _BINARY if abs(value) >= size), ("B", 1))
-        return _decimal(value / size, rounded), unit
-    number = value / per_unit(resource, axis)
+        return _decimal(Fraction(value) / size, rounded), unit
+    number = Fraction(value) / per_unit(resource, axis)
     return _decimal(number, rounded), _unit(resource, number, axis)
 
 
-def _unit(resource: str, number: float, axis: ResourceAxis | None) -> str:
+def _unit(resource: str, number: Fraction, axis: ResourceAxis | None) -> str:
     if resource in _WHOLE_GPUS or (axis is not None and resource in axis.gpus):
         return "GPU" if 0 < number <= 1 else "GPUs"
     if resource == PODS:
@@ -84,10 +84,8 @@ def _unit(resource: str, number: float, axis: ResourceAxis | None) -> str:
     return noun(resource)
 
 
-def _decimal(number: float, rounded: Rounding) -> str:
+def _decimal(number: Fraction, rounded: Rounding) -> str:
     """At most two decimals; below 1 three, because a millicore and a thousandth of a device are not nothing."""
     places = 2 if abs(number) >= 1 else 3
-    # Floats like 0.3 * 1000 lie a hair beside the integer; that must not round to the next unit.
-    scaled = round(number * 10**places, 6)
-    whole = _ROUND[rounded](scaled)
+    whole = _ROUND[rounded](number * 10**places)
     return f"{whole / 10**places:.{places}f}".rstrip("0").rstrip(".") if whole else "0"

@@ -1,0 +1,275 @@
+"""Golden sentences: what users read. Change one only if the new one says more."""
+
+import math
+
+import pytest
+
+from kai_py.core.result import Diagnosis, FilterReason, Reason, ReasonCode
+from kai_py.telemetry.amounts import amount, amount_more, quantity
+from kai_py.telemetry.places import FILTER_TEXTS, histogram, nearest_miss
+from kai_py.telemetry.texts import TEXTS, headline, in_line, next_step, sentence, verdict
+from tests.core.builders import AXIS
+
+GIB = 2**30
+CODE = ReasonCode
+FULL = {"InsufficientResources": 40, "UntoleratedTaint": 6, "NodeUnschedulable": 4}
+SHORT_OF_GPUS = {"nvidia.com/gpu": (40, 2000)}
+GATE = {"queue": "research", "resource": "gpu", "requested": 4000, "held": 6000, "ceiling": 8000.0}
+
+GOLDEN = {
+    CODE.QUEUE_MISSING: (
+        Reason(CODE.QUEUE_MISSING, {"queue": "research"}),
+        "Queue research does not exist.",
+        "Create the queue, or name one that exists (label kai.scheduler/queue; kubectl get queues lists them).",
+    ),
+    CODE.QUEUE_NOT_LEAF: (
+        Reason(CODE.QUEUE_NOT_LEAF, {"queue": "org"}),
+        "Queue org has child queues and takes no pods itself.",
+        "Name one of its child queues (label kai.scheduler/queue).",
+    ),
+    CODE.QUEUE_INVALID: (
+        Reason(CODE.QUEUE_INVALID, {"queue": "org", "message": "spec.parentQueue: there is no queue 'x'"}),
+        "Queue org cannot be used: spec.parentQueue: there is no queue 'x'.",
+        "Mend the queue: its status conditions say what is wrong.",
+    ),
+    CODE.QUEUE_NOT_NAMED: (
+        Reason(CODE.QUEUE_NOT_NAMED),
+        "No queue is named.",
+        "Set the label kai.scheduler/queue on the workload.",
+    ),
+    CODE.PODGROUP_MISSING: (
+        Reason(CODE.PODGROUP_MISSING, {"podgroup": "train"}),
+        "Podgroup train does not exist.",
+        "Create the podgroup, or correct the annotation pod-group-name of the pods.",
+    ),
+    CODE.PODGROUP_INVALID: (
+        Reason(CODE.PODGROUP_INVALID, {"message": "spec.subGroups[0].parent: there is no subgroup 'a'"}),
+        "The podgroup is malformed: spec.subGroups[0].parent: there is no subgroup 'a'.",
+        "Correct the podgroup's spec.",
+    ),
+    CODE.SUBGROUP_MISSING: (
+        Reason(CODE.SUBGROUP_MISSING, {"subGroup": "workers"}),
+        "Subgroup workers does not exist in the podgroup, or is divided further.",
+        "Set the label kai.scheduler/subgroup-name to a subgroup of the podgroup that has no subgroups itself.",
+    ),
+    CODE.POD_INVALID: (
+        Reason(
+            CODE.POD_INVALID, {"pod": "team/train-0", "message": "spec.containers[0].resources: 'x' is no quantity"}
+        ),
+        "Pod team/train-0 is malformed: spec.containers[0].resources: 'x' is no quantity.",
+        "Correct the field and create the pod again.",
+    ),
+    CODE.UNSUPPORTED: (
+        Reason(CODE.UNSUPPORTED, {"field": "spec.resourceClaims"}),
+        "The pod asks for something that this version of kai-py cannot honour: field spec.resourceClaims.",
+        "Remove the field, or let another scheduler place the pod.",
+    ),
+    CODE.BACKING_OFF: (
+        Reason(CODE.BACKING_OFF, {"message": "node n1 is gone"}),
+        "The last attempt to start it failed, and the next one comes after a pause: node n1 is gone.",
+        "Nothing if it happens once; if it repeats, look at the Events of its pods.",
+    ),
+    CODE.GANG_NOT_READY: (
+        Reason(CODE.GANG_NOT_READY, {"subGroup": "workers", "minMember": 8, "pods": 3, "gated": 0}),
+        "Subgroup workers waits for more pods to be created: 3 of 8 pods that must start together exist.",
+        "Look at the workload that creates the pods, or lower the minimum (minMember).",
+    ),
+    CODE.GATED: (
+        Reason(CODE.GATED, {"subGroup": "", "minMember": 8, "pods": 7, "gated": 1}),
+        "Scheduling gates hold back pods of the podgroup: 1 pod has scheduling gates, "
+        "7 of 8 that must start together have none.",
+        "Wait for the controller that owns the gates, or remove them from the pods.",
+    ),
+    CODE.OVER_LIMIT: (
+        Reason(CODE.OVER_LIMIT, GATE),
+        "Queue research would exceed its GPU limit: it may hold 8 GPUs, holds 6 GPUs and is asked for 4 GPUs more.",
+        "Ask for at most 2 GPUs, or wait until 2 GPUs in that queue are free again, "
+        "or raise spec.resources.gpu.limit of queue research to 10.",
+    ),
+    CODE.NON_PREEMPTIBLE_OVER_QUOTA: (
+        Reason(CODE.NON_PREEMPTIBLE_OVER_QUOTA, GATE),
+        "Queue research would exceed its GPU quota with pods that cannot be preempted: the quota is 8 GPUs, "
+        "such pods hold 6 GPUs and 4 GPUs more are asked for.",
+        "Let it be preempted (label kai.scheduler/preemptibility=preemptible), or ask for at most 2 GPUs, "
+        "or wait until 2 GPUs in that queue are free again, or raise spec.resources.gpu.quota of queue research to 10.",
+    ),
+    CODE.UNSCHEDULABLE: (
+        Reason(CODE.UNSCHEDULABLE, {"nodes": 50}, FULL, SHORT_OF_GPUS),
+        "0/50 nodes fit: 40 lack nvidia.com/gpu, 6 have untolerated taints, 4 are cordoned. "
+        "2 more GPUs on one node would do.",
+        "Ask for less per pod, wait until running pods finish, or add nodes.",
+    ),
+    CODE.GANG_DOES_NOT_FIT: (
+        Reason(CODE.GANG_DOES_NOT_FIT, {"nodes": 50, "placed": 5, "pods": 8}, FULL, SHORT_OF_GPUS),
+        "5 of 8 pods that must start together find a node: for the next one 0/50 nodes fit (40 lack nvidia.com/gpu, "
+        "6 have untolerated taints, 4 are cordoned). 2 more GPUs on one node would take the next one.",
+        "Ask for less per pod, wait until running pods finish, or add nodes.",
+    ),
+    CODE.WAITING_FOR_RELEASE: (
+        Reason(CODE.WAITING_FOR_RELEASE, {"nominated": 3, "pods": 8}),
+        "Its place is reserved, but the pods that are there have not left yet: 3 of 8 waiting pods have a node.",
+        "Nothing: it starts by itself. A pod that does not end holds it up (kubectl get pods shows Terminating).",
+    ),
+    CODE.QUEUE_DEPTH: (
+        Reason(CODE.QUEUE_DEPTH, {"depth": 100, "position": 120}),
+        "Too many podgroups of its queue come first: a cycle looks at 100.",
+        "Wait, give it a higher priority, or raise actions.queueDepth in the settings.",
+    ),
+}
+
+
+@pytest.mark.parametrize("code", list(ReasonCode))
+def test_every_code_has_its_golden_sentence_and_next_step(code):
+    reason, said, step = GOLDEN[code]
+    assert (sentence(reason, AXIS), next_step(reason, AXIS)) == (said, step)
+
+
+def test_the_tables_are_complete():
+    assert set(TEXTS) == set(ReasonCode)
+    assert set(FILTER_TEXTS) == set(FilterReason)
+
+
+@pytest.mark.parametrize("code", list(ReasonCode))
+def test_a_sentence_survives_missing_details(code):
+    said = sentence(Reason(code))
+    assert said.endswith(".")
+    assert "  " not in said
+    assert " ." not in said
+    assert ": " not in verdict(Reason(code))
+    assert next_step(Reason(code)).endswith(".")
+
+
+def test_a_code_without_a_text_is_shown_as_it_is():
+    reason = Reason("BrandNew", {"message": "look here"}, {"OtherNew": 2})
+    assert sentence(reason) == "It waits with reason BrandNew: 2 refuse with OtherNew; look here."
+    assert next_step(reason) == ""
+
+
+def test_a_message_of_several_lines_becomes_one():
+    assert "\n" not in sentence(Reason(CODE.POD_INVALID, {"message": "first\n  second\n"}))
+
+
+@pytest.mark.parametrize(
+    ("reason", "one", "many"), [(reason, text.one, text.many) for reason, text in FILTER_TEXTS.items()]
+)
+def test_every_reason_of_a_node_reads_in_singular_and_plural(reason, one, many):
+    assert histogram(Reason(CODE.UNSCHEDULABLE, nodes={reason: 1})) == f"1 {one}"
+    assert histogram(Reason(CODE.UNSCHEDULABLE, nodes={reason: 7})) == f"7 {many}"
+
+
+def test_the_most_frequent_reason_of_nodes_comes_first():
+    counts = {"UntoleratedTaint": 2, "NodeUnschedulable": 30, "NodeNotReady": 2, "NodeNameMismatch": 0}
+    said = "30 are cordoned, 2 are not ready, 2 have untolerated taints"
+    assert histogram(Reason(CODE.UNSCHEDULABLE, nodes=counts)) == said
+
+
+def test_nodes_that_lack_two_resources_are_not_counted_twice_in_silence():
+    nodes = {"InsufficientResources": 40}
+    apart = Reason(CODE.UNSCHEDULABLE, nodes=nodes, shortages={"nvidia.com/gpu": (30, 1000), "cpu": (10, 500)})
+    both = Reason(CODE.UNSCHEDULABLE, nodes=nodes, shortages={"nvidia.com/gpu": (30, 1000), "cpu": (20, 500)})
+    assert histogram(apart) == "30 lack nvidia.com/gpu, 10 lack CPU"
+    assert histogram(both) == "40 lack resources (nvidia.com/gpu on 30, CPU on 20)"
+
+
+def test_the_nearest_miss_names_each_single_resource_that_would_do():
+    shortages = {"memory": (3, 5 * GIB), "cpu": (3, 1500), "pods": (1, 1), "example.com/nic": (1, 2)}
+    said = "1.5 more CPU or 2 more example.com/nic or 5 GiB more memory or 1 more pod slot on one node would do"
+    assert nearest_miss(Reason(CODE.UNSCHEDULABLE, shortages=shortages), AXIS) == said
+
+
+def test_there_is_no_nearest_miss_when_every_node_lacks_two_things():
+    assert nearest_miss(Reason(CODE.UNSCHEDULABLE, shortages={"cpu": (3, 0), "memory": (3, 0)})) == ""
+
+
+def test_a_cluster_without_nodes_is_said_to_have_none():
+    assert sentence(Reason(CODE.UNSCHEDULABLE, {"nodes": 0})) == "0/0 nodes fit: there are no nodes."
+
+
+def test_a_queue_above_the_own_one_is_said_to_be_above():
+    reason = Reason(CODE.OVER_LIMIT, {**GATE, "queue": "org"})
+    assert sentence(reason, queue="research").startswith("Queue org (above queue research) would exceed its GPU limit")
+
+
+def test_what_alone_exceeds_the_limit_is_not_told_to_wait():
+    step = next_step(Reason(CODE.OVER_LIMIT, {**GATE, "requested": 9000, "held": 0}))
+    assert step == "Ask for at most 8 GPUs, or raise spec.resources.gpu.limit of queue research to 9."
+
+
+@pytest.mark.parametrize(
+    ("resource", "ceiling", "path"),
+    [
+        ("cpu", 2000, "spec.resources.cpu.limit of queue research to 3000 (millicores)"),
+        ("memory", 1_500_000, "spec.resources.memory.limit of queue research to 3 (MB)"),
+        ("example.com/nic", 2, "spec.resources.additional[example.com/nic].limit of queue research to 3"),
+    ],
+)
+def test_the_limit_to_raise_is_in_the_unit_of_the_queue_spec(resource, ceiling, path):
+    details = {**GATE, "resource": resource, "ceiling": ceiling, "held": ceiling, "requested": ceiling / 2}
+    if resource == "memory":
+        details["requested"] = 1_000_001  # rounded up to whole MB
+    assert path in next_step(Reason(CODE.OVER_LIMIT, details))
+
+
+def test_the_headline_ends_with_the_place_in_line():
+    reason = Reason(CODE.QUEUE_MISSING, {"queue": "x"})
+    line = [Diagnosis("a/b", "research", (reason,), position=place) for place in (1, 2, 3, 0)]
+    assert in_line(line) == {"research": 3}
+    assert headline(line[2], waiting=3) == "Queue x does not exist. It is 3rd of 3 in queue research."
+    assert headline(line[0]) == "Queue x does not exist. It is 1st in queue research."
+    assert headline(line[3], waiting=3) == "Queue x does not exist."
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [(1, "1st"), (2, "2nd"), (11, "11th"), (12, "12th"), (23, "23rd"), (112, "112th")]
+)
+def test_places_are_ordinals(place, said):
+    assert f"It is {said} in queue q." in headline(
+        Diagnosis("a/b", "q", (Reason(CODE.QUEUE_NOT_NAMED),), position=place)
+    )
+
+
+def test_a_diagnosis_without_reasons_still_has_a_headline():
+    assert headline(Diagnosis("a/b", "q", ())) == "It waits for the next cycle."
+
+
+@pytest.mark.parametrize(
+    ("resource", "value", "said"),
+    [
+        ("gpu", 2000, "2 GPUs"),
+        ("gpu", 1000, "1 GPU"),
+        ("gpu", 500, "0.5 GPU"),
+        ("nvidia.com/gpu", 0, "0 GPUs"),
+        ("cpu", 1500, "1.5 CPU"),
+        ("cpu", 1, "0.001 CPU"),
+        ("memory", 64 * GIB, "64 GiB"),
+        ("memory", 100, "100 B"),
+        ("memory", 1.5 * 2**40, "1.5 TiB"),
+        ("pods", 1, "1 pod slot"),
+        ("pods", 2, "2 pod slots"),
+        ("example.com/nic", 3, "3 example.com/nic"),
+        ("gpu", math.inf, "unlimited"),
+    ],
+)
+def test_amounts_are_written_as_people_write_them(resource, value, said):
+    assert amount(resource, value, AXIS) == said
+    assert amount(resource, value) == said
+
+
+def test_what_is_missing_is_rounded_up_and_what_is_left_down():
+    assert amount_more("memory", GIB + 2**20) == "1.01 GiB more memory"
+    assert amount("memory", 2 * GIB - 1, rounded="down") == "1.99 GiB"
+    assert amount_more("cpu", 300) == "0.3 more CPU"
+
+
+@pytest.mark.parametrize(
+    ("resource", "value", "written"),
+    [
+        ("gpu", 2500, "2500m"),
+        ("cpu", 1500, "1500m"),
+        ("memory", 64 * GIB, "64Gi"),
+        ("pods", 3, "3"),
+        ("gpu", math.inf, "-1"),
+    ],
+)
+def test_quantities_are_in_units_of_the_resource(resource, value, written):
+    assert quantity(resource, value, AXIS) == written
