@@ -76,33 +76,45 @@ GOLDEN = {
     ),
     CODE.GATED: (
         Reason(CODE.GATED, {"subGroup": "", "minMember": 8, "pods": 7, "gated": 1}),
-        "Scheduling gates hold back pods of the podgroup: 1 pod has scheduling gates, "
-        "7 of 8 that must start together have none.",
+        (
+            "Scheduling gates hold back pods of the podgroup: 1 pod has scheduling gates, "
+            "7 of 8 that must start together have none."
+        ),
         "Wait for the controller that owns the gates, or remove them from the pods.",
     ),
     CODE.OVER_LIMIT: (
         Reason(CODE.OVER_LIMIT, GATE),
         "Queue research would exceed its GPU limit: it may hold 8 GPUs, holds 6 GPUs and is asked for 4 GPUs more.",
-        "Ask for at most 2 GPUs, or wait until 2 GPUs in that queue are free again, "
-        "or raise spec.resources.gpu.limit of queue research to 10.",
+        (
+            "Ask for at most 2 GPUs, or wait until 2 GPUs in that queue are free again, "
+            "or raise spec.resources.gpu.limit of queue research to 10."
+        ),
     ),
     CODE.NON_PREEMPTIBLE_OVER_QUOTA: (
         Reason(CODE.NON_PREEMPTIBLE_OVER_QUOTA, GATE),
-        "Queue research would exceed its GPU quota with pods that cannot be preempted: the quota is 8 GPUs, "
-        "such pods hold 6 GPUs and 4 GPUs more are asked for.",
-        "Let it be preempted (label kai.scheduler/preemptibility=preemptible), or ask for at most 2 GPUs, "
-        "or wait until 2 GPUs in that queue are free again, or raise spec.resources.gpu.quota of queue research to 10.",
+        (
+            "Queue research would exceed its GPU quota with pods that cannot be preempted: the quota is 8 GPUs, "
+            "such pods hold 6 GPUs and 4 GPUs more are asked for."
+        ),
+        (
+            "Let it be preempted (label kai.scheduler/preemptibility=preemptible), or ask for at most 2 GPUs, "
+            "or wait until 2 GPUs in that queue are free again, or raise spec.resources.gpu.quota of queue research to 10."
+        ),
     ),
     CODE.UNSCHEDULABLE: (
         Reason(CODE.UNSCHEDULABLE, {"nodes": 50}, FULL, SHORT_OF_GPUS),
-        "0/50 nodes fit: 40 lack nvidia.com/gpu, 6 have untolerated taints, 4 are cordoned. "
-        "2 more GPUs on one node would do.",
+        (
+            "0/50 nodes fit: 40 lack nvidia.com/gpu, 6 have untolerated taints, 4 are cordoned. "
+            "2 more GPUs on one node would do."
+        ),
         "Ask for less per pod, wait until running pods finish, or add nodes.",
     ),
     CODE.GANG_DOES_NOT_FIT: (
         Reason(CODE.GANG_DOES_NOT_FIT, {"nodes": 50, "placed": 5, "pods": 8}, FULL, SHORT_OF_GPUS),
-        "5 of 8 pods that must start together find a node: for the next one 0/50 nodes fit (40 lack nvidia.com/gpu, "
-        "6 have untolerated taints, 4 are cordoned). 2 more GPUs on one node would take the next one.",
+        (
+            "5 of 8 pods that must start together find a node: for the next one 0/50 nodes fit (40 lack nvidia.com/gpu, "
+            "6 have untolerated taints, 4 are cordoned). 2 more GPUs on one node would take the next one."
+        ),
         "Ask for less per pod, wait until running pods finish, or add nodes.",
     ),
     CODE.WAITING_FOR_RELEASE: (
