@@ -97,8 +97,8 @@ GOLDEN = {
             "such pods hold 6 GPUs and 4 GPUs more are asked for."
         ),
         (
-            "Let it be preempted (label kai.scheduler/preemptibility=preemptible), or ask for at most 2 GPUs, "
-            "or wait until 2 GPUs in that queue are free again, or raise spec.resources.gpu.quota of queue research to 10."
+            "Let it be preempted (label kai.scheduler/preemptibility=preemptible), or ask for at most 2 GPUs, or wait "
+            "until 2 GPUs in that queue are free again, or raise spec.resources.gpu.quota of queue research to 10."
         ),
     ),
     CODE.UNSCHEDULABLE: (
@@ -112,8 +112,8 @@ GOLDEN = {
     CODE.GANG_DOES_NOT_FIT: (
         Reason(CODE.GANG_DOES_NOT_FIT, {"nodes": 50, "placed": 5, "pods": 8}, FULL, SHORT_OF_GPUS),
         (
-            "5 of 8 pods that must start together find a node: for the next one 0/50 nodes fit (40 lack nvidia.com/gpu, "
-            "6 have untolerated taints, 4 are cordoned). 2 more GPUs on one node would take the next one."
+            "5 of 8 pods that must start together find a node: for the next one 0/50 nodes fit (40 lack "
+            "nvidia.com/gpu, 6 have untolerated taints, 4 are cordoned). 2 more GPUs on one node would take the next one."
         ),
         "Ask for less per pod, wait until running pods finish, or add nodes.",
     ),
