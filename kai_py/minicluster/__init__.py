@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .cluster import MiniCluster, Worker
 from .options import DeleteOptions
-from .refusals import Refusal
+from .refusals import RefusedError
 from .storage import Event, Storage
 
-__all__ = ["DeleteOptions", "Event", "MiniCluster", "Refusal", "Storage", "Worker"]
+__all__ = ["DeleteOptions", "Event", "MiniCluster", "RefusedError", "Storage", "Worker"]

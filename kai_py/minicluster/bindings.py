@@ -27,7 +27,7 @@ class Binder:
         """Assign a pod. The node need not exist, nor fit: a real server does not look either.
 
         Raises:
-            Refusal: 400 (names differ), 404, 409 (precondition, assigned, gated or deleting), 422 (bad target).
+            RefusedError: 400 (names differ), 404, 409 (precondition, assigned, gated or deleting), 422 (bad target).
         """
         meta = binding.get("metadata") or {}
         if meta.get("name", name) != name:

@@ -69,6 +69,7 @@ class MiniCluster:
     async def __aenter__(self) -> Self:
         await self._server.start()
         self._tasks = [asyncio.create_task(_run(worker, self.storage)) for worker in self._workers]
+        await asyncio.sleep(0)  # every worker has its first turn before anybody uses the cluster
         return self
 
     async def __aexit__(

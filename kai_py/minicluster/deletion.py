@@ -32,7 +32,7 @@ class Deleter:
             Its last state, and whether it is gone (False: it waits for a kubelet or for finalizers).
 
         Raises:
-            Refusal: 403 (a namespace that must live), 404 or 409.
+            RefusedError: 403 (a namespace that must live), 404 or 409.
         """
         collection, kind = endpoint.collection, endpoint.collection.kind
         entry = collection.entries.get((namespace, name))

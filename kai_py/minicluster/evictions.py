@@ -9,7 +9,7 @@ from .deletion import Deleter
 from .kinds import BUDGETS, PODS
 from .metadata import now
 from .options import DeleteOptions
-from .refusals import Cause, Refusal, bad_request, forbidden, not_found, too_many_requests
+from .refusals import Cause, RefusedError, bad_request, forbidden, not_found, too_many_requests
 from .registry import Registry
 from .selectors import matches_selector
 from .store import Object, Store
@@ -35,7 +35,7 @@ class Evictor:
         """Evict a pod: take one disruption from its budget, mark it as a disruption target, delete it.
 
         Raises:
-            Refusal: 400 (names differ), 404, 409 (precondition), 429 (budget used up), 500 (two budgets).
+            RefusedError: 400 (names differ), 404, 409 (precondition), 429 (budget used up), 500 (two budgets).
         """
         if body_name and body_name != name:
             raise bad_request("name in URL does not match name in Eviction object")
@@ -58,7 +58,7 @@ class Evictor:
             if matches_selector(budget["spec"].get("selector"), labels)
         ]
         if len(budgets) > 1:
-            raise Refusal(
+            raise RefusedError(
                 500,
                 "InternalError",
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
@@ -95,7 +95,7 @@ def _take_one(budget: Object, pod_name: str) -> None:
     """Take one disruption from a budget, in place.
 
     Raises:
-        Refusal: 403 or 429.
+        RefusedError: 403 or 429.
     """
     name, status = budget["metadata"]["name"], budget.setdefault("status", {})
     if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
@@ -114,5 +114,5 @@ def _take_one(budget: Object, pod_name: str) -> None:
     status["disruptedPods"] = (status.get("disruptedPods") or {}) | {pod_name: now()}
 
 
-def _over_budget(why: str) -> Refusal:
+def _over_budget(why: str) -> RefusedError:
     return too_many_requests(_VIOLATION, retry_after=_RETRY_AFTER, causes=[Cause("DisruptionBudget", "", why)])

@@ -92,7 +92,7 @@ def shown(value: object) -> str:
     return str(value)
 
 
-class Refusal(ApiError):
+class RefusedError(ApiError):
     """A request that the server refuses.
 
     Attributes:
@@ -100,7 +100,7 @@ class Refusal(ApiError):
         retry_after: seconds for the ``Retry-After`` header, if any.
     """
 
-    code = "Refusal"
+    code = "Refused"
 
     def __init__(
         self,
@@ -156,19 +156,19 @@ def _details(kind: Named, name: str, *, noun: str = "") -> dict[str, Any]:
     return {key: text for key, text in pairs.items() if text}
 
 
-def bad_request(message: str) -> Refusal:
+def bad_request(message: str) -> RefusedError:
     """400: the request cannot be understood."""
-    return Refusal(400, "BadRequest", message)
+    return RefusedError(400, "BadRequest", message)
 
 
-def unauthorized() -> Refusal:
+def unauthorized() -> RefusedError:
     """401: no or wrong credentials."""
-    return Refusal(401, "Unauthorized", "Unauthorized")
+    return RefusedError(401, "Unauthorized", "Unauthorized")
 
 
-def forbidden(kind: Named, name: str, why: str, *, causes: Iterable[Cause] = ()) -> Refusal:
+def forbidden(kind: Named, name: str, why: str, *, causes: Iterable[Cause] = ()) -> RefusedError:
     """403: an admission plugin or the authoriser says no."""
-    return Refusal(
+    return RefusedError(
         403,
         "Forbidden",
         f'{qualified(kind)} "{name}" is forbidden: {why}' if name else f"{qualified(kind)} is forbidden: {why}",
@@ -177,34 +177,34 @@ def forbidden(kind: Named, name: str, why: str, *, causes: Iterable[Cause] = ())
     )
 
 
-def not_found(kind: Named, name: str) -> Refusal:
+def not_found(kind: Named, name: str) -> RefusedError:
     """404: no such object."""
-    return Refusal(404, "NotFound", f'{qualified(kind)} "{name}" not found', details=_details(kind, name))
+    return RefusedError(404, "NotFound", f'{qualified(kind)} "{name}" not found', details=_details(kind, name))
 
 
-def no_such_path() -> Refusal:
+def no_such_path() -> RefusedError:
     """404: nothing is served at this path."""
-    return Refusal(404, "NotFound", "the server could not find the requested resource", details={})
+    return RefusedError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
-def method_not_allowed() -> Refusal:
+def method_not_allowed() -> RefusedError:
     """405: the resource is served, the verb is not."""
-    return Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    return RefusedError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
 
-def not_acceptable(accepted: str) -> Refusal:
+def not_acceptable(accepted: str) -> RefusedError:
     """406: the client takes only media types that we do not speak."""
-    return Refusal(406, "NotAcceptable", f"only the following media types are accepted: {accepted}")
+    return RefusedError(406, "NotAcceptable", f"only the following media types are accepted: {accepted}")
 
 
-def already_exists(kind: Named, name: str) -> Refusal:
+def already_exists(kind: Named, name: str) -> RefusedError:
     """409 on create."""
-    return Refusal(409, "AlreadyExists", f'{qualified(kind)} "{name}" already exists', details=_details(kind, name))
+    return RefusedError(409, "AlreadyExists", f'{qualified(kind)} "{name}" already exists', details=_details(kind, name))
 
 
-def conflict(kind: Named, name: str, why: str, *, causes: Iterable[Cause] = ()) -> Refusal:
+def conflict(kind: Named, name: str, why: str, *, causes: Iterable[Cause] = ()) -> RefusedError:
     """409 on a write: a precondition does not hold."""
-    return Refusal(
+    return RefusedError(
         409,
         "Conflict",
         f'Operation cannot be fulfilled on {qualified(kind)} "{name}": {why}',
@@ -213,44 +213,44 @@ def conflict(kind: Named, name: str, why: str, *, causes: Iterable[Cause] = ()) 
     )
 
 
-def modified(kind: Named, name: str) -> Refusal:
+def modified(kind: Named, name: str) -> RefusedError:
     """409: somebody else was faster."""
     return conflict(
         kind, name, "the object has been modified; please apply your changes to the latest version and try again"
     )
 
 
-def expired(message: str) -> Refusal:
+def expired(message: str) -> RefusedError:
     """410: the resourceVersion or continue token is too old."""
-    return Refusal(410, "Expired", message)
+    return RefusedError(410, "Expired", message)
 
 
-def gone(asked: int, oldest: int) -> Refusal:
+def gone(asked: int, oldest: int) -> RefusedError:
     """410 for a watch that wants to start before our history does."""
-    return Refusal(410, "Expired", f"too old resource version: {asked} ({oldest})")
+    return RefusedError(410, "Expired", f"too old resource version: {asked} ({oldest})")
 
 
-def too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> RefusedError:
     """413: the body exceeds the limit."""
-    return Refusal(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
+    return RefusedError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
 
 
-def unsupported_media_type(accepted: str) -> Refusal:
+def unsupported_media_type(accepted: str) -> RefusedError:
     """415: a body of a type that we do not read."""
-    return Refusal(
+    return RefusedError(
         415,
         "UnsupportedMediaType",
         f"the body of the request was in an unknown format - accepted media types include: {accepted}",
     )
 
 
-def invalid(kind: Named, name: str, causes: Iterable[Cause]) -> Refusal:
+def invalid(kind: Named, name: str, causes: Iterable[Cause]) -> RefusedError:
     """422: the object breaks the rules of its kind."""
     listed = list(causes)
     texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in listed))
     summary = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     prefix = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-    return Refusal(
+    return RefusedError(
         422,
         "Invalid",
         f'{prefix} "{name}" is invalid: {summary}',
@@ -259,19 +259,19 @@ def invalid(kind: Named, name: str, causes: Iterable[Cause]) -> Refusal:
     )
 
 
-def too_many_requests(message: str, *, retry_after: int, causes: Iterable[Cause] = ()) -> Refusal:
+def too_many_requests(message: str, *, retry_after: int, causes: Iterable[Cause] = ()) -> RefusedError:
     """429: come back later."""
-    return Refusal(429, "TooManyRequests", message, causes=causes, retry_after=retry_after)
+    return RefusedError(429, "TooManyRequests", message, causes=causes, retry_after=retry_after)
 
 
-def internal(message: str) -> Refusal:
+def internal(message: str) -> RefusedError:
     """500: the server failed, or cannot decide."""
-    return Refusal(500, "InternalError", f"Internal error occurred: {message}")
+    return RefusedError(500, "InternalError", f"Internal error occurred: {message}")
 
 
-def future_version(asked: int, current: int) -> Refusal:
+def future_version(asked: int, current: int) -> RefusedError:
     """504: a resourceVersion that we have not reached."""
-    return Refusal(
+    return RefusedError(
         504,
         "Timeout",
         f"Too large resource version: {asked}, current: {current}",

@@ -81,7 +81,7 @@ class Registry:
         """What is served at a path.
 
         Raises:
-            Refusal: 404, nothing.
+            RefusedError: 404, nothing.
         """
         try:
             return self._endpoints[group, version, plural]
@@ -92,7 +92,7 @@ class Registry:
         """The endpoint of a kind in its stored version, by ``pods`` or ``deployments.apps``.
 
         Raises:
-            Refusal: 404, no such kind.
+            RefusedError: 404, no such kind.
         """
         try:
             return self._stored[key]

@@ -29,7 +29,7 @@ def parse_labels(text: str) -> Test | None:
     """A predicate over labels, or None for "everything".
 
     Raises:
-        Refusal: 400, the text is no selector.
+        RefusedError: 400, the text is no selector.
     """
     tests: list[Test] = []
     position = 0
@@ -113,7 +113,7 @@ def parse_fields(text: str, selectable: Mapping[str, str]) -> Test | None:
         selectable: the field paths this kind can be selected by → the name under which they are stored.
 
     Raises:
-        Refusal: 400, malformed or a field that cannot be selected by.
+        RefusedError: 400, malformed or a field that cannot be selected by.
     """
     terms: list[tuple[str, bool, str]] = []
     position = 0

@@ -84,7 +84,7 @@ class Storage:
         """One object.
 
         Raises:
-            Refusal: 404.
+            RefusedError: 404.
         """
         endpoint = self.registry.stored(kind)
         entry = endpoint.collection.entries.get((namespace, name))
@@ -143,13 +143,17 @@ class Storage:
         binding = {"metadata": {"name": name, "uid": uid}, "target": {"kind": "Node", "name": node}}
         return self.binder.bind(namespace, name, binding).object()
 
+    def finalize_namespace(self, name: str, finalizers: list[str]) -> Object:
+        """Set the finalizers of a namespace's spec; one that is being deleted goes with the last."""
+        return self.writer.finalize(name, finalizers).object()
+
     async def watch(
         self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "", initial: bool = True
     ) -> AsyncIterator[Event]:
         """Events of a kind, forever; first every existing object as ``ADDED``, unless ``initial`` is False.
 
         Raises:
-            Refusal: 410, the reader fell more than 100,000 events behind.
+            RefusedError: 410, the reader fell more than 100,000 events behind.
         """
         endpoint = self.registry.stored(kind)
         selection = selection_of(endpoint, namespace, labels, fields)
@@ -175,7 +179,7 @@ def selection_of(endpoint: Endpoint, namespace: str, labels: str, fields: str) -
     """A selection from the texts of selectors.
 
     Raises:
-        Refusal: 400, malformed or not selectable.
+        RefusedError: 400, malformed or not selectable.
     """
     if not endpoint.kind.namespaced and namespace:
         raise bad_request(f"{endpoint.kind.plural} are not namespaced")

@@ -163,7 +163,7 @@ class Collection:
         """All entries as of a revision, sorted by namespace and name.
 
         Raises:
-            Refusal: 410 when history no longer reaches back, 504 when the revision is in the future.
+            RefusedError: 410 when history no longer reaches back, 504 when the revision is in the future.
         """
         if revision > current:
             raise future_version(revision, current)
@@ -192,7 +192,7 @@ class Collection:
         """The changes after a revision, oldest first.
 
         Raises:
-            Refusal: 410 when history no longer reaches back.
+            RefusedError: 410 when history no longer reaches back.
         """
         if revision < self.compacted:
             raise gone(revision, self.compacted)
@@ -219,12 +219,19 @@ Observer = Callable[[Kind, Change], None]
 
 
 class Store:
-    """All collections and the one revision counter. Observers are told of every change, synchronously."""
+    """All collections and the one revision counter.
+
+    Attributes:
+        revision: the last one given out.
+        live: uid of every object → where it is.
+        observers: told of every change, synchronously.
+    """
 
     def __init__(self, *, history: int) -> None:
         self.revision = 1
         self.collections: dict[str, Collection] = {}
-        self.dependents: dict[str, set[tuple[str, Key]]] = {}
+        self.live: dict[str, tuple[str, Key]] = {}
+        self._dependents: dict[str, set[tuple[str, Key]]] = {}
         self.observers: list[Observer] = []
         self._history = history
 
@@ -241,6 +248,8 @@ class Store:
         """Forget a kind with all its objects; watches on it end."""
         collection = self.collections.pop(key, None)
         if collection is not None:
+            for entry in collection.entries.values():
+                self._reindex(collection.kind, entry, None)
             collection.disconnect()
 
     def put(self, collection: Collection, obj: Object) -> Entry:
@@ -264,21 +273,25 @@ class Store:
 
     def dependents_of(self, uid: str) -> Iterable[tuple[str, Key]]:
         """Collection key and object key of everything that names this uid as an owner."""
-        return tuple(self.dependents.get(uid, ()))
+        return tuple(self._dependents.get(uid, ()))
 
     def _reindex(self, kind: Kind, previous: Entry | None, entry: Entry | None) -> None:
+        if entry is None and previous is not None:
+            del self.live[previous.uid]
+        elif entry is not None and previous is None:
+            self.live[entry.uid] = kind.key, entry.key
         before = previous.owners if previous else ()
         after = entry.owners if entry else ()
         if before == after:
             return
         key = (entry or previous).key  # type: ignore[union-attr]  # one of the two is always given
         for uid in before:
-            if uid not in after and uid in self.dependents:
-                self.dependents[uid].discard((kind.key, key))
-                if not self.dependents[uid]:
-                    del self.dependents[uid]
+            if uid not in after and uid in self._dependents:
+                self._dependents[uid].discard((kind.key, key))
+                if not self._dependents[uid]:
+                    del self._dependents[uid]
         for uid in after:
-            self.dependents.setdefault(uid, set()).add((kind.key, key))
+            self._dependents.setdefault(uid, set()).add((kind.key, key))
 
     def _tell(self, collection: Collection, change: Change) -> None:
         collection.record(change)

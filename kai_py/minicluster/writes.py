@@ -14,7 +14,7 @@ from .options import Precondition, WriteOptions
 from .refusals import (
     Cause,
     Faults,
-    Refusal,
+    RefusedError,
     already_exists,
     bad_request,
     conflict,
@@ -53,7 +53,7 @@ class Writer:
         """A request's object in the stored spelling.
 
         Raises:
-            Refusal: 400, malformed, of another kind, or with unknown fields under Strict validation.
+            RefusedError: 400, malformed, of another kind, or with unknown fields under Strict validation.
         """
         obj, unknown = endpoint.codec.decode(data)
         if unknown and options.validation != "Ignore":
@@ -80,12 +80,12 @@ class Writer:
         """Store a new object, as :meth:`read` gave it.
 
         Raises:
-            Refusal: 400, 403, 404 (no such namespace), 409 or 422.
+            RefusedError: 400, 403, 404 (no such namespace), 409 or 422.
         """
         collection, kind, meta = endpoint.collection, endpoint.collection.kind, obj["metadata"]
         _place(kind.namespaced, namespace, meta)
         if meta.get("resourceVersion"):
-            raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
+            raise RefusedError(500, "", "resourceVersion should not be set on objects to be created")
         if kind.namespaced:
             self._check_namespace(endpoint, namespace, meta.get("name", ""))
         generated = not meta.get("name") and bool(meta.get("generateName"))
@@ -128,7 +128,7 @@ class Writer:
             subresource: empty for the object itself, or ``status``.
 
         Raises:
-            Refusal: 400, 404, 409 or 422.
+            RefusedError: 400, 404, 409 or 422.
         """
         collection, kind = endpoint.collection, endpoint.collection.kind
         entry = collection.entries.get((namespace, name))
@@ -158,6 +158,22 @@ class Writer:
         if _may_vanish(kind.key, new):
             return self._store.remove(collection, entry, new)
         return self._store.put(collection, new)
+
+    def finalize(self, name: str, finalizers: list[str]) -> Entry:
+        """``namespaces/finalize``: set the finalizers of the spec; a deleted namespace goes with the last.
+
+        Raises:
+            RefusedError: 404.
+        """
+        collection = self._store.collections[NAMESPACES.key]
+        entry = collection.entries.get(("", name))
+        if entry is None:
+            raise not_found(NAMESPACES, name)
+        namespace = entry.object()
+        namespace["spec"] = {"finalizers": finalizers} if finalizers else {}
+        if _may_vanish(NAMESPACES.key, namespace):
+            return self._store.remove(collection, entry, namespace)
+        return self._store.put(collection, namespace)
 
     def _prepare_update(self, endpoint: Endpoint, new: Object, old: Object, subresource: str) -> None:
         kind = endpoint.collection.kind
@@ -222,7 +238,7 @@ def check_precondition(kind: Any, entry: Entry, wanted: Precondition) -> None:
     """Refuse a write that was meant for another object or another version.
 
     Raises:
-        Refusal: 409.
+        RefusedError: 409.
     """
     if wanted.uid and wanted.uid != entry.uid:
         raise conflict(kind, entry.name, f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta:"

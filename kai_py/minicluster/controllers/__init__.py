@@ -1,10 +1,15 @@
 """The loops without which the API itself would not behave: garbage collection, namespaces, disruption budgets.
 
-They use the storage's verbs like any client. What a demo needs beyond that is in ``workers``.
+They read the store's indices and write through the storage's verbs, like any client. What a demo needs beyond that is in
+``workers``.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-BUILTIN_CONTROLLERS: Final = ()
+from .disruption import keep_budgets
+from .garbage import collect_garbage
+from .termination import terminate_definitions, terminate_namespaces
+
+BUILTIN_CONTROLLERS: Final = (collect_garbage, terminate_namespaces, terminate_definitions, keep_budgets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-from kai_py.minicluster.refusals import Refusal, bad_request
+from kai_py.minicluster.refusals import RefusedError, bad_request
 
 _MAX_OPERATIONS: Final = 10_000
 
@@ -31,12 +31,12 @@ def json_patch(target: Any, operations: Any) -> Any:
     """RFC 6902. ``target`` is left as it is.
 
     Raises:
-        Refusal: 400 for a malformed patch, 413 for too many operations, 422 when an operation cannot be applied.
+        RefusedError: 400 for a malformed patch, 413 for too many operations, 422 when an operation cannot be applied.
     """
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: a JSON patch is a list of operations")
     if len(operations) > _MAX_OPERATIONS:
-        raise Refusal(
+        raise RefusedError(
             413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}"
         )
     document = copy.deepcopy(target)
@@ -44,7 +44,7 @@ def json_patch(target: Any, operations: Any) -> Any:
         try:
             document = _apply(document, operation)
         except _Missing as error:
-            raise Refusal(
+            raise RefusedError(
                 422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
             ) from error
         except (KeyError, TypeError, AttributeError) as error:

@@ -18,7 +18,7 @@ def strategic_merge(target: Any, patch: Any, node: Node) -> Any:
     """Apply a strategic merge patch to an object. ``target`` is left as it is.
 
     Raises:
-        Refusal: 400, the patch has an unknown directive or an item without its merge key.
+        RefusedError: 400, the patch has an unknown directive or an item without its merge key.
     """
     if not isinstance(patch, dict):
         return patch

@@ -28,7 +28,7 @@ class Rules:
         """Fill in defaults; on every write."""
 
     def prepare_create(self, obj: Object, reader: Reader) -> None:
-        """Admission on create: may change the object, or raise a Refusal."""
+        """Admission on create: may change the object, or raise a RefusedError."""
 
     def prepare_update(self, new: Object, old: Object, reader: Reader) -> None:
         """Admission on an update of the main resource."""

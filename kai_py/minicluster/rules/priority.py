@@ -23,7 +23,7 @@ def admit_priority(pod: Object, reader: Reader) -> None:
     """Resolve ``spec.priorityClassName`` to ``spec.priority`` and ``spec.preemptionPolicy``.
 
     Raises:
-        Refusal: 403, the class does not exist, or the pod asks for another number than its class has.
+        RefusedError: 403, the class does not exist, or the pod asks for another number than its class has.
     """
     spec: Any = pod["spec"]
     found = _class_of(spec, reader, pod)

@@ -21,7 +21,7 @@ class Codec(Protocol):
         """The object without what its schema does not know, and the paths of what was dropped.
 
         Raises:
-            Refusal: 400, a field has the wrong type.
+            RefusedError: 400, a field has the wrong type.
         """
         ...
 

@@ -49,7 +49,7 @@ def group(registry: Registry, name: str) -> Object:
     """``/apis/<group>``.
 
     Raises:
-        Refusal: 404.
+        RefusedError: 404.
     """
     versions = _versions(registry).get(name)
     if versions is None:
@@ -87,7 +87,7 @@ def resources(registry: Registry, name: str, version: str) -> Object:
     """``/api/v1`` and ``/apis/<group>/<version>``.
 
     Raises:
-        Refusal: 404.
+        RefusedError: 404.
     """
     listed: list[Object] = []
     for endpoint in registry:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kai_py.minicluster.refusals import Refusal
+from kai_py.minicluster.refusals import RefusedError
 from kai_py.minicluster.store import Store
 
 _REASONS = {
@@ -109,7 +109,7 @@ class FaultInjector:
             What to call once the request is carried out, if its answer is to be lost.
 
         Raises:
-            Refusal: the answer that was asked for.
+            RefusedError: the answer that was asked for.
             ConnectionCut: close without an answer.
         """
         rule = self._match(verb, path) if self._rules else None
@@ -136,7 +136,7 @@ class FaultInjector:
 def _strike(rule: _Rule) -> None:
     if rule.cut:
         raise ConnectionCut
-    raise Refusal(
+    raise RefusedError(
         rule.status,
         _REASONS.get(rule.status, "Unknown"),
         f"injected fault: {rule.status}",

@@ -71,7 +71,7 @@ def dispatch(method: str, call: Call) -> Answer:
     """Carry out a request that is not a watch.
 
     Raises:
-        Refusal: whatever the verb refuses, 405 for a verb that is not served.
+        RefusedError: whatever the verb refuses, 405 for a verb that is not served.
     """
     route, kind = call.route, call.endpoint.kind
     if kind.namespaced and route.name and not route.namespace:
@@ -178,6 +178,13 @@ def evict(call: Call) -> Answer:
     return Answer(shapes.SUCCESS, status=201)
 
 
+def finalize(call: Call) -> Answer:
+    """``namespaces/finalize``: set the finalizers of the spec."""
+    namespace = call.storage.writer.read(call.endpoint, decode_body(call.body, call.media_type), write_options(call))
+    entry = call.storage.writer.finalize(call.route.name, (namespace.get("spec") or {}).get("finalizers") or [])
+    return _entry(call, entry)
+
+
 def _plain(call: Call) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(decode_body(call.body, call.media_type))
@@ -201,7 +208,7 @@ def write_options(call: Call) -> WriteOptions:
     """The options of a write, from the query.
 
     Raises:
-        Refusal: 400 or 422, malformed.
+        RefusedError: 400 or 422, malformed.
     """
     query = call.route.query
     validation = query.get("fieldValidation", "Warn") or "Warn"
@@ -237,7 +244,7 @@ def delete_options(call: Call) -> DeleteOptions:
     """The options of a delete, from body and query.
 
     Raises:
-        Refusal: 400 or 422, malformed.
+        RefusedError: 400 or 422, malformed.
     """
     body: Any = {}
     if call.body:
@@ -275,6 +282,7 @@ _COLLECTION_VERBS: Final[dict[str, Verb]] = {"GET": list_, "POST": create, "DELE
 _OBJECT_VERBS: Final[dict[str, Verb]] = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
 _SUBRESOURCE_VERBS: Final[dict[str, dict[str, Verb]]] = {
     "status": {"GET": get, "PUT": update, "PATCH": patch},
+    "finalize": {"PUT": finalize},
     "binding": {"POST": bind},
     "eviction": {"POST": evict},
 }

@@ -35,7 +35,7 @@ def page(storage: Storage, endpoint: Endpoint, route: Route, accept: Accept) -> 
     """One page of a list on the wire.
 
     Raises:
-        Refusal: 400 (malformed token or version), 410 (expired), 504 (version in the future).
+        RefusedError: 400 (malformed token or version), 410 (expired), 504 (version in the future).
     """
     limit = route.number("limit") or 0
     token = _read_token(route.query["continue"]) if route.query.get("continue") else None
@@ -85,7 +85,7 @@ def parse_version(text: str) -> int | None:
     """A resourceVersion parameter; None when it is not given.
 
     Raises:
-        Refusal: 400, not a number.
+        RefusedError: 400, not a number.
     """
     if not text:
         return None

@@ -41,7 +41,7 @@ def negotiate(header: str) -> Accept:
     """Choose the first representation in the client's list that we can give.
 
     Raises:
-        Refusal: 406, none.
+        RefusedError: 406, none.
     """
     if not header:
         return Accept()
@@ -66,7 +66,7 @@ def decode_body(raw: bytes, content_type: str) -> bytes:
     """A request's body as JSON text.
 
     Raises:
-        Refusal: 400 for malformed YAML, 415 for a type that we do not read.
+        RefusedError: 400 for malformed YAML, 415 for a type that we do not read.
     """
     media_type = content_type.partition(";")[0].strip()
     if media_type not in _BODY_TYPES:
@@ -80,7 +80,7 @@ def parse_yaml(raw: bytes) -> Any:
     """The first document of a YAML text; JSON is YAML.
 
     Raises:
-        Refusal: 400, malformed.
+        RefusedError: 400, malformed.
     """
     try:
         return yaml.load(raw, Loader=_JsonLikeLoader)  # noqa: S506  # derived from the safe loader

@@ -40,7 +40,7 @@ class OpenApi:
         """``/openapi/v3`` and below: one document for each group and version.
 
         Raises:
-            Refusal: 404.
+            RefusedError: 404.
         """
         if not path:
             return self._cached("v3", self._make_index)

@@ -17,7 +17,7 @@ def answer(method: str, route: Route, body: bytes, content_type: str) -> Answer:
     """Answer an access review.
 
     Raises:
-        Refusal: 400, 404 or 405.
+        RefusedError: 400, 404 or 405.
     """
     if route.plural not in _KINDS or route.name:
         raise no_such_path()

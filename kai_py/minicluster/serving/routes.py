@@ -30,7 +30,7 @@ class Route:
         """A non-negative numeric query parameter.
 
         Raises:
-            Refusal: 400, not a number.
+            RefusedError: 400, not a number.
         """
         text = self.query.get(key, "")
         if not text:
@@ -51,7 +51,7 @@ def resource_route(segments: list[str], query: Query) -> Route:
     """The resource below ``/api/v1`` or ``/apis/<group>/<version>``.
 
     Raises:
-        Refusal: 404, no resource path.
+        RefusedError: 404, no resource path.
     """
     if segments[0] == "api":
         group, version, rest = "", segments[1], segments[2:]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from kai_py.minicluster.refusals import Refusal, internal, method_not_allowed, no_such_path, too_large, unauthorized
+from kai_py.minicluster.refusals import RefusedError, internal, method_not_allowed, no_such_path, too_large, unauthorized
 from kai_py.minicluster.storage import Storage
 
 from . import discovery, reviews
@@ -83,7 +83,7 @@ class ApiServer:
             response = await self._respond(request, accept)
             if lost is not None:
                 lost()
-        except Refusal as refusal:
+        except RefusedError as refusal:
             return _refused(refusal)
         except ConnectionCut:
             if request.transport is not None:
@@ -194,7 +194,7 @@ def _response(answer: Answer, accept: Accept | None = None) -> web.Response:
     return response
 
 
-def _refused(refusal: Refusal) -> web.Response:
+def _refused(refusal: RefusedError) -> web.Response:
     headers = {"Content-Type": JSON}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)

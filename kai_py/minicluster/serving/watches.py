@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from kai_py.minicluster.refusals import Cause, Refusal, invalid
+from kai_py.minicluster.refusals import Cause, RefusedError, invalid
 from kai_py.minicluster.registry import Endpoint
 from kai_py.minicluster.storage import Selection, Storage, selection_of
 from kai_py.minicluster.store import Change, Entry, Watcher
@@ -64,7 +64,7 @@ class WatchSession:
         collection = self._endpoint.collection
         try:
             first = b"".join(self._first_frames())
-        except Refusal as refusal:
+        except RefusedError as refusal:
             first = _event_bytes("ERROR", msgspec.json.encode(refusal.body()))
             watcher.close()
         else:
