@@ -58,7 +58,10 @@ class Case:
         return amount(self.resource, self.base_units(key), self.axis)
 
     def other_names(self, used: frozenset[str]) -> Iterator[str]:
-        """Details in words that no sentence has used: ``field spec.affinity``. Free text comes without its key."""
+        """Details in words that no sentence has used: a fault as ``spec.affinity: message``, others with their key."""
+        fault = [self.name(key) for key in ("field", "message") if self.name(key) and key not in used]
+        if fault:
+            yield ": ".join(fault)
         for key, value in sorted(self.reason.details.items()):
-            if key not in used and isinstance(value, str) and value:
-                yield value if key == "message" else f"{key} {value}"
+            if key not in (*used, "field", "message") and isinstance(value, str) and value:
+                yield f"{key} {value}"

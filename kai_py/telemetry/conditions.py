@@ -177,8 +177,14 @@ def with_condition(existing: Conditions, new: Mapping[str, Any]) -> list[dict[st
 
 
 def changed(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
-    """Whether a condition says anything but other numbers; see the top of this module."""
-    return old is None or _essence(old) != _essence(new)
+    """Whether a condition says anything but other numbers; see the top of this module.
+
+    ``observedGeneration`` counts where both have it: what we keep of pods does not.
+    """
+    if old is None or _essence(old) != _essence(new):
+        return True
+    seen, now = old.get("observedGeneration"), new.get("observedGeneration")
+    return seen is not None and now is not None and seen != now
 
 
 def gist(message: str, code: str) -> str:
@@ -258,9 +264,8 @@ def _of(resource: str, value: float, axis: ResourceAxis | None) -> dict[str, Qua
 def _essence(one: Mapping[str, Any]) -> tuple[object, ...]:
     codes = tuple(reason.get("reason") for reason in one.get("reasons") or ())
     message = one.get("message") or ""
-    reason, observed = one.get("reason") or "", one.get("observedGeneration") or 0
-    code = code_of(message)
-    return one.get("status"), reason, code, codes, gist(message, code or reason), observed
+    reason, code = one.get("reason") or "", code_of(message)
+    return one.get("status"), reason, code, codes, gist(message, code or reason)
 
 
 def _is_ours(one: Mapping[str, Any], node_pool: str) -> bool:

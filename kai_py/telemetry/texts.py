@@ -197,22 +197,25 @@ TEXTS: Final[Mapping[str, Text]] = {
         f"Set the label {QUEUE_LABEL} on the workload.",
     ),
     ReasonCode.PODGROUP_MISSING: Text(
-        _about("podgroup", "podgroup", "does not exist"),
+        _about("podgroup", "podGroup", "does not exist"),
         f"A pod names a podgroup (annotation {PODGROUP_ANNOTATION}) that is not in its namespace.",
         f"Create the podgroup, or correct the annotation {PODGROUP_ANNOTATION} of the pods.",
-        used=frozenset({"podgroup"}),
+        used=frozenset({"podGroup"}),
     ),
     ReasonCode.PODGROUP_INVALID: Text(
-        _about("podgroup", "podgroup", "is malformed"),
+        _about("podgroup", "podGroup", "is malformed"),
         "The podgroup's spec contradicts itself, for instance a subgroup whose parent does not exist.",
         "Correct the podgroup's spec.",
-        used=frozenset({"podgroup"}),
+        used=frozenset({"podGroup"}),
     ),
     ReasonCode.SUBGROUP_MISSING: Text(
-        _about("subgroup", "subGroup", "does not exist in the podgroup, or is divided further"),
+        lambda case: (
+            f"{case.named('subgroup', 'subGroup')} does not exist in {case.named('podgroup', 'podGroup')}, "
+            "or is divided further"
+        ),
         f"A pod's label {SUBGROUP_LABEL} names no subgroup of its podgroup that can hold pods.",
         f"Set the label {SUBGROUP_LABEL} to a subgroup of the podgroup that has no subgroups itself.",
-        used=frozenset({"subGroup"}),
+        used=frozenset({"subGroup", "podGroup"}),
     ),
     ReasonCode.POD_INVALID: Text(
         _about("pod", "pod", "is malformed"),
@@ -221,9 +224,10 @@ TEXTS: Final[Mapping[str, Text]] = {
         used=frozenset({"pod"}),
     ),
     ReasonCode.UNSUPPORTED: Text(
-        _fixed("the pod asks for something that this version of kai-py cannot honour"),
+        lambda case: f"{case.name('object') or 'the pod'} asks for what this version of kai-py cannot honour",
         "A field asks for something that is not implemented. Ignoring it could break the workload, so the pod waits.",
         "Remove the field, or let another scheduler place the pod.",
+        used=frozenset({"object"}),
     ),
     ReasonCode.BACKING_OFF: Text(
         _fixed("the last attempt to start it failed, and the next one comes after a pause"),

@@ -68,6 +68,13 @@ def test_other_numbers_are_nothing_new():
     assert not changed(old, new)
 
 
+def test_what_is_kept_of_a_pods_condition_is_enough_to_compare():
+    new = pod_condition(no_room(), now=NOW, generation=4)
+    kept = {key: new[key] for key in ("type", "status", "reason", "message")}
+    assert not changed(kept, new)
+    assert changed({**new, "observedGeneration": 3}, new)
+
+
 def test_another_code_or_queue_is_new():
     old = pod_condition(over_limit(), now=NOW)
     assert changed(old, pod_condition(no_room(), now=NOW))

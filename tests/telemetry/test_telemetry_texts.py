@@ -38,18 +38,18 @@ GOLDEN = {
         "Set the label kai.scheduler/queue on the workload.",
     ),
     CODE.PODGROUP_MISSING: (
-        Reason(CODE.PODGROUP_MISSING, {"podgroup": "train"}),
+        Reason(CODE.PODGROUP_MISSING, {"podGroup": "train"}),
         "Podgroup train does not exist.",
         "Create the podgroup, or correct the annotation pod-group-name of the pods.",
     ),
     CODE.PODGROUP_INVALID: (
-        Reason(CODE.PODGROUP_INVALID, {"message": "spec.subGroups[0].parent: there is no subgroup 'a'"}),
+        Reason(CODE.PODGROUP_INVALID, {"field": "spec.subGroups[0].parent", "message": "there is no subgroup 'a'"}),
         "The podgroup is malformed: spec.subGroups[0].parent: there is no subgroup 'a'.",
         "Correct the podgroup's spec.",
     ),
     CODE.SUBGROUP_MISSING: (
-        Reason(CODE.SUBGROUP_MISSING, {"subGroup": "workers"}),
-        "Subgroup workers does not exist in the podgroup, or is divided further.",
+        Reason(CODE.SUBGROUP_MISSING, {"podGroup": "train", "subGroup": "workers"}),
+        "Subgroup workers does not exist in podgroup train, or is divided further.",
         "Set the label kai.scheduler/subgroup-name to a subgroup of the podgroup that has no subgroups itself.",
     ),
     CODE.POD_INVALID: (
@@ -60,13 +60,13 @@ GOLDEN = {
         "Correct the field and create the pod again.",
     ),
     CODE.UNSUPPORTED: (
-        Reason(CODE.UNSUPPORTED, {"field": "spec.resourceClaims"}),
-        "The pod asks for something that this version of kai-py cannot honour: field spec.resourceClaims.",
+        Reason(CODE.UNSUPPORTED, {"object": "Pod team/train-0", "field": "spec.resourceClaims"}),
+        "Pod team/train-0 asks for what this version of kai-py cannot honour: spec.resourceClaims.",
         "Remove the field, or let another scheduler place the pod.",
     ),
     CODE.BACKING_OFF: (
-        Reason(CODE.BACKING_OFF, {"message": "node n1 is gone"}),
-        "The last attempt to start it failed, and the next one comes after a pause: node n1 is gone.",
+        Reason(CODE.BACKING_OFF, {"pod": "team/train-0"}),
+        "The last attempt to start it failed, and the next one comes after a pause: pod team/train-0.",
         "Nothing if it happens once; if it repeats, look at the Events of its pods.",
     ),
     CODE.GANG_NOT_READY: (
@@ -113,7 +113,8 @@ GOLDEN = {
         Reason(CODE.GANG_DOES_NOT_FIT, {"nodes": 50, "placed": 5, "pods": 8}, FULL, SHORT_OF_GPUS),
         (
             "5 of 8 pods that must start together find a node: for the next one 0/50 nodes fit (40 lack "
-            "nvidia.com/gpu, 6 have untolerated taints, 4 are cordoned). 2 more GPUs on one node would take the next one."
+            "nvidia.com/gpu, 6 have untolerated taints, 4 are cordoned). 2 more GPUs on one node would take the next "
+            "one."
         ),
         "Ask for less per pod, wait until running pods finish, or add nodes.",
     ),
