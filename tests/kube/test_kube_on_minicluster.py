@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_server import until
+from scripted_server import Waits, until
 
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
@@ -110,6 +110,51 @@ async def test_many_binds_at_once_all_arrive(client: ApiClient, writer: Writer):
     uids = await asyncio.gather(*(make_pod(writer, f"p{i}") for i in range(64)))
     results = await asyncio.gather(*(writer.bind("default", f"p{i}", uid, "n1") for i, uid in enumerate(uids)))
     assert {result.outcome for result in results} == {Outcome.BOUND}
+
+
+@pytest.mark.parametrize("fault", ["cut", "500"])
+async def test_a_bind_whose_answer_is_lost_is_found_done(
+    cluster: MiniCluster, client: ApiClient, waits: Waits, fault: str
+):
+    writer = Writer(client, lambda: None, sleep=waits)
+    uid = await make_pod(writer, "a")
+    if fault == "cut":
+        cluster.faults.cut(verb="POST", path="/binding", after=True)
+    else:
+        cluster.faults.answer(500, verb="POST", path="/binding", after=True)
+    assert (await writer.bind("default", "a", uid, "n1")).outcome is Outcome.ALREADY_BOUND
+    assert cluster.faults.pending == 0
+
+
+async def test_a_reflector_survives_broken_watches_forgotten_history_and_a_restart(
+    cluster: MiniCluster, client: ApiClient, waits: Waits
+):
+    names = Names()
+    reflector = Reflector(client, PODS, names, sleep=waits)
+    task = asyncio.create_task(reflector.run())
+    await until(reflector.synced.is_set)
+
+    def pod(name: str) -> None:
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        cluster.storage.create("pods", {"metadata": {"namespace": "default", "name": name}, "spec": spec})
+
+    pod("before")
+    await until(lambda: set(names.nodes) == {"before"})
+    cluster.faults.break_watches()
+    pod("after-break")
+    await until(lambda: set(names.nodes) == {"before", "after-break"})
+    relists = reflector.relists
+    cluster.storage.delete("pods", "before", "default")
+    cluster.faults.compact()
+    cluster.faults.break_watches()
+    await until(lambda: reflector.relists > relists and set(names.nodes) == {"after-break"})
+    await cluster.faults.pause()
+    await until(lambda: reflector.last_error is not None)
+    pod("while-down")
+    await cluster.faults.resume()
+    await until(lambda: set(names.nodes) == {"after-break", "while-down"})
+    assert not task.done()
+    task.cancel()
 
 
 async def test_a_condition_and_a_nomination_are_written_and_cleared(client: ApiClient, writer: Writer):
