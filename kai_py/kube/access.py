@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed
 
@@ -71,6 +72,21 @@ class Access:
                 _log.warning("credentials not refreshed", error=str(error))
             self._authorization = _authorization(self._configuration)
         return self._authorization
+
+    async def connection(self) -> dict[str, Any]:
+        """What another HTTP client needs to act as us, under the names that kopf's ``ConnectionInfo`` has."""
+        authorization = await self.authorization() or ""
+        scheme, _, token = authorization.partition(" ")
+        fields = {
+            "server": self.host,
+            "ca_path": self._configuration.ssl_ca_cert,
+            "insecure": not self._configuration.verify_ssl,
+            "scheme": scheme,
+            "token": token,
+            "certificate_path": self._configuration.cert_file,
+            "private_key_path": self._configuration.key_file,
+        }
+        return {name: value for name, value in fields.items() if value}
 
     async def renew(self) -> None:
         """Read the credentials anew, because the server has refused those that we have.

@@ -107,6 +107,10 @@ class ApiClient:
         """Delete an object; ``body`` is its DeleteOptions."""
         return await self.request("DELETE", path, body=body)
 
+    async def credentials(self) -> dict[str, Any]:
+        """What another HTTP client needs to act as us (``Access.connection``)."""
+        return await self._access.connection()
+
     async def served(self, group: str, version: str, plural: str) -> bool:
         """Whether the server knows this kind at the moment."""
         try:

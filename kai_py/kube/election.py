@@ -121,6 +121,10 @@ class Leadership:
         self._leading = False
         self._valid_until = 0.0
 
+    def on_change(self, *, started: Callable[[], None], lost: Callable[[], None]) -> None:
+        """Set what is called when we become the leader, and when we are not any more."""
+        self._on_started, self._on_lost = started, lost
+
     @property
     def is_leader(self) -> bool:
         """Whether decisions may be sent at this very moment."""

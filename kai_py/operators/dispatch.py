@@ -1,0 +1,182 @@
+"""Carries decisions out: assume, send with bounded concurrency, confirm or forget. Nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from kai_py.cluster.store import Store
+from kai_py.core.result import Bind, Decision, Evict
+from kai_py.core.tables.pods import PodKey, PodState
+from kai_py.errors import ApiError, ForbiddenError, InvalidError, LeaseLostError, UnavailableError
+from kai_py.kube.backoff import Backoff
+from kai_py.kube.pods import Outcome, Result
+from kai_py.kube.writer import Writer
+from kai_py.telemetry.conditions import eviction_note
+from kai_py.telemetry.metrics import Metrics
+
+_log = structlog.get_logger()
+
+#: Requests in flight. More do not make one asyncio client faster, and a server under load slower.
+CONCURRENCY: Final = 48
+
+Told = Callable[[Decision, Result | None, str], None]
+
+
+class Dispatcher:
+    """Sends what a cycle has decided.
+
+    A decision is *assumed* in the store before it is sent, so that the next cycle counts with it; it is *acknowledged*
+    when the API server has accepted it, and *forgotten* when it has refused it. While the server does not answer at
+    all, nobody knows what became of the request: the decision stays assumed and is repeated, which its uid makes
+    harmless.
+
+    Args:
+        store: the memory.
+        writer: the door to the API server; its fence stops everything when the lease is lost.
+        metrics: outcomes are counted there.
+        tell: called with every decision that was answered, for Events; must not block.
+        wake: called when a refusal gives the next cycle something to do.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        metrics: Metrics,
+        *,
+        tell: Told,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._metrics = metrics
+        self._tell = tell
+        self._wake = wake
+        self._clock = clock
+        self._queue: asyncio.Queue[Bind | Evict] = asyncio.Queue()
+        self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def backlog(self) -> int:
+        """Decisions that are not answered yet."""
+        return self._queue.qsize() + self._busy
+
+    async def idle(self) -> None:
+        """Wait until everything is answered."""
+        await self._idle.wait()
+
+    def submit(self, decisions: Iterable[Decision]) -> int:
+        """Take over a cycle's decisions; returns how many are on their way.
+
+        What has become impossible since the snapshot was taken (a pod was deleted, a node vanished) is left out, and
+        with it everything else for that podgroup: a gang is sent whole or waits for the next cycle.
+        """
+        by_group: dict[str, list[Bind | Evict]] = defaultdict(list)
+        for decision in decisions:
+            if isinstance(decision, Bind | Evict):
+                by_group[decision.podgroup if isinstance(decision, Bind) else decision.pod].append(decision)
+        now, sent = self._clock(), 0
+        for group in by_group.values():
+            if all(map(self._possible, group)):
+                for decision in group:
+                    self._store.assume(decision, now)
+                    self._queue.put_nowait(decision)
+                sent += len(group)
+        if sent:
+            self._idle.clear()
+        return sent
+
+    def _possible(self, decision: Bind | Evict) -> bool:
+        """Whether the store still looks as the decision found it."""
+        namespace, _, name = decision.pod.partition("/")
+        key = PodKey(namespace, name, decision.uid)
+        facts = self._store.pods.facts.get(key)
+        if facts is None or self._store.assumptions.get(key) is not None:
+            return False
+        if isinstance(decision, Bind):
+            return facts.state == PodState.PENDING and decision.node in self._store.nodes
+        return facts.state == PodState.BOUND
+
+    async def run(self) -> None:
+        """Send what is submitted, until cancelled."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(CONCURRENCY):
+                workers.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            decision = await self._queue.get()
+            self._busy += 1
+            try:
+                await self._carry_out(decision)
+            except Exception:  # the edge of the loop: one decision must not end the others
+                _log.exception("decision dropped", pod=decision.pod, podgroup=decision.podgroup)
+                self._store.forget(decision, self._clock(), blame_node=False)
+            finally:
+                self._busy -= 1
+                if not self.backlog:
+                    self._idle.set()
+
+    async def _carry_out(self, decision: Bind | Evict) -> None:
+        """Send one decision until there is an answer."""
+        backoff = Backoff(first=0.5, ceiling=10.0)
+        while True:
+            started = self._clock()
+            try:
+                result = await self._send(decision)
+            except UnavailableError as error:
+                _log.warning("no answer, trying again", pod=decision.pod, error=str(error))
+                await asyncio.sleep(backoff.delay())
+                continue
+            except LeaseLostError:
+                self._store.release(decision, self._clock())
+                return
+            except ApiError as error:
+                self._refused(decision, error)
+                return
+            self._metrics.bind_seconds.observe(self._clock() - started)
+            self._answered(decision, result)
+            return
+
+    async def _send(self, decision: Bind | Evict) -> Result:
+        namespace, _, name = decision.pod.partition("/")
+        if isinstance(decision, Bind):
+            return await self._writer.bind(namespace, name, decision.uid, decision.node)
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        await self._writer.mark_disruption_target(namespace, name, decision.uid, eviction_note(decision), now)
+        return await self._writer.delete(namespace, name, decision.uid)
+
+    def _answered(self, decision: Bind | Evict, result: Result) -> None:
+        if isinstance(decision, Bind):
+            self._metrics.binds.labels(str(result.outcome)).inc()
+        if result.ok or (isinstance(decision, Evict) and result.outcome is Outcome.NOT_FOUND):
+            self._store.acknowledge(decision)
+            self._tell(decision, result, "")
+            return
+        # The pod is elsewhere, gated, or gone: its next watch event says so. The node is not to blame.
+        self._store.forget(decision, self._clock(), blame_node=False)
+        _log.warning(
+            "refused", pod=decision.pod, podgroup=decision.podgroup, outcome=result.outcome, why=result.message
+        )
+        self._tell(decision, result, result.message)
+        self._wake()
+
+    def _refused(self, decision: Bind | Evict, error: ApiError) -> None:
+        """The server will not do it, at least not for this pod and node."""
+        self._metrics.api_errors.labels("bind" if isinstance(decision, Bind) else "evict", error.code).inc()
+        blame = isinstance(error, InvalidError | ForbiddenError) and error.status != 401
+        self._store.forget(decision, self._clock(), blame_node=blame)
+        _log.warning("refused", pod=decision.pod, podgroup=decision.podgroup, code=error.code, why=str(error))
+        self._tell(decision, None, str(error))
+        self._wake()

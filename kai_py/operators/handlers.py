@@ -1,0 +1,97 @@
+"""kopf's handlers: what has a life cycle of its own. Each translates, calls, and returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from kai_py.operators.kinds import PODGROUPS, QUEUES, TOPOLOGIES
+from kai_py.operators.settings import KEY
+from kai_py.operators.shell import Shell
+from kai_py.telemetry.events import EventText, Regarding
+
+
+def registry(configmap: tuple[str, str] | None) -> kopf.OperatorRegistry:
+    """All handlers of the scheduler.
+
+    Args:
+        configmap: (namespace, name) of the settings; None when they come from a file.
+    """
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=handlers)
+    async def start(memo: Shell, settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        await memo.start()
+
+    @kopf.on.cleanup(registry=handlers)
+    async def stop(memo: Shell, **_: Any) -> None:
+        await memo.stop()
+
+    @kopf.on.login(registry=handlers)
+    async def login(memo: Shell, **_: Any) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(**await memo.client.credentials())
+
+    @kopf.on.probe(id="leader", registry=handlers)
+    def leader(memo: Shell, **_: Any) -> bool:
+        return memo.leading()
+
+    @kopf.on.probe(id="staleness", registry=handlers)
+    def staleness(memo: Shell, **_: Any) -> float:
+        return max(reflector.staleness for reflector in memo.reflectors)
+
+    @kopf.on.event(QUEUES.group, QUEUES.version, QUEUES.plural, registry=handlers)
+    def queue(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name
+        if type == "DELETED":
+            memo.intake.drop_queue(body.metadata.name or "")
+        else:
+            memo.intake.put_queue(dict(body))
+
+    @kopf.on.event(PODGROUPS.group, PODGROUPS.version, PODGROUPS.plural, registry=handlers)
+    def podgroup(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name
+        if type == "DELETED":
+            memo.intake.drop_podgroup((body.metadata.namespace or "", body.metadata.name or ""))
+        else:
+            memo.intake.put_podgroup(dict(body))
+
+    @kopf.on.event(TOPOLOGIES.group, TOPOLOGIES.version, TOPOLOGIES.plural, registry=handlers)
+    def topology(memo: Shell, **_: Any) -> None:
+        memo.cycles.wake()
+
+    if configmap is not None:
+        namespace, name = configmap
+        where = f"ConfigMap {namespace}/{name}"
+
+        def is_ours(name: str, namespace: str | None, **_: Any) -> bool:
+            return (namespace, name) == configmap
+
+        @kopf.on.event("", "v1", "configmaps", when=is_ours, registry=handlers)
+        def settings(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name
+            document = "" if type == "DELETED" else (body.get("data") or {}).get(KEY, "")
+            if memo.settings.load(document, where, accept=memo.settings_changed):
+                about = Regarding("v1", "ConfigMap", namespace, name, body.metadata.uid or "")
+                memo.record_event(settings_event(about, memo))
+
+    return handlers
+
+
+def settings_event(about: Regarding, shell: Shell) -> EventText:
+    """What to tell about the settings: all faults at once, or that they are in force again."""
+    if not shell.settings.faults:
+        return EventText(about, "Normal", "SettingsAccepted", "Loading", "The settings are in force.")
+    faults = "; ".join(f"{fault.field}: {fault.message}" for fault in shell.settings.faults)
+    note = f"Refused, the last good settings stay in force: {faults}"
+    return EventText(about, "Warning", "InvalidSettings", "Loading", note)
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Kopf as we need it: it watches and calls, and writes nothing on its own account."""
+    settings.posting.enabled = False
+    settings.batching.batch_window = 0.01
+    settings.watching.server_timeout = 600
+    settings.watching.client_timeout = 660
+    settings.watching.reconnect_backoff = 1.0
+    settings.networking.connect_timeout = 10
+    settings.networking.request_timeout = 60
+    settings.peering.standalone = True

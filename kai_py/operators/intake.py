@@ -1,0 +1,147 @@
+"""From watches to the store: translate, call, and wake the loop if it matters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeVar
+
+import structlog
+
+from kai_py.api.decode import identity
+from kai_py.api.meta import ObjectMeta
+from kai_py.api.model import CustomResource
+from kai_py.api.podgroup import PodGroup
+from kai_py.api.queue import Queue
+from kai_py.cluster.store import Store
+from kai_py.core.tables.pods import PodKey
+from kai_py.errors import KaiError, MalformedObjectError
+from kai_py.kube.resource import ResourceKind
+from kai_py.kube.wire import EventType
+from kai_py.operators.kinds import NODES, PODS, PRIORITY_CLASSES
+
+_log = structlog.get_logger()
+
+Name = tuple[str, str]
+R = TypeVar("R", bound=CustomResource)
+
+
+class Intake:
+    """Feeds the store, one object at a time: what is wrong with one never stops the others.
+
+    Args:
+        store: the memory; this is its only writer beside the dispatcher.
+        wake: called when something changed that a cycle could act upon.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, store: Store, wake: Callable[[], None], clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._wake = wake
+        self._clock = clock
+        #: Identities of all objects that we were told about, pods apart: the store knows these.
+        self._known: dict[ResourceKind[Any], dict[Name, ObjectMeta]] = {}
+
+    # -- kinds that come through reflectors (kube.reflector.Sink) ------------------------------------
+
+    def replace(self, resource: ResourceKind[Any], objects: Sequence[Any], unreadable: AbstractSet[Name]) -> None:
+        """These are all objects of a kind: forget the others, take these in."""
+        present = {obj.metadata.uid for obj in objects}
+        for meta in self._listed(resource):
+            if meta.uid not in present and meta.key not in unreadable:
+                self._drop(resource, meta)
+        for obj in objects:
+            self._isolated(resource, "ADDED", obj)
+        self._wake()
+
+    def apply(self, resource: ResourceKind[Any], events: Sequence[tuple[EventType, Any]]) -> None:
+        """This has happened since."""
+        matters = [self._isolated(resource, event, obj) for event, obj in events]
+        if any(matters):
+            self._wake()
+
+    def _listed(self, resource: ResourceKind[Any]) -> Iterable[ObjectMeta]:
+        if resource == PODS:
+            return [ObjectMeta(key.name, key.namespace, key.uid) for key in self._store.pods.facts]
+        return list(self._known.get(resource, {}).values())
+
+    def _isolated(self, resource: ResourceKind[Any], event: EventType, obj: Any) -> bool:
+        """One object; an error of ours about it is logged and goes no further."""
+        try:
+            if event == "DELETED":
+                return self._drop(resource, obj.metadata)
+            return self._put(resource, obj)
+        except (KaiError, ValueError, LookupError, ArithmeticError):
+            _log.exception("object passed over", kind=resource.kind, object="/".join(obj.metadata.key))
+            return False
+
+    def _put(self, resource: ResourceKind[Any], obj: Any) -> bool:
+        if resource == PODS:
+            return self._store.put_pod(obj, self._clock())
+        self._known.setdefault(resource, {})[obj.metadata.key] = obj.metadata
+        if resource == NODES:
+            return self._store.put_node(obj)
+        if resource == PRIORITY_CLASSES:
+            return self._store.put_priority_class(obj)
+        return self._store.put_owner(obj, self._clock())
+
+    def _drop(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:
+        if resource == PODS:
+            return self._store.drop_pod(PodKey(meta.namespace, meta.name, meta.uid))
+        self._known.get(resource, {}).pop(meta.key, None)
+        if resource == NODES:
+            return self._store.nodes.drop(meta.name)
+        if resource == PRIORITY_CLASSES:
+            return self._store.drop_priority_class(meta.name)
+        return self._store.drop_owner(meta.uid)
+
+    # -- kinds that come through kopf, as plain objects ----------------------------------------------
+
+    def put_queue(self, body: Mapping[str, Any]) -> None:
+        """A Queue was made or changed."""
+        queue = _parsed(Queue, body)
+        if isinstance(queue, Queue):
+            self._woken(self._store.put_queue(queue))
+        else:
+            self._woken(self._store.put_malformed_queue(str(body["metadata"]["name"]), queue.faults[0]))
+
+    def drop_queue(self, name: str) -> None:
+        """A Queue was deleted."""
+        self._woken(self._store.drop_queue(name))
+
+    def put_podgroup(self, body: Mapping[str, Any]) -> None:
+        """A PodGroup was made or changed."""
+        podgroup = _parsed(PodGroup, body)
+        if isinstance(podgroup, PodGroup):
+            self._woken(self._store.put_podgroup(podgroup))
+        else:
+            meta = body["metadata"]
+            name = (str(meta.get("namespace", "")), str(meta["name"]))
+            self._woken(self._store.groups.put_malformed(name, podgroup.faults[0]))
+
+    def drop_podgroup(self, name: Name) -> None:
+        """A PodGroup was deleted."""
+        self._woken(self._store.groups.drop(name))
+
+    def retain(self, *, queues: AbstractSet[str], podgroups: AbstractSet[Name]) -> None:
+        """These exist; a deletion of any other was missed."""
+        for queue in [name for name in self._store.queues.queues if name not in queues]:
+            self.drop_queue(queue)
+        known = {*self._store.groups.objects, *self._store.groups.malformed}
+        for podgroup in sorted(known - podgroups):
+            self.drop_podgroup(podgroup)
+
+    def _woken(self, matters: bool) -> None:
+        if matters:
+            self._wake()
+
+
+def _parsed(model: type[R], body: Mapping[str, Any]) -> R | MalformedObjectError:
+    """The object, or what is wrong with it."""
+    try:
+        return model.parse(body)
+    except MalformedObjectError as error:
+        for fault in error.faults:
+            _log.warning("malformed object", object=identity(model.kind, body), field=fault.field, why=fault.message)
+        return error

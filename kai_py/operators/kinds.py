@@ -1,0 +1,28 @@
+"""The kinds that the scheduler watches or writes, and how."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kai_py.api.meta import PartialObject
+from kai_py.api.node import Node
+from kai_py.api.pod import Pod
+from kai_py.api.scheduling import PriorityClass
+from kai_py.kube.resource import ResourceKind
+
+PODS: Final = ResourceKind("", "v1", "pods", Pod)
+NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
+PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
+
+#: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.
+OWNERS: Final = (
+    ResourceKind("batch", "v1", "jobs", PartialObject),
+    ResourceKind("apps", "v1", "replicasets", PartialObject),
+    ResourceKind("apps", "v1", "statefulsets", PartialObject),
+)
+
+#: Kinds that come through kopf; read and written as plain objects.
+QUEUES: Final = ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False)
+PODGROUPS: Final = ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject)
+TOPOLOGIES: Final = ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False)
+CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)

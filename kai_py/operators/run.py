@@ -1,0 +1,119 @@
+"""``kai-py run``: from a configuration to a running scheduler, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import kopf
+from prometheus_client import start_http_server
+
+from kai_py.errors import Fault, InputError
+from kai_py.kube.client import ApiClient, connect
+from kai_py.kube.election import Leadership
+from kai_py.operators.handlers import registry
+from kai_py.operators.settings import LiveSettings
+from kai_py.operators.shell import Shell
+from kai_py.settings.load import load_settings
+from kai_py.settings.model import Settings
+from kai_py.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How to run.
+
+    Attributes:
+        kubeconfig, context: which cluster; by default the environment's, or the one that we run in.
+        scheduler_name: wins over the settings' ``schedulerNames``.
+        settings_file: settings from a file instead of from the ConfigMap; read once.
+        settings_configmap: (namespace, name); watched.
+        node_pool: wins over the settings' ``nodePool.value``.
+        leader_elect: whether to wait for a lease before deciding.
+        lease: (namespace, name) of the Lease.
+        metrics_port, probes_port: None or 0 = none.
+        identity: unique among replicas; by default the host's name and a random part.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    scheduler_name: str | None = None
+    settings_file: Path | None = None
+    settings_configmap: tuple[str, str] = ("kai-scheduler", "kai-py-settings")
+    node_pool: str | None = None
+    leader_elect: bool = True
+    lease: tuple[str, str] = ("kai-scheduler", "kai-py")
+    metrics_port: int | None = 8080
+    probes_port: int | None = 8081
+    identity: str | None = None
+
+
+async def run_scheduler(
+    config: RunConfig, *, stop: asyncio.Event | None = None, ready: asyncio.Event | None = None
+) -> None:
+    """Schedule until told to stop, or by signal.
+
+    Args:
+        config: how.
+        stop: set it to stop.
+        ready: set when the memory is filled and cycles run (on a standby: would run).
+
+    Raises:
+        InputError: the configuration or the settings file cannot be used.
+    """
+    metrics = Metrics(process=True)
+    settings = _first_settings(config, metrics)
+    async with await connect(config.kubeconfig, config.context) as client:
+        shell = _shell(client, settings, metrics, config)
+        if config.metrics_port:
+            server, thread = start_http_server(config.metrics_port, registry=metrics.registry)
+        try:
+            await _operate(shell, config, stop or asyncio.Event(), ready or asyncio.Event())
+        finally:
+            if config.metrics_port:
+                server.shutdown()
+                server.server_close()
+                thread.join()
+
+
+def _first_settings(config: RunConfig, metrics: Metrics) -> LiveSettings:
+    first = Settings()
+    if config.settings_file is not None:
+        try:
+            text = config.settings_file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError([Fault(str(config.settings_file), "", error.strerror or str(error))]) from error
+        first = load_settings(text, where=str(config.settings_file))
+    return LiveSettings(first, metrics, scheduler_name=config.scheduler_name, node_pool=config.node_pool)
+
+
+def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: RunConfig) -> Shell:
+    identity = config.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    leadership = Leadership(client, *config.lease, identity) if config.leader_elect else None
+    return Shell(client, settings, metrics, leadership, identity=identity)
+
+
+async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Run kopf around the shell until we are stopped or a part of it fails."""
+    operator = asyncio.create_task(
+        kopf.operator(
+            registry=registry(None if config.settings_file else config.settings_configmap),
+            memo=shell,
+            standalone=True,
+            clusterwide=True,
+            liveness_endpoint=f"http://0.0.0.0:{config.probes_port}/healthz" if config.probes_port else None,
+            ready_flag=ready,
+            stop_flag=stop,
+        ),
+        name="kopf",
+    )
+    failed = asyncio.ensure_future(shell.failed)
+    await asyncio.wait({operator, failed}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await operator
+    if failed.done():
+        failed.result()
+    failed.cancel()

@@ -1,0 +1,220 @@
+"""The scheduler as a whole: every part made once, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+from kai_py.cluster.scope import Scope
+from kai_py.cluster.store import Store
+from kai_py.core.result import Bind, Decision
+from kai_py.errors import ApiError
+from kai_py.kube.client import ApiClient
+from kai_py.kube.election import Leadership
+from kai_py.kube.listing import list_all
+from kai_py.kube.pods import Result
+from kai_py.kube.recorder import EventRecorder, Reference
+from kai_py.kube.reflector import Reflector
+from kai_py.kube.writer import Writer
+from kai_py.operators.dispatch import Dispatcher
+from kai_py.operators.intake import Intake
+from kai_py.operators.kinds import NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES
+from kai_py.operators.loop import CycleLoop, Done
+from kai_py.operators.podgroups import PodGroupWriter
+from kai_py.operators.queue_status import queue_statuses
+from kai_py.operators.settings import LiveSettings
+from kai_py.operators.statuses import StatusWriter
+from kai_py.podgrouper.grouping import group_of
+from kai_py.settings.model import Settings
+from kai_py.telemetry import events
+from kai_py.telemetry.events import EventText
+from kai_py.telemetry.metrics import Metrics
+from kai_py.telemetry.record import Record
+from kai_py.telemetry.told import Told
+
+_log = structlog.get_logger()
+
+#: How often to compare our memory of Queues and PodGroups with a list: a deletion may have been missed. Seconds.
+AUDIT: Final = 60.0
+
+
+class Shell:
+    """Owns all parts of a running scheduler; kopf's handlers get it as their memo.
+
+    Args:
+        client: the API server; closed by the caller.
+        settings: those in force.
+        metrics: where numbers go.
+        leadership: None to run without election.
+        identity: who we are, for Events.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        settings: LiveSettings,
+        metrics: Metrics,
+        leadership: Leadership | None,
+        *,
+        identity: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.client = client
+        self.settings = settings
+        self.metrics = metrics
+        self.leadership = leadership
+        self._clock = clock
+        scope = Scope.of(settings.current)
+        self.store = Store(
+            lambda pod, owners: group_of(pod, owners, priority_classes=self.store.priorities),
+            scope,
+            settings.accounting,
+        )
+        self.cycles = CycleLoop(
+            self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
+        )
+        self.intake = Intake(self.store, self.cycles.wake, clock)
+        writer = Writer(client, leadership.check if leadership else lambda: None)
+        self.dispatcher = Dispatcher(self.store, writer, metrics, tell=self._tell, wake=self.cycles.wake, clock=clock)
+        name = min(scope.scheduler_names)
+        self.recorder = EventRecorder(client, name, identity)
+        self.statuses = StatusWriter(
+            self.store, writer, node_pool=scope.pool or "default", quiet=self.dispatcher.idle, clock=clock
+        )
+        self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
+        self._told = Told()
+        self._record = Record(metrics, self._told)
+        self.reflectors = [
+            Reflector(client, PODS, self.intake),
+            Reflector(client, NODES, self.intake),
+            Reflector(client, PRIORITY_CLASSES, self.intake),
+            *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
+        ]
+        self._tasks: list[asyncio.Task[object]] = []
+        if leadership is not None:
+            leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def leading(self) -> bool:
+        """Whether we may decide and write at this moment."""
+        return self.leadership is None or self.leadership.is_leader
+
+    @property
+    def ready(self) -> bool:
+        """Whether every kind that decides has been listed."""
+        return all(reflector.synced.is_set() for reflector in self.reflectors)
+
+    # -- life cycle --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Fill the memory, then begin to decide."""
+        for reflector in self.reflectors:
+            self._spawn(reflector.run(), f"watch {reflector.resource}")
+        self._spawn(self.recorder.run(), "events")
+        await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
+        await self._until_answered(self.audit)
+        if self.leadership is not None:
+            self._spawn(self.leadership.run(), "leader election")
+        self._spawn(self._audits(), "audit")
+        self._spawn(self.dispatcher.run(), "binder")
+        self._spawn(self.statuses.run(), "statuses")
+        self._spawn(self._podgroups.run(), "podgroups")
+        self._spawn(self.cycles.run(), "cycles")
+        self.cycles.wake()
+        _log.info("ready", nodes=len(self.store.nodes), pods=len(self.store.pods), queues=len(self.store.queues.queues))
+
+    async def stop(self) -> None:
+        """End everything; what was sent is left to its answer, what was not is decided again by the next leader."""
+        for task in reversed(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
+        task = asyncio.create_task(coroutine, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        """No part ends before :meth:`stop`. If one does, it is a bug, and better to restart than to limp."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.critical("a part of the scheduler ended", part=task.get_name(), exc_info=error)
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+    def _started_leading(self) -> None:
+        """Another process may have told users about the waiting; what it said is compared anew."""
+        self._told.clear()
+        self.metrics.leader.set(1)
+        self.cycles.wake()
+
+    def _stopped_leading(self) -> None:
+        """Stop deciding; the fence stops what is on its way."""
+        self.metrics.leader.set(0)
+
+    # -- audits ------------------------------------------------------------------------------------
+
+    async def audit(self) -> None:
+        """Compare our memory of Queues and PodGroups with what the server has."""
+        queues = await list_all(self.client, QUEUES)
+        podgroups = await list_all(self.client, PODGROUPS)
+        for body in queues:
+            self.intake.put_queue(body)
+        for body in podgroups:
+            self.intake.put_podgroup(body)
+        self.intake.retain(
+            queues={body["metadata"]["name"] for body in queues},
+            podgroups={(body["metadata"]["namespace"], body["metadata"]["name"]) for body in podgroups},
+        )
+
+    async def _audits(self) -> None:
+        while True:
+            await asyncio.sleep(AUDIT)
+            try:
+                await self.audit()
+            except ApiError as error:
+                _log.warning("audit postponed", error=str(error))
+
+    async def _until_answered(self, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await job()
+            except ApiError as error:
+                _log.warning("waiting for the API server", error=str(error))
+                await asyncio.sleep(1.0)
+
+    # -- what the parts tell -----------------------------------------------------------------------
+
+    def settings_changed(self, _: Settings) -> None:
+        """New settings are in force."""
+        self.store.accounting = self.settings.accounting
+        self.cycles.wake()
+
+    def _cycle_done(self, done: Done) -> None:
+        """Send the decisions, then tell."""
+        self.metrics.snapshot_seconds.observe(done.snapshot_seconds)
+        self.dispatcher.submit(done.result.decisions)
+        report = self._record.cycle(
+            done.result, done.snapshot, number=done.number, seconds=done.seconds, now=time.monotonic()
+        )
+        for text in report.events:
+            self.record_event(text)
+        axis, table = done.snapshot.axis, done.snapshot.queues
+        self.statuses.take(report, axis)
+        self.statuses.queues(queue_statuses(self.store.queues, table, done.result.shares, axis, self._clock()))
+
+    def _tell(self, decision: Decision, result: Result | None, why: str) -> None:
+        if result is not None and result.ok:
+            self.record_event(events.decided(decision))
+        elif isinstance(decision, Bind):
+            self.record_event(events.bind_failed(decision, why))
+
+    def record_event(self, text: EventText) -> None:
+        """Hand an Event to the recorder."""
+        about = text.regarding
+        regarding = Reference(about.api_version, about.kind, about.namespace, about.name, about.uid)
+        self.recorder.record(regarding, text.reason, text.note, action=text.action, type=text.type)
