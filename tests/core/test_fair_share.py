@@ -98,7 +98,11 @@ claims = st.builds(
 )
 
 
-@given(total=st.integers(0, 64), queues=st.lists(claims, max_size=7), k=st.sampled_from([Fraction(0), Fraction(1), Fraction(4)]))
+@given(
+    total=st.integers(0, 64),
+    queues=st.lists(claims, max_size=7),
+    k=st.sampled_from([Fraction(0), Fraction(1), Fraction(4)]),
+)
 def test_the_division_is_that_of_the_exact_reference(total, queues, k):
     exact = reference.divide(total, [reference.Queue(created=n, **queue) for n, queue in enumerate(queues)], k)
     mine = [

@@ -51,7 +51,10 @@ def test_bound_pods_charge_their_queue_and_all_above_and_leaving_ones_nobody():
     snapshot = cluster(
         nodes={"a": 8},
         queues={"lab": Queue(), "q": Queue("lab"), "other": Queue()},
-        gangs={"g": Gang([running("a", 2), leaving("a", 4), Pod(1)]), "firm": Gang([running("a", 1)], preemptible=False)},
+        gangs={
+            "g": Gang([running("a", 2), leaving("a", 4), Pod(1)]),
+            "firm": Gang([running("a", 1)], preemptible=False),
+        },
     )
     ledger = Ledger(snapshot)
     by_name = dict(zip(snapshot.queues.names, (ledger.queue_allocated[:, GPUS] / 1000).tolist(), strict=True))
@@ -150,7 +153,17 @@ BUSY = cluster(
     },
 )
 
-SUMS = ("free", "releasing", "queue_allocated", "queue_non_preemptible", "active", "allocated", "pending", "state", "node")
+SUMS = (
+    "free",
+    "releasing",
+    "queue_allocated",
+    "queue_non_preemptible",
+    "active",
+    "allocated",
+    "pending",
+    "state",
+    "node",
+)
 
 
 def image(ledger):
@@ -196,7 +209,9 @@ class Player:
         self.transaction.evict(pod, action=Action.PREEMPT, preemptor=0)
 
 
-moves = st.tuples(st.sampled_from(["operation"] * 4 + ["checkpoint", "rollback"]), st.integers(0, 50), st.integers(0, 2))
+moves = st.tuples(
+    st.sampled_from(["operation"] * 4 + ["checkpoint", "rollback"]), st.integers(0, 50), st.integers(0, 2)
+)
 
 
 @given(st.lists(moves, max_size=30))
