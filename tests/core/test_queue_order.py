@@ -1,7 +1,5 @@
 """Which of two siblings is served first: the rules one by one, each where all before it are silent."""
 
-from math import inf
-
 import numpy as np
 import pytest
 
@@ -104,7 +102,7 @@ def test_ranks_follow_what_is_allocated_meanwhile():
 class Serving:
     """A line over a queue tree in which every podgroup costs one GPU, charged when it is served."""
 
-    def __init__(self, queues, waiting, *, quota=inf):
+    def __init__(self, queues, waiting):
         self.snapshot = cluster(nodes={"n": 64}, queues=queues)
         self.ledger = Ledger(self.snapshot)
         table = self.snapshot.queues

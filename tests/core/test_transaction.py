@@ -205,7 +205,7 @@ class Player:
     def nominate(self, pod, node):
         self.transaction.nominate(pod, node, action=ALLOCATE)
 
-    def evict(self, pod, node):
+    def evict(self, pod, _):
         self.transaction.evict(pod, action=Action.PREEMPT, preemptor=0)
 
 

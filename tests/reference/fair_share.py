@@ -54,9 +54,7 @@ def _rounds(remaining: Fraction, queues: Sequence[Queue], k: Fraction) -> Fracti
         pulls = {}
         for queue in unsated:
             normal = Fraction(queue.weight, weights)
-            pulls[id(queue)] = (
-                max(Fraction(0), normal + max(Fraction(0), k) * (normal - queue.usage)) if k > 0 else normal
-            )
+            pulls[id(queue)] = max(Fraction(0), normal + k * (normal - queue.usage)) if k > 0 else normal
         if sum(pulls.values()) == 0:
             break
         pot, again = remaining, False

@@ -16,10 +16,11 @@ import numpy as np
 from kai_py.core.resources import Amounts, Shares
 from kai_py.core.tables.queues import ROOT, QueueTable
 
-
 #: More than what a float loses in dividing devices, less than anybody could miss.
 _DIGITS = 6
 _ROUNDING = 10.0**-_DIGITS
+#: What remains of a pull of zero; alone in its round, it would get everything.
+_NO_PULL = 1e-12
 
 
 @dataclass
@@ -94,7 +95,8 @@ def _divide_surplus(remaining: float, bucket: Sequence[Claimant], k_value: float
 
 def _pull(weight: float, usage: float, k_value: float) -> float:
     """The normalised weight, bent by past usage: who used more than its weight gets less."""
-    return max(0.0, weight + k_value * (weight - usage)) if k_value > 0 else weight
+    bent = weight + k_value * (weight - usage) if k_value > 0 else weight
+    return bent if bent > _NO_PULL else 0.0
 
 
 def _hand_out_leftovers(remaining: float, bucket: Sequence[Claimant]) -> float:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from kai_py.core.resources import Rows
+from kai_py.core.tables.integers import parse_int64
 
 #: What a column says about a node without the label.
 ABSENT = 0
@@ -27,14 +28,10 @@ class LabelColumn:
     vocabulary: Mapping[str, int]
 
     @cached_property
-    def numbers(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """``(V + 1,)`` each value read as int64, NaN where it is none. For the operators Gt and Lt."""
-        numbers = np.full(len(self.vocabulary) + 1, np.nan)
-        for value, code in self.vocabulary.items():
-            # Only plain decimal integers count, as in Go's ParseInt; int() would accept "1_0" and " 1".
-            if value.removeprefix("-").removeprefix("+").isdecimal() and value.isascii():
-                numbers[code] = int(value)
-        return numbers
+    def integers(self) -> dict[int, int]:
+        """Number of a value -> the value as an integer, for those that are integers. For the operators Gt and Lt."""
+        read = ((code, parse_int64(value)) for value, code in self.vocabulary.items())
+        return {code: integer for code, integer in read if integer is not None}
 
 
 @dataclass(frozen=True)

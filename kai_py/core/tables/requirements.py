@@ -6,7 +6,8 @@ import numpy as np
 
 from kai_py.core.resources import Mask
 from kai_py.core.tables.classes import NodeTerm, Requirement
-from kai_py.core.tables.labels import ABSENT, Labels
+from kai_py.core.tables.integers import parse_int64
+from kai_py.core.tables.labels import ABSENT, LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable
 
 
@@ -23,7 +24,7 @@ def matches_term(term: NodeTerm, nodes: NodeTable) -> Mask:
 
 
 def matches_labels(requirement: Requirement, labels: Labels) -> Mask:
-    """``(N,)`` one expression. NotIn also matches nodes without the label; Gt and Lt compare int64."""
+    """``(N,)`` one expression. NotIn also matches nodes without the label; Gt and Lt match only between integers."""
     column = labels.column(requirement.key)
     match requirement.operator:
         case "Exists":
@@ -35,12 +36,18 @@ def matches_labels(requirement: Requirement, labels: Labels) -> Mask:
             found = np.isin(column.codes, wanted)
             return found if requirement.operator == "In" else ~found
         case "Gt" | "Lt":
-            bound = int(requirement.values[0])
-            numbers = column.numbers[column.codes]
-            with np.errstate(invalid="ignore"):
-                return np.asarray(numbers > bound if requirement.operator == "Gt" else numbers < bound)
+            return np.isin(column.codes, _beyond(column, requirement))
         case operator:
             raise ValueError(f"unknown operator {operator!r} got past the encoder")
+
+
+def _beyond(column: LabelColumn, requirement: Requirement) -> list[int]:
+    """The values of a column that are greater, or less, than a requirement's bound."""
+    bound = parse_int64(requirement.values[0])
+    if bound is None:
+        return []
+    greater = requirement.operator == "Gt"
+    return [code for code, value in column.integers.items() if (value > bound if greater else value < bound)]
 
 
 def _matches_name(requirement: Requirement, nodes: NodeTable) -> Mask:

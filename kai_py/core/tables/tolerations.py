@@ -1,6 +1,7 @@
 """Whether a pod tolerates a taint."""
 
 from kai_py.core.tables.classes import PodClass, Toleration
+from kai_py.core.tables.integers import parse_int64
 from kai_py.core.tables.nodes import Taint
 
 
@@ -25,8 +26,7 @@ def _matches(toleration: Toleration, taint: Taint) -> bool:
 
 def _compares(toleration: Toleration, taint: Taint) -> bool:
     """Gt: the taint's value is above the toleration's; both must read as integers."""
-    try:
-        bound, value = int(toleration.value), int(taint.value)
-    except ValueError:
+    bound, value = parse_int64(toleration.value), parse_int64(taint.value)
+    if bound is None or value is None:
         return False
     return value > bound if toleration.operator == "Gt" else value < bound
