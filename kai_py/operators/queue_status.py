@@ -24,16 +24,23 @@ class QueueStatuses:
 
     def __init__(self) -> None:
         self._written: dict[str, tuple[float, dict[str, Any]]] = {}
+        #: Whether something differs but is not due yet.
+        self.pending = False
 
     def changes(self, statuses: dict[str, dict[str, Any]], now: float) -> Iterator[tuple[str, dict[str, Any]]]:
         """Those that differ from what was written, and are due."""
+        self.pending = False
         for name in [name for name in self._written if name not in statuses]:
             del self._written[name]
         for name, status in statuses.items():
             at, written = self._written.get(name, (-EVERY, {}))
-            if status != written and now - at >= EVERY:
-                self._written[name] = (now, status)
-                yield name, status
+            if status == written:
+                continue
+            if now - at < EVERY:
+                self.pending = True
+                continue
+            self._written[name] = (now, status)
+            yield name, status
 
 
 def queue_statuses(

@@ -40,6 +40,8 @@ _log = structlog.get_logger()
 
 #: How often to compare our memory of Queues and PodGroups with a list: a deletion may have been missed. Seconds.
 AUDIT: Final = 60.0
+#: A reason to wait must hold for so long before users are told; seconds.
+PATIENCE: Final = 1.0
 
 
 class Shell:
@@ -87,7 +89,7 @@ class Shell:
             self.store, writer, node_pool=scope.pool or "default", quiet=self.dispatcher.idle, clock=clock
         )
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
-        self._told = Told()
+        self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
         self.reflectors = [
             Reflector(client, PODS, self.intake),
@@ -206,6 +208,8 @@ class Shell:
         axis, table = done.snapshot.axis, done.snapshot.queues
         self.statuses.take(report, axis)
         self.statuses.queues(queue_statuses(self.store.queues, table, done.result.shares, axis, self._clock()))
+        if self._told.pending or self.statuses.pending:
+            asyncio.get_running_loop().call_later(PATIENCE, self.cycles.wake)
 
     def _tell(self, decision: Decision, result: Result | None, why: str) -> None:
         if result is not None and result.ok:

@@ -74,6 +74,11 @@ class StatusWriter:
         for name, status in self._queues.changes(statuses, self._clock()):
             self._put(("queue", name), partial(self._writer.patch_status, QUEUES, "", name, status))
 
+    @property
+    def pending(self) -> bool:
+        """Whether numbers of queues wait to be written with a later cycle."""
+        return self._queues.pending
+
     def podgroup_status(self, name: tuple[str, str], status: dict[str, Any]) -> None:
         """Note a status for a podgroup."""
         self._put(("podgroup", name), partial(self._writer.patch_status, PODGROUPS, *name, status))

@@ -50,12 +50,16 @@ class Item:
 
 @dataclass
 class _Memory:
-    """What was told last: the essence, the numbers that went with it, who was told, and when."""
+    """The reason of a podgroup: since when, and what of it was told last.
+
+    ``told`` is None while the reason is too young to be told.
+    """
 
     essence: _Essence
     numbers: _Numbers
     pods: tuple[str, ...]
     at: float
+    told: _Essence | None = None
 
 
 class Told:
@@ -64,10 +68,18 @@ class Told:
     Reasons are the same when codes and names (queue, resource, subgroup, free text) are; counts, amounts, the
     histogram over nodes and the place in the queue may differ. They are compared as values: no text is rendered for
     what is not news. A pod that was deleted and created again under its name between two cycles counts as told.
+
+    Args:
+        refresh: see ``DEFAULT_REFRESH``.
+        patience: seconds for which a reason must hold before anybody is told. Objects that belong together arrive one
+            after the other: a gang whose PodGroup comes a moment after its pods never lacked one.
     """
 
-    def __init__(self, *, refresh: float = DEFAULT_REFRESH) -> None:
+    def __init__(self, *, refresh: float = DEFAULT_REFRESH, patience: float = 0.0) -> None:
         self._refresh = refresh
+        self._patience = patience
+        #: Whether something waits to become old enough to be told.
+        self.pending = False
         self._memory: dict[str, _Memory] = {}
 
     def __len__(self) -> int:
@@ -82,13 +94,13 @@ class Told:
         """
         items: list[Item] = []
         waiting = set()
+        self.pending = False
         for diagnosis in diagnoses:
             waiting.add(diagnosis.podgroup)
             items.extend(self._hear(diagnosis, now))
-        settled = [podgroup for podgroup in self._memory if podgroup not in waiting]
-        for podgroup in settled:
-            del self._memory[podgroup]
-            items.append(Item(News.SETTLED, podgroup))
+        for podgroup in [podgroup for podgroup in self._memory if podgroup not in waiting]:
+            if self._memory.pop(podgroup).told is not None:
+                items.append(Item(News.SETTLED, podgroup))
         return items
 
     def retract(self, podgroup: str) -> None:
@@ -103,9 +115,12 @@ class Told:
         podgroup, numbers = diagnosis.podgroup, (diagnosis.reasons, diagnosis.position)
         known = self._memory.get(podgroup)
         # The essence is computed only where something differs: in most cycles, most podgroups wait as they did.
-        if known is None or (known.numbers != numbers and known.essence != _essence(diagnosis)):
-            self._memory[podgroup] = _Memory(_essence(diagnosis), numbers, diagnosis.pods, now)
-            yield Item(News.REASON, podgroup, diagnosis, diagnosis.pods)
+        if known is None:
+            known = self._memory[podgroup] = _Memory(_essence(diagnosis), numbers, (), now)
+        elif known.numbers != numbers and known.essence != (essence := _essence(diagnosis)):
+            known.essence, known.numbers, known.at = essence, numbers, now
+        if known.told != known.essence:
+            yield from self._tell(known, diagnosis, now)
             return
         if known.pods != diagnosis.pods:
             newcomers = tuple(sorted(set(diagnosis.pods) - set(known.pods)))
@@ -115,6 +130,15 @@ class Told:
         if known.numbers != numbers and now - known.at >= self._refresh:
             known.numbers, known.at = numbers, now
             yield Item(News.NUMBERS, podgroup, diagnosis)
+
+    def _tell(self, known: _Memory, diagnosis: Diagnosis, now: float) -> Iterator[Item]:
+        """A new reason, as soon as it has held for long enough."""
+        if now - known.at < self._patience:
+            self.pending = True
+            return
+        known.told, known.pods, known.at = known.essence, diagnosis.pods, now
+        known.numbers = (diagnosis.reasons, diagnosis.position)
+        yield Item(News.REASON, diagnosis.podgroup, diagnosis, diagnosis.pods)
 
 
 def _essence(diagnosis: Diagnosis) -> _Essence:
