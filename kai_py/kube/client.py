@@ -7,7 +7,7 @@ and what a request costs: ``docs/decisions/0004-api-client.md``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from types import TracebackType
@@ -28,13 +28,19 @@ STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 
 #: Bounds one request as a whole. The server gives up by itself after 60 s; ours may be repeated, so we are shorter.
 REQUEST_SECONDS: Final = 30.0
-#: Watches hold a connection each; the rest bounds how many writes are in flight.
-MAX_CONNECTIONS: Final = 128
+#: How many requests are in flight at once, and so how many connections there are; each watch has one more.
+MAX_REQUESTS: Final = 128
 #: How much of a watch's bytes may wait for us. A relisted server sends events in large bursts.
 _READ_BUFFER: Final = 1 << 20
 
 Params = Mapping[str, str | int]
 Body = bytes | Mapping[str, Any] | msgspec.Struct
+#: Raises when a request must not be sent (any more).
+Fence = Callable[[], None]
+
+
+def open_fence() -> None:
+    """The fence of what anybody may send: reads, and the lease itself."""
 
 
 class _Served(msgspec.Struct):
@@ -52,14 +58,16 @@ class ApiClient:
     with status 0 when there was no answer, in which case a write may or may not have happened.
     """
 
-    def __init__(self, access: Access, *, max_connections: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, access: Access, *, max_requests: int = MAX_REQUESTS) -> None:
         self._access = access
         self._renewing = asyncio.Lock()
+        # Requests queue here and not in aiohttp's pool, where one could wait for long after its fence was asked.
+        self._slots = asyncio.Semaphore(max_requests)
         self._agent = f"kai-py/{version('kai-py')}"
         # aiohttp sets TCP_NODELAY and SO_KEEPALIVE on what it opens. A cookie jar would be searched on every request.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=max_connections, ssl=access.ssl_context or True, keepalive_timeout=60, ttl_dns_cache=60
+                limit=0, ssl=access.ssl_context or True, keepalive_timeout=60, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
@@ -130,6 +138,7 @@ class ApiClient:
         content_type: str = JSON,
         accept: str = JSON,
         within: float = REQUEST_SECONDS,
+        fence: Fence = open_fence,
     ) -> bytes:
         """Send one request and read the whole answer.
 
@@ -140,18 +149,20 @@ class ApiClient:
             params: the query, unquoted.
             content_type: of the body.
             accept: form of the answer.
-            within: seconds for all of it, a wait for a free connection included.
+            within: seconds for all of it, but for waiting until fewer than ``max_requests`` are in flight.
+            fence: called at the last moment before each sending; what it raises is raised, and nothing is sent.
         """
         limits = aiohttp.ClientTimeout(total=within)
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
-        try:
-            async with await self._send(method, path, params, headers, data, limits) as response:
-                return await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unanswered(f"{method} {path}", error) from error
+        async with self._slots:
+            try:
+                async with await self._send(method, path, params, headers, data, limits, fence) as response:
+                    return await response.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise _unanswered(f"{method} {path}", error) from error
 
     @asynccontextmanager
     async def stream(
@@ -168,7 +179,7 @@ class ApiClient:
         """
         limits = aiohttp.ClientTimeout(total=total, sock_read=silence, sock_connect=REQUEST_SECONDS)
         try:
-            async with await self._send("GET", path, params, {"Accept": accept}, None, limits) as response:
+            async with await self._send("GET", path, params, {"Accept": accept}, None, limits, open_fence) as response:
                 yield response.content.iter_any()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unanswered(f"WATCH {path}", error) from error
@@ -181,6 +192,7 @@ class ApiClient:
         headers: dict[str, str],
         data: bytes | None,
         limits: aiohttp.ClientTimeout,
+        fence: Fence,
     ) -> aiohttp.ClientResponse:
         """Send, once more with new credentials if those we have are refused; an answer that comes back is a success."""
         query = f"?{urlencode(params)}" if params else ""
@@ -190,6 +202,7 @@ class ApiClient:
             authorization = await self._access.authorization()
             if authorization is not None:
                 headers["Authorization"] = authorization
+            fence()
             response = await self._session.request(
                 method,
                 url,
@@ -232,11 +245,11 @@ async def connect(
     context: str | None = None,
     *,
     in_cluster: bool | None = None,
-    max_connections: int = MAX_CONNECTIONS,
+    max_requests: int = MAX_REQUESTS,
 ) -> ApiClient:
     """Open a session with the cluster that the arguments or the environment name (``access.find_access``).
 
     Raises:
         InputError: there is no usable configuration. The server need not be up.
     """
-    return ApiClient(await find_access(kubeconfig, context, in_cluster=in_cluster), max_connections=max_connections)
+    return ApiClient(await find_access(kubeconfig, context, in_cluster=in_cluster), max_requests=max_requests)

@@ -8,14 +8,12 @@ from typing import Final
 
 from kai_py.errors import ApiError, ThrottledError, UnavailableError
 from kai_py.kube.backoff import Backoff
-from kai_py.kube.client import JSON, ApiClient, Body
+from kai_py.kube.client import JSON, ApiClient, Body, Fence
 
 #: Tries of one write, the first included. With the waits between them they span about ten seconds.
 TRIES: Final = 6
 #: A longer Retry-After is not waited out: the caller has better things to do.
 LONGEST_WAIT: Final = 30.0
-
-Fence = Callable[[], None]
 
 
 class Sender:
@@ -27,7 +25,7 @@ class Sender:
 
     Args:
         client: the API server.
-        fence: raises ``LeaseLostError`` when we must not write; called directly before every request.
+        fence: raises ``LeaseLostError`` when we must not write; called at the last moment before every sending.
         sleep: how to wait; tests replace it.
     """
 
@@ -59,9 +57,8 @@ class Sender:
         """
         backoff = Backoff(first=0.2, ceiling=5.0)
         for tries_left in range(TRIES - 1, -1, -1):
-            self._fence()
             try:
-                return await self._client.request(method, path, body=body, content_type=content_type)
+                return await self._client.request(method, path, body=body, content_type=content_type, fence=self._fence)
             except ThrottledError as error:
                 if is_about_budget(error) or not tries_left or error.retry_after > LONGEST_WAIT:
                     raise

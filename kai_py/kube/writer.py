@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from kai_py.kube.client import MERGE_PATCH, ApiClient
+from kai_py.kube.client import MERGE_PATCH, ApiClient, Fence
 from kai_py.kube.pods import PodWriter
 from kai_py.kube.resource import ResourceKind
-from kai_py.kube.sender import Fence, Sender
+from kai_py.kube.sender import Sender
 
 Document = Mapping[str, Any]
 AnyKind = ResourceKind[Any]
@@ -22,7 +22,8 @@ class Writer(PodWriter):
 
     Args:
         client: the API server.
-        fence: raises ``LeaseLostError`` when we must not write (``Leadership.check``); called before every request.
+        fence: raises ``LeaseLostError`` when we must not write (``Leadership.check``); called at the last moment before
+            every sending.
         sleep: how to wait between tries; tests replace it.
     """
 

@@ -111,7 +111,7 @@ async def test_connections_are_kept_and_bounded(server: ScriptedServer, tmp_path
     server.on("POST", "/x", answer)
     path = tmp_path / "config"
     path.write_text(kubeconfig_text(server.url))
-    async with await connect(str(path), max_connections=3) as client:
+    async with await connect(str(path), max_requests=3) as client:
         await asyncio.gather(*(client.post("/x", {}) for _ in range(30)))
     assert len(peers) == 3
 

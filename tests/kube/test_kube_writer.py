@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_server import Answer, ScriptedServer, Waits, hang_up, ok, refusal
+from aiohttp import web
+from scripted_server import Answer, ScriptedServer, Waits, hang_up, kubeconfig_text, ok, refusal, until
 
 from kai_py.api.meta import PartialObject
 from kai_py.errors import ConflictError, InvalidError, LeaseLostError, NotFoundError, ThrottledError, UnavailableError
-from kai_py.kube.client import ApiClient
+from kai_py.kube.client import ApiClient, connect
 from kai_py.kube.pods import Outcome, PodCondition, Result
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.writer import Writer
@@ -134,6 +137,44 @@ async def test_a_lease_lost_between_two_tries_stops_the_second(server: ScriptedS
     server.on("POST", f"{POD}/binding", refusal(503))
     with pytest.raises(LeaseLostError):
         await bind(Writer(client, open_once, sleep=waits))
+    assert len(server.asked) == 1
+
+
+async def test_a_lease_lost_while_a_write_waits_for_its_turn_stops_it(server: ScriptedServer, tmp_path: Path):
+    answered = asyncio.Event()
+    leading = True
+
+    def fence() -> None:
+        if not leading:
+            raise LeaseLostError("not ours any more")
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await answered.wait()
+        return web.json_response({}, status=201)
+
+    server.on("POST", f"{POD}/binding", slow)
+    path = tmp_path / "config"
+    path.write_text(kubeconfig_text(server.url))
+    async with await connect(str(path), max_requests=1) as client:
+        writer = Writer(client, fence)
+        first, second = asyncio.create_task(bind(writer)), asyncio.create_task(bind(writer))
+        await until(lambda: len(server.asked) == 1)
+        leading = False
+        answered.set()
+        assert (await first).ok
+        with pytest.raises(LeaseLostError):
+            await second
+    assert len(server.asked) == 1
+
+
+async def test_a_lease_lost_while_credentials_are_renewed_stops_the_write(server: ScriptedServer, client: ApiClient):
+    def open_once() -> None:
+        if server.asked:
+            raise LeaseLostError("not ours any more")
+
+    server.on("POST", f"{POD}/binding", refusal(401))
+    with pytest.raises(LeaseLostError):
+        await bind(Writer(client, open_once))
     assert len(server.asked) == 1
 
 
