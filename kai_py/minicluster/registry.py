@@ -9,7 +9,7 @@ from typing import Any
 from .events import EVENTS_API, Translation
 from .kinds import BUILTIN, EVENTS, NEW_EVENTS, Kind
 from .refusals import no_such_path
-from .rules import RULES
+from .rules import NEW_EVENT_RULES, builtin_rules
 from .rules.base import Rules
 from .schemas.codec import BuiltinSchemas, Codec
 from .store import Collection, Store
@@ -56,12 +56,13 @@ class Registry:
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
         self._stored: dict[str, Endpoint] = {}
         self.generation = 0
+        rules = builtin_rules()
         for kind in BUILTIN:
             codec = self.schemas.codec(kind.group, kind.version, kind.kind)
-            self.add(Endpoint(kind, kind.version, store.add_collection(kind), codec, RULES.get(kind.key, Rules())))
+            self.add(Endpoint(kind, kind.version, store.add_collection(kind), codec, rules.get(kind.key, Rules())))
         events = self._stored[EVENTS.key]
         codec = self.schemas.codec(NEW_EVENTS.group, NEW_EVENTS.version, NEW_EVENTS.kind)
-        self.add(Endpoint(NEW_EVENTS, NEW_EVENTS.version, events.collection, codec, events.rules, EVENTS_API))
+        self.add(Endpoint(NEW_EVENTS, NEW_EVENTS.version, events.collection, codec, NEW_EVENT_RULES, EVENTS_API))
 
     def add(self, endpoint: Endpoint) -> None:
         """Serve an endpoint, replacing what was there."""

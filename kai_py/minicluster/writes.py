@@ -95,7 +95,7 @@ class Writer:
             raise invalid(kind, "", [Cause("FieldValueRequired", "metadata.name",
                                            "Required value: name or generateName is required")])  # fmt: skip
         metadata.stamp(kind, meta)
-        if kind.has_status:
+        if kind.has_status and not endpoint.rules.keeps_status:
             obj.pop("status", None)
         endpoint.rules.default(obj)
         endpoint.codec.default(obj)

@@ -10,6 +10,7 @@ from typing import Final
 
 from .disruption import keep_budgets
 from .garbage import collect_garbage
+from .node_taints import keep_node_taints
 from .termination import terminate_definitions, terminate_namespaces
 
-BUILTIN_CONTROLLERS: Final = (collect_garbage, terminate_namespaces, terminate_definitions, keep_budgets)
+BUILTIN_CONTROLLERS: Final = (collect_garbage, terminate_namespaces, terminate_definitions, keep_budgets, keep_node_taints)

@@ -7,17 +7,70 @@ from __future__ import annotations
 
 from typing import Final
 
-from kai_py.minicluster.kinds import CRDS, NAMESPACES, PODS, PRIORITY_CLASSES
+from kai_py.minicluster.kinds import (
+    BUDGETS,
+    CLAIMS,
+    CRDS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    PRIORITY_CLASSES,
+    SECRETS,
+    SLICES,
+)
 
+from . import workloads
 from .base import Rules
+from .claims import ClaimRules, ClaimTemplateRules, DeviceClassRules
 from .crds import DefinitionRules
 from .namespaces import NamespaceRules
+from .nodes import NodeRules
 from .pods import PodRules
 from .priority import PriorityClassRules
+from .slices import SliceRules
+from .small import (
+    BudgetRules,
+    ConfigRules,
+    EventRules,
+    LeaseRules,
+    NewEventRules,
+    ServiceRules,
+    StorageClassRules,
+    VolumeClaimRules,
+    VolumeRules,
+)
 
-RULES: Final[dict[str, Rules]] = {
-    CRDS.key: DefinitionRules(),
-    NAMESPACES.key: NamespaceRules(),
-    PODS.key: PodRules(),
-    PRIORITY_CLASSES.key: PriorityClassRules(),
-}
+
+def builtin_rules() -> dict[str, Rules]:
+    """Kind key → its rules, fresh for each cluster: services count their addresses."""
+    return {
+        BUDGETS.key: BudgetRules(),
+        CLAIMS.key: ClaimRules(),
+        CRDS.key: DefinitionRules(),
+        EVENTS.key: EventRules(),
+        NAMESPACES.key: NamespaceRules(),
+        NODES.key: NodeRules(),
+        PODS.key: PodRules(),
+        PRIORITY_CLASSES.key: PriorityClassRules(),
+        SECRETS.key: ConfigRules(secret=True),
+        SLICES.key: SliceRules(),
+        "configmaps": ConfigRules(secret=False),
+        "cronjobs.batch": workloads.CronJobRules(),
+        "daemonsets.apps": workloads.DAEMON_SETS,
+        "deployments.apps": workloads.DEPLOYMENTS,
+        "deviceclasses.resource.k8s.io": DeviceClassRules(),
+        "jobs.batch": workloads.JobRules(),
+        "leases.coordination.k8s.io": LeaseRules(),
+        "persistentvolumeclaims": VolumeClaimRules(),
+        "persistentvolumes": VolumeRules(),
+        "replicasets.apps": workloads.REPLICA_SETS,
+        "replicationcontrollers": workloads.ControllerRules(),
+        "resourceclaimtemplates.resource.k8s.io": ClaimTemplateRules(),
+        "services": ServiceRules(),
+        "statefulsets.apps": workloads.STATEFUL_SETS,
+        "storageclasses.storage.k8s.io": StorageClassRules(),
+    }
+
+
+NEW_EVENT_RULES: Final = NewEventRules()

@@ -22,7 +22,13 @@ class Reader(Protocol):
 
 
 class Rules:
-    """Defaults, admission and validation of one kind. ``prepare`` changes the object, ``validate`` only looks."""
+    """Defaults, admission and validation of one kind. ``prepare`` changes the object, ``validate`` only looks.
+
+    Attributes:
+        keeps_status: whether a new object may bring its status.
+    """
+
+    keeps_status = False
 
     def default(self, obj: Object) -> None:
         """Fill in defaults; on every write."""

@@ -29,13 +29,13 @@ class PodRules(Rules):
     def default(self, obj: Object) -> None:
         """See :class:`Rules`."""
         default_pod_spec(obj.setdefault("spec", {}))
+        obj["spec"].setdefault("enableServiceLinks", True)
 
     def prepare_create(self, obj: Object, reader: Reader) -> None:
         """Admission plugins, and the status a new pod has."""
         spec = obj["spec"]
         for field in _GATED_OFF:
             spec.pop(field, None)
-        spec.setdefault("enableServiceLinks", True)
         default_tolerations(spec)
         admit_priority(obj, reader)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
