@@ -5,7 +5,6 @@ from __future__ import annotations
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.steps import Gang, Growth, Step
 from kai_py.core.options import Action
-from kai_py.core.placement.gang import nominate_unless_whole
 from kai_py.core.queues.gates import capacity_gate
 from kai_py.core.queues.line import Line
 from kai_py.core.result import Reason, ReasonCode
@@ -44,8 +43,4 @@ def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
     refusal = capacity_gate(context.ledger, context.queue_of(gang), step.cost, preemptible=context.preemptible(gang))
     if refusal is not None:
         return refusal
-    before = context.transaction.checkpoint()
-    reason = context.placer.place(step, context.transaction, action=ACTION)
-    if reason is None:
-        nominate_unless_whole(gang, step, context.transaction, before)
-    return reason
+    return context.placer.place(gang, step, context.transaction, action=ACTION)

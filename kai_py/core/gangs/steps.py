@@ -77,6 +77,16 @@ class Gang:
             return self.ledger.active.item(row) + self.ledger.pending.item(row) >= subgroup.minimum
         return sum(self.formable(child) for child in subgroup.children) >= subgroup.minimum
 
+    def has_started(self, step: Step) -> bool:
+        """Whether the parts of the podgroup that a step would grow have their minimum, nominations apart.
+
+        Asked before the step is placed, so that a pod of growth does not stand in for one that is still awaited.
+        """
+        if step.growth is None:
+            return True
+        grown = step.path if step.growth.class_idx != WHOLE else step.path[1:]
+        return all(self.satisfied(subgroup, counting_nominated=False) for subgroup in grown)
+
     def surplus(self) -> bool:
         """Whether some leaf has more than its minimum."""
         return any(self._have(leaf) > leaf.minimum for leaf in leaves(self.root))

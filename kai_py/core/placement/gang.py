@@ -11,7 +11,7 @@ from kai_py.core.placement.suitability import Suitabilities
 from kai_py.core.placement.views import ClassView
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
-from kai_py.core.state.transaction import Checkpoint, Transaction
+from kai_py.core.state.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +57,25 @@ class Placer:
             found = self._views[class_idx] = ClassView(class_idx, suitability, self.ledger, self._options)
         return found
 
-    def place(self, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
-        """Place all pods of a step; on failure the transaction is as before.
+    def place(self, gang: Gang, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
+        """Place all pods of a podgroup's step; on failure the transaction is as before.
 
         Pods are placed one after the other, each on its best node; a pod that fits only where others are leaving is
-        nominated there.
+        nominated there. If that leaves the podgroup, or the subgroup that the step is about, with less than its
+        minimum to start with, then the whole step is nominated: it would otherwise start in parts. Nominations keep
+        the places until the capacity is released; what earlier steps of the podgroup were given is left alone.
 
         Returns:
             None on success, else why not.
         """
+        start = transaction.checkpoint()
+        grows_what_runs = gang.has_started(step)
         classes = tuple([self._class.item(pod) for pod in step.pods])
-        failure = self._known(classes) or self._place(step.pods, classes, transaction, action)
-        return None if failure is None else self._reason(failure, len(step.pods))
+        if (failure := self._known(classes) or self._place(step.pods, classes, transaction, action)) is not None:
+            return self._reason(failure, len(step.pods))
+        if not (grows_what_runs and all(gang.satisfied(part, counting_nominated=False) for part in step.path)):
+            transaction.nominate_instead(start, podgroup=gang.podgroup)
+        return None
 
     def _known(self, classes: tuple[int, ...]) -> Failure | None:
         """The failure that makes it pointless to try."""
@@ -114,14 +121,3 @@ class Placer:
             return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes}, failure.nodes, failure.shortages)
         details = {"nodes": nodes, "placed": failure.placed, "pods": pods}
         return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
-
-
-def nominate_unless_whole(gang: Gang, step: Step, transaction: Transaction, since: Checkpoint) -> None:
-    """Turn a step's new places into nominations unless its pods can start with what the podgroup has now.
-
-    A gang, or a subgroup of it, of which one member must wait would otherwise start in parts. Its nominations keep
-    the places until the capacity is released. What the podgroup was given before the step is left alone: a step of
-    growth that must wait does not hold up a minimum that need not, but grows nothing that itself still waits.
-    """
-    if not all(gang.satisfied(subgroup, counting_nominated=False) for subgroup in step.path):
-        transaction.nominate_instead(since, podgroup=gang.podgroup)

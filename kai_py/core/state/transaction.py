@@ -93,6 +93,8 @@ class Transaction:
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
         operations = self.journal[to:]
+        if all(operation.kind is not _PLACE for operation in operations):
+            return
         self.rollback(to)
         for operation in operations:
             mine = operation.kind is _PLACE and self.podgroup_of(operation.pod) == podgroup

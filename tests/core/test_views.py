@@ -1,0 +1,112 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kai_py.core.options import DEFAULT_WEIGHTS, Action, Options, Strategy
+from kai_py.core.placement.gang import Placer
+from kai_py.core.placement.views import Place
+from kai_py.core.result import FilterReason
+from kai_py.core.state.ledger import Ledger
+from kai_py.core.state.transaction import Transaction
+from tests.core.builders import Gang, Node, Pod, cluster, leaving, running
+
+
+def view(pod=None, *, nodes, gangs=None, foreign=None, **options):
+    pod = pod or Pod()
+    snapshot = cluster(nodes=nodes, gangs={"new": Gang([pod]), **(gangs or {})}, foreign=foreign)
+    class_idx = int(snapshot.pods.class_idx[[key.name for key in snapshot.pods.keys].index("new-0")])
+    return Placer(Ledger(snapshot), Options(**options)).view(class_idx)
+
+
+def test_the_fullest_node_with_room_is_the_best():
+    assert view(
+        Pod(2), nodes={"a": 8, "b": 8, "c": 8}, foreign={"x": running("b", 6), "y": running("c", 7)}
+    ).best() == (Place(1, now=True))
+
+
+def test_among_equal_nodes_the_first_by_name_is_the_best():
+    assert view(nodes={"b": 8, "a": 8}).best() == Place(0, now=True)
+
+
+def test_a_node_with_room_now_beats_one_that_will_have_it():
+    assert view(Pod(4), nodes={"a": 8, "b": 8}, gangs={"old": Gang([leaving("a", 8)])}).best() == Place(1, now=True)
+
+
+def test_a_node_that_will_have_room_is_taken_when_none_has_it_now():
+    gangs = {"old": Gang([leaving("b", 8)])}
+    assert view(Pod(4), nodes={"a": 2, "b": 8}, gangs=gangs).best() == Place(1, now=False)
+
+
+def test_without_room_there_is_no_best_node():
+    assert view(Pod(9), nodes={"a": 8}).best() is None
+    assert view(Pod(1), nodes={}).best() is None
+
+
+def test_the_choice_may_be_confined_to_some_nodes():
+    candidates = view(nodes={"a": 8, "b": 8})
+    assert candidates.best(np.array([False, True])) == Place(1, now=True)
+    assert candidates.best(np.array([False, False])) is None
+
+
+def test_idle_capacity_that_is_promised_is_not_promised_again():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([Pod(5), Pod(5)])})
+    ledger = Ledger(snapshot)
+    Transaction(ledger).nominate(0, 0, action=Action.ALLOCATE)
+    assert Placer(ledger, Options()).view(0).best() is None
+
+
+def test_preferences_outweigh_packing_and_room_now_outweighs_preferences():
+    nodes = {"a": Node(taints=()), "b": 8}
+    heavy = {**DEFAULT_WEIGHTS, "packing": 2000.0}
+    gangs = {"old": Gang([leaving("a", 7)])}
+    assert view(Pod(2), nodes=nodes, gangs=gangs).best() == Place(1, now=True)
+    assert view(Pod(2), nodes=nodes, gangs=gangs, foreign={"x": running("a", 1)}, weights=heavy).best().node in (0, 1)
+
+
+def test_every_node_is_counted_under_its_first_reason():
+    nodes = {"a": Node(ready=False, cordoned=True), "b": Node(cordoned=True), "c": 1, "d": 0}
+    reasons, shortages = view(Pod(4), nodes=nodes).explain()
+    assert reasons == {
+        FilterReason.NOT_READY: 1,
+        FilterReason.CORDONED: 1,
+        FilterReason.RESOURCES: 2,
+    }
+    assert shortages == {"nvidia.com/gpu": (2, 3000)}
+
+
+PODS = [Pod(1, cpu=2), Pod(3, memory=5), Pod(0, cpu=40), Pod(0.5)]
+SCENE = cluster(
+    nodes={"a": 8, "b": 4, "c": Node(8, cpu=64), "d": 0},
+    gangs={
+        "g": Gang([*PODS, *PODS, running("a", 2), running("b", 3), running("d", 0, cpu=9)]),
+        "h": Gang([leaving("c", 6)]),
+    },
+)
+
+operations = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.booleans(), st.integers(0, 6)), max_size=40)
+
+
+@given(operations, st.sampled_from([Strategy.BINPACK, Strategy.SPREAD]))
+def test_a_view_that_followed_the_ledger_equals_a_new_one_to_the_bit(sequence, strategy):
+    ledger, options = Ledger(SCENE), Options(gpu=strategy, cpu=strategy)
+    transaction, placer = Transaction(ledger), Placer(ledger, options)
+    followed = [placer.view(class_idx) for class_idx in range(len(SCENE.classes))]
+    start = transaction.checkpoint()
+    for number, node, now, act in sequence:
+        pending = [pod for pod in range(len(SCENE.pods)) if ledger.state[pod] == 0]
+        bound = [pod for pod in range(len(SCENE.pods)) if ledger.state[pod] == 2]
+        if act == 0:
+            transaction.rollback(start)
+        elif act == 1 and bound:
+            transaction.evict(bound[number % len(bound)], action=Action.RECLAIM, preemptor=0)
+        elif pending:
+            (transaction.place if now else transaction.nominate)(
+                pending[number % len(pending)], node, action=Action.ALLOCATE
+            )
+        if act == 2:
+            followed[number % len(followed)].best()
+    fresh = Placer(ledger, options)
+    for class_idx, view_ in enumerate(followed):
+        view_.refresh()
+        assert view_._value.tobytes() == fresh.view(class_idx)._value.tobytes()
+        assert view_.best() == fresh.view(class_idx).best()
