@@ -1,0 +1,227 @@
+"""The checkers find what they are for: each test tampers with a result, or makes one up."""
+
+from dataclasses import replace
+
+import pytest
+
+from kai_py.core.invariants import violations
+from kai_py.core.options import Action
+from kai_py.core.result import Bind, Diagnosis, Evict, Nominate, Reason, ReasonCode
+from kai_py.core.tables.pods import PodState
+from tests.core.builders import Gang, Node, Pod, Queue, Sub, cluster, decide, leaving, running
+
+ALLOCATE = Action.ALLOCATE
+
+
+def bind(pod, node="a", *, podgroup="g", kind=Bind):
+    return kind(f"ns/{pod}", pod, node, f"ns/{podgroup}", ALLOCATE)
+
+
+def nominate(pod, node="a", *, podgroup="g"):
+    return bind(pod, node, podgroup=podgroup, kind=Nominate)
+
+
+def evict(pod, node="a", *, podgroup="g", action=Action.RECLAIM, preemptor="ns/p", moved=False):
+    return Evict(f"ns/{pod}", pod, node, f"ns/{podgroup}", action, preemptor, moved)
+
+
+def found(snapshot, *decisions):
+    """What is wrong with decisions, apart from diagnoses; as subject -> what."""
+    result = replace(decide(snapshot, actions=()), decisions=decisions)
+    return {
+        violation.subject: violation.what
+        for violation in violations(snapshot, result)
+        if "diagnosis" not in violation.what and "says why" not in violation.what
+    }
+
+
+def test_a_sound_result_has_no_violations():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": 4, "h": 5})
+    assert violations(snapshot, decide(snapshot)) == ()
+
+
+def test_a_violation_reads_as_a_sentence():
+    snapshot = cluster(nodes={"a": 1}, gangs={"g": Gang([Pod(2)])})
+    result = replace(decide(snapshot, actions=()), decisions=(bind("g-0"),))
+    assert "a: pods that are starting take 2000 nvidia.com/gpu of 1000 left" in map(str, violations(snapshot, result))
+
+
+def test_no_node_is_overcommitted():
+    assert "a" in found(cluster(nodes={"a": 1}, gangs={"g": 2}), bind("g-0"), bind("g-1"))
+
+
+def test_a_pod_slot_is_a_resource_too():
+    assert "pods" in found(cluster(nodes={"a": Node(pods=1)}, gangs={"g": 2}), bind("g-0"), bind("g-1"))["a"]
+
+
+def test_what_pods_hold_that_are_leaving_or_stuck_is_not_free():
+    for state in (PodState.RELEASING, PodState.STUCK):
+        snapshot = cluster(nodes={"a": 1}, gangs={"g": 1, "old": Gang([Pod(1, on="a", state=state)])})
+        assert "a" in found(snapshot, bind("g-0"))
+
+
+def test_an_overcommitted_node_may_stay_so_but_gets_no_more_of_the_same():
+    snapshot = cluster(nodes={"a": 1}, foreign={"x": running("a", 2)}, gangs={"g": Gang([Pod(0, cpu=1)]), "h": 1})
+    assert found(snapshot, bind("g-0")) == {}
+    assert "a" in found(snapshot, bind("h-0", podgroup="h"))
+
+
+def test_nominations_fit_into_what_is_left_and_what_leaves():
+    snapshot = cluster(nodes={"a": 4}, gangs={"g": 4, "old": Gang([leaving("a", 2)])})
+    four = [nominate(f"g-{n}") for n in range(4)]
+    assert found(snapshot, *four) == {}
+    crowded = cluster(nodes={"a": 4}, gangs={"g": 4, "h": 1, "old": Gang([leaving("a", 2)])})
+    assert "nominated" in found(crowded, bind("h-0", podgroup="h"), *four)["a"]
+
+
+def test_nobody_is_nominated_onto_what_a_stuck_pod_holds():
+    snapshot = cluster(nodes={"a": 1}, gangs={"g": 1, "old": Gang([Pod(1, on="a", state=PodState.STUCK)])})
+    assert "nominated" in found(snapshot, nominate("g-0"))["a"]
+
+
+def test_evicted_pods_make_room_for_nominations_but_not_for_starts():
+    snapshot = cluster(nodes={"a": 1}, gangs={"p": 1, "v": Gang([running("a")])})
+    going = evict("v-0", podgroup="v")
+    assert found(snapshot, going, nominate("p-0", podgroup="p")) == {}
+    assert "a" in found(snapshot, going, bind("p-0", podgroup="p"))
+
+
+def test_places_are_allowed_by_the_filters():
+    snapshot = cluster(nodes={"a": Node(cordoned=True), "b": 8}, gangs={"g": 1})
+    assert "NodeUnschedulable" in found(snapshot, bind("g-0"))["ns/g-0"]
+    assert "NodeUnschedulable" in found(snapshot, nominate("g-0"))["ns/g-0"]
+
+
+def test_a_gang_does_not_start_in_parts():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": 3})
+    assert found(snapshot, bind("g-0"), bind("g-1")) == {
+        "ns/g": "is given places though the podgroup lacks its minimum"
+    }
+    assert "ns/g" in found(snapshot, bind("g-0"), bind("g-1"), nominate("g-2"))
+    assert found(snapshot, *(bind(f"g-{n}") for n in range(3))) == {}
+
+
+def test_members_that_run_already_count():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a"), Pod(), Pod()], minimum=2)})
+    assert found(snapshot, bind("g-1")) == {}
+
+
+def test_every_subgroup_that_starts_is_whole():
+    gang = Gang(children={"x": Sub(1), "y": Sub(2)}, min_subgroups=1)
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": gang})
+    assert found(snapshot, bind("g-x-0")) == {}
+    assert "subgroup y" in found(snapshot, bind("g-x-0"), bind("g-y-0"))["ns/g"]
+
+
+def test_enough_subgroups_start_at_every_level():
+    inner = Sub(children={"x": Sub(1), "y": Sub(1)}, min_subgroups=2)
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang(children={"a": inner, "b": Sub(1)}, min_subgroups=2)})
+    assert "ns/g" in found(snapshot, bind("g-a-x-0"), bind("g-b-0"))
+    assert "ns/g" in found(snapshot, bind("g-a-x-0"), bind("g-a-y-0"))
+    assert found(snapshot, bind("g-a-x-0"), bind("g-a-y-0"), bind("g-b-0")) == {}
+
+
+def test_a_blocked_podgroup_gets_nothing():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang(1, blocked=ReasonCode.BACKING_OFF)})
+    assert "blocked" in found(snapshot, bind("g-0"))["ns/g"]
+
+
+def test_a_victim_loses_what_is_beyond_its_minimum_or_everything():
+    victim = Gang([running("a"), running("a"), running("a")], minimum=2)
+    snapshot = cluster(nodes={"a": 8}, gangs={"v": victim, "p": 1})
+    one, two, three = (evict(f"v-{n}", podgroup="v") for n in range(3))
+    assert found(snapshot, one) == {}
+    assert "minimum" in found(snapshot, one, two)["ns/v"]
+    assert found(snapshot, one, two, three) == {}
+
+
+def test_new_work_goes_through_no_limit_on_the_way_up():
+    queues = {"lab": Queue(limit=2), "q": Queue("lab")}
+    snapshot = cluster(nodes={"a": 8}, queues=queues, gangs={"r": Gang([running("a")]), "g": 2})
+    assert "limit" in found(snapshot, bind("g-0"), bind("g-1"))["lab"]
+    assert "limit" in found(snapshot, nominate("g-0"), nominate("g-1"))["lab"]
+
+
+def test_a_queue_that_is_beyond_a_lowered_limit_already_is_left_alone():
+    snapshot = cluster(
+        nodes={"a": 8}, queues={"q": Queue(limit=1)}, gangs={"r": Gang([running("a", 3)]), "g": Gang([Pod(0)])}
+    )
+    assert found(snapshot, bind("g-0")) == {}
+
+
+def test_non_preemptible_new_work_stays_within_the_quota():
+    queues = {"q": Queue(quota=1)}
+    firm = Gang(1, preemptible=False)
+    snapshot = cluster(nodes={"a": 8}, queues=queues, gangs={"g": firm, "h": firm, "soft": Gang([running("a", 4)])})
+    assert found(snapshot, bind("g-0")) == {}
+    assert "quota" in found(snapshot, bind("g-0"), bind("h-0", podgroup="h"))["q"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "what"),
+    [
+        (bind("gone-0"), "not a pod that we schedule"),
+        (bind("x"), "not a pod that we schedule"),
+        (replace(bind("g-0"), uid="another"), "not a pod that we schedule"),
+        (bind("g-0", podgroup="h"), "not of podgroup"),
+        (bind("g-0", "nowhere"), "does not exist"),
+        (bind("g-1"), "is placed though it is BOUND"),
+        (nominate("g-1"), "is placed though it is BOUND"),
+        (bind("g-2"), "is placed though it is GATED"),
+        (evict("g-0"), "where it does not run"),
+        (evict("g-1", "b"), "where it does not run"),
+        (evict("g-3"), "where it does not run"),
+    ],
+)
+def test_decisions_are_about_what_there_is(decision, what):
+    gang = Gang([Pod(), running("a"), Pod(state=PodState.GATED), leaving("a")], minimum=0)
+    snapshot = cluster(nodes={"a": 8, "b": 8}, gangs={"g": gang, "h": 1}, foreign={"x": Pod()})
+    assert what in found(snapshot, decision)[decision.pod]
+
+
+@pytest.mark.parametrize("again", [bind("g-0"), bind("g-0", "b"), nominate("g-0", "b")])
+def test_a_pod_gets_one_place(again):
+    assert found(cluster(nodes={"a": 8, "b": 8}, gangs={"g": 1}), bind("g-0"), again) == {
+        "ns/g-0": "is decided about twice"
+    }
+
+
+def test_a_pod_is_evicted_once():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")]), "p": 1})
+    assert found(snapshot, evict("g-0"), evict("g-0")) == {"ns/g-0": "is decided about twice"}
+
+
+def test_a_pod_that_moves_is_evicted_and_nominated_and_says_so():
+    snapshot = cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([running("a")]), "p": 1})
+    assert found(snapshot, evict("g-0", moved=True), nominate("g-0", "b")) == {}
+    assert "move" in found(snapshot, evict("g-0"), nominate("g-0", "b"))["ns/g-0"]
+    assert "move" in found(snapshot, evict("g-0", moved=True))["ns/g-0"]
+
+
+def test_only_stale_gangs_are_evicted_for_nobody():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")]), "p": 1})
+    assert "ns/g-0" in found(snapshot, evict("g-0", preemptor=None))
+    assert found(snapshot, evict("g-0", preemptor=None, action=Action.STALE_GANG_EVICTION)) == {}
+
+
+def test_whoever_goes_for_somebody_is_preemptible():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")], preemptible=False), "p": 1})
+    assert "not preemptible" in found(snapshot, evict("g-0"))["ns/g-0"]
+
+
+def said(snapshot, *diagnoses):
+    return {v.subject: v.what for v in violations(snapshot, replace(decide(snapshot), diagnoses=diagnoses))}
+
+
+REASON = Reason(ReasonCode.UNSCHEDULABLE)
+
+
+def test_whoever_waits_says_why_and_nobody_else_does():
+    snapshot = cluster(nodes={"a": 1}, gangs={"g": 1, "h": 1, "gated": Gang([Pod(state=PodState.GATED)])})
+    h, gated = (Diagnosis(f"ns/{name}", "q", (REASON,), (f"ns/{name}-0",)) for name in ("h", "gated"))
+    assert said(snapshot, h, gated) == {}
+    assert said(snapshot, gated) == {"ns/h": "waits without a diagnosis"}
+    assert "ns/g" in said(snapshot, h, gated, replace(h, podgroup="ns/g"))
+    assert "diagnoses" in said(snapshot, h, h, gated)
+    assert "ns/h" in said(snapshot, replace(h, reasons=()), gated)
+    assert "ns/h" in said(snapshot, replace(h, pods=()), gated)
