@@ -126,16 +126,15 @@ def check_metadata(kind: Kind, meta: Object, faults: Faults) -> None:
         if sum(len(key) + len(value) for key, value in annotations.items()) > _MAX_ANNOTATIONS:
             faults.too_long("metadata.annotations", _MAX_ANNOTATIONS)
     for i, finalizer in enumerate(meta.get("finalizers") or ()):
-        _check_finalizer(finalizer, f"metadata.finalizers[{i}]", faults)
+        check_qualified_name(finalizer, f"metadata.finalizers[{i}]", faults)
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS and not _takes_any_finalizer(kind):
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            faults.invalid(f"metadata.finalizers[{i}]", finalizer, text)
     _check_owners(meta.get("ownerReferences") or (), faults)
 
 
-def _check_finalizer(finalizer: str, field: str, faults: Faults) -> None:
-    if finalizer in _STANDARD_FINALIZERS:
-        return
-    check_qualified_name(finalizer, field, faults)
-    if "/" not in finalizer:
-        faults.invalid(field, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
+def _takes_any_finalizer(kind: Kind) -> bool:
+    return kind.custom or kind.group == "apiextensions.k8s.io"
 
 
 def _check_owners(owners: Any, faults: Faults) -> None:
@@ -164,10 +163,14 @@ def carry_over(meta: Object, old: Object) -> None:
     for field in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "name"):
         if field not in meta and field in old:
             meta[field] = old[field]
-    for field in ("generation", "managedFields", "selfLink"):
+    for field in ("generation", "selfLink"):
         meta.pop(field, None)
         if field in old:
             meta[field] = old[field]
+    if "managedFields" not in meta and "managedFields" in old:
+        meta["managedFields"] = old["managedFields"]
+    elif meta.get("managedFields") in ([], [{}]):
+        del meta["managedFields"]  # a client's way to say: forget who owns what
 
 
 def check_metadata_update(meta: Object, old: Object, faults: Faults) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from .options import WriteOptions
+from .patching.apply import Manager, apply
 from .patching.jsonpatch import json_patch, merge_patch
 from .patching.schema import Node
 from .patching.strategic import strategic_merge
-from .refusals import bad_request, unsupported_media_type
+from .refusals import Cause, bad_request, conflict, invalid, unsupported_media_type
 from .registry import Endpoint
-from .store import Object
+from .store import Entry, Object
 from .writes import Writer
 
 PatchType = Literal["json", "merge", "strategic"]
@@ -46,6 +47,47 @@ def patched(
         return writer.read(endpoint, result, options)
 
     return change
+
+
+def apply_patch(
+    writer: Writer, endpoint: Endpoint, namespace: str, name: str, body: Object, options: WriteOptions, *,
+    subresource: str = "",
+) -> tuple[Entry, bool]:  # fmt: skip
+    """Server-side apply; creates the object if it does not exist.
+
+    Returns:
+        The object, and whether it is new.
+
+    Raises:
+        RefusedError: 400, 404, 409 (conflicts) or 422.
+    """
+    if not options.manager:
+        raise invalid(_PatchOptions(), "", [Cause("FieldValueRequired", "fieldManager",
+                                                  "Required value: is required for apply patch")])  # fmt: skip
+    applied = writer.read(endpoint, body, options)
+    if applied["metadata"].get("managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    applied["metadata"].setdefault("name", name)
+    kind, node = endpoint.collection.kind, schema_node(endpoint)
+    manager = Manager(options.manager, "Apply", kind.api_version, subresource)
+
+    def change(stored: Object) -> Object:
+        return apply(stored, applied, node, manager, has_status=kind.has_status, force=options.force)
+
+    if (namespace, name) in endpoint.collection.entries or subresource:
+        return writer.update(endpoint, namespace, name, change, options, subresource=subresource, recorded=True), False
+    if applied["metadata"].get("uid"):
+        raise conflict(kind, name, "uid mismatch: the provided object specified uid, and no existing object was found")
+    applied["metadata"].pop("resourceVersion", None)
+    empty = {"apiVersion": applied["apiVersion"], "kind": applied["kind"], "metadata": {}}
+    created = change(empty)
+    return writer.create(endpoint, namespace, created, options, recorded=True), True
+
+
+class _PatchOptions:
+    group = "meta.k8s.io"
+    kind = "PatchOptions"
+    plural = "patchoptions"
 
 
 def schema_node(endpoint: Endpoint) -> Node:

@@ -14,7 +14,7 @@ from .crds import CustomKinds
 from .deletion import Deleter
 from .evictions import Evictor
 from .options import DeleteOptions, WriteOptions
-from .patches import PatchType, patched
+from .patches import PatchType, apply_patch, patched
 from .refusals import bad_request, not_found
 from .registry import Endpoint, Registry
 from .selectors import Labels, parse_fields, parse_labels
@@ -132,6 +132,13 @@ class Storage:
         endpoint, options = self.registry.stored(kind), WriteOptions()
         change = patched(self.writer, endpoint, patch, type, options)
         return self.writer.update(endpoint, namespace, name, change, options, subresource=subresource).object()
+
+    def apply(self, obj: Object, kind: str, *, manager: str, force: bool = False, subresource: str = "") -> Object:
+        """Server-side apply an object; creates it if it does not exist."""
+        endpoint, options = self.registry.stored(kind), WriteOptions(manager=manager, force=force)
+        name, namespace = obj["metadata"]["name"], self._namespace(endpoint, obj)
+        entry, _ = apply_patch(self.writer, endpoint, namespace, name, obj, options, subresource=subresource)
+        return entry.object()
 
     def delete(self, kind: str, name: str, namespace: str = "", options: DeleteOptions | None = None) -> Object:
         """Delete an object, or mark it as being deleted. Returns its last state."""

@@ -11,6 +11,8 @@ from typing import Any, Final
 from . import metadata
 from .kinds import NAMESPACES, PODS
 from .options import Precondition, WriteOptions
+from .patching.apply import Manager, record_update
+from .patching.schema import Node
 from .refusals import (
     Cause,
     Faults,
@@ -76,8 +78,17 @@ class Writer:
         obj = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": {}} | obj
         return endpoint.translation.to_stored(obj) if endpoint.translation else obj
 
-    def create(self, endpoint: Endpoint, namespace: str, obj: Object, options: WriteOptions) -> Entry:
+    def create(
+        self, endpoint: Endpoint, namespace: str, obj: Object, options: WriteOptions, *, recorded: bool = False
+    ) -> Entry:
         """Store a new object, as :meth:`read` gave it.
+
+        Args:
+            endpoint: the kind.
+            namespace: from the request.
+            obj: taken over.
+            options: of the request.
+            recorded: whether ``managedFields`` is the server's own account, to be kept.
 
         Raises:
             RefusedError: 400, 403, 404 (no such namespace), 409 or 422.
@@ -95,6 +106,8 @@ class Writer:
             raise invalid(kind, "", [Cause("FieldValueRequired", "metadata.name",
                                            "Required value: name or generateName is required")])  # fmt: skip
         metadata.stamp(kind, meta)
+        if not recorded:
+            meta.pop("managedFields", None)
         if kind.has_status and not endpoint.rules.keeps_status:
             obj.pop("status", None)
         endpoint.rules.default(obj)
@@ -116,6 +129,7 @@ class Writer:
         options: WriteOptions,
         *,
         subresource: str = "",
+        recorded: bool = False,
     ) -> Entry:
         """Replace an object by what ``change`` makes of a copy of it.
 
@@ -126,6 +140,7 @@ class Writer:
             change: the stored object → the wanted one, in the stored spelling.
             options: of the request.
             subresource: empty for the object itself, or ``status``.
+            recorded: whether ``change`` has brought ``managedFields`` up to date.
 
         Raises:
             RefusedError: 400, 404, 409 or 422.
@@ -158,6 +173,12 @@ class Writer:
         if _may_vanish(kind.key, new):
             return self._store.remove(collection, entry, new)
         return self._store.put(collection, new)
+
+    def _record(self, endpoint: Endpoint, new: Object, old: Object, options: WriteOptions, subresource: str) -> None:
+        if new["metadata"].get("managedFields") == old["metadata"]["managedFields"]:
+            schema, definitions = endpoint.codec.schema()
+            manager = Manager(options.manager or "unknown", "Update", endpoint.collection.kind.api_version, subresource)
+            record_update(new, old, Node(schema, definitions), manager)
 
     def finalize(self, name: str, finalizers: list[str]) -> Entry:
         """``namespaces/finalize``: set the finalizers of the spec; a deleted namespace goes with the last.

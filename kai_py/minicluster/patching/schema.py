@@ -7,6 +7,8 @@ from typing import Any, Final
 
 Schema = dict[str, Any]
 _SET: Final = "set"
+#: OpenAPI v2 does not tell the defaults of built-in kinds; of all list keys only this one has any.
+_KEY_DEFAULTS: Final = {"protocol": "TCP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +82,4 @@ class Node:
     def default_of(self, key: str) -> Any:
         """The default of a field, for list keys that an item leaves out."""
         schema = self._resolved().get("properties", {}).get(key, {})
-        return schema.get("default")
+        return schema.get("default", _KEY_DEFAULTS.get(key))

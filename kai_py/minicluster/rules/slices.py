@@ -86,7 +86,7 @@ def _check_place(value: Object, field: str, places: tuple[str, ...], faults: Fau
     chosen = [place for place in places if value.get(place)]
     for place in ("allNodes", "perDeviceNodeSelection"):
         if value.get(place) is False:
-            faults.invalid(f"{field}.{place}", False, "must be either unset or set to true")  # noqa: FBT003  # the value
+            faults.invalid(f"{field}.{place}", False, "must be either unset or set to true")  # the value
     if not chosen:
         faults.required(field, "exactly one of " + ", ".join(f"`{place}`" for place in places) + " is required")
     elif len(chosen) > 1:

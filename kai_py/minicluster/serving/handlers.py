@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from kai_py.minicluster.options import DeleteOptions, Validation, WriteOptions
-from kai_py.minicluster.patches import PatchType, patched
+from kai_py.minicluster.patches import PatchType, apply_patch, patched
+from kai_py.minicluster.patching.jsonpatch import json_patch, merge_patch
 from kai_py.minicluster.refusals import (
     Faults,
     bad_request,
@@ -20,11 +21,12 @@ from kai_py.minicluster.refusals import (
     unsupported_media_type,
 )
 from kai_py.minicluster.registry import Endpoint
+from kai_py.minicluster.scales import read_scale, write_scale
 from kai_py.minicluster.storage import Storage
 from kai_py.minicluster.store import Entry
 
 from . import lists, shapes
-from .media import Accept, decode_body, parse_yaml
+from .media import Accept, decode_body, encode, parse_yaml
 from .routes import Route
 
 _PATCHES: Final[dict[str, PatchType]] = {
@@ -127,17 +129,34 @@ def patch(call: Call) -> Answer:
     """Change an object or its status."""
     options = write_options(call)
     media_type = call.media_type.partition(";")[0].strip()
+    if media_type == _APPLY:
+        return _apply(call, options)
     if media_type not in _PATCHES:
         raise unsupported_media_type(", ".join((*_PATCHES, _APPLY)))
-    try:
-        document = msgspec.json.decode(call.body)
-    except msgspec.DecodeError as error:
-        raise bad_request(f"error decoding patch: {error}") from error
+    document = _patch_document(call)
     change = patched(call.storage.writer, call.endpoint, document, _PATCHES[media_type], options)
     entry = call.storage.writer.update(
         call.endpoint, *call.address(), change, options, subresource=call.route.subresource
     )
     return _entry(call, entry, warnings=options.warnings)
+
+
+def _patch_document(call: Call) -> Any:
+    try:
+        return msgspec.json.decode(call.body)
+    except msgspec.DecodeError as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+
+
+def _apply(call: Call, options: WriteOptions) -> Answer:
+    options.manager = call.route.query.get("fieldManager", "")
+    body = parse_yaml(call.body)
+    if not isinstance(body, dict):
+        raise bad_request("error decoding YAML: the document is no API object")
+    entry, new = apply_patch(
+        call.storage.writer, call.endpoint, *call.address(), body, options, subresource=call.route.subresource
+    )
+    return _entry(call, entry, status=201 if new else 200, warnings=options.warnings)
 
 
 def delete(call: Call) -> Answer:
@@ -176,6 +195,33 @@ def evict(call: Call) -> Answer:
     name = (eviction.get("metadata") or {}).get("name", "")
     call.storage.evictor.evict(*call.address(), options, body_name=name)
     return Answer(shapes.SUCCESS, status=201)
+
+
+def get_scale(call: Call) -> Answer:
+    """``scale``: the replicas of an object."""
+    return Answer(encode(read_scale(call.endpoint, *call.address()), call.accept))
+
+
+def put_scale(call: Call) -> Answer:
+    """``scale``: set the replicas of an object."""
+    wanted = _plain(call)
+    _check_kind(wanted, "Scale", "autoscaling/v1")
+    scale = write_scale(call.storage.writer, call.endpoint, *call.address(), lambda _: wanted, write_options(call))
+    return Answer(encode(scale, call.accept))
+
+
+def patch_scale(call: Call) -> Answer:
+    """``scale``: change the replicas of an object by a patch; a strategic one is a merge here."""
+    document = _patch_document(call)
+    is_json = call.media_type.startswith("application/json-patch")
+    scale = write_scale(
+        call.storage.writer,
+        call.endpoint,
+        *call.address(),
+        lambda current: json_patch(current, document) if is_json else merge_patch(current, document),
+        write_options(call),
+    )
+    return Answer(encode(scale, call.accept))
 
 
 def finalize(call: Call) -> Answer:
@@ -282,6 +328,7 @@ _COLLECTION_VERBS: Final[dict[str, Verb]] = {"GET": list_, "POST": create, "DELE
 _OBJECT_VERBS: Final[dict[str, Verb]] = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
 _SUBRESOURCE_VERBS: Final[dict[str, dict[str, Verb]]] = {
     "status": {"GET": get, "PUT": update, "PATCH": patch},
+    "scale": {"GET": get_scale, "PUT": put_scale, "PATCH": patch_scale},
     "finalize": {"PUT": finalize},
     "binding": {"POST": bind},
     "eviction": {"POST": evict},

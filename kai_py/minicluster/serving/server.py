@@ -11,7 +11,14 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from kai_py.minicluster.refusals import RefusedError, internal, method_not_allowed, no_such_path, too_large, unauthorized
+from kai_py.minicluster.refusals import (
+    RefusedError,
+    internal,
+    method_not_allowed,
+    no_such_path,
+    too_large,
+    unauthorized,
+)
 from kai_py.minicluster.storage import Storage
 
 from . import discovery, reviews
