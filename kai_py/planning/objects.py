@@ -1,28 +1,31 @@
-"""Manifests to the store's objects: defaults as the API server would set them, all faults at once."""
+"""Manifests to the store's objects, all faults at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from kai_py.api.decode import convert, identity
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
 from kai_py.errors import Fault, InputError, MalformedObjectError
+from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 
-#: Anything that a document may hold; what is not an object is reported as such.
-Manifest = Any
+#: The ConfigMap that holds the settings, and its key.
+SETTINGS_NAME: Final = "kai-py-settings"
+SETTINGS_KEY: Final = "settings.yaml"
 
-#: Kinds that own pods: their labels and annotations decide about grouping.
-_OWNERS: Final = frozenset(
+#: Kinds that make pods in a cluster. A plan makes none: without pods among the objects they do nothing.
+_WORKLOADS: Final = frozenset(
     {
         ("apps", "Deployment"),
         ("apps", "ReplicaSet"),
@@ -32,7 +35,7 @@ _OWNERS: Final = frozenset(
         ("batch", "CronJob"),
     }
 )
-#: Kinds that a cluster has and that no decision depends on yet.
+#: Kinds that a cluster has and that no decision depends on.
 _IDLE: Final = frozenset(
     {
         ("", "Namespace"),
@@ -52,8 +55,9 @@ _IDLE: Final = frozenset(
         ("topology.node.k8s.io", "NodeResourceTopology"),
     }
 )
-_CLUSTER_SCOPED: Final = frozenset({"Node", "Queue", "PriorityClass", "Topology", "Namespace"})
-SETTINGS_KEY: Final = "settings.yaml"
+
+#: API group, kind, namespace and name.
+Identity = tuple[str, str, str, str]
 
 
 @dataclass
@@ -61,7 +65,11 @@ class Objects:
     """What a plan starts from, sorted by kind.
 
     Attributes:
-        settings: from a ConfigMap among the objects, if there is one.
+        owners: whatever pods belong to.
+        settings: from the ConfigMap among the objects, if there is one.
+        sources: where each object came from.
+        faults: of objects that cannot be read; those of a live cluster are among the warnings.
+        unread: kinds of which at least one object could not be read.
         warnings: sentences about what was passed over.
     """
 
@@ -72,82 +80,66 @@ class Objects:
     priority_classes: list[PriorityClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
+    sources: dict[Identity, Sourced] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Sourced:
-    """A manifest and where it came from, e.g. ``cluster.yaml document 3``; empty for objects from Python."""
-
-    manifest: Manifest
-    source: str = ""
+    def complain(self, faults: Iterable[Fault], about: Sourced) -> None:
+        """Note what is wrong with an object. A live one has been admitted: the scheduler goes on without it."""
+        placed = [about.place(fault) for fault in faults]
+        if about.live:
+            self.warnings += map(str, placed)
+        else:
+            self.faults += placed
 
 
 def read_objects(manifests: Iterable[Sourced | Manifest], now: float) -> Objects:
-    """Sort and read manifests.
+    """Sort and read manifests; what is wrong with them is in the answer's ``faults``.
 
     Args:
         manifests: objects as the API server would return them; ``List`` kinds are unpacked.
         now: seconds since the epoch; objects without a creationTimestamp are created then, in order of position.
-
-    Raises:
-        InputError: with the faults of all objects.
     """
-    objects, faults = Objects(), list[Fault]()
-    seen: dict[tuple[str, str, str, str], str] = {}
-    for position, sourced in enumerate(_unpacked(manifests)):
-        where = sourced.source
+    objects = Objects()
+    others: list[Sourced] = []
+    for position, sourced in enumerate(unpacked(manifests)):
         try:
-            manifest = _defaulted(sourced.manifest, position, now)
-            _refuse_duplicate(manifest, where, seen)
-            _sort_in(objects, manifest)
+            manifest = defaulted(sourced.manifest, position, now)
+            _note_source(objects, manifest, sourced)
+            if not _sort_in(objects, manifest):
+                others.append(Sourced(manifest, sourced.source, sourced.live))
         except InputError as error:
-            faults += [Fault(f"{where} {fault.where}".strip(), fault.field, fault.message) for fault in error.faults]
-    if faults:
-        raise InputError(faults)
+            objects.unread.add(_kind_of(sourced.manifest))
+            objects.complain(error.faults, sourced)
+    _sort_out_owners(objects, others)
     return objects
 
 
-def _unpacked(manifests: Iterable[Sourced | Manifest]) -> Iterator[Sourced]:
-    for one in manifests:
-        sourced = one if isinstance(one, Sourced) else Sourced(one)
-        manifest = sourced.manifest
-        if isinstance(manifest, Mapping) and str(manifest.get("kind", "")).endswith("List") and "items" in manifest:
-            kind = str(manifest["kind"]).removesuffix("List")
-            for number, item in enumerate(manifest["items"] or (), start=1):
-                # Items of a typed list (PodList) come without apiVersion and kind.
-                typed = {"apiVersion": manifest.get("apiVersion"), "kind": kind, **item} if kind else item
-                yield Sourced(typed, f"{sourced.source} item {number}".strip())
-        else:
-            yield sourced
+def _note_source(objects: Objects, manifest: Manifest, sourced: Sourced) -> None:
+    """Remember where an object came from.
+
+    Raises:
+        MalformedObjectError: there is another one of its name.
+    """
+    before = objects.sources.setdefault(_identity(manifest), sourced)
+    if before is not sourced:
+        where = f": in {before.source}" if before.source else ""
+        fault = Fault(identity(manifest["kind"], manifest), "metadata.name", f"is given before{where}")
+        raise MalformedObjectError([fault])
 
 
-def _defaulted(manifest: object, position: int, now: float) -> dict[str, Any]:
-    """What the API server would have set: kind checked, uid, creationTimestamp by position, namespace, phase."""
-    if not isinstance(manifest, Mapping) or not manifest.get("kind") or not manifest.get("apiVersion"):
-        raise MalformedObjectError([Fault("object", "", "apiVersion and kind are required")])
-    kind, meta = str(manifest["kind"]), manifest.get("metadata")
-    if not isinstance(meta, Mapping) or not isinstance(meta.get("name"), str) or not meta["name"]:
-        raise MalformedObjectError([Fault(identity(kind, manifest), "metadata.name", "is required")])
-    namespace = {} if kind in _CLUSTER_SCOPED else {"namespace": "default"}
-    created = datetime.fromtimestamp(now + position * 1e-6, UTC).isoformat()
-    own = {key: value for key, value in meta.items() if value not in (None, "")}
-    merged = {"uid": f"{position:08d}-{kind.lower()}", "creationTimestamp": created, **namespace, **own}
-    return {**manifest, "metadata": merged}
-
-
-def _refuse_duplicate(manifest: Manifest, where: str, seen: dict[tuple[str, str, str, str], str]) -> None:
-    group, kind = _kind(manifest)
+def _identity(manifest: Manifest) -> Identity:
     meta = manifest["metadata"]
-    name = (group, kind, meta.get("namespace", ""), meta["name"])
-    if name in seen:
-        place = f" in {seen[name]}" if seen[name] else ""
-        raise MalformedObjectError([Fault(identity(kind, manifest), "metadata.name", f"is given before{place}")])
-    seen[name] = where
+    return *group_and_kind(manifest), meta.get("namespace", ""), meta["name"]
 
 
-def _sort_in(objects: Objects, manifest: dict[str, Any]) -> None:
-    group, kind = _kind(manifest)
+def _kind_of(manifest: Manifest) -> str:
+    return str(manifest.get("kind", "")) if isinstance(manifest, Mapping) else ""
+
+
+def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
+    """Read an object of a kind that we know; tells whether it is one."""
     readers: dict[tuple[str, str], Callable[[], object]] = {
         ("", "Node"): lambda: objects.nodes.append(convert(Node, manifest)),
         ("", "Pod"): lambda: objects.pods.append(convert(Pod, manifest)),
@@ -157,21 +149,82 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> None:
             convert(PriorityClass, manifest)
         ),
     }
-    if (reader := readers.get((group, kind))) is not None:
+    key = group_and_kind(manifest)
+    if (reader := readers.get(key)) is not None:
         reader()
     elif _is_settings(manifest):
-        where = f"ConfigMap {manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
-        objects.settings = load_settings(manifest["data"][SETTINGS_KEY], where=where)
-    elif (group, kind) in _OWNERS:
-        objects.owners.append(convert(PartialObject, manifest))
-    elif (group, kind) not in _IDLE:
-        objects.warnings.append(f"{identity(kind, manifest)}: kind {manifest['apiVersion']} {kind} is not known")
-
-
-def _kind(manifest: Manifest) -> tuple[str, str]:
-    return str(manifest["apiVersion"]).rpartition("/")[0], str(manifest["kind"])
+        _read_settings(objects, manifest)
+    else:
+        return key in _IDLE
+    return True
 
 
 def _is_settings(manifest: Manifest) -> bool:
-    data = manifest.get("data")
-    return _kind(manifest) == ("", "ConfigMap") and isinstance(data, Mapping) and SETTINGS_KEY in data
+    return group_and_kind(manifest) == ("", "ConfigMap") and manifest["metadata"]["name"] == SETTINGS_NAME
+
+
+def _read_settings(objects: Objects, manifest: Manifest) -> None:
+    where, data = identity("ConfigMap", manifest), manifest.get("data")
+    text = data.get(SETTINGS_KEY) if isinstance(data, Mapping) else None
+    if not isinstance(text, str):
+        raise MalformedObjectError([Fault(where, f"data[{SETTINGS_KEY}]", "is required, and should be text")])
+    if objects.settings is not None:
+        raise MalformedObjectError([Fault(where, "metadata.name", "there are two ConfigMaps with settings")])
+    objects.settings = load_settings(text, where=where)
+
+
+def _sort_out_owners(objects: Objects, others: list[Sourced]) -> None:
+    """What pods belong to is an owner, whatever its kind; the rest is passed over, but not without a word."""
+    named = set(_references([*(pod.metadata for pod in objects.pods), *_readable_metadata(others)]))
+    for sourced in others:
+        if _identity(sourced.manifest) in named:
+            try:
+                objects.owners.append(convert(PartialObject, sourced.manifest))
+            except MalformedObjectError as error:
+                objects.complain(error.faults, sourced)
+        elif not sourced.live:
+            objects.warnings.append(_passed_over(sourced))
+    uids = {(*_group_and_kind(owner), *owner.metadata.key): owner.metadata.uid for owner in objects.owners}
+    objects.pods = [replace(pod, metadata=_linked(pod.metadata, uids)) for pod in objects.pods]
+    objects.owners = [replace(owner, metadata=_linked(owner.metadata, uids)) for owner in objects.owners]
+
+
+def _readable_metadata(others: Iterable[Sourced]) -> Iterator[ObjectMeta]:
+    for sourced in others:
+        try:
+            yield convert(PartialObject, sourced.manifest).metadata
+        except MalformedObjectError:
+            continue  # reported where it is used
+
+
+def _references(metas: Iterable[ObjectMeta]) -> Iterator[Identity]:
+    """Group, kind, namespace and name of all owners; an owner without a namespace may own what has one."""
+    for meta in metas:
+        for owner in meta.owner_references:
+            yield owner.group, owner.kind, meta.namespace, owner.name
+            yield owner.group, owner.kind, "", owner.name
+
+
+def _linked(meta: ObjectMeta, uids: Mapping[Identity, str]) -> ObjectMeta:
+    """References that were written by hand have no uid; the API server would not have let them in without."""
+    if all(owner.uid for owner in meta.owner_references):
+        return meta
+    return replace(meta, owner_references=tuple(_with_uid(owner, meta, uids) for owner in meta.owner_references))
+
+
+def _with_uid(owner: OwnerReference, meta: ObjectMeta, uids: Mapping[Identity, str]) -> OwnerReference:
+    uid = owner.uid or uids.get((owner.group, owner.kind, meta.namespace, owner.name), "")
+    return replace(owner, uid=uid) if uid else owner
+
+
+def _group_and_kind(owner: PartialObject) -> tuple[str, str]:
+    return owner.api_version.rpartition("/")[0], owner.kind
+
+
+def _passed_over(sourced: Sourced) -> str:
+    manifest, kind = sourced.manifest, sourced.manifest["kind"]
+    if group_and_kind(manifest) in _WORKLOADS:
+        said = Fault(identity(kind, manifest), "", "no pod among the objects belongs to it, and a plan makes none")
+    else:
+        said = Fault(identity(kind, manifest), "", f"kind {kind} of {manifest['apiVersion']} is not known: passed over")
+    return str(sourced.place(said))

@@ -13,6 +13,8 @@ from kai_py.cluster.pods import FINISHED, STUCK_AFTER, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
 
+Name = tuple[str, str]
+
 
 class World:
     """Pods and the store that knows them, moved on cycle by cycle.
@@ -21,19 +23,25 @@ class World:
         store: has everything but the pods already.
         pods: as in the input.
         now: seconds since the epoch.
+
+    Attributes:
+        pods: all that there are, by namespace and name.
+        gone: those that were there at the beginning and have left for good.
     """
 
     def __init__(self, store: Store, pods: Iterable[Pod], now: float) -> None:
         self.store = store
-        self.pods = {(pod.metadata.namespace, pod.metadata.name): _settled(pod) for pod in pods}
+        self.pods: dict[Name, Pod] = {pod.metadata.key: _settled(pod) for pod in pods}
+        self.gone: set[Name] = set()
+        self._stuck = {name for name, pod in self.pods.items() if _leaving_for(pod, now) > STUCK_AFTER}
         for pod in self.pods.values():
             store.put_pod(pod, now)
 
     def settle(self, decisions: Iterable[Decision], now: float) -> None:
         """Let the cluster do what was decided, up to the beginning of the next cycle.
 
-        Bound pods run. Whoever is terminating goes, unless it has been stuck in that for too long; with a controller
-        it is pending again under its name, uid and age, so that no order depends on when somebody was evicted.
+        Bound pods run. Whoever is terminating goes, unless it was stuck in that from the start; with a controller it
+        is pending again under its name, uid and age, so that no order depends on when somebody was evicted.
         """
         for decision in decisions:
             namespace, _, name = decision.pod.partition("/")
@@ -42,24 +50,30 @@ class World:
                 self._put(_running(pod, decision.node), now)
             elif isinstance(decision, Evict):
                 self._put(_terminating(pod, now), now)
-        for pod in list(self.pods.values()):
-            deleted = pod.metadata.deletion_timestamp
-            if deleted is None or now - seconds(deleted) > STUCK_AFTER:
+        for name_, pod in list(self.pods.items()):
+            if pod.metadata.deletion_timestamp is None or name_ in self._stuck or is_finished(pod):
                 continue
             if pod.metadata.controller is not None:
                 self._put(_recreated(pod), now)
             else:
-                del self.pods[pod.metadata.namespace, pod.metadata.name]
+                self.gone.add(name_)
+                del self.pods[name_]
                 self.store.drop_pod(key_of(pod))
 
     def _put(self, pod: Pod, now: float) -> None:
-        self.pods[pod.metadata.namespace, pod.metadata.name] = pod
+        self.pods[pod.metadata.key] = pod
         self.store.put_pod(pod, now)
 
 
 def is_finished(pod: Pod) -> bool:
     """Whether the pod has run to its end."""
     return pod.status.phase in FINISHED
+
+
+def _leaving_for(pod: Pod, now: float) -> float:
+    """Seconds since the pod was told to go; 0 if it was not."""
+    deleted = pod.metadata.deletion_timestamp
+    return now - seconds(deleted) if deleted is not None else 0.0
 
 
 def _settled(pod: Pod) -> Pod:

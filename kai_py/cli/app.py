@@ -1,0 +1,66 @@
+"""The program: global options, and the table of commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, Final
+
+import typer
+
+from kai_py.cli.failures import DEBUG_VARIABLE, bug
+from kai_py.cli.lazy import LazyGroup
+
+PROGRAM: Final = "kai-py"
+
+#: Every command, its module and the first line of its help. Modules have a ``typer.Typer`` called ``app``.
+COMMANDS: Final = {
+    "plan": ("kai_py.cli.plan", "Tell what the scheduler would do with a cluster, from manifests alone."),
+    "fairshare": ("kai_py.cli.fairshare", "Divide capacity among queues, by the code that every cycle uses."),
+    "version": ("kai_py.cli.version", "Print the version."),
+}
+
+
+class Commands(LazyGroup):
+    """The commands of the program."""
+
+    table = COMMANDS
+
+
+app = typer.Typer(
+    name=PROGRAM,
+    cls=Commands,
+    help="A Kubernetes scheduler for AI clusters: fair queues, whole gangs, explained decisions.",
+    epilog="Exit status: 0 = done, 1 = it could not be done or found, 2 = the command or its input is wrong.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{PROGRAM} {version('kai-py')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Entry point of ``kai-py``."""
+    try:
+        app(prog_name=PROGRAM)
+    except Exception as error:  # the edge of the program: an error that nobody has foreseen
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        failure = bug(error)
+        failure.report()
+        sys.exit(failure.status)

@@ -1,0 +1,165 @@
+"""A plan's answer: results of cycles as the stable JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kai_py.api.pod import Pod
+from kai_py.core.resources import ResourceAxis
+from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Nominate, QueueShares
+from kai_py.errors import Fault
+from kai_py.planning.world import World, is_finished
+from kai_py.telemetry.texts import sentence
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer; ``to_dict`` is the stable interface.
+
+    Attributes:
+        cycles: what each cycle decided, and what waited in it.
+        pods: where every unfinished pod of the input stands after the last cycle, by ``namespace/name``.
+        queues: numbers of every queue at the start of the last cycle, by name.
+        warnings: sentences.
+    """
+
+    cycles: tuple[Json, ...]
+    pods: Json
+    queues: Json
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> Json:
+        """The JSON document, every list sorted by namespace and name."""
+        return {
+            "apiVersion": "kai-py/v1",
+            "kind": "Plan",
+            "cycles": list(self.cycles),
+            "pods": self.pods,
+            "queues": self.queues,
+            "warnings": list(self.warnings),
+        }
+
+
+def render_cycle(result: CycleResult, axis: ResourceAxis) -> Json:
+    """One cycle as JSON."""
+    binds = [_place(one) | {"claims": [], "gpuGroups": []} for one in result.decisions if isinstance(one, Bind)]
+    nominations = [_place(one) for one in result.decisions if isinstance(one, Nominate)]
+    evictions = [_eviction(one) for one in result.decisions if isinstance(one, Evict)]
+    waiting = [_waiting(diagnosis, axis) for diagnosis in result.diagnoses]
+    return {
+        "binds": _by_name(binds, "pod"),
+        "nominations": _by_name(nominations, "pod"),
+        "evictions": _by_name(evictions, "pod"),
+        "waiting": _by_name(waiting, "podGroup"),
+    }
+
+
+def _place(decision: Bind | Nominate) -> Json:
+    return {
+        "pod": decision.pod,
+        "node": decision.node,
+        "podGroup": decision.podgroup,
+        "action": str(decision.action),
+    }
+
+
+def _eviction(decision: Evict) -> Json:
+    return {
+        "pod": decision.pod,
+        "podGroup": decision.podgroup,
+        "action": str(decision.action),
+        "preemptor": decision.preemptor,
+        "moved": decision.moved,
+    }
+
+
+def _waiting(diagnosis: Diagnosis, axis: ResourceAxis) -> Json:
+    return {
+        "podGroup": diagnosis.podgroup,
+        "queue": diagnosis.queue,
+        "reasons": [
+            {
+                "code": str(reason.code),
+                "message": sentence(reason, axis, queue=diagnosis.queue),
+                "details": _details(reason.details),
+            }
+            for reason in diagnosis.reasons
+        ],
+    }
+
+
+def _by_name(entries: list[Json], key: str) -> list[Json]:
+    return sorted(entries, key=lambda entry: tuple(entry[key].split("/")))
+
+
+def _details(details: Mapping[str, object]) -> Json:
+    """JSON has no infinity: an unlimited amount is -1, as in the API."""
+    return {key: -1 if value == float("inf") else value for key, value in details.items()}
+
+
+def render_pods(world: World, last: CycleResult) -> Json:
+    """Where every unfinished pod of the input stands after the last cycle."""
+    states: dict[tuple[str, str], Json] = {name: {"node": None, "state": "Evicted"} for name in world.gone}
+    states |= {name: _undecided(pod) for name, pod in world.pods.items() if not is_finished(pod)}
+    for decision in last.decisions:
+        namespace, _, name = decision.pod.partition("/")
+        if isinstance(decision, Evict):
+            if not decision.moved:  # who moves is nominated as well
+                states[namespace, name] = {"node": decision.node, "state": "Evicted"}
+        else:
+            state = "Bound" if isinstance(decision, Bind) else "Nominated"
+            states[namespace, name] = {"node": decision.node, "state": state}
+    return {"/".join(name): state for name, state in sorted(states.items())}
+
+
+def _undecided(pod: Pod) -> Json:
+    node = pod.spec.node_name or None
+    if pod.metadata.deletion_timestamp is not None:
+        return {"node": node, "state": "Evicted"}
+    if node is not None:
+        return {"node": node, "state": "Running"}
+    return {"node": None, "state": "Gated" if pod.spec.scheduling_gates else "Pending"}
+
+
+def render_queues(
+    names: Iterable[str], shares: QueueShares, axis: ResourceAxis, faults: Mapping[str, Fault] | None = None
+) -> Json:
+    """Numbers of every queue: those that take no part in the division have zeros, and the fault if there is one.
+
+    Args:
+        names: of all queues.
+        shares: of those that take part.
+        axis: names the columns of ``shares``.
+        faults: why others do not.
+    """
+    row_of = {name: row for row, name in enumerate(shares.names)}
+    nothing = dict.fromkeys(axis.accounted, 0)
+    numbers: Json = {}
+    for name in sorted(names):
+        if (row := row_of.get(name)) is not None:
+            numbers[name] = _numbers(shares, row, axis)
+            continue
+        numbers[name] = {label: dict(nothing) for label in ("fairShare", "allocated", "requested")}
+        if (fault := (faults or {}).get(name)) is not None:
+            numbers[name]["fault"] = str(fault)
+    return numbers
+
+
+def _numbers(shares: QueueShares, row: int, axis: ResourceAxis) -> Json:
+    """In millicores, bytes and devices."""
+    tables = (("fairShare", shares.fair_share), ("allocated", shares.allocated), ("requested", shares.requested))
+    return {
+        label: {
+            name: _in_units(amounts[row, column].item(), axis.accounted_per_unit(name))
+            for column, name in enumerate(axis.accounted)
+        }
+        for label, amounts in tables
+    }
+
+
+def _in_units(amount: float, per_unit: int) -> float:
+    return amount if per_unit == 1 else amount / per_unit

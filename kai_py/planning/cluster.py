@@ -1,0 +1,54 @@
+"""A live cluster's objects, as a plan takes them: what the scheduler itself would read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from kai_py.api.meta import PartialObject
+from kai_py.errors import NotFoundError
+from kai_py.kube.client import ApiClient
+from kai_py.kube.listing import list_all
+from kai_py.kube.resource import ResourceKind
+from kai_py.planning.manifests import Sourced
+from kai_py.planning.objects import SETTINGS_NAME
+
+#: Where the settings are, unless the scheduler was told otherwise.
+SETTINGS_NAMESPACE: Final = "kai-scheduler"
+
+_KINDS: Final = (
+    ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
+    ResourceKind("", "v1", "nodes", PartialObject, namespaced=False),
+    ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
+    ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
+    ResourceKind("batch", "v1", "jobs", PartialObject),
+    ResourceKind("apps", "v1", "replicasets", PartialObject),
+    ResourceKind("apps", "v1", "statefulsets", PartialObject),
+    ResourceKind("", "v1", "pods", PartialObject),
+)
+_CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
+
+
+async def read_cluster(client: ApiClient) -> list[Sourced]:
+    """All objects that decisions depend on; kinds that the server does not know have none.
+
+    Raises:
+        ApiError: the server does not answer, or refuses.
+    """
+    lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
+    objects = [one for objects in lists for one in objects]
+    settings = await read_settings(client)
+    return [Sourced(one, "live", live=True) for one in [*objects, *([settings] if settings else [])]]
+
+
+async def read_settings(client: ApiClient) -> dict[str, Any] | None:
+    """The ConfigMap with the settings; None if there is none.
+
+    Raises:
+        ApiError: the server does not answer, or refuses.
+    """
+    try:
+        found = await client.get_object(_CONFIG_MAPS.path(SETTINGS_NAMESPACE, SETTINGS_NAME))
+    except NotFoundError:
+        return None
+    return {"apiVersion": "v1", "kind": "ConfigMap", **found}
