@@ -20,7 +20,7 @@ def registry(configmap: tuple[str, str] | None) -> kopf.OperatorRegistry:
     """
     handlers = kopf.OperatorRegistry()
 
-    @kopf.on.startup(registry=handlers)
+    @kopf.on.startup(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)
     async def start(memo: Shell, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
         await memo.start()
@@ -88,7 +88,6 @@ def settings_event(about: Regarding, shell: Shell) -> EventText:
 def configure(settings: kopf.OperatorSettings) -> None:
     """Kopf as we need it: it watches and calls, and writes nothing on its own account."""
     settings.posting.enabled = False
-    settings.batching.batch_window = 0.01
     settings.watching.server_timeout = 600
     settings.watching.client_timeout = 660
     settings.watching.reconnect_backoff = 1.0
