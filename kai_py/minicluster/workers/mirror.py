@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -20,10 +19,14 @@ class Seen(Protocol):
     """What a view of an object must at least hold. A revision should not count in comparisons."""
 
     @property
-    def uid(self) -> str: ...
+    def uid(self) -> str:
+        """``metadata.uid``."""
+        ...
 
     @property
-    def revision(self) -> int: ...
+    def revision(self) -> int:
+        """``metadata.resourceVersion`` as a number."""
+        ...
 
 
 View = TypeVar("View", bound=Seen)
@@ -82,16 +85,15 @@ class Mirror(Generic[View]):
     async def run(self, storage: Storage) -> None:
         """Follow the kind until cancelled."""
         while True:
-            async with contextlib.aclosing(storage.watch(self._kind, fields=self._fields)) as events:
-                taken = 0
-                async for event in events:
-                    if event.type == "DELETED":
-                        self.forget(event.object)
-                    else:
-                        self.learn(event.object)
-                    taken += 1
-                    if taken % _BATCH == 0:
-                        await asyncio.sleep(0)
+            taken = 0
+            async for event in storage.watch(self._kind, fields=self._fields):
+                if event.type == "DELETED":
+                    self.forget(event.object)
+                else:
+                    self.learn(event.object)
+                taken += 1
+                if taken % _BATCH == 0:
+                    await asyncio.sleep(0)
             # The watch ended: we fell too far behind. The next one begins with all that exists, so what is left to
             # find out is what went meanwhile.
             for key, view in list(self.views.items()):
