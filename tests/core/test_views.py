@@ -74,9 +74,9 @@ def test_every_node_is_counted_under_its_first_reason():
     assert shortages == {"nvidia.com/gpu": (2, 3000)}
 
 
-PODS = [Pod(1, cpu=2), Pod(3, memory=5), Pod(0, cpu=40), Pod(0.5)]
+PODS = [Pod(1, selector=(("disk", "ssd"),)), Pod(1, cpu=2), Pod(3, memory=5), Pod(0, cpu=40), Pod(0.5)]
 SCENE = cluster(
-    nodes={"a": 8, "b": 4, "c": Node(8, cpu=64), "d": 0},
+    nodes={"a": 8, "b": Node(4, labels={"disk": "ssd"}), "c": Node(8, cpu=64), "d": 0},
     gangs={
         "g": Gang([*PODS, *PODS, running("a", 2), running("b", 3), running("d", 0, cpu=9)]),
         "h": Gang([leaving("c", 6)]),

@@ -1,0 +1,177 @@
+"""Random clusters for Hypothesis: small, crowded, and with a bit of everything."""
+
+from __future__ import annotations
+
+from math import inf
+
+from hypothesis import strategies as st
+
+from kai_py.core.result import ReasonCode
+from kai_py.core.tables.classes import NodeTerm, PreferredTerm, Requirement, Toleration
+from kai_py.core.tables.nodes import Taint
+from kai_py.core.tables.podgroups import ALL
+from kai_py.core.tables.pods import PodState
+from tests.core.builders import Gang, Node, Pod, Queue, Sub, cluster, leaving
+
+ZONES = ("x", "y")
+TAINTS = (Taint("dedicated", "ml", "NoSchedule"), Taint("slow", "", "PreferNoSchedule"), Taint("old", "", "NoExecute"))
+
+plain_nodes = st.builds(Node, gpus=st.sampled_from([2, 4, 8]), labels=st.sampled_from([{"zone": "x"}, {"zone": "y"}]))
+odd_nodes = st.builds(
+    Node,
+    gpus=st.sampled_from([0, 1, 8]),
+    cpu=st.sampled_from([2, 8, 64]),
+    memory=st.just(64),
+    pods=st.sampled_from([2, 5, 110]),
+    labels=st.dictionaries(st.just("zone"), st.sampled_from(ZONES), max_size=1),
+    taints=st.lists(st.sampled_from(TAINTS), unique=True, max_size=1).map(tuple),
+    ready=st.sampled_from([True, True, False]),
+    cordoned=st.sampled_from([False, False, True]),
+)
+machines = st.fixed_dictionaries({"a": plain_nodes, "b": plain_nodes}, optional={"c": odd_nodes, "d": odd_nodes}) | (
+    st.dictionaries(st.sampled_from("abcd"), odd_nodes, max_size=2)
+)
+
+terms = st.sampled_from(["In", "NotIn", "Exists", "DoesNotExist"]).flatmap(
+    lambda operator: st.sampled_from(ZONES).map(
+        lambda zone: NodeTerm(labels=(Requirement("zone", operator, (zone,) if operator.endswith("In") else ()),))
+    )
+)
+preferred = st.builds(PreferredTerm, weight=st.integers(1, 3), term=terms)
+tolerations = st.sampled_from(
+    [Toleration("dedicated", "Equal", "ml"), Toleration("slow", "Exists"), Toleration("", "Exists")]
+)
+requests = st.fixed_dictionaries(
+    {
+        "gpus": st.sampled_from([1, 1, 2, 0, 0.5, 4]),
+        "cpu": st.sampled_from([0, 1, 4]),
+        "memory": st.sampled_from([0, 16]),
+    }
+)
+constraints = st.one_of(
+    st.just({}),
+    st.just({}),
+    st.fixed_dictionaries(
+        {
+            "selector": st.sampled_from([(), (("zone", "x"),)]),
+            "required": st.one_of(st.none(), st.none(), st.lists(terms, max_size=2).map(tuple)),
+            "preferred": st.lists(preferred, max_size=2).map(tuple),
+            "tolerations": st.lists(tolerations, max_size=1).map(tuple),
+            "excluded": st.sampled_from([frozenset(), frozenset("a")]),
+            "task_priority": st.sampled_from([0, 0, 5]),
+        }
+    ),
+)
+#: Where a pod stands: (state, whether it is on a node).
+stands = st.sampled_from(
+    [(PodState.PENDING, False)] * 8
+    + [(PodState.BOUND, True)] * 3
+    + [(PodState.RELEASING, True)] * 2
+    + [(PodState.STUCK, True), (PodState.GATED, False)]
+)
+
+
+@st.composite
+def pods(draw, on: tuple[str, ...]):
+    state, placed = draw(stands)
+    node = draw(st.sampled_from([*on, *on, "gone"])) if placed else None
+    return Pod(**draw(requests), **draw(constraints), state=state, on=node)
+
+
+@st.composite
+def members(draw, on: tuple[str, ...], most: int = 4):
+    """Pods and a minimum; often equal pods that all wait, which is what gangs are made of."""
+    equal = st.builds(Pod, gpus=st.sampled_from([1, 1, 2, 4])).flatmap(
+        lambda pod: st.integers(1, most).map(lambda count: [pod] * count)
+    )
+    found = draw(st.one_of(equal, st.lists(pods(on), min_size=1, max_size=most)))
+    return {"pods": found, "minimum": draw(st.sampled_from([len(found), 1, 0, len(found) + 1]))}
+
+
+def subgroups(on: tuple[str, ...]):
+    leaf = members(on, most=2).map(lambda what: Sub(**what))
+    inner = st.builds(
+        Sub,
+        children=st.dictionaries(st.sampled_from("mn"), leaf, min_size=1),
+        min_subgroups=st.sampled_from([ALL, 1, 0, 2]),
+    )
+    return st.dictionaries(st.sampled_from("uvw"), st.one_of(leaf, inner), min_size=1)
+
+
+@st.composite
+def gangs(draw, on: tuple[str, ...], queues: tuple[str, ...]):
+    what = {
+        "queue": draw(st.sampled_from(queues)),
+        "priority": draw(st.sampled_from([50, 50, 100])),
+        "preemptible": draw(st.sampled_from([True, True, False])),
+        "created": draw(st.integers(0, 3)),
+        "blocked": draw(st.sampled_from([None] * 19 + [ReasonCode.BACKING_OFF])),
+    }
+    if draw(st.integers(0, 3)):
+        return Gang(**draw(members(on)), **what)
+    return Gang(children=draw(subgroups(on)), min_subgroups=draw(st.sampled_from([ALL, 1, 2, 0])), **what)
+
+
+quotas = st.one_of(st.sampled_from([2, 0, 4, 8, inf]), st.tuples(*[st.sampled_from([4, inf])] * 3))
+limits = st.one_of(st.just(inf), st.just(inf), st.sampled_from([8, 4, 2, 1, 0]), st.just((4, inf, inf)))
+
+
+def making_room(on: tuple[str, ...]):
+    """A podgroup whose pods are on their way out; without it, hardly anything would be nominated."""
+    pod = st.builds(leaving, st.sampled_from(on or ("gone",)), st.sampled_from([2, 1, 4, 8]))
+    return st.lists(pod, max_size=3).map(lambda found: Gang(found, minimum=0, queue="old"))
+
+
+@st.composite
+def queue_trees(draw):
+    """Three levels at most; every leaf's name ends in a digit."""
+    found = {}
+    for top in draw(st.lists(st.sampled_from("pq"), unique=True, min_size=1)):
+        found[top] = ""
+        for number in range(draw(st.integers(1, 2))):
+            found[f"{top}{number}"] = top
+    what = {
+        "quota": quotas,
+        "limit": limits,
+        "weight": st.sampled_from([0, 1, 3]),
+        "priority": st.sampled_from([1, 2]),
+    }
+    return {
+        name: Queue(
+            parent, **{key: draw(values) for key, values in what.items()}, usage=draw(st.sampled_from([0, 0.5]))
+        )
+        for name, parent in found.items()
+    }
+
+
+@st.composite
+def snapshots(draw):
+    """A whole cluster: a queue tree, nodes, podgroups with subgroups, foreign pods."""
+    queues, nodes = draw(queue_trees()), draw(machines)
+    on = tuple(nodes)
+    leaf_queues = tuple(name for name in queues if name[-1].isdigit())
+    work = draw(st.lists(gangs(on, leaf_queues), min_size=1, max_size=6))
+    foreign = draw(st.lists(pods(on).filter(lambda pod: pod.state == PodState.BOUND), max_size=2))
+    return cluster(
+        nodes=nodes,
+        queues={"old": Queue(), **queues},
+        gangs={"old": draw(making_room(on)), **{f"g{number}": gang for number, gang in enumerate(work)}},
+        foreign={f"x{number}": pod for number, pod in enumerate(foreign)},
+    )
+
+
+@st.composite
+def one_queue(draw):
+    """A cluster with one unlimited queue and podgroups without subgroups, for the slow reference."""
+    nodes = draw(machines)
+    on = tuple(nodes)
+    work = draw(st.lists(st.tuples(members(on), st.sampled_from([50, 60]), st.integers(0, 3)), min_size=1, max_size=6))
+    return cluster(
+        nodes=nodes,
+        queues={"old": Queue(), "q": Queue()},
+        gangs={"old": draw(making_room(on))}
+        | {
+            f"g{number}": Gang(**what, priority=priority, created=created)
+            for number, (what, priority, created) in enumerate(work)
+        },
+    )

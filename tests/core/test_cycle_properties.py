@@ -1,0 +1,86 @@
+"""What holds for every cluster, however odd."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+from hypothesis import given, settings
+
+from kai_py.core.cycle import run_cycle
+from kai_py.core.invariants import violations
+from kai_py.core.options import Action, Options, Strategy
+from kai_py.core.result import Bind
+from tests.core.builders import bound, decide, nominated
+from tests.core.strategies import one_queue, snapshots
+from tests.reference.allocate import allocate as slowly
+
+
+def answer(result):
+    shares = result.shares
+    numbers = [getattr(shares, column.name).tobytes() for column in fields(shares) if column.name != "names"]
+    return result.decisions, result.diagnoses, numbers
+
+
+def arrays(snapshot):
+    for table in (
+        snapshot.nodes,
+        snapshot.classes,
+        snapshot.pods,
+        snapshot.podgroups,
+        snapshot.subgroups,
+        snapshot.queues,
+    ):
+        for column in fields(table):
+            if isinstance(value := getattr(table, column.name), np.ndarray):
+                yield value
+
+
+@settings(max_examples=300)
+@given(snapshots())
+def test_every_result_keeps_all_invariants(snapshot):
+    assert violations(snapshot, decide(snapshot)) == ()
+
+
+@given(snapshots())
+def test_every_result_keeps_all_invariants_when_pods_are_spread_and_lines_are_short(snapshot):
+    result = decide(snapshot, gpu=Strategy.SPREAD, cpu=Strategy.SPREAD, queue_depth={Action.ALLOCATE: 1})
+    assert violations(snapshot, result) == ()
+
+
+@given(snapshots())
+def test_the_same_snapshot_decides_the_same_and_is_not_changed(snapshot):
+    before = [array.tobytes() for array in arrays(snapshot)]
+    assert not any(array.flags.writeable for array in arrays(snapshot))
+    assert answer(decide(snapshot)) == answer(decide(snapshot))
+    assert [array.tobytes() for array in arrays(snapshot)] == before
+
+
+@given(snapshots())
+def test_what_started_is_not_decided_about_again(snapshot):
+    """A second cycle, in which everything bound by the first one runs, starts nothing that was refused before."""
+    first = decide(snapshot)
+    pods = snapshot.pods
+    node, state = pods.node_idx.copy(), pods.state.copy()
+    rows = {str(key): row for row, key in enumerate(pods.keys)}
+    for decision in first.decisions:
+        if isinstance(decision, Bind):
+            node[rows[decision.pod]] = snapshot.nodes.names.index(decision.node)
+            state[rows[decision.pod]] = 2
+    again = replace(snapshot, pods=replace(pods, node_idx=node, state=state))
+    second = decide(again)
+    assert violations(again, second) == ()
+    assert not set(bound(first)) & set(bound(second))
+    assert not set(bound(first)) & set(nominated(second))
+
+
+@settings(max_examples=300)
+@given(one_queue())
+def test_places_are_those_that_the_slow_reference_finds(snapshot):
+    result = decide(snapshot)
+    assert (bound(result), nominated(result)) == slowly(snapshot)
+
+
+@given(snapshots())
+def test_the_clock_decides_nothing(snapshot):
+    ticks = iter(range(10**6))
+    timed = run_cycle(snapshot, Options(), clock=lambda: float(next(ticks)))
+    assert answer(timed) == answer(decide(snapshot))
