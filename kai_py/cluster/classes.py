@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+from heapq import heappop, heappush
+
 import numpy as np
 
+from kai_py.cluster.encode.axis import MOST
 from kai_py.cluster.encode.demand import Demand
 from kai_py.core.resources import Amounts, ResourceAxis
 from kai_py.core.tables.classes import ClassTable, PodClass
 
 
 class ClassBook:
-    """Numbers for demands. A number stays valid as long as some pod uses it."""
+    """Numbers for demands. A number stays valid as long as some pod uses it; the smallest free one is given next."""
 
     def __init__(self) -> None:
         self._number: dict[Demand, int] = {}
         self._demands: list[Demand | None] = []
         self._uses: list[int] = []
         self._free: list[int] = []
-        self._resources: dict[str, int] = {}
+        self._resources: dict[str, int] = {}  # how many classes ask for it
         self._table: ClassTable | None = None
         self._axis: ResourceAxis | None = None
 
@@ -40,10 +44,12 @@ class ClassBook:
         if self._uses[number] == 0 and demand is not None:
             del self._number[demand]
             self._demands[number] = None
-            self._free.append(number)
+            heappush(self._free, number)
             self._table = None
             for name, _ in demand.request:
                 self._resources[name] -= 1
+                if not self._resources[name]:
+                    del self._resources[name]
 
     def demand(self, number: int) -> Demand:
         """The demand behind a number in use."""
@@ -52,9 +58,9 @@ class ClassBook:
         return demand
 
     @property
-    def resources(self) -> set[str]:
+    def resources(self) -> AbstractSet[str]:
         """Names of all resources that any pod requests."""
-        return {name for name, uses in self._resources.items() if uses}
+        return self._resources.keys()
 
     def table(self, axis: ResourceAxis) -> ClassTable:
         """The classes on an axis. Numbers that are not in use have a row that asks for nothing."""
@@ -62,13 +68,13 @@ class ClassBook:
             empty = PodClass((0,) * len(axis))
             classes = tuple(empty if demand is None else demand.on_axis(axis) for demand in self._demands)
             request = _matrix(classes, len(axis))
-            self._table = ClassTable(classes, request, request @ axis.accounting)
+            self._table = ClassTable(classes, request, _accounted(request, axis))
             self._axis = axis
         return self._table
 
     def _make(self, demand: Demand) -> int:
         if self._free:
-            number = self._free.pop()
+            number = heappop(self._free)
             self._demands[number] = demand
         else:
             number = len(self._demands)
@@ -83,3 +89,9 @@ class ClassBook:
 
 def _matrix(classes: tuple[PodClass, ...], width: int) -> Amounts:
     return np.array([one.request for one in classes], dtype=np.int64).reshape(len(classes), width)
+
+
+def _accounted(request: Amounts, axis: ResourceAxis) -> Amounts:
+    """``(C, A)`` what classes cost queues. Absurd amounts saturate, so that sums over all pods stay within int64."""
+    largest = MOST // np.maximum(axis.accounting.max(axis=1, initial=1), 1)
+    return np.asarray(np.minimum(request, largest) @ axis.accounting, dtype=np.int64)

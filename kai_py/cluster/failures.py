@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from kai_py.core.tables.pods import PodKey
+
 #: Pause after the first failure and its ceiling, in seconds; each further failure doubles it.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
@@ -12,57 +14,64 @@ LONGEST_PAUSE: Final = 60.0
 NODE_MEMORY: Final = 300.0
 
 
-@dataclass
+@dataclass(slots=True)
 class _Record:
     count: int = 0
     until: float = 0.0
     nodes: dict[str, float] = field(default_factory=dict)
 
+    def ends(self) -> list[float]:
+        """When the pause and each exclusion ends."""
+        return [self.until, *self.nodes.values()] if self.until else [*self.nodes.values()]
+
 
 class Failures:
-    """Failed binds by pod uid."""
+    """Failed binds by pod. A record lasts until the pod is bound or gone."""
 
     def __init__(self) -> None:
-        self._records: dict[str, _Record] = {}
+        self._records: dict[PodKey, _Record] = {}
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def note(self, uid: str, node: str | None, now: float) -> float:
+    def note(self, pod: PodKey, node: str | None, now: float) -> float:
         """Remember a failure; returns when the pod may be tried again. ``node`` is None if it is not to blame."""
-        record = self._records.setdefault(uid, _Record())
+        record = self._records.setdefault(pod, _Record())
         record.count += 1
-        record.until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (record.count - 1))
+        # The exponent is bounded, because a pod may fail for months.
+        record.until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(record.count - 1, 16))
         if node is not None:
             record.nodes[node] = now + NODE_MEMORY
         return record.until
 
-    def forget(self, uid: str) -> None:
+    def forget(self, pod: PodKey) -> None:
         """The pod is bound or gone."""
-        self._records.pop(uid, None)
+        self._records.pop(pod, None)
 
-    def paused(self, uid: str, now: float) -> bool:
+    def paused(self, pod: PodKey, now: float) -> bool:
         """Whether the pod must wait a little longer."""
-        record = self._records.get(uid)
+        record = self._records.get(pod)
         return record is not None and now < record.until
 
-    def excluded(self, uid: str, now: float) -> frozenset[str]:
+    def excluded(self, pod: PodKey, now: float) -> frozenset[str]:
         """Nodes that refused the pod not long ago."""
-        record = self._records.get(uid)
+        record = self._records.get(pod)
         return frozenset(node for node, until in record.nodes.items() if now < until) if record else frozenset()
 
-    def expiring(self, now: float) -> list[str]:
-        """Uids of pods whose pause or exclusions ended since they were noted; each is named once."""
+    def expiring(self, now: float) -> list[PodKey]:
+        """Pods whose pause or exclusions ended since they were noted; each ending is told once."""
         ended = []
-        for uid, record in self._records.items():
-            if record.until and record.until <= now:
-                record.until = 0.0
-                ended.append(uid)
-            if any(until <= now for until in record.nodes.values()):
+        for pod, record in self._records.items():
+            if any(end <= now for end in record.ends()):
+                record.until = record.until if record.until > now else 0.0
                 record.nodes = {node: until for node, until in record.nodes.items() if now < until}
-                ended.append(uid)
+                ended.append(pod)
         return ended
 
     def next_expiry(self, now: float) -> float | None:
-        """When the next pause ends, so that a cycle can be woken for it; None without pauses."""
-        return min((record.until for record in self._records.values() if record.until > now), default=None)
+        """When the next pause or exclusion ends, so that a cycle can be woken for it; None without any.
+
+        Never in the past: what has ended and was not told by :meth:`expiring` yet ends now.
+        """
+        end = min((end for record in self._records.values() for end in record.ends()), default=None)
+        return None if end is None else max(end, now)

@@ -4,262 +4,326 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from kai_py.api.keys import DEFAULT_QUEUE, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
-from kai_py.api.podgroup import PodGroup
+from kai_py.api.podgroup import PodGroup, SubGroup, TopologyConstraint
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.support import unsupported_by_group
 from kai_py.cluster.encode.times import seconds
-from kai_py.cluster.membership import GroupSpec, Membership
+from kai_py.cluster.group_rows import GroupRow, GroupRows, GroupTables
+from kai_py.cluster.membership import DerivedGroup
+from kai_py.cluster.pods import Blocked, Place, PodFacts
 from kai_py.cluster.priorities import PriorityBook
-from kai_py.cluster.rows import Slots, SortedRows
-from kai_py.core.resources import Rows
+from kai_py.cluster.queues import QueueBook
+from kai_py.cluster.terms import Terms
 from kai_py.core.result import ReasonCode
-from kai_py.core.tables.podgroups import GroupKey, PodGroupTable, SubGroupTable
-from kai_py.core.tables.pods import PodKey
+from kai_py.core.tables.podgroups import GroupKey
+from kai_py.core.tables.pods import NONE, PodKey
 from kai_py.core.tables.queues import QueueTable
 from kai_py.errors import Fault
 
 Name = tuple[str, str]
-Blocked = tuple[ReasonCode, dict[str, str]]
+_NEVER: Final = float("inf")
 
 
-@dataclass
+@dataclass(slots=True)
+class Part:
+    """Pods of a podgroup that name the same subgroup."""
+
+    slot: int
+    pods: int = 0
+
+
+@dataclass(slots=True)
 class Group:
     """One podgroup that has unfinished pods.
 
     Attributes:
         name: (namespace, name).
+        slot: leaf slot of pods that name no subgroup.
         members: its unfinished pods.
-        membership: what the pod grouper says, as of the pod that came last.
-        problems: pods of it that cannot be scheduled as they are, and why.
+        terms: what its pods say that it asks for; the first pod by name counts.
+        divided: whether pods may contradict each other in that.
+        created: when the oldest pod was; None = to be found anew.
+        problems: how many pods cannot be scheduled as they are.
+        leaving: how many pods were told to go.
+        parts: by subgroup; None = no pod names one, and the podgroup has none.
         key: identity of its row, once it has one.
-        queue: name of the queue that it asks for.
     """
 
     name: Name
-    membership: Membership
+    slot: int
     members: set[PodKey] = field(default_factory=set)
-    problems: dict[PodKey, Blocked] = field(default_factory=dict)
-    created: float = 0.0
+    terms: Terms | None = None
+    divided: bool = False
+    created: float | None = _NEVER
+    problems: int = 0
+    leaving: int = 0
+    parts: dict[str, Part] | None = None
     key: GroupKey | None = None
-    queue: str = ""
-    rows: tuple[SubGroupRow, ...] = ()
+
+    def named_parts(self) -> Iterator[tuple[str, int]]:
+        """The subgroups that pods name, and their slots; the empty one for pods that name none."""
+        named = 0
+        for name, part in (self.parts or {}).items():
+            named += part.pods
+            if part.pods:
+                yield name, part.slot
+        if named < len(self.members):
+            yield "", self.slot
 
 
 class GroupBook:
-    """All podgroups with unfinished pods, and all PodGroup objects."""
+    """All podgroups with unfinished pods, and all PodGroup objects.
+
+    What pods and objects say is noted at once; rows follow when somebody looks, so that a gang's row is written once
+    and not once per pod.
+
+    Args:
+        priorities: what PriorityClasses are worth.
+
+    Attributes:
+        groups: those with unfinished pods.
+        objects: as they were when they could be read last.
+        malformed: what is wrong with objects that cannot be read now; not all of them are in ``objects``.
+        facts: of all pods; they are looked up only where pods of one podgroup contradict each other.
+    """
 
     def __init__(self, priorities: PriorityBook) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
         self.malformed: dict[Name, Fault] = {}
-        self.leaves = Slots()
-        self._queues = Slots()
+        self.facts: Mapping[PodKey, PodFacts] = {}
         self._priorities = priorities
-        self._rows: SortedRows[GroupKey] = SortedRows(
-            queue=np.int32, priority=np.int32, preemptible=np.bool_, created=np.float64, size=np.int32
-        )
-        self._subrows: SortedRows[tuple[str, str, str, int]] = SortedRows(
-            name=object, parent=np.int32, leaf=np.bool_, min_member=np.int32, min_subgroups=np.int32, slot=np.int32
-        )
-        self._blocked: dict[GroupKey, Blocked] = {}
+        self._rows = GroupRows()
+        self._dirty: dict[Name, None] = {}
+        self._unwritten: dict[Name, DerivedGroup] = {}
+        self._free: list[int] = []
+        self._slots = 0
 
-    # -- what the watches say ----------------------------------------------------------------------
+    # -- what pods say -----------------------------------------------------------------------------
 
-    def join(self, pod: PodKey, membership: Membership, created: float, problem: Blocked | None) -> None:
-        """A pod is, or still is, a member."""
-        group = self.groups.get(membership.key)
+    def name(self, name: Name) -> tuple[Name, Terms | None]:
+        """The one tuple that is used for a podgroup's name, and what its pods have said that it asks for."""
+        group = self.groups.get(name)
+        return (group.name, group.terms) if group is not None else (name, None)
+
+    def leaf_of(self, place: Place) -> int:
+        """The leaf slot of a pod that has joined."""
+        group = self.groups[place.group]
+        return group.parts[place.part].slot if group.parts and place.part else group.slot
+
+    def join(self, before: PodFacts | None, facts: PodFacts) -> None:
+        """A pod is a member.
+
+        Args:
+            before: what was known of the pod, if it was a member of this podgroup already.
+            facts: what is known now.
+        """
+        assert facts.place is not None
+        group = self.groups.get(facts.place.group)
         if group is None:
-            group = self.groups[membership.key] = Group(membership.key, membership, created=created)
-        fresh = pod not in group.members
-        group.members.add(pod)
-        was = group.problems.pop(pod, None)
-        if problem is not None:
-            group.problems[pod] = problem
-        if group.key is None or group.membership != membership or created < group.created or was != problem or fresh:
-            group.membership = membership
-            group.created = min(group.created, created)
-            self._refresh(group)
+            group = self.groups[facts.place.group] = Group(facts.place.group, self._take_slot())
+        if before is not None:
+            if _says(before) == _says(facts):
+                return
+            self._count(group, before, -1)
+        group.members.add(facts.key)
+        self._count(group, facts, 1)
+        self._heed(group, facts.place.terms)
+        self._dirty[group.name] = None
 
-    def leave(self, pod: PodKey, name: Name) -> None:
-        """A pod is gone or finished; the last one takes the row along."""
-        group = self.groups[name]
-        group.members.discard(pod)
-        group.problems.pop(pod, None)
+    def leave(self, facts: PodFacts) -> None:
+        """A pod is gone, finished or elsewhere; the last one takes the row along."""
+        assert facts.place is not None
+        group = self.groups[facts.place.group]
+        group.members.discard(facts.key)
+        self._count(group, facts, -1)
         if group.members:
-            self._refresh(group)
+            self._dirty[group.name] = None
         else:
-            self._erase(group)
-            del self.groups[name]
+            self._close(group)
+
+    def _count(self, group: Group, facts: PodFacts, step: int) -> None:
+        assert facts.place is not None
+        group.problems += step * (facts.problem is not None)
+        group.leaving += step * (facts.deleted != _NEVER)
+        if facts.place.part:
+            self._part(group, facts.place.part).pods += step
+        if step > 0 and group.created is not None:
+            group.created = min(group.created, facts.created)
+        elif step < 0 and facts.created == group.created:
+            group.created = None
+
+    def _heed(self, group: Group, terms: Terms | None) -> None:
+        if len(group.members) == 1:
+            group.terms, group.divided = terms, False
+        elif terms != group.terms:
+            group.divided = True
+
+    def _part(self, group: Group, name: str) -> Part:
+        if group.parts is None:
+            group.parts = {}
+        if (part := group.parts.get(name)) is None:
+            part = group.parts[name] = Part(self._take_slot())
+        return part
+
+    def _take_slot(self) -> int:
+        if self._free:
+            return self._free.pop()
+        self._slots += 1
+        return self._slots - 1
+
+    def _close(self, group: Group) -> None:
+        if group.key is not None:
+            self._rows.drop(group.key)
+        self._free += [group.slot, *(part.slot for part in (group.parts or {}).values())]
+        self._dirty.pop(group.name, None)
+        self._unwritten.pop(group.name, None)
+        del self.groups[group.name]
+
+    # -- what objects say --------------------------------------------------------------------------
 
     def put(self, podgroup: PodGroup) -> bool:
         """Take in an object; tells whether anything that matters changed."""
         name = podgroup.metadata.key
         before = self.objects.get(name)
         self.objects[name] = podgroup
-        self.malformed.pop(name, None)
-        if before is not None and _same(before, podgroup):
-            return False
-        return self._changed(name)
+        mended = self.malformed.pop(name, None) is not None
+        return (mended or before is None or not _same(before, podgroup)) and self._changed(name)
 
     def put_malformed(self, name: Name, fault: Fault) -> bool:
-        """An object that cannot be read; its pods wait."""
-        self.objects.pop(name, None)
+        """An object that cannot be read: its pods wait. What runs goes by the last good spec, if there was one."""
+        before = self.malformed.get(name)
         self.malformed[name] = fault
-        return self._changed(name)
+        return before != fault and self._changed(name)
 
     def drop(self, name: Name) -> bool:
         """Forget an object."""
+        known = name in self.objects or name in self.malformed
+        self.objects.pop(name, None)
         self.malformed.pop(name, None)
-        return self.objects.pop(name, None) is not None and self._changed(name)
+        return known and self._changed(name)
 
     def priorities_changed(self) -> None:
         """A PriorityClass came, went or changed."""
-        for group in self.groups.values():
-            self._refresh(group)
+        self._dirty.update(dict.fromkeys(self.groups))
 
     def _changed(self, name: Name) -> bool:
         group = self.groups.get(name)
         if group is not None:
-            self._refresh(group)
+            self._dirty[group.name] = None
         return group is not None
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def tables(self, queues: QueueBook, table: QueueTable) -> GroupTables:
+        """The tables, and where the leaf slots are in them."""
+        self._settle()
+        return self._rows.tables(queues, table, self._slots)
+
+    def unwritten(self) -> list[DerivedGroup]:
+        """Derived podgroups of more than one pod that have no object yet but should, sorted by name."""
+        self._settle()
+        return [self._unwritten[name] for name in sorted(self._unwritten)]
 
     # -- rows --------------------------------------------------------------------------------------
 
+    def _settle(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for name in dirty:
+            self._refresh(self.groups[name])
+
     def _refresh(self, group: Group) -> None:
-        """Write the group's rows anew."""
-        podgroup = self.objects.get(group.name)
-        spec: GroupSpec | None = podgroup.spec if podgroup else group.membership.group
-        rows = subgroup_rows(spec) if spec is not None else single_leaf(1)
+        """Write the group's row anew."""
+        if group.divided:
+            self._agree(group)
+        podgroup, terms = self.objects.get(group.name), group.terms
         key = GroupKey(*group.name, podgroup.metadata.uid if podgroup else "")
-        if group.key != key or group.rows != rows:
-            self._erase(group)
-            group.key, group.rows = key, rows
-            for number, row in enumerate(rows):
-                self._subrows.put((*key, number), *row, self.leaves.take((*group.name, row.name)))
-        queue = self._queue(group, podgroup)
-        if group.queue != queue:
-            self._queues.take(queue)
-            if group.queue:
-                self._queues.give_back(group.queue)
-            group.queue = queue
-        priority = self._priority(group, podgroup)
-        created = seconds(podgroup.metadata.creation_timestamp) if podgroup else group.created
-        preemptible = _preemptible(spec, priority)
-        self._rows.put(key, self._queues.number(queue), priority, preemptible, created, len(rows))
-        blocked = self._block(group, podgroup)
-        if blocked is None:
-            self._blocked.pop(key, None)
+        if group.key is not None and group.key != key:
+            self._rows.drop(group.key)
+        group.key = key
+        subgroups = subgroup_rows(podgroup.spec) if podgroup else terms.rows if terms else single_leaf(1)
+        priority = self._priority(podgroup, terms)
+        said = podgroup.spec.preemptibility if podgroup else terms.preemptibility if terms else ""
+        row = GroupRow(
+            queue=_queue(podgroup, terms),
+            priority=priority,
+            preemptible=said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY,
+            created=seconds(podgroup.metadata.creation_timestamp) if podgroup else self._created(group),
+            slot=group.slot,
+            subgroups=subgroups,
+            slots=self._leaf_slots(group, subgroups),
+            more=tuple(slot for part, slot in group.named_parts() if part) if len(subgroups) == 1 else (),
+            blocked=self._block(group, podgroup, subgroups),
+        )
+        self._rows.put(key, row)
+        staying = len(group.members) - group.leaving
+        if terms and terms.derived and staying > 1 and podgroup is None and group.name not in self.malformed:
+            self._unwritten[group.name] = terms.derived
         else:
-            self._blocked[key] = blocked
+            self._unwritten.pop(group.name, None)
 
-    def _erase(self, group: Group) -> None:
-        if group.key is None:
-            return
-        self._rows.drop(group.key)
-        for number, row in enumerate(group.rows):
-            self._subrows.drop((*group.key, number))
-            self.leaves.give_back((*group.name, row.name))
-        if group.queue:
-            self._queues.give_back(group.queue)
-        self._blocked.pop(group.key, None)
-        group.key, group.queue, group.rows = None, "", ()
+    def _agree(self, group: Group) -> None:
+        """Let the first pod decide, by name, of those that say anything."""
+        terms = {pod: place.terms for pod in group.members if (place := self.facts[pod].place) is not None}
+        first = min((pod for pod, said in terms.items() if said is not None), default=None)
+        group.terms = terms[first] if first is not None else None
+        group.divided = any(said != group.terms for said in terms.values())
 
-    def _queue(self, group: Group, podgroup: PodGroup | None) -> str:
-        derived = group.membership.group
-        said = (podgroup.spec.queue or podgroup.metadata.labels.get(QUEUE_LABEL, "")) if podgroup else ""
-        return said or (derived.queue if derived else "") or DEFAULT_QUEUE
+    def _created(self, group: Group) -> float:
+        if group.created is None:
+            group.created = min(self.facts[pod].created for pod in group.members)
+        return group.created
 
-    def _priority(self, group: Group, podgroup: PodGroup | None) -> int:
-        derived = group.membership.group
+    def _leaf_slots(self, group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
+        if len(subgroups) == 1:
+            return (group.slot,)
+        return tuple(self._part(group, row.name).slot if row.leaf else NONE for row in subgroups)
+
+    def _priority(self, podgroup: PodGroup | None, terms: Terms | None) -> int:
         said = podgroup.spec.priority_class_name if podgroup else ""
-        return self._priorities.value(said or (derived.priority_class if derived else ""))
+        return self._priorities.value(said or (terms.priority_class if terms else ""))
 
-    def _block(self, group: Group, podgroup: PodGroup | None) -> Blocked | None:
+    def _block(self, group: Group, podgroup: PodGroup | None, subgroups: tuple[SubGroupRow, ...]) -> Blocked | None:
+        """Why the podgroup cannot be scheduled; the first reason that applies."""
         if (fault := self.malformed.get(group.name)) is not None:
-            return ReasonCode.PODGROUP_INVALID, {"field": fault.field, "message": fault.message}
-        derived = group.membership.group
-        if podgroup is None and derived is None:
+            return ReasonCode.PODGROUP_INVALID, {
+                "podGroup": group.name[1],
+                "field": fault.field,
+                "message": fault.message,
+            }
+        if podgroup is None and group.terms is None:
             return ReasonCode.PODGROUP_MISSING, {"podGroup": group.name[1]}
-        topology = podgroup.spec.topology_constraint if podgroup else derived.topology if derived else None
-        subgroups = podgroup.spec.sub_groups if podgroup else derived.sub_groups if derived else ()
-        if (unsupported := unsupported_by_group(topology, subgroups)) is not None:
+        topology, parts = _constraints(podgroup, group.terms)
+        if (unsupported := unsupported_by_group(topology, parts)) is not None:
             return ReasonCode.UNSUPPORTED, {"object": f"PodGroup {'/'.join(group.name)}", "field": unsupported}
-        if group.problems and len(group.problems) == len(group.members):
-            return group.problems[min(group.problems)]
+        if len(subgroups) > 1:
+            leaves = {row.name for row in subgroups if row.leaf}
+            for part in sorted(part for part, _ in group.named_parts() if part not in leaves):
+                return ReasonCode.SUBGROUP_MISSING, {"podGroup": group.name[1], "subGroup": part}
+        if group.problems == len(group.members):
+            return self.facts[min(group.members)].problem
         return None
 
-    # -- tables ------------------------------------------------------------------------------------
 
-    def tables(self, queues: QueueTable, queue_rows: Mapping[str, int]) -> tuple[PodGroupTable, SubGroupTable, Rows]:
-        """The tables, and ``(slots + 1,)`` the subgroup row of each leaf slot."""
-        self._rows.settle()
-        self._subrows.settle()
-        keys, of_group = self._rows.share()
-        _, of_sub = self._subrows.share()
-        sizes = of_group["size"]
-        offset = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(sizes, dtype=np.int32)])
-        podgroup_idx = np.repeat(np.arange(len(keys), dtype=np.int32), sizes)
-        queue_idx = self._queues.rows(queue_rows)[of_group["queue"]]
-        leaf_rows, misplaced = self._leaf_rows(of_sub, offset)
-        podgroups = PodGroupTable(
-            keys=keys,
-            queue_idx=queue_idx,
-            priority=of_group["priority"],
-            preemptible=of_group["preemptible"],
-            created=of_group["created"],
-            blocked={**misplaced, **dict(self._blocked_rows(queues, queue_idx))},
-            offset=offset,
-        )
-        parent = np.where(of_sub["parent"] < 0, -1, of_sub["parent"] + offset[podgroup_idx]).astype(np.int32)
-        subgroups = SubGroupTable(
-            names=tuple(of_sub["name"].tolist()),
-            podgroup_idx=podgroup_idx,
-            parent=parent,
-            leaf=of_sub["leaf"],
-            min_member=of_sub["min_member"],
-            min_subgroups=of_sub["min_subgroups"],
-        )
-        return podgroups, subgroups, leaf_rows
-
-    def _leaf_rows(self, of_sub: Mapping[str, NDArray[Any]], offset: Rows) -> tuple[Rows, dict[int, Blocked]]:
-        """``(slots + 1,)`` the subgroup row of each leaf slot, and podgroups with pods that name no leaf of theirs."""
-        leaf_rows = np.full(self.leaves.size + 1, -1, dtype=np.int32)
-        leaves = np.flatnonzero(of_sub["leaf"])  # inner subgroups hold no pods
-        leaf_rows[of_sub["slot"][leaves]] = leaves
-        misplaced: dict[int, Blocked] = {}
-        for slot, (namespace, name, subgroup) in self.leaves.names(np.flatnonzero(leaf_rows[:-1] < 0).tolist()).items():
-            group = self.groups.get((namespace, name))
-            if group is None or group.key is None or any(row.name == subgroup and not row.leaf for row in group.rows):
-                continue
-            row = self._rows.row(group.key)
-            assert row is not None
-            if len(group.rows) == 1:  # without subgroups the label means nothing
-                leaf_rows[slot] = offset[row]
-            else:
-                misplaced[row] = (ReasonCode.SUBGROUP_MISSING, {"podGroup": name, "subGroup": subgroup})
-        return leaf_rows, misplaced
-
-    def _blocked_rows(self, queues: QueueTable, queue_idx: Rows) -> Iterator[tuple[int, Blocked]]:
-        for row in np.flatnonzero((queue_idx < 0) | ~np.append(queues.leaf, True)[queue_idx]).tolist():
-            name = self.groups[self._rows.keys[row][:2]].queue
-            code = ReasonCode.QUEUE_MISSING if queue_idx[row] < 0 else ReasonCode.QUEUE_NOT_LEAF
-            yield row, (code, {"queue": name})
-        for key, blocked in self._blocked.items():
-            if (row_ := self._rows.row(key)) is not None:
-                yield row_, blocked
+def _queue(podgroup: PodGroup | None, terms: Terms | None) -> str:
+    said = (podgroup.spec.queue or podgroup.metadata.labels.get(QUEUE_LABEL, "")) if podgroup else ""
+    return said or (terms.queue if terms else "") or DEFAULT_QUEUE
 
 
-def _preemptible(spec: GroupSpec | None, priority: int) -> bool:
-    """What the podgroup says itself, else KAI's rule: below priority 100 it is."""
-    if spec is not None and spec.preemptibility:
-        return spec.preemptibility == "preemptible"
-    return priority < NON_PREEMPTIBLE_PRIORITY
+def _constraints(
+    podgroup: PodGroup | None, terms: Terms | None
+) -> tuple[TopologyConstraint | None, tuple[SubGroup, ...]]:
+    if podgroup is not None:
+        return podgroup.spec.topology_constraint, podgroup.spec.sub_groups
+    return (terms.topology, terms.sub_groups) if terms is not None else (None, ())
+
+
+def _says(facts: PodFacts) -> tuple[object, ...]:
+    """What of a pod matters to its podgroup."""
+    return facts.place, facts.problem, facts.created, facts.deleted != _NEVER
 
 
 def _same(one: PodGroup, other: PodGroup) -> bool:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kai_py.api.node import Node
 from kai_py.api.quantity import to_units
-from kai_py.cluster.encode.axis import per_unit
+from kai_py.cluster.encode.axis import most, per_unit
 from kai_py.core.resources import Mask, ResourceAxis
 from kai_py.core.tables.labels import LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable, Taint
 from kai_py.errors import Fault, MalformedObjectError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a cycle reads of a node. Two versions of a node with equal facts are the same to the scheduler."""
 
@@ -38,29 +41,46 @@ class NodeFacts:
             allocatable={name: _amount(node, name) for name in node.status.allocatable},
             ready=conditions.get("Ready", "True") == "True" and node.metadata.deletion_timestamp is None,
             cordoned=node.spec.unschedulable,
-            labels=dict(node.metadata.labels),
+            labels=node.metadata.labels,
             taints=tuple(Taint(taint.key, taint.value, taint.effect) for taint in node.spec.taints),
+        )
+
+    def to_keep(self) -> NodeFacts:
+        """The same with shared strings: thousands of nodes have the same label keys, and mostly the same values."""
+        return replace(
+            self,
+            allocatable={sys.intern(name): amount for name, amount in self.allocatable.items()},
+            labels={sys.intern(key): sys.intern(value) for key, value in self.labels.items()},
         )
 
 
 def _amount(node: Node, resource: str) -> int:
     quantity = node.status.allocatable[resource]
     try:
-        return max(0, to_units(quantity, per_unit=per_unit(resource)))
+        units = to_units(quantity, per_unit=per_unit(resource))
     except ValueError as error:
         fault = Fault(f"Node {node.metadata.name}", f"status.allocatable.{resource}", str(error))
         raise MalformedObjectError([fault]) from error
+    return max(0, min(units, most(resource)))
 
 
 class NodeBook:
-    """All nodes by name."""
+    """All nodes by name.
+
+    Attributes:
+        faults: what is wrong with nodes that cannot be read. They keep their last good state; a new one is left out.
+        row_of: rows of the table that was made last.
+    """
 
     def __init__(self) -> None:
+        self.faults: dict[str, tuple[Fault, ...]] = {}
+        self.row_of: dict[str, int] = {}
         self._facts: dict[str, NodeFacts] = {}
+        self._resources: Counter[str] = Counter()
         self._table: NodeTable | None = None
         self._axis: ResourceAxis | None = None
         self._labels: Labels | None = None
-        self.row_of: dict[str, int] = {}
+        self._names: tuple[str, ...] | None = ()
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -73,27 +93,47 @@ class NodeBook:
 
     def put(self, node: Node) -> bool:
         """Take in a node; tells whether anything that matters changed. Heartbeats do not."""
-        facts, name = NodeFacts.of(node), node.metadata.name
+        name = node.metadata.name
+        try:
+            facts = NodeFacts.of(node)
+        except MalformedObjectError as error:
+            self.faults[name] = error.faults
+            return False
+        self.faults.pop(name, None)
         before = self._facts.get(name)
         if facts == before:
             return False
-        self._facts[name] = facts
+        self._facts[name] = facts.to_keep()
+        self._resources.update(facts.allocatable.keys())
+        if before is not None:
+            self._forget_resources(before)
         self._table = None
         if before is None or before.labels != facts.labels:
             self._labels = None
+        if before is None:
+            self._names = None
         return True
 
     def drop(self, name: str) -> bool:
         """Forget a node."""
-        if self._facts.pop(name, None) is None:
+        self.faults.pop(name, None)
+        facts = self._facts.pop(name, None)
+        if facts is None:
             return False
-        self._table = self._labels = None
+        self._forget_resources(facts)
+        self._table = self._labels = self._names = None
         return True
 
     @property
-    def resources(self) -> set[str]:
+    def resources(self) -> AbstractSet[str]:
         """Names of all resources that any node offers."""
-        return {name for facts in self._facts.values() for name in facts.allocatable}
+        return self._resources.keys()
+
+    def _forget_resources(self, facts: NodeFacts) -> None:
+        for name in facts.allocatable:
+            self._resources[name] -= 1
+            if not self._resources[name]:
+                del self._resources[name]
 
     def table(self, axis: ResourceAxis) -> NodeTable:
         """The nodes on an axis, sorted by name."""
@@ -102,9 +142,11 @@ class NodeBook:
         return self._table
 
     def _make(self, axis: ResourceAxis) -> NodeTable:
-        names = tuple(sorted(self._facts))
+        if self._names is None:
+            self._names = tuple(sorted(self._facts))
+            self.row_of = {name: row for row, name in enumerate(self._names)}
+        names = self._names
         facts = [self._facts[name] for name in names]
-        self.row_of = {name: row for row, name in enumerate(names)}
         if self._labels is None:
             self._labels = label_columns([one.labels for one in facts])
         allocatable = np.zeros((len(names), len(axis)), dtype=np.int64)

@@ -2,91 +2,126 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from kai_py.api.keys import TASK_PRIORITY_LABEL
 from kai_py.api.pod import Pod
 from kai_py.cluster.classes import ClassBook
-from kai_py.cluster.encode.demand import Demand
 from kai_py.cluster.encode.times import seconds
-from kai_py.cluster.membership import Membership
+from kai_py.cluster.phases import InFlight
 from kai_py.cluster.rows import Slots, SortedRows
+from kai_py.cluster.terms import Terms
 from kai_py.core.resources import Rows
+from kai_py.core.result import ReasonCode
 from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 
 #: After leaving for so long a pod still holds its node, but nobody counts on its place any more (KAI's threshold).
 STUCK_AFTER: Final = 120.0
-_NEVER: Final = float("inf")
-_LAST: Final = np.iinfo(np.int64).min
-
 FINISHED: Final = ("Succeeded", "Failed")
 
+_NEVER: Final = float("inf")
+_INT64: Final = np.iinfo(np.int64)
+_LAST: Final = int(_INT64.min)
+_FIRST: Final = int(_INT64.max)
 
-@dataclass(frozen=True, slots=True)
-class PodFacts:
-    """What is kept of a pod.
+#: Why a podgroup or pod cannot be scheduled as it is, and the details.
+Blocked = tuple[ReasonCode, dict[str, str]]
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a pod belongs.
 
     Attributes:
-        group: (namespace, name) of its podgroup; None for pods of other schedulers.
-        subgroup: name of its leaf; empty for the root.
+        group: (namespace, name) of the podgroup.
+        part: the subgroup that the pod names; empty if it names none.
+        terms: what the podgroup asks for according to this pod; None if that is somebody else's to say.
+    """
+
+    group: tuple[str, str]
+    part: str
+    terms: Terms | None
+
+
+class PodFacts(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of a pod. There are a hundred thousand of these: no dictionaries, nothing for the garbage collector.
+
+    Attributes:
+        place: where it belongs; None for pods of other schedulers.
+        problem: what keeps it from being scheduled as it is.
         class_number: in the class book.
-        node: where it runs, or to where it is on its way; empty if nowhere.
-        held_back: it has scheduling gates, or a problem that keeps it from being scheduled.
+        bound: the node where it runs, or that another scheduler has promised to it; empty if none.
+        gated: it has scheduling gates.
         deleted: when it was told to go, seconds; inf if it was not.
+        flight: the decision of ours that is on its way for it.
         told: reason and message of its PodScheduled condition while that is False.
     """
 
     key: PodKey
-    group: tuple[str, str] | None
-    subgroup: str
+    place: Place | None
+    problem: Blocked | None
     class_number: int
-    node: str
-    held_back: bool
+    bound: str
+    gated: bool
     task_priority: int
     created: float
     deleted: float
+    flight: InFlight | None = None
     told: tuple[str, str] | None = None
+
+    @property
+    def node(self) -> str:
+        """Where it runs, or to where it is on its way; empty if nowhere."""
+        return self.bound or (self.flight.node or "" if self.flight is not None else "")
+
+    @property
+    def leaving_since(self) -> float:
+        """When it was told to go, or we decided that it should; inf if neither."""
+        evicted = self.flight is not None and self.flight.node is None
+        return min(self.deleted, self.flight.since) if evicted and self.flight is not None else self.deleted
 
     @property
     def state(self) -> PodState:
         """Where it stands; whether it is stuck in leaving is told by time."""
         if self.node:
-            return PodState.BOUND if self.deleted == _NEVER else PodState.RELEASING
-        return PodState.GATED if self.held_back else PodState.PENDING
+            return PodState.BOUND if self.leaving_since == _NEVER else PodState.RELEASING
+        return PodState.GATED if self.gated or self.problem is not None else PodState.PENDING
 
 
 def facts_of(
-    pod: Pod,
-    membership: Membership | None,
-    *,
-    class_number: int,
-    node: str,
-    leaving_since: float,
-    held_back: bool,
+    pod: Pod, place: Place | None, *, bound: str, class_number: int, problem: Blocked | None, flight: InFlight | None
 ) -> PodFacts:
     """What to keep of a pod, apart from what others have found out about it."""
     meta = pod.metadata
-    priority = meta.labels.get(TASK_PRIORITY_LABEL, "")
     return PodFacts(
         key=key_of(pod),
-        group=membership.key if membership else None,
-        subgroup=(membership.subgroup or "") if membership else "",
+        place=place,
+        problem=problem,
         class_number=class_number,
-        node=node,
-        held_back=held_back,
-        task_priority=int(priority) if priority.removeprefix("-").isdecimal() else int(_LAST),
+        bound=sys.intern(bound),
+        gated=bool(pod.spec.scheduling_gates),
+        task_priority=_task_priority(meta.labels.get(TASK_PRIORITY_LABEL, "")),
         created=seconds(meta.creation_timestamp),
-        deleted=min(leaving_since, seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER),
+        deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER,
+        flight=flight,
         told=_told(pod),
     )
 
 
 def key_of(pod: Pod) -> PodKey:
     """Identity of a pod."""
-    return PodKey(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid)
+    return PodKey(sys.intern(pod.metadata.namespace), pod.metadata.name, pod.metadata.uid)
+
+
+def _task_priority(text: str) -> int:
+    if not text or not text.isascii() or not text.removeprefix("-").isdecimal():
+        return _LAST
+    return max(_LAST, min(_FIRST, int(text[:64])))
 
 
 def _told(pod: Pod) -> tuple[str, str] | None:
@@ -97,12 +132,17 @@ def _told(pod: Pod) -> tuple[str, str] | None:
 
 
 class PodBook:
-    """All unfinished pods that matter: ours, and others' where they hold capacity."""
+    """All unfinished pods that matter: ours, and others' where they hold capacity.
 
-    def __init__(self, classes: ClassBook, leaves: Slots) -> None:
+    Args:
+        classes: counts who uses its numbers.
+        leaf_of: the slot of a place among the leaves of all podgroups.
+    """
+
+    def __init__(self, classes: ClassBook, leaf_of: Callable[[Place], int]) -> None:
         self.facts: dict[PodKey, PodFacts] = {}
         self._classes = classes
-        self._leaves = leaves
+        self._leaf_of = leaf_of
         self._nodes = Slots()
         self._rows: SortedRows[PodKey] = SortedRows(
             class_idx=np.int32,
@@ -111,7 +151,7 @@ class PodBook:
             state=np.uint8,
             task_priority=np.int64,
             created=np.float64,
-            deleted=np.float64,
+            leaving_since=np.float64,
         )
 
     def __len__(self) -> int:
@@ -120,22 +160,33 @@ class PodBook:
     def put(self, facts: PodFacts) -> bool:
         """Take in a pod whose class number was taken by the caller; tells whether anything that matters changed."""
         before = self.facts.get(facts.key)
-        leaf = self._leaves.take((*facts.group, facts.subgroup)) if facts.group else NONE
-        node = self._nodes.take(facts.node) if facts.node else NONE
+        self.facts[facts.key] = facts
+        node, state = facts.node, facts.state
+        slot = self._nodes.take(node) if node else NONE
         if before is not None:
             self._release(before)
-        self.facts[facts.key] = facts
+            # What we told the pod's user is kept up to date, but does not matter; nor does how far a decision has come.
+            unchanged = replace(before, told=facts.told, flight=facts.flight) == facts
+            if unchanged and (before.node, before.state) == (node, state):
+                return False
         self._rows.put(
             facts.key,
             facts.class_number,
-            leaf,
-            node,
-            facts.state,
+            NONE if facts.place is None else self._leaf_of(facts.place),
+            slot,
+            state,
             facts.task_priority,
             facts.created,
-            facts.deleted,
+            facts.leaving_since,
         )
-        return before is None or before != facts
+        return True
+
+    def fly(self, key: PodKey, flight: InFlight | None) -> None:
+        """A decision about a pod is on its way, or none is any more."""
+        facts = self.facts.get(key)
+        if facts is not None:
+            self._classes.hold(facts.class_number)
+            self.put(replace(facts, flight=flight))
 
     def drop(self, key: PodKey) -> PodFacts | None:
         """Forget a pod."""
@@ -145,31 +196,27 @@ class PodBook:
             self._rows.drop(key)
         return facts
 
-    def exclude(self, key: PodKey, nodes: frozenset[str]) -> None:
-        """Keep a pod away from some nodes, or from none."""
-        facts = self.facts[key]
-        demand = self._classes.demand(facts.class_number)
-        if demand.constraints.excluded != nodes:
-            other = Demand(demand.request, replace(demand.constraints, excluded=nodes))
-            self.put(replace(facts, class_number=self._classes.take(other)))
-
     def _release(self, facts: PodFacts) -> None:
         self._classes.give_back(facts.class_number)
-        if facts.group:
-            self._leaves.give_back((*facts.group, facts.subgroup))
         if facts.node:
             self._nodes.give_back(facts.node)
 
     def table(self, now: float, node_rows: dict[str, int], leaf_rows: Rows) -> PodTable:
-        """The pods, sorted by namespace and name."""
+        """The pods, sorted by namespace and name.
+
+        Args:
+            now: seconds since the epoch.
+            node_rows: node name -> row.
+            leaf_rows: ``(slots + 1,)`` the row of each leaf slot; the last one serves pods without a place.
+        """
         self._rows.settle()
-        keys, columns = self._rows.share()
+        columns = self._rows.share()
         state = columns["state"]
-        stuck = (state == PodState.RELEASING) & (now - columns["deleted"] > STUCK_AFTER)
+        stuck = (state == PodState.RELEASING) & (now - columns["leaving_since"] > STUCK_AFTER)
         if stuck.any():
             state = np.where(stuck, np.uint8(PodState.STUCK), state)
         return PodTable(
-            keys=keys,
+            keys=self._rows.keys,
             class_idx=columns["class_idx"],
             subgroup_idx=leaf_rows[columns["leaf"]],
             node_idx=self._nodes.rows(node_rows)[columns["node"]],

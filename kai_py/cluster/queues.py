@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,14 +15,24 @@ from kai_py.errors import Fault
 
 
 class QueueBook:
-    """All queues by name."""
+    """All queues by name.
+
+    Attributes:
+        queues: as they were when they could be read last.
+        malformed: what is wrong with those that cannot be read now; not all of them are in ``queues``.
+        usage: past usage by queue, ``(A,)`` fractions of the capacity.
+        row_of: rows of the table that was made last.
+        revision: grows with every change.
+    """
 
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
-        self.faults: dict[str, Fault] = {}
+        self.malformed: dict[str, Fault] = {}
         self.usage: dict[str, NDArray[np.float64]] = {}
         self.row_of: dict[str, int] = {}
-        self.additional: set[str] = set()
+        self.revision = 0
+        self._faults: dict[str, Fault] | None = {}
+        self._additional: frozenset[str] | None = frozenset()
         self._table: QueueTable | None = None
         self._axis: ResourceAxis | None = None
 
@@ -28,22 +40,50 @@ class QueueBook:
         """Take in a queue; tells whether its spec changed. Our own status writes do not."""
         before = self.queues.get(queue.name)
         self.queues[queue.name] = queue
+        mended = self.malformed.pop(queue.name, None) is not None
         if before is not None and before.spec == queue.spec and before.metadata.uid == queue.metadata.uid:
-            return False
+            self.revision += mended
+            return mended
         self._changed()
         return True
 
+    def put_malformed(self, name: str, fault: Fault) -> bool:
+        """A queue that cannot be read keeps its last good spec; without one it is as good as missing."""
+        before = self.malformed.get(name)
+        self.malformed[name] = fault
+        self.revision += 1
+        return before != fault
+
     def drop(self, name: str) -> bool:
         """Forget a queue."""
+        mended = self.malformed.pop(name, None) is not None
         if self.queues.pop(name, None) is None:
-            return False
+            self.revision += mended
+            return mended
         self._changed()
         return True
 
     def _changed(self) -> None:
-        self._table = None
-        self.faults = queue_faults(self.queues)
-        self.additional = additional_resources(self.queues)
+        self.revision += 1
+        self._table = self._faults = self._additional = None
+
+    @property
+    def faults(self) -> Mapping[str, Fault]:
+        """Queues that cannot be used because of their place in the tree."""
+        if self._faults is None:
+            self._faults = queue_faults(self.queues)
+        return self._faults
+
+    @property
+    def additional(self) -> frozenset[str]:
+        """Names of all resources that queues account for beyond cpu, memory and gpu."""
+        if self._additional is None:
+            self._additional = frozenset(additional_resources(self.queues))
+        return self._additional
+
+    def is_unsound(self, name: str) -> bool:
+        """Whether there is such a queue, but it cannot be used."""
+        return name in self.faults or (name in self.malformed and name not in self.queues)
 
     def table(self, axis: ResourceAxis) -> QueueTable:
         """The sound queues on an axis, sorted by name."""

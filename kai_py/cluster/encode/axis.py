@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,12 @@ from kai_py.settings.model import Settings
 GPU_RESOURCES: Final = frozenset({NVIDIA_GPU, AMD_GPU})
 
 _MIG: Final = re.compile(r"^nvidia\.com/mig-(?:\d+c\.)?(?P<slices>\d+)g\.")
+
+
+#: Sums over a hundred thousand pods must stay within int64, whatever they ask for: nobody has 64 TiB of memory in one
+#: node, nor two billion devices.
+MOST: Final = 2**46
+_MOST_DEVICES: Final = 2**31
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,14 @@ def gpus_per_unit(resource: str, gpus: frozenset[str]) -> int:
     if (mig := _MIG.match(resource)) is not None:
         return DEVICE * int(mig["slices"])
     return 0
+
+
+@cache
+def most(resource: str) -> int:
+    """The largest amount of a resource that a node is believed to have and that a pod may ask for; base units."""
+    if resource in GPU_RESOURCES or resource == CPU or _MIG.match(resource) is not None:
+        return _MOST_DEVICES * per_unit(resource)
+    return MOST
 
 
 def per_unit(resource: str) -> int:

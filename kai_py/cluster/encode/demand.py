@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
 
 from kai_py.api.pod import Pod
 from kai_py.api.selectors import NodeSelectorTerm
@@ -29,20 +32,58 @@ class Demand:
         amounts = [0] * len(axis)
         for name, units in self.request:
             amounts[axis.index[name]] = units
-        c = self.constraints
-        return PodClass(tuple(amounts), c.node_name, c.selector, c.required, c.preferred, c.tolerations, c.excluded)
+        return replace(self.constraints, request=tuple(amounts))
 
 
-#: Most pods have no constraint of their own but the tolerations that admission adds; the rest is rare.
-_UNCONSTRAINED = PodClass(())
+#: Of a pod that has its node only the request matters.
+_UNCONSTRAINED: Final = PodClass(())
+#: So many pod specs are remembered.
+_REMEMBERED: Final = 4096
+_WEIGHTS: Final = range(1, 101)
+_INT64: Final = range(-(2**63), 2**63)
 
 
-def demand_of(pod: Pod, *, excluded: frozenset[str] = frozenset()) -> Demand:
+class DemandReader:
+    """Reads what pods ask for, and remembers it: most pods ask for just the same as others before them.
+
+    Reading a spec takes 15 to 20 µs, finding it again 3.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Demand] = {}
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=dict)  # absent maps are proxies, which it does not know
+
+    def read(self, pod: Pod, *, excluded: frozenset[str] = frozenset()) -> Demand:
+        """What a pod asks for; see :func:`demand_of`."""
+        spec, status = pod.spec, pod.status
+        asked = (spec.containers, spec.init_containers, spec.overhead, spec.resources)
+        text = self._encoder.encode(
+            (
+                *asked,
+                status.container_statuses,
+                status.init_container_statuses,
+                status.resources,
+                status.allocated_resources,
+                [condition.reason for condition in status.conditions if condition.type == "PodResizePending"],
+            )
+            if spec.node_name
+            else (*asked, spec.node_selector, spec.affinity, spec.tolerations, None)
+        )
+        demand = self._known.get(text)
+        if demand is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            demand = self._known[text] = demand_of(pod)
+        if excluded and not spec.node_name:
+            return Demand(demand.request, replace(demand.constraints, excluded=excluded))
+        return demand
+
+
+def demand_of(pod: Pod) -> Demand:
     """Read what a pod asks for.
 
     Args:
         pod: any pod; of one that has its node only the request matters.
-        excluded: nodes that it must not be tried on again for now.
 
     Raises:
         MalformedObjectError: names the field.
@@ -57,15 +98,14 @@ def demand_of(pod: Pod, *, excluded: frozenset[str] = frozenset()) -> Demand:
         if affinity.required is not None:
             terms = (_term(term) for term in affinity.required.node_selector_terms)
             required = tuple(term for term in terms if term is not None)
-        wishes = ((wish.weight, _term(wish.preference)) for wish in affinity.preferred)
-        preferred = tuple(PreferredTerm(weight, term) for weight, term in wishes if term is not None and weight)
+        wishes = ((wish.weight, _term(wish.preference)) for wish in affinity.preferred if wish.weight in _WEIGHTS)
+        preferred = tuple(PreferredTerm(weight, term) for weight, term in wishes if term is not None)
     constraints = PodClass(
         request=(),
         selector=tuple(sorted(pod.spec.node_selector.items())),
         required=required,
         preferred=preferred,
         tolerations=tuple(Toleration(t.key, t.operator or "Equal", t.value, t.effect) for t in pod.spec.tolerations),
-        excluded=excluded,
     )
     return Demand(request, constraints)
 
@@ -98,4 +138,6 @@ def _parses_field(requirement: ApiRequirement) -> bool:
 
 
 def _is_integer(text: str) -> bool:
-    return text.isascii() and text.removeprefix("-").removeprefix("+").isdecimal()
+    """Whether it reads as an int64, as Go's ParseInt has it."""
+    digits = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
+    return digits.isascii() and digits.isdecimal() and len(digits) < 20 and int(text) in _INT64

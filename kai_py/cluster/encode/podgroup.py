@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from kai_py.api.podgroup import SubGroup
@@ -19,6 +20,7 @@ class SubGroupRow(NamedTuple):
     min_subgroups: int
 
 
+@lru_cache(maxsize=1024)
 def single_leaf(min_member: int) -> tuple[SubGroupRow, ...]:
     """A podgroup without subgroups: its root holds the pods."""
     return (SubGroupRow("", -1, True, min_member, 0),)

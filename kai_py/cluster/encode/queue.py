@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -98,5 +99,5 @@ def _units(value: float, resource: str) -> float:
     """Base units of a Queue's number: cpu is in millicores already, memory in MB, GPUs in devices; -1 is inf."""
     if value == -1:
         return float("inf")
-    scale = {MEMORY: _MEGABYTE, GPU: float(DEVICE)}.get(resource, 1.0)
-    return float(round(value * scale))
+    units = value * {MEMORY: _MEGABYTE, GPU: float(DEVICE)}.get(resource, 1.0)
+    return float(round(units)) if math.isfinite(units) else units

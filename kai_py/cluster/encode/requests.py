@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kai_py.api.meta import Quantity
-from kai_py.api.pod import Container, ContainerStatus, Pod, ResourceRequirements
+from kai_py.api.pod import Container, ContainerStatus, Pod
 from kai_py.api.quantity import to_units
-from kai_py.cluster.encode.axis import per_unit
+from kai_py.cluster.encode.axis import most, per_unit
 from kai_py.core.resources import PODS
 from kai_py.errors import Fault, MalformedObjectError
 
@@ -23,65 +23,96 @@ def pod_request(pod: Pod) -> Units:
 
     The larger of all containers with sidecars, and the peak while init containers run one after the other; replaced by
     pod-level requests where there are any; plus overhead. While a running pod is being resized, it counts with the
-    larger of what it asks for and what it has.
+    larger of what it asks for and what it has; if the resize cannot be done, with what it has.
 
     Raises:
-        MalformedObjectError: a quantity cannot be read or is negative; names the field.
+        MalformedObjectError: a quantity cannot be read, is negative, or is more than any node has; names the field.
     """
-    running = bool(pod.spec.node_name)
-    statuses = {status.name: status for status in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
-    infeasible = running and _resize_infeasible(pod)
+    statuses: dict[str, ContainerStatus] = {}
+    if pod.spec.node_name:
+        statuses = {one.name: one for one in (*pod.status.init_container_statuses, *pod.status.container_statuses)}
+    infeasible = bool(statuses) and _resize_infeasible(pod)
+    total = _sum(
+        _running(pod, container, f"spec.containers[{row}]", statuses, infeasible)
+        for row, container in enumerate(pod.spec.containers)
+    )
+    if pod.spec.init_containers:
+        total = _with_init_containers(pod, total, statuses, infeasible)
+    if pod.spec.resources.requests or pod.spec.resources.limits:
+        total |= _pod_level(pod, total)
+    if pod.spec.overhead:
+        total = _sum((total, _quantities(pod, pod.spec.overhead, "spec.overhead")))
+    total[PODS] = 1
+    return _bounded(pod, total)
 
-    def of(containers: tuple[Container, ...], row: int, field: str) -> Units:
-        container = containers[row]
-        asked = _units(pod, container.resources, f"spec.{field}[{row}].resources")
-        if not running or (status := statuses.get(container.name)) is None:
-            return asked
-        given = _given(pod, status)
-        return given if infeasible and given else _larger(asked, given)
 
-    regular = [of(pod.spec.containers, row, "containers") for row in range(len(pod.spec.containers))]
-    total, sidecars, peak = _sum(regular), Units(), Units()
+def _with_init_containers(pod: Pod, total: Units, statuses: Mapping[str, ContainerStatus], infeasible: bool) -> Units:
+    """A sidecar goes on running beside whatever is started after it; other init containers run one at a time."""
+    sidecars, peak = Units(), Units()
     for row, container in enumerate(pod.spec.init_containers):
-        asked = of(pod.spec.init_containers, row, "initContainers")
+        field = f"spec.initContainers[{row}]"
         if container.restart_policy == "Always":
-            sidecars = _sum((sidecars, asked))
+            sidecars = _sum((sidecars, _running(pod, container, field, statuses, infeasible)))
             peak = _larger(peak, sidecars)
         else:
-            peak = _larger(peak, _sum((sidecars, asked)))
-    total = _larger(_sum((total, sidecars)), peak)
-    total |= _pod_level(pod, running=running)
-    total = _sum((total, _quantities(pod, pod.spec.overhead, "spec.overhead")))
-    total[PODS] = 1
-    return {name: units for name, units in total.items() if units}
+            peak = _larger(peak, _sum((sidecars, _asked(pod, container, field))))
+    return _larger(_sum((total, sidecars)), peak)
 
 
-def _pod_level(pod: Pod, *, running: bool) -> Units:
-    asked = _units(pod, pod.spec.resources, "spec.resources")
-    if running:
-        given = _units(pod, pod.status.resources, "status.resources")
-        asked = _larger(asked, _larger(given, _quantities(pod, pod.status.allocated_resources, "status")))
-    return {name: units for name, units in asked.items() if name in _POD_LEVEL or name.startswith(_POD_LEVEL_PREFIX)}
-
-
-def _given(pod: Pod, status: ContainerStatus) -> Units:
-    where = f"status.containerStatuses[{status.name}]"
-    return _larger(
+def _running(
+    pod: Pod, container: Container, field: str, statuses: Mapping[str, ContainerStatus], infeasible: bool
+) -> Units:
+    """What a container asks for, or has already."""
+    asked = _asked(pod, container, field)
+    if (status := statuses.get(container.name)) is None:
+        return asked
+    where = f"status.containerStatuses[{container.name}]"
+    given = _larger(
         _quantities(pod, status.resources.requests, f"{where}.resources.requests"),
         _quantities(pod, status.allocated_resources, f"{where}.allocatedResources"),
     )
+    return given if infeasible and given else _larger(asked, given)
+
+
+def _asked(pod: Pod, container: Container, field: str) -> Units:
+    """Requests, and limits where no request is given, as the API server defaults them."""
+    requests = _quantities(pod, container.resources.requests, f"{field}.resources.requests")
+    if not container.resources.limits:
+        return requests
+    return _quantities(pod, container.resources.limits, f"{field}.resources.limits") | requests
+
+
+def _pod_level(pod: Pod, containers: Units) -> Units:
+    """What is requested for the pod as a whole; a limit counts as a request where no container has one."""
+    asked = _quantities(pod, pod.spec.resources.requests, "spec.resources.requests")
+    limits = _quantities(pod, pod.spec.resources.limits, "spec.resources.limits")
+    asked = {name: units for name, units in limits.items() if name not in containers} | asked
+    if pod.spec.node_name:
+        given = _larger(
+            _quantities(pod, pod.status.resources.requests, "status.resources.requests"),
+            _quantities(pod, pod.status.allocated_resources, "status.allocatedResources"),
+        )
+        given = {name: units for name, units in given.items() if name in asked}
+        asked = asked | given if _resize_infeasible(pod) else _larger(asked, given)
+    return {name: units for name, units in asked.items() if name in _POD_LEVEL or name.startswith(_POD_LEVEL_PREFIX)}
 
 
 def _resize_infeasible(pod: Pod) -> bool:
     return any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in pod.status.conditions)
 
 
-def _units(pod: Pod, resources: ResourceRequirements, field: str) -> Units:
-    """Requests, and limits where no request is given, as the API server defaults them."""
-    requests = _quantities(pod, resources.requests, f"{field}.requests")
-    if not resources.limits:
-        return requests
-    return _quantities(pod, resources.limits, f"{field}.limits") | requests
+def _bounded(pod: Pod, total: Units) -> Units:
+    """Without zeros. A pod that waits must not ask for absurd amounts; one that runs overcommits its node anyway."""
+    bounded = Units()
+    for name, units in total.items():
+        if units > most(name):
+            if not pod.spec.node_name:
+                limit = most(name) // per_unit(name)
+                raise _malformed(pod, f"spec.containers.resources.requests.{name}", f"should not exceed {limit}")
+            bounded[name] = most(name)
+        elif units:
+            bounded[name] = units
+    return bounded
 
 
 def _quantities(pod: Pod, quantities: Mapping[str, Quantity], field: str) -> Units:
