@@ -7,7 +7,7 @@ from typing import Any, Final
 from .kinds import NODES, PODS
 from .metadata import now
 from .options import Precondition
-from .refusals import Cause, bad_request, conflict, invalid, not_found
+from .refusals import Faults, RefusedError, bad_request, conflict, not_found
 from .store import Entry, Object, Store
 from .writes import check_precondition
 
@@ -27,20 +27,20 @@ class Binder:
         """Assign a pod. The node need not exist, nor fit: a real server does not look either.
 
         Raises:
-            RefusedError: 400 (names differ), 404, 409 (precondition, assigned, gated or deleting), 422 (bad target).
+            RefusedError: 400 (names differ), 404, 409 (precondition, assigned, gated or deleting), 500 (bad target).
         """
         meta = binding.get("metadata") or {}
         if meta.get("name", name) != name:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
         if meta.get("namespace", namespace) != namespace:
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-        node = _target(name, binding.get("target") or {})
+        node = _target(binding.get("target") or {})
         entry = self._pods.entries.get((namespace, name))
         if entry is None:
             raise not_found(PODS, name)
         check_precondition(PODS, entry, Precondition.of(meta))
         pod = entry.object()
-        _check_free(name, pod, node)
+        _check_free(name, pod)
         self._assign(pod, node, meta)
         return Entry(PODS, pod, entry.revision) if dry_run else self._store.put(self._pods, pod)
 
@@ -56,29 +56,23 @@ class Binder:
                 pod["metadata"]["labels"] = (pod["metadata"].get("labels") or {}) | copied
         status = pod.setdefault("status", {})
         status.pop("nominatedNodeName", None)
-        set_condition(status, {"type": "PodScheduled", "status": "True"}, observed=pod["metadata"].get("generation"))
+        set_condition(status, {"type": "PodScheduled", "status": "True", "lastProbeTime": None})
 
 
-def _target(name: str, target: Object) -> str:
-    node: str = target.get("name", "")
-    causes = []
+def _target(target: Object) -> str:
+    """The node's name. A bad target is an internal error on a real server, and so it is here."""
+    faults = Faults()
     if target.get("kind", "") not in ("", "Node"):
-        causes.append(Cause("FieldValueNotSupported", "target.kind",
-                            f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'))  # fmt: skip
-    if not node:
-        causes.append(Cause("FieldValueRequired", "target.name", "Required value"))
-    if causes:
-        raise invalid(_BindingKind(), name, causes)
+        faults.not_supported("target.kind", target["kind"], ("Node", "<empty>"))
+    if not target.get("name"):
+        faults.required("target.name")
+    if faults:
+        raise RefusedError(500, "", ", ".join(f"{cause.field}: {cause.message}" for cause in faults))
+    node: str = target["name"]
     return node
 
 
-class _BindingKind:
-    group = ""
-    kind = "Binding"
-    plural = "bindings"
-
-
-def _check_free(name: str, pod: Object, node: str) -> None:
+def _check_free(name: str, pod: Object) -> None:
     if "deletionTimestamp" in pod["metadata"]:
         raise conflict(_PodBinding(), name, f"pod {name} is being deleted, cannot be assigned to a host")
     assigned = pod["spec"].get("nodeName")

@@ -262,8 +262,13 @@ def check_precondition(kind: Any, entry: Entry, wanted: Precondition) -> None:
         RefusedError: 409.
     """
     if wanted.uid and wanted.uid != entry.uid:
-        raise conflict(kind, entry.name, f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta:"
-                       f" {entry.uid}")  # fmt: skip
+        key = "/".join(filter(None, ("/registry", kind.plural, entry.namespace, entry.name)))
+        raise conflict(
+            kind,
+            entry.name,
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition"
+            f" failed: UID in precondition: {wanted.uid}, UID in object meta: {entry.uid}",
+        )
     if wanted.resource_version and wanted.resource_version != str(entry.revision):
         raise modified(kind, entry.name)
 

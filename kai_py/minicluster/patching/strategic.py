@@ -8,6 +8,8 @@ from kai_py.minicluster.refusals import bad_request
 
 from .schema import Node
 
+Object = dict[str, Any]
+
 _DIRECTIVE: Final = "$patch"
 _RETAIN: Final = "$retainKeys"
 _DELETE_SCALARS: Final = "$deleteFromPrimitiveList/"
@@ -42,7 +44,7 @@ def strategic_merge(target: Any, patch: Any, node: Node) -> Any:
             merged.pop(key, None)
         else:
             merged[key] = _merge_field(merged.get(key), value, node.child(key))
-    return _ordered(merged, patch, node)
+    return _ordered(merged, patch, target if isinstance(target, dict) else {}, node)
 
 
 def _merge_field(old: Any, value: Any, node: Node) -> Any:
@@ -61,29 +63,39 @@ def _merge_list(old: list[Any], patch: list[Any], node: Node) -> list[Any]:
     key = node.merge_key
     if any(item.get(_DIRECTIVE) == "replace" for item in patch):
         return [item for item in patch if _DIRECTIVE not in item]
-    merged = list(old)
+    merged = {item.get(key): item for item in old}
     for item in patch:
         if key not in item:
             raise bad_request(f"map: {item} does not contain declared merge key: {key}")
         if item.get(_DIRECTIVE) == "delete":
-            merged = [existing for existing in merged if existing.get(key) != item[key]]
-            continue
-        for i, existing in enumerate(merged):
-            if existing.get(key) == item[key]:
-                merged[i] = strategic_merge(existing, item, node.item())
-                break
+            merged.pop(item[key], None)
         else:
-            merged.append(strategic_merge({}, item, node.item()))
-    return merged
+            merged[item[key]] = strategic_merge(merged.get(item[key], {}), item, node.item())
+    return list(merged.values())
 
 
-def _ordered(merged: dict[str, Any], patch: dict[str, Any], node: Node) -> dict[str, Any]:
-    """Put lists into the order that ``$setElementOrder`` asks for; items it does not name keep theirs, at the end."""
-    for directive, wanted in patch.items():
-        field = directive.removeprefix(_ORDER)
-        if field == directive or not isinstance(merged.get(field), list):
-            continue
-        key = node.child(field).merge_key
-        places = {item[key] if key else item: place for place, item in enumerate(wanted)}
-        merged[field] = sorted(merged[field], key=lambda item: places.get(item.get(key) if key else item, len(places)))
+def _ordered(merged: Object, patch: Object, old: Object, node: Node) -> Object:
+    """Put merged lists into order: what the patch names in its order, the rest in the old one, woven together."""
+    for field, value in patch.items():
+        child = node.child(field)
+        if isinstance(value, list) and isinstance(merged.get(field), list) and (child.merge_key or child.merges_scalars):
+            wanted = patch.get(_ORDER + field, value)
+            merged[field] = _woven(merged[field], wanted, old.get(field) or [], child.merge_key)
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def _woven(items: list[Any], wanted: list[Any], old: list[Any], key: str) -> list[Any]:
+    def identity(item: Any) -> Any:
+        return item.get(key) if key else item
+
+    found = {identity(item): item for item in items}
+    named = [identity(item) for item in wanted if identity(item) in found]
+    places = {identity(item): place for place, item in enumerate(old)}
+    rest = [name for name in found if name not in named]
+    order: list[Any] = []
+    for name in named:
+        # An item that the old list did not have comes before all that is left of it.
+        while rest and name in places and places.get(rest[0], len(places)) < places[name]:
+            order.append(rest.pop(0))
+        order.append(name)
+    return [found[name] for name in order + rest]

@@ -35,8 +35,6 @@ def check_pod_spec(spec: Object, field: str, faults: Faults) -> None:
             _check_container(container, f"{field}.{key}[{i}]", names, volumes, faults)
     if spec["restartPolicy"] not in _RESTART_POLICIES:
         faults.not_supported(f"{field}.restartPolicy", spec["restartPolicy"], _RESTART_POLICIES)
-    if spec["terminationGracePeriodSeconds"] < 0:
-        _not_negative(f"{field}.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], faults)
     if spec.get("activeDeadlineSeconds", 1) < 1:
         faults.invalid(
             f"{field}.activeDeadlineSeconds",

@@ -79,17 +79,15 @@ class BuiltinCodec:
         """See :class:`Codec`."""
         try:
             return self._read(data), []
-        except msgspec.ValidationError as error:
+        except msgspec.DecodeError as error:
             if "unknown field" not in str(error):
                 raise bad_request(f"{self._complaint}: {error}") from error
-        except msgspec.DecodeError as error:
-            raise bad_request(f"{self._complaint}: {error}") from error
         unknown: list[str] = []
-        loose = msgspec.json.decode(data) if isinstance(data, bytes) else data
-        kept = known_fields(loose, self._definitions[self._name], self._definitions, "", unknown)
         try:
+            loose = msgspec.json.decode(data) if isinstance(data, bytes) else data
+            kept = known_fields(loose, self._definitions[self._name], self._definitions, "", unknown)
             return self._decoder.from_data(kept), unknown
-        except msgspec.ValidationError as error:
+        except msgspec.DecodeError as error:
             raise bad_request(f"{self._complaint}: {error}") from error
 
     def _read(self, data: bytes | Object) -> Object:

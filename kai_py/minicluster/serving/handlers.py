@@ -183,7 +183,8 @@ def bind(call: Call) -> Answer:
     """``pods/binding``: assign a pod."""
     binding = _plain(call)
     _check_kind(binding, "Binding", "v1")
-    call.storage.binder.bind(*call.address(), binding, dry_run=_dry_run(call.route.query))
+    name = call.route.name or (binding.get("metadata") or {}).get("name", "")
+    call.storage.binder.bind(call.route.namespace, name, binding, dry_run=_dry_run(call.route.query))
     return Answer(shapes.SUCCESS, status=201)
 
 

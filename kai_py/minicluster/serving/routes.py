@@ -63,6 +63,8 @@ def resource_route(segments: list[str], query: Query) -> Route:
     if not 1 <= len(rest) <= 3:
         raise no_such_path()
     plural, name, subresource = rest + [""] * (3 - len(rest))
+    if (group, plural, name) == ("", "bindings", ""):
+        plural, subresource = "pods", "binding"  # the older address of a binding; the pod is named in the body
     return Route(group, version, namespace, plural, name, subresource, query)
 
 

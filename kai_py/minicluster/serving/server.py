@@ -26,7 +26,7 @@ from .faults import ConnectionCut, FaultInjector
 from .handlers import Answer, Call, dispatch
 from .media import JSON, Accept, encode, negotiate
 from .openapi import OpenApi
-from .routes import Query, resource_route, split_target, watch_route
+from .routes import resource_route, split_target, watch_route
 from .watches import WatchSession
 
 _log = logging.getLogger(__name__)
@@ -113,8 +113,7 @@ class ApiServer:
     async def _respond(self, request: web.BaseRequest, accept: Accept) -> web.StreamResponse:
         segments, query = split_target(request.raw_path)
         if not _is_resource(segments):
-            body = await self._read(request)
-            return _response(self._other(request.method, segments, query, accept, body))
+            return _response(self._other(request.method, segments, accept))
         route = resource_route(segments, query)
         if route.group == discovery.REVIEW_GROUP:
             body = await self._read(request)
@@ -137,7 +136,7 @@ class ApiServer:
         except web.HTTPRequestEntityTooLarge:
             raise too_large(MAX_BODY) from None
 
-    def _other(self, method: str, segments: list[str], query: Query, accept: Accept, body: bytes) -> Answer:
+    def _other(self, method: str, segments: list[str], accept: Accept) -> Answer:
         if method == "POST" and segments[:2] == ["api", "v1"]:
             raise no_such_path()
         if method not in ("GET", "HEAD"):

@@ -27,6 +27,12 @@ _INITIAL_END: Final = "k8s.io/initial-events-end"
 Frame = Callable[[str, Entry], bytes]
 
 
+class _ListOptions:
+    group = "meta.k8s.io"
+    kind = "ListOptions"
+    plural = "listoptions"
+
+
 class WatchSession:
     """One client's watch."""
 
@@ -52,10 +58,10 @@ class WatchSession:
         match = self._route.query.get("resourceVersionMatch", "")
         if match != "NotOlderThan":
             text = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise invalid(self._endpoint.kind, "", [Cause("FieldValueForbidden", "resourceVersionMatch", text)])
+            raise invalid(_ListOptions(), "", [Cause("FieldValueForbidden", "resourceVersionMatch", text)])
         if self._route.flag("sendInitialEvents") and not self._bookmarks:
             text = "Forbidden: sendInitialEvents requires allowWatchBookmarks"
-            raise invalid(self._endpoint.kind, "", [Cause("FieldValueForbidden", "sendInitialEvents", text)])
+            raise invalid(_ListOptions(), "", [Cause("FieldValueForbidden", "sendInitialEvents", text)])
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Stream events until the time is up, the client goes, or the server ends all watches."""
