@@ -11,13 +11,18 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from kai_py.errors import ApiError, ForbiddenError, InputError, KaiError, UnavailableError
+from kai_py.errors import ApiError, Fault, ForbiddenError, InputError, KaiError, UnavailableError
 
 #: Exit statuses: the question has no good answer; the question itself is wrong.
 FAILED: Final = 1
 MISUSED: Final = 2
 #: With this variable set, an internal error shows its traceback.
 DEBUG_VARIABLE: Final = "KAI_PY_DEBUG"
+
+_CORRECT: Final = "Correct this and run the command again."
+_NO_CLUSTER: Final = (
+    "Name a kubeconfig with --kubeconfig or $KUBECONFIG. Without a cluster, start one: kai-py minicluster"
+)
 
 
 class Failure(Exception):  # noqa: N818  # it is how a command ends, not always an error
@@ -59,10 +64,7 @@ def failure_of(error: KaiError | Failure) -> Failure:
     if isinstance(error, Failure):
         return error
     if isinstance(error, InputError):
-        faults = [str(fault) for fault in error.faults]
-        if len(faults) == 1:
-            return Failure(faults[0], next_step="Correct it and run the command again.", status=MISUSED)
-        return Failure(f"{len(faults)} faults", faults, "Correct them and run the command again.", status=MISUSED)
+        return _of_faults(error.faults)
     if isinstance(error, UnavailableError):
         step = "Check that the cluster runs and is the one that you mean: kubectl cluster-info"
         return Failure("the API server does not answer", [str(error)], step)
@@ -72,6 +74,13 @@ def failure_of(error: KaiError | Failure) -> Failure:
     if isinstance(error, ApiError):
         return Failure(f"the API server refused ({error.code})", [str(error)])
     return Failure(f"{error.code}: {error}")
+
+
+def _of_faults(faults: Sequence[Fault]) -> Failure:
+    step = _NO_CLUSTER if any(fault.where.startswith("kubeconfig ") for fault in faults) else _CORRECT
+    if len(faults) == 1:
+        return Failure(str(faults[0]), next_step=step, status=MISUSED)
+    return Failure(f"there are {len(faults)} faults", [str(fault) for fault in faults], step, status=MISUSED)
 
 
 def bug(error: Exception) -> Failure:

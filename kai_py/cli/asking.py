@@ -1,0 +1,117 @@
+"""What a live cluster says of a pod, a podgroup or a queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kai_py.api.decode import convert
+from kai_py.api.meta import PartialObject
+from kai_py.api.pod import Pod
+from kai_py.errors import ApiError, InputError, NotFoundError
+from kai_py.kube.client import ApiClient
+from kai_py.kube.listing import list_all
+from kai_py.kube.resource import ResourceKind
+from kai_py.operators.kinds import OWNERS, PODGROUPS, PODS, QUEUES
+from kai_py.planning.cluster import read_settings
+from kai_py.planning.objects import SETTINGS_KEY
+from kai_py.podgrouper.grouping import group_of
+from kai_py.settings.load import load_settings
+from kai_py.settings.model import Settings
+from kai_py.telemetry.why import Why, why_pod, why_podgroup
+from kai_py.telemetry.why_queue import why_queue
+
+Json = dict[str, Any]
+Owners = Mapping[str, PartialObject]
+
+#: What a target may be called, to the question about it; a bare name is tried in the order of the first three.
+KINDS: Final = {
+    "pod": "pod",
+    "podgroup": "podgroup",
+    "queue": "queue",
+    "pods": "pod",
+    "po": "pod",
+    "podgroups": "podgroup",
+    "pg": "podgroup",
+    "queues": "queue",
+    "q": "queue",
+}
+
+
+async def why(client: ApiClient, kind: str, namespace: str, name: str) -> Why | None:
+    """Why something waits, or how it stands; None if it does not exist.
+
+    Args:
+        client: the cluster.
+        kind: ``pod``, ``podgroup`` or ``queue``; empty tries them in this order.
+        namespace: of a pod or podgroup.
+        name: its name.
+
+    Raises:
+        ApiError: the server does not answer, or refuses.
+    """
+    questions = {"pod": _pod, "podgroup": _podgroup, "queue": _queue}
+    for question in [questions[kind]] if kind else questions.values():
+        if (answer := await question(client, namespace, name)) is not None:
+            return answer
+    return None
+
+
+async def _pod(client: ApiClient, namespace: str, name: str) -> Why | None:
+    pod = await find(client, PODS, namespace, name)
+    if pod is None:
+        return None
+    group, settings = await asyncio.gather(_group(pod, client), _settings(client))
+    podgroup = await find(client, PODGROUPS, *group) if group else None
+    return why_pod(pod, podgroup, scheduler_names=settings.scheduler_names)
+
+
+async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
+    podgroup = await find(client, PODGROUPS, namespace, name)
+    if podgroup is None:
+        return None
+    pods, owners = await asyncio.gather(list_all(client, PODS, namespace), _owners(client, namespace))
+    return why_podgroup(podgroup, [pod for pod in pods if _group_of(pod, owners) == (namespace, name)])
+
+
+async def _queue(client: ApiClient, _: str, name: str) -> Why | None:
+    queue = await find(client, QUEUES, "", name)
+    return why_queue(queue, await list_all(client, PODGROUPS)) if queue is not None else None
+
+
+async def find(client: ApiClient, kind: ResourceKind[Any], namespace: str, name: str) -> Json | None:
+    """An object; None if it, or its kind, does not exist."""
+    try:
+        return await client.get_object(kind.path(namespace, name))
+    except NotFoundError:
+        return None
+
+
+async def _group(pod: Json, client: ApiClient) -> tuple[str, str] | None:
+    return _group_of(pod, await _owners(client, pod["metadata"]["namespace"]))
+
+
+def _group_of(pod: Json, owners: Owners) -> tuple[str, str] | None:
+    """Where the scheduler counts a pod: by its annotation or its owners. None if that cannot be told."""
+    try:
+        membership = group_of(convert(Pod, pod), owners)
+    except InputError:
+        return None
+    return membership.key if membership is not None else None
+
+
+async def _owners(client: ApiClient, namespace: str) -> Owners:
+    """Those that the scheduler knows, by uid."""
+    lists = await asyncio.gather(*(list_all(client, kind, namespace) for kind in OWNERS))
+    owners = [convert(PartialObject, one) for objects in lists for one in objects]
+    return {owner.metadata.uid: owner for owner in owners}
+
+
+async def _settings(client: ApiClient) -> Settings:
+    """The settings in force, as far as we may read them: they only tell which pods are the scheduler's."""
+    try:
+        found = await read_settings(client)
+        return load_settings(found["data"][SETTINGS_KEY]) if found else Settings()
+    except (ApiError, InputError, LookupError):
+        return Settings()
