@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kai_py.core.resources import ResourceAxis
+from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
@@ -49,10 +49,10 @@ class Snapshot:
         subgroups: SubGroupTable,
         queues: QueueTable,
     ) -> Snapshot:
-        """Check all shapes once and forbid writing to any array.
+        """Check all shapes and references once and forbid writing to any array.
 
         Raises:
-            ValueError: a column's length contradicts its table; names the column.
+            ValueError: a column's length contradicts its table, or a row number points beyond one; names the column.
         """
         r, a = len(axis.names), len(axis.accounted)
         _expect("nodes.allocatable", nodes.allocatable, (len(nodes), r))
@@ -68,6 +68,16 @@ class Snapshot:
         _seal("podgroups", podgroups, len(podgroups), apart_from=("offset",))
         _seal("subgroups", subgroups, len(subgroups))
         _seal("queues", queues, len(queues))
+        for key, column in nodes.labels.columns.items():
+            _expect(f"nodes.labels {key}", column.codes, (len(nodes),))
+            column.codes.flags.writeable = False
+        _refer("pods.class_idx", pods.class_idx, len(classes), none=False)
+        _refer("pods.subgroup_idx", pods.subgroup_idx, len(subgroups))
+        _refer("pods.node_idx", pods.node_idx, len(nodes))
+        _refer("podgroups.queue_idx", podgroups.queue_idx, len(queues))
+        _refer("subgroups.podgroup_idx", subgroups.podgroup_idx, len(podgroups), none=False)
+        _refer("subgroups.parent", subgroups.parent, len(subgroups))
+        _refer("queues.parent", queues.parent, len(queues))
         return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues)
 
 
@@ -79,6 +89,12 @@ def _seal(label: str, table: DataclassInstance, rows: int, *, apart_from: tuple[
             if column.name not in apart_from:
                 _expect(f"{label}.{column.name}", value, (rows, *value.shape[1:]))
             value.flags.writeable = False
+
+
+def _refer(name: str, rows: Rows, count: int, *, none: bool = True) -> None:
+    """Check that row numbers point to rows; -1 stands for none, where that is allowed."""
+    if rows.size and not (-1 if none else 0) <= rows.min() <= rows.max() < count:
+        raise ValueError(f"{name} points to row {rows.min()} to {rows.max()} of {count}")
 
 
 def _expect(name: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
