@@ -262,7 +262,8 @@ def _wanted(spec: Object, succeeded: int, active: int) -> int:
     """How many pods should be active now."""
     parallelism: int = spec["parallelism"]
     if spec.get("completions") is not None:
-        return min(parallelism, max(spec["completions"] - succeeded, 0))
+        completions: int = spec["completions"]
+        return min(parallelism, max(completions - succeeded, 0))
     return min(parallelism, active) if succeeded else parallelism
 
 

@@ -1,0 +1,263 @@
+"""The ResourceClaim controller: claims from templates, and the release of what nobody uses any more.
+
+As ``kube-controller-manager`` does it: a pod's generated claims, ``pod.status.resourceClaimStatuses``, ``reservedFor``
+entries of pods that are over, and the allocation once the last entry has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kai_py.minicluster.kinds import CLAIMS, PODS
+from kai_py.minicluster.options import DeleteOptions
+from kai_py.minicluster.storage import Storage
+
+from .agenda import Agenda
+from .clock import Clock, WallClock
+from .mirror import Key, Mirror
+
+Object = dict[str, Any]
+
+TEMPLATES: Final = "resourceclaimtemplates.resource.k8s.io"
+POD_CLAIM_NAME: Final = "resource.kubernetes.io/pod-claim-name"
+PROTECTION: Final = "resource.kubernetes.io/delete-protection"
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+_LONGEST_PREFIX: Final = 57
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimingPod:
+    """A pod that refers to claims.
+
+    Attributes:
+        over: whether it has finished, or is being deleted without ever having had a node.
+        missing: whether one of its generated claims has not been made yet.
+        claims: names of the claims that it uses.
+    """
+
+    uid: str
+    over: bool
+    bound: bool
+    missing: bool
+    claims: frozenset[str]
+    revision: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A claim or template. Every change of it is worth a look, so there is nothing to compare but its revision."""
+
+    uid: str
+    revision: int
+
+
+class Claims:
+    """The controller."""
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        """Prepare; ``clock`` is the wall's, if not said."""
+        clock = clock or WallClock()
+        self._pending: Agenda[Key] = Agenda(clock, self._sync_pod)
+        self._used: Agenda[Key] = Agenda(clock, self._sync_claim)
+        self._pods = Mirror(PODS.key, _claiming_pod, self._pod_changed)
+        self._claims = Mirror(CLAIMS.key, _known, lambda key, _before, _after: self._used.soon(key))
+        self._templates = Mirror(TEMPLATES, _known, self._template_changed)
+        self._users: dict[Key, set[Key]] = {}
+        self._storage: Storage
+
+    async def run(self, storage: Storage) -> None:
+        """Control until cancelled. This is the worker."""
+        self._storage = storage
+        async with asyncio.TaskGroup() as tasks:
+            for mirror in (self._templates, self._pods, self._claims):
+                tasks.create_task(mirror.run(storage))
+            for agenda in (self._pending, self._used):
+                tasks.create_task(agenda.run())
+
+    def _pod_changed(self, key: Key, before: ClaimingPod | None, after: ClaimingPod | None) -> None:
+        for name in before.claims if before is not None else ():
+            users = self._users.setdefault((key[0], name), set())
+            users.discard(key)
+            if not users:
+                del self._users[key[0], name]
+            self._used.soon((key[0], name))
+        for name in after.claims if after is not None else ():
+            self._users.setdefault((key[0], name), set()).add(key)
+            self._used.soon((key[0], name))
+        if after is not None:
+            self._pending.soon(key)
+
+    def _template_changed(self, key: Key, _before: Known | None, after: Known | None) -> None:
+        if after is not None:
+            for pod_key, pod in self._pods.views.items():
+                if pod.missing and pod_key[0] == key[0]:
+                    self._pending.soon(pod_key)
+
+    # claims for pods --------------------------------------------------------------------------------
+
+    def _sync_pod(self, key: Key) -> None:
+        """Make the claims that a pod's templates ask for, and tell their names in its status."""
+        view = self._pods.views.get(key)
+        pod = self._storage.find(PODS.key, key[1], key[0])
+        if pod is None or view is None or view.over or not view.missing or pod["metadata"]["uid"] != view.uid:
+            return
+        told = list(pod["status"].get("resourceClaimStatuses") or ())
+        for reference in _unmade(pod):
+            template = self._storage.find(TEMPLATES, reference["resourceClaimTemplateName"], key[0])
+            if template is None:
+                continue  # it may come yet; until then the pod waits
+            claim = self._storage.create(CLAIMS.key, _claim_for(pod, reference["name"], template))
+            self._claims.learn(claim)
+            told.append({"name": reference["name"], "resourceClaimName": claim["metadata"]["name"]})
+        if len(told) > len(pod["status"].get("resourceClaimStatuses") or ()):
+            pod["status"]["resourceClaimStatuses"] = told
+            self._pods.learn(self._storage.update(PODS.key, pod, subresource="status"))
+
+    # the end of claims ------------------------------------------------------------------------------
+
+    def _sync_claim(self, key: Key) -> None:
+        """Forget consumers that are over; free what has no consumer; delete what was made for a pod that is over."""
+        claim = self._storage.find(CLAIMS.key, key[1], key[0])
+        if claim is None:
+            return
+        status = claim.setdefault("status", {})
+        before = list(status.get("reservedFor") or ())
+        kept = [consumer for consumer in before if not self._is_over(key[0], consumer)]
+        kept += self._unreserved(key, status, kept)
+        let_go = not kept and (bool(before) or "deletionTimestamp" in claim["metadata"])
+        protected = PROTECTION in (claim["metadata"].get("finalizers") or ())
+        if kept != before or (let_go and protected and "allocation" in status):
+            _set(status, "reservedFor", kept)
+            # Without the finalizer the allocation is not ours to clear: whoever wrote it does not expect it.
+            if let_go and protected:
+                status.pop("allocation", None)
+            claim = self._storage.update(CLAIMS.key, claim, subresource="status")
+        if let_go and protected:
+            self._unprotect(claim)
+        self._delete_if_over(key)
+
+    def _is_over(self, namespace: str, consumer: Object) -> bool:
+        """Whether a consumer is a pod that is gone, replaced, finished, or was deleted without ever having a node."""
+        if consumer.get("resource") != "pods" or consumer.get("apiGroup"):
+            return False
+        # The pod itself is asked and not our memory of it, which may be a few events behind that of the claim.
+        pod = self._storage.find(PODS.key, consumer["name"], namespace)
+        return pod is None or pod["metadata"]["uid"] != consumer["uid"] or _is_over(pod)
+
+    def _unreserved(self, key: Key, status: Object, consumers: list[Object]) -> list[Object]:
+        """Bound pods that use an allocated claim which is not reserved for them: their binder forgot."""
+        if not status.get("allocation"):
+            return []
+        known = {consumer["uid"] for consumer in consumers}
+        users = [(name, self._pods.views[namespace, name]) for namespace, name in sorted(self._users.get(key, ()))]
+        return [
+            {"resource": "pods", "name": name, "uid": pod.uid}
+            for name, pod in users
+            if pod.bound and not pod.over and pod.uid not in known
+        ]
+
+    def _unprotect(self, claim: Object) -> None:
+        meta = claim["metadata"]
+        finalizers = meta.get("finalizers") or ()
+        if PROTECTION in finalizers:
+            kept = [finalizer for finalizer in finalizers if finalizer != PROTECTION]
+            patch = {"metadata": {"uid": meta["uid"], "finalizers": kept or None}}
+            self._storage.patch(CLAIMS.key, meta["name"], patch, meta["namespace"])
+
+    def _delete_if_over(self, key: Key) -> None:
+        """A generated claim goes when its pod has finished; when the pod is gone, the garbage collector takes it."""
+        claim = self._storage.find(CLAIMS.key, key[1], key[0])
+        owner = _pod_owner(claim) if claim is not None else None
+        if claim is None or owner is None or "deletionTimestamp" in claim["metadata"]:
+            return
+        pod = self._storage.find(PODS.key, owner["name"], key[0])
+        if pod is not None and pod["metadata"]["uid"] == owner["uid"] and _is_over(pod):
+            options = DeleteOptions(uid=claim["metadata"]["uid"], propagation="Background")
+            self._storage.delete(CLAIMS.key, key[1], key[0], options)
+
+
+def _is_over(pod: Object) -> bool:
+    if "deletionTimestamp" in pod["metadata"] and not pod["spec"].get("nodeName"):
+        return True
+    return (pod.get("status") or {}).get("phase") in _FINISHED
+
+
+def _pod_owner(claim: Object) -> Object | None:
+    """The reference to the pod that a claim was generated for."""
+    owners = claim["metadata"].get("ownerReferences") or ()
+    return next((ref for ref in owners if ref.get("controller") and ref["kind"] == "Pod"), None)
+
+
+def _claiming_pod(pod: Object) -> ClaimingPod | None:
+    spec, meta, status = pod["spec"], pod["metadata"], pod.get("status") or {}
+    references = spec.get("resourceClaims") or ()
+    extended = (status.get("extendedResourceClaimStatus") or {}).get("resourceClaimName")
+    if not references and not extended:
+        return None
+    made = [one.get("resourceClaimName") for one in status.get("resourceClaimStatuses") or ()]
+    named = [reference.get("resourceClaimName") for reference in references]
+    return ClaimingPod(
+        uid=meta["uid"],
+        over=_is_over(pod),
+        bound=bool(spec.get("nodeName")),
+        missing=next(_unmade(pod), None) is not None,
+        claims=frozenset(name for name in (*made, *named, extended) if name),
+        revision=int(meta["resourceVersion"]),
+    )
+
+
+def _unmade(pod: Object) -> Iterator[Object]:
+    """The references to templates for which there is no claim yet."""
+    made = {one["name"] for one in pod["status"].get("resourceClaimStatuses") or ()}
+    for reference in pod["spec"].get("resourceClaims") or ():
+        if reference.get("resourceClaimTemplateName") and reference["name"] not in made:
+            yield reference
+
+
+def _known(obj: Object) -> Known:
+    return Known(obj["metadata"]["uid"], int(obj["metadata"]["resourceVersion"]))
+
+
+def _claim_for(pod: Object, reference: str, template: Object) -> Object:
+    meta, spec = pod["metadata"], template["spec"]
+    given = spec.get("metadata") or {}
+    claim: Object = {
+        "metadata": {
+            "generateName": _prefix(meta["name"], reference),
+            "namespace": meta["namespace"],
+            "annotations": (given.get("annotations") or {}) | {POD_CLAIM_NAME: reference},
+            "ownerReferences": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": meta["name"],
+                    "uid": meta["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": spec["spec"],
+    }
+    if given.get("labels"):
+        claim["metadata"]["labels"] = given["labels"]
+    return claim
+
+
+def _prefix(pod: str, reference: str) -> str:
+    """``<pod>-<reference>-``; what is too long is shortened on both sides in proportion."""
+    room = _LONGEST_PREFIX - 2
+    if len(pod) + len(reference) > room:
+        shortened = max(room * len(pod) // (len(pod) + len(reference)), 1)
+        pod, reference = pod[:shortened].rstrip("-."), reference[: room - shortened].rstrip("-")
+    return f"{pod}-{reference}-"
+
+
+def _set(status: Object, key: str, value: list[Object]) -> None:
+    if value:
+        status[key] = value
+    else:
+        status.pop(key, None)
