@@ -161,14 +161,21 @@ def topology(name: str = "default") -> Object:
 
 
 def register(storage: Storage, pool: Iterable[Object]) -> None:
-    """Add nodes to a cluster, with their status.
+    """Add nodes to a cluster, ready to take pods.
+
+    The server taints every new node as not ready. Its kubelet has said that it is, so the taint is taken off at once
+    and not only where the node controller runs.
 
     Raises:
         RefusedError: the cluster refuses one; those before it stay.
     """
     for node in pool:
         created = storage.create(NODES.key, node)
-        storage.update(NODES.key, created | {"status": node["status"]}, subresource="status")
+        if taints := node["spec"].get("taints"):
+            created["spec"]["taints"] = taints
+        else:
+            created["spec"].pop("taints", None)
+        storage.update(NODES.key, created)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,8 @@ class Writer:
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if new == old:
             return entry
+        if "managedFields" in old["metadata"] and not recorded:
+            self._record(endpoint, new, old, options, subresource)
         if (
             not subresource
             and kind.counts_generation

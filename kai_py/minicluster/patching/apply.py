@@ -40,11 +40,6 @@ class Manager:
     api_version: str
     subresource: str = ""
 
-    @property
-    def unwritten(self) -> str:
-        """The top-level field that this manager's writes do not reach."""
-        return "" if self.subresource else "status"
-
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
@@ -63,13 +58,13 @@ def apply(live: Object, applied: Object, node: Node, manager: Manager, *, has_st
     """
     without = ("spec" if manager.subresource else "status") if has_status else ""
     wanted = fields_of(applied, node, without=without)
-    claims = _claims(live, node)
+    claims = _claims(live)
     if not claims and live["metadata"].get("uid"):
         claims = [_first_claim(live, node)]
     mine = next((claim for claim in claims if claim.manager == manager), None)
     others = [claim for claim in claims if claim.manager != manager]
     contested = {path for path in wanted if _differs(live, applied, path, node)}
-    conflicts = [(claim.manager, sorted(claim.paths & contested)) for claim in others if claim.paths & contested]
+    conflicts = [(claim, sorted(claim.paths & contested)) for claim in others if claim.paths & contested]
     if conflicts and not force:
         raise _conflict(conflicts)
     others = [replace(claim, paths=claim.paths - contested) for claim in others]
@@ -87,7 +82,7 @@ def record_update(new: Object, old: Object, node: Node, manager: Manager) -> Non
 
     What changed now belongs to the writer; what is gone belongs to nobody.
     """
-    claims = _claims(old, node)
+    claims = _claims(old)
     if not claims:
         return
     before, after = fields_of(old, node, without=""), fields_of(new, node, without="")
@@ -113,7 +108,7 @@ def _first_claim(live: Object, node: Node) -> _Claim:
     return _Claim(manager, frozenset(fields_of(live, node, without="")), now())
 
 
-def _claims(obj: Object, node: Node) -> list[_Claim]:
+def _claims(obj: Object) -> list[_Claim]:
     claims = []
     for entry in obj["metadata"].get("managedFields") or ():
         manager = Manager(
@@ -142,18 +137,26 @@ def _write_claims(obj: Object, claims: list[_Claim]) -> None:
     obj["metadata"]["managedFields"] = entries
 
 
-def _conflict(conflicts: list[tuple[Manager, list[Path]]]) -> RefusedError:
+def _conflict(conflicts: list[tuple[_Claim, list[Path]]]) -> RefusedError:
     causes = [
-        Cause("FieldManagerConflict", shown(path), f'conflict with "{manager.name}" using {manager.api_version}')
-        for manager, paths in conflicts
+        Cause("FieldManagerConflict", shown(path), f"conflict with {_described(claim)}")
+        for claim, paths in conflicts
         for path in paths
     ]
-    noun = "conflict" if len(causes) == 1 else "conflicts"
-    texts = [f"{cause.message}: {cause.field}" for cause in causes]
-    separator = ": " if len(causes) == 1 else ":\n- "
-    return RefusedError(
-        409, "Conflict", f"Apply failed with {len(causes)} {noun}{separator}" + "\n- ".join(texts), causes=causes
-    )
+    count = len(causes)
+    if count == 1:
+        text = f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}"
+    else:
+        lists = ["\n- ".join((f"conflicts with {_described(claim)}:", *map(shown, paths))) for claim, paths in conflicts]
+        text = f"Apply failed with {count} conflicts: " + "\n".join(lists)
+    return RefusedError(409, "Conflict", text, causes=causes)
+
+
+def _described(claim: _Claim) -> str:
+    manager = claim.manager
+    through = f' with subresource "{manager.subresource}"' if manager.subresource else ""
+    how = f" using {manager.api_version} at {claim.time}" if manager.operation == "Update" else ""
+    return f'"{manager.name}"{through}{how}'
 
 
 def _merge(live: Object, applied: Object, node: Node, without: str) -> Object:
@@ -190,6 +193,6 @@ def _merge_items(old: list[Any], new: list[Any], node: Node) -> list[Any]:
 def _drop_abandoned(merged: Object, abandoned: frozenset[Path], others: list[_Claim], node: Node) -> None:
     """Remove what the manager no longer asks for, unless somebody else owns it or something inside it."""
     held = {path[:end] for claim in others for path in claim.paths for end in range(1, len(path) + 1)}
-    for path in sorted(abandoned, key=len, reverse=True):
+    for path in sorted(abandoned, key=len):  # an item before its fields: without its key it is not found
         if path not in held:
             remove_at(merged, path, node)

@@ -71,6 +71,7 @@ class NewEventRules(Rules):
         _check_regarding(obj, faults)
         if not obj.get("eventTime"):
             faults.required("eventTime")
+            return
         if obj.get("type") not in _EVENT_TYPES:
             faults.invalid("type", obj.get("type", ""), "has invalid value: ")
         for key in ("count", "firstTimestamp", "lastTimestamp", "source"):

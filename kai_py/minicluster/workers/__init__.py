@@ -1,7 +1,61 @@
-"""Programs that bring a cluster to life: fake kubelets, workload controllers, node pools.
+"""Programs that bring a cluster to life: fake kubelets, workload controllers, node controllers, a device driver.
 
 A worker is a coroutine function that takes the :class:`~kai_py.minicluster.storage.Storage` and runs until it is
 cancelled; it is registered with ``MiniCluster(workers=[...])``. It sees and changes the cluster through the storage's
 verbs only, so it is refused whatever a real client would be refused. Must not reach into ``store``, and must not know
 the scheduler. An exception that a worker lets out ends with the cluster, and is raised there.
+
+::
+
+    kubelets = Kubelets()
+    async with MiniCluster(workers=[kubelets.run, *controllers()]) as cluster:
+        pools.register(cluster.storage, pools.nodes("h100", 16))
 """
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from kai_py.minicluster.storage import Storage
+
+from .claims import Claims
+from .clock import Clock, ManualClock, WallClock
+from .deployments import Deployments, ReplicaSets
+from .devices import DeviceDriver, device_classes, slices_for
+from .jobs import Jobs
+from .kubelets import Kubelets
+from .node_lifecycle import NodeLifecycle
+
+__all__ = [
+    "Claims",
+    "Clock",
+    "Deployments",
+    "DeviceDriver",
+    "Jobs",
+    "Kubelets",
+    "ManualClock",
+    "NodeLifecycle",
+    "ReplicaSets",
+    "WallClock",
+    "controllers",
+    "device_classes",
+    "slices_for",
+]
+
+
+def controllers(
+    *, clock: Clock | None = None, job_backoff: float = 10.0
+) -> tuple[Callable[[Storage], Awaitable[None]], ...]:
+    """Everything that a ``kube-controller-manager`` would do here: Jobs, Deployments, claims, nodes.
+
+    Args:
+        clock: whose time they live in; the wall's, if not said.
+        job_backoff: seconds before a Job's first failed pod is made again.
+    """
+    return (
+        Jobs(clock=clock, backoff=job_backoff).run,
+        Deployments(clock=clock).run,
+        ReplicaSets(clock=clock).run,
+        Claims(clock=clock).run,
+        NodeLifecycle(clock=clock).run,
+    )

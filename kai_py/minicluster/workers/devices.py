@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kai_py.errors import NotFoundError
 from kai_py.minicluster.kinds import NODES, SLICES
 from kai_py.minicluster.pools import NVLINK_LABEL
 from kai_py.minicluster.storage import Storage
@@ -26,6 +25,7 @@ DRIVER: Final = "gpu.nvidia.com"
 DEVICE_CLASSES: Final = "deviceclasses.resource.k8s.io"
 _PCIE_ROOT: Final = "resource.kubernetes.io/pcieRoot"
 _MIB: Final = 1 << 20
+_LOOK_AGAIN: Final = 0.1
 _UUIDS: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "gpu.minicluster.kai-py")
 #: GPUs below one PCIe root.
 _GPUS_PER_ROOT: Final = 2
@@ -176,7 +176,8 @@ class DeviceDriver:
     def __init__(self, *, mig: bool = False, clock: Clock | None = None) -> None:
         """Prepare; ``mig`` as in :func:`slices_for`."""
         self._mig = mig
-        self._agenda: Agenda[Key] = Agenda(clock or WallClock(), self._publish)
+        self._clock = clock or WallClock()
+        self._agenda: Agenda[Key] = Agenda(self._clock, self._publish)
         self._nodes = Mirror(NODES.key, _gpu_node, lambda key, _before, _after: self._agenda.soon(key))
         self._storage: Storage
 
@@ -191,16 +192,19 @@ class DeviceDriver:
             tasks.create_task(self._agenda.run())
 
     def _publish(self, key: Key) -> None:
-        try:
-            node = self._storage.get(NODES.key, key[1])
-        except NotFoundError:
+        node = self._storage.find(NODES.key, key[1])
+        if node is None:
             return
-        owner = {"apiVersion": "v1", "kind": "Node", "name": key[1], "uid": node["metadata"]["uid"]}
+        uid = node["metadata"]["uid"]
+        owner = {"apiVersion": "v1", "kind": "Node", "name": key[1], "uid": uid}
         for made in slices_for(node, mig=self._mig):
-            # A slice of an earlier node of this name is on its way out; its successor waits for that.
-            if self._storage.find(SLICES.key, made["metadata"]["name"]) is None:
+            found = self._storage.find(SLICES.key, made["metadata"]["name"])
+            if found is None:
                 made["metadata"]["ownerReferences"] = [owner]
                 self._storage.create(SLICES.key, made)
+            elif all(ref["uid"] != uid for ref in found["metadata"].get("ownerReferences") or ()):
+                # It belongs to an earlier node of this name, and the garbage collector is on its way.
+                self._agenda.at(key, self._clock.time() + _LOOK_AGAIN)
 
 
 def _gpu_node(node: Object) -> _GpuNode:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from kai_py.errors import NotFoundError
 from kai_py.minicluster.storage import Storage
 
 from .agenda import Agenda
@@ -64,10 +63,10 @@ class Heartbeats:
             return
         now = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="microseconds")
         spec = {"renewTime": now.replace("+00:00", "Z")}
-        try:
-            self._storage.patch(LEASES, node, {"spec": spec}, NAMESPACE)
-        except NotFoundError:
+        if self._storage.find(LEASES, node, NAMESPACE) is None:
             self._storage.create(LEASES, self._lease(node, spec))
+        else:
+            self._storage.patch(LEASES, node, {"spec": spec}, NAMESPACE)
 
     def _lease(self, node: str, spec: dict[str, Any]) -> dict[str, Any]:
         seconds = max(int(4 * (self._period or 0)), 1)

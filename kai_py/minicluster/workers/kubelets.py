@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
-from kai_py.errors import NotFoundError
+from kai_py.errors import ApiError
 from kai_py.minicluster.kinds import CLAIMS, NODES, PODS
 from kai_py.minicluster.options import DeleteOptions
 from kai_py.minicluster.storage import Storage
@@ -168,7 +169,9 @@ class Kubelets:
             plan = self._plans[key] = _Plan(pod.uid)
         try:
             step = self._step(key, pod, plan)
-        except NotFoundError:
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
             return  # it has just gone; the watch will say so
         if step is not None:
             self._agenda.at(key, step)

@@ -52,9 +52,9 @@ def refused(pod: Object, *, now: str, reason: str, message: str) -> Object:
     }
 
 
-def not_ready(pod: Object, *, now: str, reason: str) -> Object:
+def not_ready(pod: Object, *, now: str) -> Object:
     """Nobody knows how the pod is: its node went away."""
-    return _status(pod) | {"conditions": _conditions(pod, {"Ready": ("False", reason)}, now)}
+    return _status(pod) | {"conditions": _conditions(pod, {"Ready": ("False", "")}, now)}
 
 
 def with_condition(status: Object, condition: Mapping[str, str], now: str) -> list[Object]:
