@@ -12,6 +12,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.encode.queue import queue_warnings
+from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.membership import Membership
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
@@ -19,7 +20,7 @@ from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult
-from kai_py.errors import Fault, InputError
+from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.answer import Plan, render_cycle, render_pods, render_queues
 from kai_py.planning.manifests import Manifest, Sourced
 from kai_py.planning.objects import Objects, read_objects
@@ -107,7 +108,18 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_owner(owner, now)
     world = World(store, read.pods, now)
     _complain(read, store)
+    _complain_of_others(read, settings)
     return world, warnings
+
+
+def _complain_of_others(read: Objects, settings: Settings) -> None:
+    """Pending pods of other schedulers: the store does not read them, but malformed is malformed."""
+    for pod in read.pods:
+        if pod.spec.scheduler_name not in settings.scheduler_names and not pod.spec.node_name:
+            try:
+                pod_request(pod)
+            except MalformedObjectError as error:
+                read.complain(error.faults, read.sources[*_KINDS["Pod"], *pod.metadata.key])
 
 
 def _complain(read: Objects, store: Store) -> None:
