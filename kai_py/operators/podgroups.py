@@ -40,8 +40,10 @@ class PodGroupWriter:
             if not self._leading():
                 continue
             for group in self._store.unwritten():
+                # The store knows its groups by shape; they come from the pod grouper.
+                assert isinstance(group, Group)
                 name = (group.namespace, group.name)
-                if isinstance(group, Group) and loop.time() - self._tried.get(name, -RETRY) >= RETRY:
+                if loop.time() - self._tried.get(name, -RETRY) >= RETRY:
                     self._tried[name] = loop.time()
                     await self._write(group)
 

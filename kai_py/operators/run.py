@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kopf
 from prometheus_client import start_http_server
@@ -98,18 +100,16 @@ def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: 
 
 async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: asyncio.Event) -> None:
     """Run kopf around the shell until we are stopped or a part of it fails."""
-    operator = asyncio.create_task(
-        kopf.operator(
-            registry=registry(None if config.settings_file else config.settings_configmap),
-            memo=shell,
-            standalone=True,
-            clusterwide=True,
-            liveness_endpoint=f"http://0.0.0.0:{config.probes_port}/healthz" if config.probes_port else None,
-            ready_flag=ready,
-            stop_flag=stop,
-        ),
-        name="kopf",
+    tasks = await kopf.spawn_tasks(
+        registry=registry(None if config.settings_file else config.settings_configmap),
+        memo=shell,
+        standalone=True,
+        clusterwide=True,
+        liveness_endpoint=f"http://0.0.0.0:{config.probes_port}/healthz" if config.probes_port else None,
+        ready_flag=ready,
+        stop_flag=stop,
     )
+    operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=_Everybody()), name="kopf")
     failed = asyncio.ensure_future(shell.failed)
     await asyncio.wait({operator, failed}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
@@ -117,3 +117,20 @@ async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: 
     if failed.done():
         failed.result()
     failed.cancel()
+
+
+class _Everybody(Collection[asyncio.Task[Any]]):
+    """Tasks that kopf must not take for its own when it stops: all but those that it was given.
+
+    kopf cancels whatever was started in its event loop while it ran. Our own tasks are ended by the shell, and in a
+    demo or a test the loop has other residents.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[asyncio.Task[Any]]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
