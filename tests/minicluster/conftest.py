@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -56,7 +57,7 @@ class Api:
         return f"/apis/{group_version}/namespaces/{self.namespace}"
 
     async def call(self, method: str, path: str, body: Any = None, *, content: str = "application/json", **headers: str) -> Reply:
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = None if body is None else io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         sent = {"Content-Type": content, **{key.replace("_", "-"): value for key, value in headers.items()}}
         async with self._session.request(method, self.url + path, data=data, headers=sent) as response:
             raw = await response.read()

@@ -1,4 +1,4 @@
-"""Media types: what a client accepts, what it sends. JSON and YAML; no protobuf, clients fall back."""
+"""Media types: what a client accepts, what it sends. Answers are JSON or YAML, never protobuf; clients take it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import yaml
 
 from kai_py.minicluster.refusals import bad_request, not_acceptable, unsupported_media_type
 
+from . import protobuf
+
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
-_ACCEPTED: Final = f"{JSON}, {YAML}, application/vnd.kubernetes.protobuf"
 _SPOKEN: Final = f"{JSON}, {YAML}"
 _BODY_TYPES: Final = frozenset({"", JSON, YAML})
 
@@ -69,6 +70,11 @@ def decode_body(raw: bytes, content_type: str) -> bytes:
         RefusedError: 400 for malformed YAML, 415 for a type that we do not read.
     """
     media_type = content_type.partition(";")[0].strip()
+    if media_type == protobuf.MEDIA_TYPE:
+        obj = protobuf.decode(raw)
+        if obj is None:
+            raise unsupported_media_type(_SPOKEN)
+        return msgspec.json.encode(obj)
     if media_type not in _BODY_TYPES:
         raise unsupported_media_type(_SPOKEN)
     if media_type == YAML:

@@ -155,11 +155,11 @@ def _operations(endpoint: Endpoint, body: Object, *, v3: bool) -> Object:
         if writes:
             found["parameters"] = [_parameter(name, v3=v3) for name in _PARAMETERS]
             if v3:
-                types = _PATCH_TYPES if action == "patch" else ("application/json",)
+                types = _patch_types(endpoint) if action == "patch" else ("application/json",)
                 content = body["content"]["application/json"]
                 found["requestBody"] = {"content": dict.fromkeys(types, content), "required": True}
             else:
-                found["consumes"] = list(_PATCH_TYPES) if action == "patch" else ["*/*"]
+                found["consumes"] = list(_patch_types(endpoint)) if action == "patch" else ["*/*"]
         return found
 
     return {
@@ -171,6 +171,11 @@ def _operations(endpoint: Endpoint, body: Object, *, v3: bool) -> Object:
             "delete": operation("delete", writes=False),
         },
     }
+
+
+def _patch_types(endpoint: Endpoint) -> tuple[str, ...]:
+    """Custom kinds take no strategic merge patch; kubectl looks it up here."""
+    return _PATCH_TYPES[:3] if endpoint.kind.custom else _PATCH_TYPES
 
 
 def _parameter(name: str, *, v3: bool) -> Object:

@@ -117,7 +117,7 @@ class ApiServer:
         route = resource_route(segments, query)
         if route.group == discovery.REVIEW_GROUP:
             body = await self._read(request)
-            return _response(reviews.answer(request.method, route, body, request.content_type))
+            return _response(reviews.answer(request.method, route, body, request.headers.get("Content-Type", "")))
         endpoint = self.storage.registry.endpoint(route.group, route.version, route.plural)
         if request.method == "GET" and route.flag("watch") and not route.subresource:
             return await WatchSession(self.storage, endpoint, watch_route(route), accept).serve(request)

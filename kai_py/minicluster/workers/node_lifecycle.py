@@ -1,11 +1,10 @@
-"""The node controllers: taints that follow a node's condition, eviction by taint, and pods that have lost their node."""
+"""The node controllers: taints that follow conditions, eviction by taint, and pods that have lost their node."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 from kai_py.minicluster.kinds import NODES, PODS
@@ -17,6 +16,7 @@ from .agenda import Agenda
 from .clock import Clock, WallClock, timestamp
 from .mirror import Key, Mirror
 from .node_status import readiness_of
+from .taints import Taint, Toleration, evicting, taints_of, tolerated_until, tolerations_of
 
 Object = dict[str, Any]
 
@@ -28,32 +28,6 @@ _TAINT_OF: Final = {"True": None, "False": _NOT_READY, "Unknown": _UNREACHABLE}
 _OURS: Final = frozenset({_NOT_READY, _UNREACHABLE, _UNSCHEDULABLE})
 #: How long a pod may refer to a node that does not exist: the node's object may only be late.
 _ORPHAN_SECONDS: Final = 40.0
-
-
-@dataclass(frozen=True, slots=True)
-class Taint:
-    """A taint. Its value is of no interest here unless a toleration asks for it."""
-
-    key: str
-    effect: str
-    value: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Toleration:
-    """A toleration; ``seconds`` is how long, None for ever."""
-
-    key: str
-    operator: str
-    value: str
-    effect: str
-    seconds: float | None
-
-    def tolerates(self, taint: Taint) -> bool:
-        """Whether it is about the taint."""
-        if self.effect not in ("", taint.effect) or self.key not in ("", taint.key):
-            return False
-        return self.operator == "Exists" or self.value == taint.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +74,12 @@ class NodeLifecycle:
 
     def _node_changed(self, key: Key, before: _Node | None, after: _Node | None) -> None:
         name, now = key[1], self._clock.time()
-        if after is not None and _evicting(after):
+        if after is not None and evicting(after.taints):
             self._tainted.setdefault(name, now)
         else:
             self._tainted.pop(name, None)
         self._node_agenda.soon(name)
-        if after is None or _evicting(after) or (before is not None and before.readiness != after.readiness):
+        if after is None or evicting(after.taints) or (before is not None and before.readiness != after.readiness):
             for pod in self._on.get(name, ()):
                 self._pod_agenda.soon(pod)
 
@@ -121,7 +95,7 @@ class NodeLifecycle:
     def _is_steady(self, name: str) -> bool:
         """Whether nothing happens to pods of this node: it is there, ready, and evicts nobody."""
         node = self._nodes.views.get(("", name))
-        return node is not None and node.readiness == "True" and not _evicting(node)
+        return node is not None and node.readiness == "True" and not evicting(node.taints)
 
     # nodes ------------------------------------------------------------------------------------------
 
@@ -157,9 +131,9 @@ class NodeLifecycle:
         self._orphaned.pop(pod.uid, None)
         if node.readiness != "True":
             self._mark_not_ready(key)
-        if pod.deleting or not _evicting(node):
+        if pod.deleting or not evicting(node.taints):
             return
-        until = _tolerated_until(pod, node, self._tainted[pod.node])
+        until = tolerated_until(pod.tolerations, node.taints, since=self._tainted[pod.node])
         if until <= self._clock.time():
             self._evict(key, pod)
         elif until < float("inf"):
@@ -198,10 +172,6 @@ class NodeLifecycle:
         self._storage.update(PODS.key, obj | {"status": status}, subresource="status")
 
 
-def _evicting(node: _Node) -> list[Taint]:
-    return [taint for taint in node.taints if taint.effect == "NoExecute"]
-
-
 def _wanted(node: _Node) -> Iterable[tuple[str, str]]:
     key = _TAINT_OF.get(node.readiness)
     if key is not None:
@@ -211,50 +181,22 @@ def _wanted(node: _Node) -> Iterable[tuple[str, str]]:
         yield _UNSCHEDULABLE, "NoSchedule"
 
 
-def _tolerated_until(pod: _Pod, node: _Node, since: float) -> float:
-    """When a pod must leave: at once if it does not tolerate a taint, else when the shortest toleration ends."""
-    until = float("inf")
-    for taint in _evicting(node):
-        matching = [toleration for toleration in pod.tolerations if toleration.tolerates(taint)]
-        if not matching:
-            return since
-        limits = [toleration.seconds for toleration in matching if toleration.seconds is not None]
-        until = min([until, *(since + max(limit, 0.0) for limit in limits)])
-    return until
-
-
 def _node(node: Object) -> _Node:
     spec = node.get("spec") or {}
     return _Node(
         uid=node["metadata"]["uid"],
         readiness=readiness_of(node),
         unschedulable=bool(spec.get("unschedulable")),
-        taints=tuple(Taint(t["key"], t["effect"], t.get("value", "")) for t in spec.get("taints") or ()),
+        taints=taints_of(node),
         revision=int(node["metadata"]["resourceVersion"]),
     )
 
 
 def _pod(pod: Object) -> _Pod:
-    tolerations = tuple(
-        Toleration(
-            key=one.get("key", ""),
-            operator=one.get("operator", "Equal"),
-            value=one.get("value", ""),
-            effect=one.get("effect", ""),
-            seconds=one.get("tolerationSeconds"),
-        )
-        for one in pod["spec"].get("tolerations") or ()
-    )
     return _Pod(
         uid=pod["metadata"]["uid"],
         node=pod["spec"]["nodeName"],
         deleting="deletionTimestamp" in pod["metadata"],
-        tolerations=_shared(tolerations),
+        tolerations=tolerations_of(pod),
         revision=int(pod["metadata"]["resourceVersion"]),
     )
-
-
-@lru_cache(maxsize=1024)
-def _shared(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
-    """The same object for equal tolerations: nearly all pods have the two default ones."""
-    return tolerations
