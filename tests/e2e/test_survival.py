@@ -1,0 +1,143 @@
+"""What a night may bring: the API server fails, forgets, goes away; the lease is lost; others interfere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+
+import pytest
+
+from kai_py.errors import ConflictError
+
+from .harness import Cluster
+
+
+@pytest.fixture
+def embedded(cluster: Cluster) -> Cluster:
+    """Faults can only be ordered from the embedded server."""
+    if cluster.real:
+        pytest.skip("a real kube-apiserver does not fail on demand")
+    return cluster
+
+
+async def test_failing_binds_are_repeated_until_they_succeed(embedded: Cluster) -> None:
+    await embedded.nodes(2)
+    await embedded.queue("team")
+    async with embedded.scheduler():
+        embedded.faults.answer(500, verb="POST", path="/binding", times=6)
+        await embedded.gang("train", pods=4, gpus=4)
+        places = await embedded.until_bound(*(f"train-{n}" for n in range(4)), patience=40)
+    assert Counter(places.values()) == {"node-0": 2, "node-1": 2}
+
+
+async def test_a_bind_whose_answer_was_lost_is_not_doubled(embedded: Cluster) -> None:
+    await embedded.nodes(1)
+    await embedded.queue("team")
+    async with embedded.scheduler():
+        embedded.faults.cut(verb="POST", path="/binding", after=True)
+        await embedded.pod("one")
+        await embedded.until_bound("one", patience=40)
+        await embedded.pod("two")
+        await embedded.until_bound("two", patience=40)
+    assert set((await embedded.places()).values()) == {"node-0"}
+
+
+async def test_a_throttled_scheduler_waits_and_goes_on(embedded: Cluster) -> None:
+    await embedded.nodes(1)
+    await embedded.queue("team")
+    async with embedded.scheduler():
+        embedded.faults.answer(429, verb="POST", path="/binding", times=3, retry_after=1)
+        await embedded.pod("one")
+        await embedded.until_bound("one", patience=40)
+
+
+async def test_events_during_a_broken_watch_are_not_missed(embedded: Cluster) -> None:
+    await embedded.nodes(1)
+    await embedded.queue("team")
+    async with embedded.scheduler():
+        embedded.faults.break_watches()
+        await embedded.pod("one")
+        await embedded.until_bound("one")
+        embedded.faults.compact()
+        embedded.faults.break_watches()
+        await embedded.pod("two")
+        await embedded.until_bound("two")
+
+
+async def test_an_api_server_that_was_away_is_followed_when_it_is_back(embedded: Cluster) -> None:
+    await embedded.nodes(1)
+    await embedded.queue("team")
+    async with embedded.scheduler() as running:
+        await embedded.pod("before")
+        await embedded.until_bound("before")
+        await embedded.faults.pause()
+        await asyncio.sleep(1.0)
+        await embedded.faults.resume()
+        assert not running.done()
+        await embedded.pod("after")
+        await embedded.until_bound("after", patience=60)
+
+
+async def test_a_pod_that_somebody_else_binds_is_left_where_it_is(cluster: Cluster) -> None:
+    await cluster.nodes(2)
+    await cluster.queue("team")
+    async with cluster.scheduler():
+        pod = await cluster.pod("contested", schedulingGates=[{"name": "example.com/hold"}])
+        path = f"/api/v1/namespaces/{cluster.namespace}/pods/contested"
+        await cluster.client.patch(path, {"spec": {"schedulingGates": None}})
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": "contested", "uid": pod["metadata"]["uid"]},
+            "target": {"kind": "Node", "name": "node-1"},
+        }
+        with contextlib.suppress(ConflictError):  # the scheduler was faster
+            await cluster.client.post(f"{path}/binding", binding)
+        await cluster.pod("next")
+        await cluster.until_bound("contested", "next")
+
+
+async def test_only_the_leader_decides_and_another_takes_over(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    lease = ("default", f"lease-{cluster.namespace}")
+    async with cluster.scheduler(leader_elect=True, lease=lease, identity="first"):
+        await cluster.pod("one")
+        await cluster.until_bound("one")
+        async with cluster.scheduler(leader_elect=True, lease=lease, identity="second"):
+            await cluster.pod("two")
+            await cluster.until_bound("two")
+            held = await cluster.client.get_object(f"/apis/coordination.k8s.io/v1/namespaces/default/leases/{lease[1]}")
+            assert held["spec"]["holderIdentity"] == "first"
+    async with cluster.scheduler(leader_elect=True, lease=lease, identity="third"):
+        await cluster.pod("three")
+        await cluster.until_bound("three", patience=30)
+
+
+async def test_settings_reload_and_faults_keep_the_last_good_ones(cluster: Cluster) -> None:
+    await cluster.nodes(2)
+    await cluster.queue("team")
+    name = f"settings-{cluster.namespace}"
+    path = f"/api/v1/namespaces/{cluster.namespace}/configmaps"
+    configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+    spread = {"settings.yaml": "placement: {gpu: spread}"}
+    await cluster.create(path, {**configmap, "data": spread})
+    async with cluster.scheduler(settings_configmap=(cluster.namespace, name)):
+        await asyncio.sleep(0.3)
+        await cluster.pod("one")
+        await cluster.until_bound("one")
+        await cluster.pod("two")
+        places = await cluster.until_bound("two")
+        assert places["one"] != places["two"]
+        await cluster.client.patch(f"{path}/{name}", {"data": {"settings.yaml": "placement: {gpu: everywhere}"}})
+
+        async def told() -> bool:
+            events = await cluster.client.get_object(f"/apis/events.k8s.io/v1/namespaces/{cluster.namespace}/events")
+            return any("placement.gpu" in event.get("note", "") for event in events["items"])
+
+        await cluster.until(told)
+        for number in (3, 4):
+            await cluster.pod(f"more-{number}")
+        places = await cluster.until_bound("more-3", "more-4")
+        assert Counter(places.values()) == {"node-0": 2, "node-1": 2}
