@@ -1,0 +1,221 @@
+"""``kai-py bench``."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from typing import Annotated, Any, Final
+
+import typer
+import uvloop
+
+from kai_py.api.keys import SCHEDULER_NAME
+from kai_py.cli.bench.decide import measure
+from kai_py.cli.bench.live import Live, measure_binding, measure_scheduling
+from kai_py.cli.bench.machine import machine
+from kai_py.cli.bench.shapes import SHAPES
+from kai_py.cli.failures import FAILED, Failure
+from kai_py.cli.options import Context, Kubeconfig, OutputOption
+from kai_py.cli.output import Output, Table, print_document, print_tables
+
+Json = dict[str, Any]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure decisions, and pods per second.")
+
+_ALL: Final = "all"
+
+
+def _shape(name: str) -> str:
+    if name != _ALL and name not in SHAPES:
+        raise typer.BadParameter(f"{name!r} should be {_ALL} or one of {', '.join(SHAPES)}")
+    return name
+
+
+@app.command("decide")
+def decide(
+    shape: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            callback=_shape,
+            autocompletion=lambda: [_ALL, *SHAPES],
+            help=f"What to decide about: {_ALL}, or one of {', '.join(SHAPES)}.",
+        ),
+    ] = _ALL,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Measure the core: how long a cycle takes to decide, without an API server.
+
+    Every shape is measured in a process of its own. "Decision" is the time from an event that the store has taken in
+    to the decisions: snapshot and cycle.
+    """
+    names = list(SHAPES) if shape == _ALL else [shape]
+    # A process per shape: memory that another shape has left behind would be counted otherwise.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh, max_tasks_per_child=1) as processes:
+        results = list(processes.map(measure, names, [SHAPES[name] for name in names]))
+    if output is Output.TABLE:
+        print_tables([_table(results)])
+    else:
+        report = {"apiVersion": "kai-py/v1", "kind": "DecideBenchmark", "machine": machine(), "results": results}
+        print_document(report, output)
+    if broken := [f"{one['shape']}: {one['broken']} contradictions" for one in results if one["broken"]]:
+        raise Failure("decisions break invariants; the numbers are worth nothing", broken, status=FAILED)
+
+
+def _table(results: list[Json]) -> Table:
+    columns = ("Shape", "Decides", "Placed", "Decision ms", "Min", "Max", "Memory MiB")
+    return Table("Decisions, in process", columns, [_row(one) for one in results])
+
+
+def _row(one: Json) -> tuple[str, ...]:
+    decision, memory = one["milliseconds"]["decision"], one["memoryMiB"]["after"]
+    times = (f"{decision[which]:.1f}" for which in ("median", "min", "max"))
+    return one["shape"], one["about"], str(one["placed"]), *times, "" if memory is None else f"{memory:.0f}"
+
+
+Nodes = Annotated[int, typer.Option(min=1, max=20_000, help="Fake nodes to create, with 8 GPUs each.")]
+Gpus = Annotated[int, typer.Option(min=0, max=8, help="GPUs that every pod asks for.")]
+Fresh = Annotated[
+    bool, typer.Option("--minicluster", help="Start an embedded cluster for it, instead of using a running one.")
+]
+Own = Annotated[
+    bool,
+    typer.Option(
+        "--scheduler/--no-scheduler",
+        help="Start a scheduler of its own, in its own process; or measure one that runs already.",
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"Name of the scheduler that runs already, with --no-scheduler; by default {SCHEDULER_NAME}.",
+        show_default=False,
+    ),
+]
+MetricsUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Where a scheduler that runs already shows its metrics.", show_default=False),
+]
+PreCreated = Annotated[
+    bool,
+    typer.Option(
+        "--pre-created/--live",
+        help="Create all pods before the scheduler starts; or while it runs.",
+    ),
+]
+Patience = Annotated[float, typer.Option(min=1, help="Give up after so many seconds without all pods bound.")]
+
+
+@app.command("fill")
+def fill(
+    pods: Annotated[int, typer.Option(min=1, help="How many.")] = 4000,
+    nodes: Nodes = 500,
+    gpus: Gpus = 1,
+    gang: Annotated[int, typer.Option(min=1, help="Pods that start together or not at all; 1 = single pods.")] = 1,
+    pre_created: PreCreated = True,
+    minicluster: Fresh = False,
+    scheduler: Own = True,
+    scheduler_name: Name = None,
+    metrics_url: MetricsUrl = None,
+    timeout: Patience = 300.0,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Fill a cluster with pods, and tell how fast they were bound.
+
+    It makes its own nodes, queue, namespace and pods on the current cluster, watches them as a user would, and deletes
+    them again. The CRDs must be installed. Nothing else on the cluster is touched, and nobody else's pods come to the
+    fake nodes.
+
+    For instance:
+
+    kai-py bench fill --minicluster
+
+    kai-py bench fill --pods 400 --nodes 50 --gang 4 --live
+    """
+    _print(
+        Live(
+            pods=pods,
+            nodes=nodes,
+            gpus=gpus,
+            gang=gang,
+            pre_created=pre_created,
+            minicluster=minicluster,
+            scheduler=scheduler,
+            scheduler_name=scheduler_name,
+            metrics_url=metrics_url,
+            patience=timeout,
+            kubeconfig=kubeconfig,
+            context=context,
+        ),
+        "fill",
+    )
+
+
+@app.command("gang")
+def gang(
+    pods: Annotated[int, typer.Option(min=1, help="Members of the gang.")] = 512,
+    nodes: Nodes = 512,
+    gpus: Gpus = 2,
+    pre_created: PreCreated = True,
+    minicluster: Fresh = False,
+    scheduler: Own = True,
+    scheduler_name: Name = None,
+    metrics_url: MetricsUrl = None,
+    timeout: Patience = 300.0,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Start one large gang, and tell how fast it was bound; see fill."""
+    _print(
+        Live(
+            pods=pods,
+            nodes=nodes,
+            gpus=gpus,
+            gang=pods,
+            pre_created=pre_created,
+            minicluster=minicluster,
+            scheduler=scheduler,
+            scheduler_name=scheduler_name,
+            metrics_url=metrics_url,
+            patience=timeout,
+            kubeconfig=kubeconfig,
+            context=context,
+        ),
+        "gang",
+    )
+
+
+@app.command("bind")
+def bind(
+    pods: Annotated[int, typer.Option(min=1, help="How many.")] = 4000,
+    nodes: Nodes = 500,
+    concurrency: Annotated[int, typer.Option(min=1, max=128, help="Requests in flight.")] = 48,
+    minicluster: Fresh = False,
+    timeout: Patience = 300.0,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Bind pods to nodes in turn, without any scheduler: what API server and client can do at most."""
+    live = Live(
+        pods=pods, nodes=nodes, minicluster=minicluster, patience=timeout, kubeconfig=kubeconfig, context=context
+    )
+    _show(uvloop.run(measure_binding(live, concurrency)), "bind")
+
+
+def _print(live: Live, name: str) -> None:
+    _show(uvloop.run(measure_scheduling(live)), name)
+
+
+def _show(result: Json, name: str) -> None:
+    print(
+        json.dumps(
+            {"apiVersion": "kai-py/v1", "kind": "LiveBenchmark", "benchmark": name, "machine": machine(), **result},
+            indent=2,
+        )
+    )
+    if result["bound"] < result["pods"]:
+        raise Failure(f"only {result['bound']} of {result['pods']} pods were bound in time")
