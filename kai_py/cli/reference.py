@@ -67,6 +67,8 @@ def _prose(text: str) -> str:
 
 def _signature(command: Any) -> dict[str, inspect.Parameter]:
     """Names, types and defaults as the command's function declares them: versions of typer word them differently."""
+    if command.callback is None:  # a group that is only its commands
+        return {}
     function = inspect.unwrap(command.callback)
     hints = get_type_hints(function)
     declared = inspect.signature(function).parameters.values()

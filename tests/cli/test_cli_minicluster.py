@@ -1,0 +1,63 @@
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+
+import yaml
+
+from kai_py.kube.client import connect
+
+
+@contextlib.asynccontextmanager
+async def minicluster(*options):
+    """The command in a process of its own, which is ended with the test."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kai_py", "minicluster", *options), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_a_cluster_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    async with asyncio.timeout(60), minicluster("--nodes", "3", "--kubeconfig", str(kubeconfig)) as process:
+        text = ""
+        while "kubectl" not in text:
+            text += (await process.stdout.readline()).decode()
+        assert "3 h100 nodes with 24 GPUs" in text
+        assert str(kubeconfig) in text
+        async with await connect(str(kubeconfig)) as client:
+            assert len((await client.get_object("/api/v1/nodes"))["items"]) == 3
+            queue = await client.get_object("/apis/scheduling.run.ai/v2/queues/default-queue")
+            assert queue["spec"]["parentQueue"] == "default-parent-queue"
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+        assert not kubeconfig.exists()
+
+
+def test_somebody_elses_kubeconfig_is_not_overwritten(kai, tmp_path):
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(yaml.safe_dump({"current-context": "production"}))
+    answer = kai("minicluster", "--nodes", 0, "--kubeconfig", kubeconfig)
+    assert answer.exit_code == 2
+    assert "production" in kubeconfig.read_text()
+
+
+def test_an_unknown_profile_is_refused_with_those_that_there_are(kai):
+    answer = kai("minicluster", "--profile", "abacus")
+    assert answer.exit_code == 2
+    assert "h100" in answer.stderr
+
+
+def test_a_port_that_cannot_be_had_is_told(kai, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = kai("minicluster", "--nodes", 0, "--port", port, "--kubeconfig", tmp_path / "k")
+    assert answer.exit_code == 1
+    assert str(port) in answer.stderr
+    assert not (tmp_path / "k").exists()
