@@ -89,31 +89,76 @@ GB200: Final = Gpu(product="NVIDIA-GB200", family="blackwell", memory=189471)
 #: Servers by the name that their nodes begin with.
 SERVERS: Final[dict[str, Server]] = {
     "h100": Server(
-        instance_type="p5.48xlarge", cpu=192, memory="2Ti", disk="28Ti", gpu=H100, gpus=8, nvlink_nodes=1,
-        nodes_per_rack=8, racks_per_block=4, blocks_per_zone=4,
+        instance_type="p5.48xlarge",
+        cpu=192,
+        memory="2Ti",
+        disk="28Ti",
+        gpu=H100,
+        gpus=8,
+        nvlink_nodes=1,
+        nodes_per_rack=8,
+        racks_per_block=4,
+        blocks_per_zone=4,
     ),
     "a100": Server(
-        instance_type="p4de.24xlarge", cpu=96, memory="1152Gi", disk="7Ti", gpu=A100, gpus=8, nvlink_nodes=1,
-        nodes_per_rack=8, racks_per_block=4, blocks_per_zone=4,
+        instance_type="p4de.24xlarge",
+        cpu=96,
+        memory="1152Gi",
+        disk="7Ti",
+        gpu=A100,
+        gpus=8,
+        nvlink_nodes=1,
+        nodes_per_rack=8,
+        racks_per_block=4,
+        blocks_per_zone=4,
     ),
     "gb200": Server(
-        instance_type="p6e-gb200.36xlarge", cpu=144, memory="960Gi", disk="22Ti", gpu=GB200, gpus=4, nvlink_nodes=18,
-        nodes_per_rack=18, racks_per_block=8, blocks_per_zone=2, arch="arm64",
+        instance_type="p6e-gb200.36xlarge",
+        cpu=144,
+        memory="960Gi",
+        disk="22Ti",
+        gpu=GB200,
+        gpus=4,
+        nvlink_nodes=18,
+        nodes_per_rack=18,
+        racks_per_block=8,
+        blocks_per_zone=2,
+        arch="arm64",
     ),
     "l40s": Server(
-        instance_type="g6e.48xlarge", cpu=192, memory="1536Gi", disk="7Ti", gpu=L40S, gpus=8,
-        nodes_per_rack=10, racks_per_block=8, blocks_per_zone=4,
+        instance_type="g6e.48xlarge",
+        cpu=192,
+        memory="1536Gi",
+        disk="7Ti",
+        gpu=L40S,
+        gpus=8,
+        nodes_per_rack=10,
+        racks_per_block=8,
+        blocks_per_zone=4,
     ),
     "cpu": Server(
-        instance_type="m7i.24xlarge", cpu=96, memory="384Gi", disk="1Ti",
-        nodes_per_rack=20, racks_per_block=8, blocks_per_zone=4,
+        instance_type="m7i.24xlarge",
+        cpu=96,
+        memory="384Gi",
+        disk="1Ti",
+        nodes_per_rack=20,
+        racks_per_block=8,
+        blocks_per_zone=4,
     ),
     # The fake node of KAI's published scale test; 4 zones × 8 blocks × 8 racks × 2 nodes hold 512 of them.
     "bench": Server(
-        instance_type="kwok", cpu=32, memory="256Gi", disk="1Ti", gpu=A100, gpus=8, nvlink_nodes=1,
-        nodes_per_rack=2, racks_per_block=8, blocks_per_zone=8,
+        instance_type="kwok",
+        cpu=32,
+        memory="256Gi",
+        disk="1Ti",
+        gpu=A100,
+        gpus=8,
+        nvlink_nodes=1,
+        nodes_per_rack=2,
+        racks_per_block=8,
+        blocks_per_zone=8,
     ),
-}  # fmt: skip
+}
 
 #: Profile → servers with their parts of the count.
 PROFILES: Final[dict[str, tuple[tuple[str, int], ...]]] = {
@@ -221,7 +266,8 @@ def _node(place: _Place, server: Server, part: int, *, plugin: bool) -> Object:
     offered["pods"] = str(server.pods)
     if server.gpus and plugin:
         offered[NVIDIA_GPU] = str(server.gpus)
-    address = f"10.{part}.{place.index >> 8}.{place.index & 255}"
+    number = place.index + 1
+    address = f"10.{part}.{number >> 8}.{number & 255}"
     return {
         "apiVersion": "v1",
         "kind": "Node",

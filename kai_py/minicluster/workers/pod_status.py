@@ -14,16 +14,20 @@ _UP: Final = ("PodReadyToStartContainers", "Initialized", *_CONTAINERS_DOWN)
 def running(pod: Object, *, now: str, host_ip: str, pod_ip: str) -> Object:
     """All containers run and are ready."""
     status = _status(pod)
-    return status | {
-        "phase": "Running",
-        "startTime": status.get("startTime", now),
-        "hostIP": host_ip,
-        "hostIPs": [{"ip": host_ip}],
-        "podIP": pod_ip,
-        "podIPs": [{"ip": pod_ip}],
-        "conditions": _conditions(pod, dict.fromkeys(_UP, ("True", "")), now),
-        "containerStatuses": [_running(each, now) for each in pod["spec"]["containers"]],
-    } | _init_statuses(pod, now)  # fmt: skip
+    return (
+        status
+        | {
+            "phase": "Running",
+            "startTime": status.get("startTime", now),
+            "hostIP": host_ip,
+            "hostIPs": [{"ip": host_ip}],
+            "podIP": pod_ip,
+            "podIPs": [{"ip": pod_ip}],
+            "conditions": _conditions(pod, dict.fromkeys(_UP, ("True", "")), now),
+            "containerStatuses": [_running(each, now) for each in pod["spec"]["containers"]],
+        }
+        | _init_statuses(pod, now)
+    )
 
 
 def finished(pod: Object, *, now: str, exit_code: int, reason: str = "", message: str = "") -> Object:
@@ -33,13 +37,17 @@ def finished(pod: Object, *, now: str, exit_code: int, reason: str = "", message
     status = _status(pod)
     was_running = {one["name"]: one for one in status.get("containerStatuses") or ()}
     told = {key: text for key, text in (("reason", reason), ("message", message)) if text}
-    return status | told | {
-        "phase": phase,
-        "conditions": _conditions(pod, dict.fromkeys(_CONTAINERS_DOWN, ("False", why)), now),
-        "containerStatuses": [
-            _ended(each, was_running.get(each["name"]) or {}, now, exit_code) for each in pod["spec"]["containers"]
-        ],
-    }  # fmt: skip
+    return (
+        status
+        | told
+        | {
+            "phase": phase,
+            "conditions": _conditions(pod, dict.fromkeys(_CONTAINERS_DOWN, ("False", why)), now),
+            "containerStatuses": [
+                _ended(each, was_running.get(each["name"]) or {}, now, exit_code) for each in pod["spec"]["containers"]
+            ],
+        }
+    )
 
 
 def refused(pod: Object, *, now: str, reason: str, message: str) -> Object:
