@@ -56,7 +56,7 @@ def _reasons(context: Context, gang: Gang, waiting: list[int]) -> tuple[Reason, 
         reasons.append(refusal)
     if nominated := sum([state.item(pod) == _NOMINATED for pod in waiting]):
         reasons.append(Reason(ReasonCode.WAITING_FOR_RELEASE, {"nominated": nominated, "pods": len(waiting)}))
-    if (refusal := context.stunted.get(row)) is not None:
+    if (refusal := context.growth_refusals.get(row)) is not None:
         reasons.append(refusal)
     return tuple(reasons) or (_not_ready(context, gang, gang.root),)
 

@@ -34,7 +34,7 @@ def arrays(snapshot):
                 yield value
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(snapshots())
 def test_every_result_keeps_all_invariants(snapshot):
     assert violations(snapshot, decide(snapshot)) == ()
@@ -72,7 +72,7 @@ def test_what_started_is_not_decided_about_again(snapshot):
     assert not set(bound(first)) & set(nominated(second))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(one_queue())
 def test_places_are_those_that_the_slow_reference_finds(snapshot):
     result = decide(snapshot)

@@ -69,7 +69,7 @@ def test_no_array_of_a_snapshot_can_be_written():
 
 def test_a_path_leads_from_a_queue_to_the_top():
     queues = seal().queues
-    assert [path.tolist() for path in queues.paths] == [[0], [1, 0]]
+    assert queues.paths == ((0,), (1, 0))
     assert queues.leaf.tolist() == [False, True]
 
 

@@ -34,7 +34,7 @@ class Context:
     Attributes:
         gangs: the podgroups that have pods waiting and are not blocked, by row.
         refusals: why a podgroup's minimum was refused, by row; its latest refusal.
-        stunted: the same for the growth of a podgroup that has its minimum.
+        growth_refusals: the same for the growth of a podgroup that has its minimum.
         position: place in line within its queue, by row, from 1.
         considered: podgroups that were looked at, counted each time.
     """
@@ -50,7 +50,7 @@ class Context:
     shares: Shares
     gangs: dict[int, Gang] = field(default_factory=dict)
     refusals: dict[int, Reason] = field(default_factory=dict)
-    stunted: dict[int, Reason] = field(default_factory=dict)
+    growth_refusals: dict[int, Reason] = field(default_factory=dict)
     position: dict[int, int] = field(default_factory=dict)
     considered: int = 0
 
@@ -68,7 +68,7 @@ class Context:
 
     def refuse(self, step: Step, reason: Reason) -> None:
         """Remember why a podgroup was refused its minimum, or its growth."""
-        (self.refusals if step.growth is None else self.stunted)[step.podgroup] = reason
+        (self.refusals if step.growth is None else self.growth_refusals)[step.podgroup] = reason
 
     def grant(self, step: Step) -> None:
         """A podgroup got what it asked for: that an earlier action refused it its minimum no longer matters."""

@@ -73,7 +73,7 @@ class Placer:
         classes = tuple([self._class.item(pod) for pod in step.pods])
         if (failure := self._known(classes) or self._place(step.pods, classes, transaction, action)) is not None:
             return self._reason(failure, len(step.pods))
-        if not (grows_what_runs and all(gang.satisfied(part, counting_nominated=False) for part in step.path)):
+        if not (grows_what_runs and gang.running(step.path)):
             transaction.nominate_instead(start, podgroup=gang.podgroup)
         return None
 

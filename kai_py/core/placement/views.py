@@ -52,26 +52,31 @@ class ClassView:
             self.request, snapshot.nodes, snapshot.axis
         )
         self._read = len(ledger.touched)
-        self._value = self._evaluate(slice(None))
+        self._value: Shares = np.empty(len(snapshot.nodes))
+        self._now: Mask = np.empty(len(snapshot.nodes), dtype=np.bool_)
+        self._evaluate(slice(None))
 
-    def _evaluate(self, rows: Rows | slice) -> Shares:
-        """``(K,)`` the value of some nodes, ``NOWHERE`` where the pod may not go or has no room."""
+    def _evaluate(self, rows: Rows | slice) -> None:
+        """Value some nodes anew: ``NOWHERE`` where the pod may not go or has no room."""
         free = self._ledger.free[rows]
         later = free + self._ledger.releasing[rows]
         value = self._base[rows] + self._packed * self._packing.score(rows, later)
-        value += self._available * fits(self.request, free)
+        now = fits(self.request, free)
+        value += self._available * now
         # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
         value[~(self._allowed[rows] & fits(self.request, later))] = NOWHERE
-        return np.asarray(value)
+        self._value[rows], self._now[rows] = value, now
 
-    def _evaluate_one(self, node: int) -> float:
+    def _evaluate_one(self, node: int) -> None:
         """The same for one node, to the bit: plain numbers are six times as fast as arrays of length one."""
         free = self._ledger.free[node].tolist()
         later = [now + soon for now, soon in zip(free, self._ledger.releasing[node].tolist(), strict=True)]
+        now = self._now[node] = self._has_room(free)
         if not self._allowed.item(node) or not self._has_room(later):
-            return NOWHERE
+            self._value[node] = NOWHERE
+            return
         value = self._base.item(node) + self._packed * self._packing.score_one(node, later)
-        return value + self._available if self._has_room(free) else value
+        self._value[node] = value + self._available if now else value
 
     def _has_room(self, amounts: list[int]) -> bool:
         for r, need in self._needs:  # noqa: SIM110  # a generator costs as much as the loop, and this is the hot path
@@ -87,10 +92,10 @@ class ClassView:
             return
         if news <= _FEW:
             for node in touched[self._read :]:
-                self._value[node] = self._evaluate_one(node)
+                self._evaluate_one(node)
         else:
             rows = np.unique(np.array(touched[self._read :], dtype=np.int32))
-            self._value[rows] = self._evaluate(rows)
+            self._evaluate(rows)
         self._read = len(touched)
 
     def best(self, within: Mask | None = None) -> Place | None:
@@ -106,7 +111,7 @@ class ClassView:
         node = int(value.argmax())
         if value.item(node) == NOWHERE:
             return None
-        return Place(node, self._has_room(self._ledger.free[node].tolist()))
+        return Place(node, self._now.item(node))
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class: nodes by first reason, and what is missing where only room is missing."""

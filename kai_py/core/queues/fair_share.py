@@ -125,30 +125,34 @@ def fair_shares(
     Returns:
         ``(Q, A)`` base units.
     """
-    resources = len(quantum)
-    shares = np.zeros((len(queues), resources))
-    quota, limit, wanted = queues.quota / quantum, queues.limit / quantum, requested / quantum
+    shares = np.zeros((len(queues), len(quantum)))
+    wanted = requested / quantum
     parents = [ROOT, *(row for row in queues.top_down if row in queues.children)]
-    for parent in parents:
-        rows = queues.children.get(parent, [])
-        capacity = total / quantum if parent == ROOT else shares[parent] / quantum
-        for a in range(resources):
-            claimants = [
-                Claimant(
-                    quota=float(quota[row, a]),
-                    limit=float(limit[row, a]),
-                    weight=float(queues.weight[row, a]),
-                    requested=float(wanted[row, a]),
-                    usage=float(queues.usage[row, a]),
-                    priority=int(queues.priority[row]),
-                    age=(float(queues.created[row]), queues.uids[row]),
-                )
-                for row in rows
-            ]
-            divide(float(capacity[a]), claimants, k_value=k_value)
-            for row, claimant in zip(rows, claimants, strict=True):
-                shares[row, a] = claimant.share * quantum[a]
+    for a, unit in enumerate(quantum.tolist()):
+        claimants = _claimants(queues, wanted, a, unit)
+        for parent in parents:
+            capacity = (total[a] if parent == ROOT else shares[parent, a]) / unit
+            rows = [row for row in queues.children.get(parent, ()) if row in claimants]
+            divide(float(capacity), [claimants[row] for row in rows], k_value=k_value)
+            for row in rows:
+                shares[row, a] = claimants[row].share * unit
     return shares
+
+
+def _claimants(queues: QueueTable, wanted: Shares, a: int, unit: float) -> dict[int, Claimant]:
+    """The claims on one resource by queue; who requests nothing gets nothing and is in nobody's way."""
+    return {
+        row: Claimant(
+            quota=queues.quota.item(row, a) / unit,
+            limit=queues.limit.item(row, a) / unit,
+            weight=queues.weight.item(row, a),
+            requested=wanted.item(row, a),
+            usage=queues.usage.item(row, a),
+            priority=queues.priority.item(row),
+            age=(queues.created.item(row), queues.uids[row]),
+        )
+        for row in np.flatnonzero(wanted[:, a] > 0).tolist()
+    }
 
 
 def allocatable_shares(queues: QueueTable, shares: Shares) -> Shares:

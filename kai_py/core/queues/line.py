@@ -30,7 +30,7 @@ class Line:
         self._ranker = ranker
         self._cost = cost
         self._parent = queues.parent.tolist()
-        self._paths = [path.tolist() for path in queues.paths]
+        self._paths = queues.paths
         self._leaves: dict[int, list[tuple[Rank, int]]] = {}
         self._heaps: dict[int, list[tuple[QueueRank, int]]] = {}
         self._stale: int | None = None
@@ -44,8 +44,8 @@ class Line:
         for waiting in self._leaves.values():
             heapq.heapify(waiting)
         for queue in reversed(self._queues.top_down):
-            if (cost := self._next_cost(queue)) is not None:
-                entry = self._ranker.rank(queue, cost), queue
+            if (podgroup := self._next(queue)) is not None:
+                entry = self._ranker.rank(queue, self._cost(podgroup)), queue
                 self._heaps.setdefault(self._parent[queue], []).append(entry)
         for heap in self._heaps.values():
             heapq.heapify(heap)
@@ -73,15 +73,15 @@ class Line:
         """Rank the served leaf and its ancestors anew; each of them heads its parent's heap."""
         for queue in self._paths[leaf]:
             heap = self._heaps[self._parent[queue]]
-            cost = self._next_cost(queue)
-            if cost is None:
+            podgroup = self._next(queue)
+            if podgroup is None:
                 heapq.heappop(heap)
             elif len(heap) > 1:  # A queue without siblings needs no rank: heaps only shrink.
-                heapq.heapreplace(heap, (self._ranker.rank(queue, cost), queue))
+                heapq.heapreplace(heap, (self._ranker.rank(queue, self._cost(podgroup)), queue))
 
-    def _next_cost(self, queue: int) -> Cost | None:
-        """What the podgroup costs that a queue would serve next; None when it has none in line."""
-        while self._heaps.get(queue):
-            queue = self._heaps[queue][0][1]
+    def _next(self, queue: int) -> int | None:
+        """The podgroup that a queue would serve next; None when it has none in line."""
+        while heap := self._heaps.get(queue):
+            queue = heap[0][1]
         leaf = self._leaves.get(queue)
-        return self._cost(leaf[0][1]) if leaf else None
+        return leaf[0][1] if leaf else None

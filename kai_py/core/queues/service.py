@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import inf
 
+import numpy as np
+
 from kai_py.core.queues.fair_share import allocatable_shares
 from kai_py.core.resources import ACCOUNTED, Cost, Shares
 from kai_py.core.state.ledger import Ledger
@@ -61,15 +63,14 @@ class Ranker:
     def __init__(self, ledger: Ledger, shares: Shares, total: Shares) -> None:
         queues = ledger.snapshot.queues
         self._allocated = ledger.queue_allocated
-        entitled = allocatable_shares(queues, shares).tolist()
-        divisors = [_divisors(row, total.tolist(), ledger.snapshot.axis.quantum.tolist()) for row in entitled]
-        self._columns = [
-            list(zip(*row, strict=True))
-            for row in zip(shares.tolist(), queues.quota.tolist(), entitled, divisors, strict=True)
-        ]
+        entitled = allocatable_shares(queues, shares)
+        # The dominant share is of what a queue is entitled to, if that has an end; else of the whole cluster.
+        whole = np.where(np.isinf(entitled), total, entitled)
+        divisor = np.where(whole > 0, whole, ledger.snapshot.axis.quantum / _NOT_ENTITLED)
+        self._columns = np.stack([shares, queues.quota, entitled, divisor], axis=2).tolist()
         self._priority = queues.priority.tolist()
         ages = zip(queues.created.tolist(), queues.uids, strict=True)
-        self._standing = [Standing(tuple(row), age) for row, age in zip(entitled, ages, strict=True)]
+        self._standing = [Standing(tuple(row), age) for row, age in zip(entitled.tolist(), ages, strict=True)]
 
     def rank(self, queue: int, cost: Cost) -> QueueRank:
         """Rank a queue that would next serve a podgroup of some cost."""
@@ -85,13 +86,9 @@ class Ranker:
                 over_quota = True
             if entitled == 0 and after > 0:
                 unentitled = True
-            dominant = max(dominant, after / divisor)
-            dominant_now = max(dominant_now, now / divisor)
+            if (share := after / divisor) > dominant:
+                dominant = share
+            if (share := now / divisor) > dominant_now:
+                dominant_now = share
         priority, standing = -self._priority[queue], self._standing[queue]
         return over_share, over_quota, priority, unentitled, dominant, dominant_now, standing
-
-
-def _divisors(entitled: list[float], total: list[float], quantum: list[float]) -> list[float]:
-    """What amounts are divided by for a queue's dominant share: what it is entitled to, if that has an end."""
-    capped = [whole if share == inf else share for share, whole in zip(entitled, total, strict=True)]
-    return [share if share > 0 else unit / _NOT_ENTITLED for share, unit in zip(capped, quantum, strict=True)]

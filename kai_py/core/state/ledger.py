@@ -81,9 +81,8 @@ def charge(snapshot: Snapshot, pods: Mask, *, only: Mask | None = None) -> Amoun
 def roll_up(queues: QueueTable, amounts: Amounts) -> Amounts:
     """Add every queue's amounts to all its ancestors; ``(Q, A)`` in, a new ``(Q, A)`` out."""
     sums = amounts.copy()
-    for row in reversed(queues.top_down):
-        if (parent := queues.parent[row]) != ROOT:
-            sums[parent] += sums[row]
+    for rows in queues.levels:
+        np.add.at(sums, queues.parent[rows], sums[rows])
     return sums
 
 

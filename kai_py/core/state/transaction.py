@@ -61,7 +61,7 @@ class Transaction:
         self._preemptible = snapshot.podgroups.preemptible
         self._requests = list(snapshot.classes.request)
         self._costs = list(snapshot.classes.accounted)
-        self._paths = [path.tolist() for path in snapshot.queues.paths]
+        self._paths = snapshot.queues.paths
 
     def place(self, pod: int, node: int, *, action: Action) -> None:
         """Give a pending pod a node on which it can start now."""

@@ -58,29 +58,37 @@ class QueueTable:
         return leaf
 
     @cached_property
-    def paths(self) -> tuple[Rows, ...]:
-        """``(Q,)`` of row arrays: the queue itself, then its ancestors up to the top."""
+    def paths(self) -> tuple[tuple[int, ...], ...]:
+        """``(Q,)`` of rows: the queue itself, then its ancestors up to the top."""
         parents = self.parent.tolist()
         paths = []
         for row in range(len(self)):
             path = [row]
             while (above := parents[path[-1]]) != ROOT:
                 path.append(above)
-            paths.append(np.array(path, dtype=np.int32))
+            paths.append(tuple(path))
         return tuple(paths)
 
     @cached_property
     def limited(self) -> tuple[tuple[int, ...], ...]:
         """``(Q,)`` the queues on each queue's path, itself first, that have a limit on any resource."""
-        return self._paths_where(np.isfinite(self.limit))
+        return self._paths_where(self.limit)
 
     @cached_property
     def with_quota(self) -> tuple[tuple[int, ...], ...]:
         """``(Q,)`` the queues on each queue's path, itself first, whose quota on any resource is not unlimited."""
-        return self._paths_where(np.isfinite(self.quota))
+        return self._paths_where(self.quota)
 
-    def _paths_where(self, finite: NDArray[np.bool_]) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(path[finite[path].any(axis=1)].tolist()) for path in self.paths)
+    def _paths_where(self, ceiling: Shares) -> tuple[tuple[int, ...], ...]:
+        finite = set(np.flatnonzero(np.isfinite(ceiling).any(axis=1)).tolist())
+        return tuple(tuple(row for row in path if row in finite) for path in self.paths)
+
+    @cached_property
+    def levels(self) -> tuple[Rows, ...]:
+        """Rows of equal depth, the deepest first, without the top queues: for adding children to their parents."""
+        depth = np.array([len(path) for path in self.paths], dtype=np.int32)
+        deepest = int(depth.max(initial=1))
+        return tuple(np.flatnonzero(depth == level).astype(np.int32) for level in range(deepest, 1, -1))
 
     @cached_property
     def top_down(self) -> tuple[int, ...]:
