@@ -14,7 +14,10 @@ from kai_py.core.tables.classes import ClassTable, PodClass
 
 
 class ClassBook:
-    """Numbers for demands. A number stays valid as long as some pod uses it; the smallest free one is given next."""
+    """Numbers for demands. A number stays valid as long as some pod uses it; the smallest free one is given next.
+
+    The table may still have a row for a number that nobody uses any more: nobody looks at it.
+    """
 
     def __init__(self) -> None:
         self._number: dict[Demand, int] = {}
@@ -45,7 +48,6 @@ class ClassBook:
             del self._number[demand]
             self._demands[number] = None
             heappush(self._free, number)
-            self._table = None
             for name, _ in demand.request:
                 self._resources[name] -= 1
                 if not self._resources[name]:
@@ -63,7 +65,7 @@ class ClassBook:
         return self._resources.keys()
 
     def table(self, axis: ResourceAxis) -> ClassTable:
-        """The classes on an axis. Numbers that are not in use have a row that asks for nothing."""
+        """The classes on an axis. Numbers that are not in use have a row, too."""
         if self._table is None or self._axis != axis:
             empty = PodClass((0,) * len(axis))
             classes = tuple(empty if demand is None else demand.on_axis(axis) for demand in self._demands)

@@ -40,6 +40,15 @@ def test_each_ending_is_told_once():
     assert failures.expiring(NODE_MEMORY) == []
 
 
+def test_a_pause_goes_on_when_an_exclusion_ends():
+    failures = Failures()
+    failures.note(POD, "a", 0.0)
+    failures.note(POD, None, NODE_MEMORY - 1)
+    assert failures.expiring(NODE_MEMORY) == [POD]
+    assert failures.paused(POD, NODE_MEMORY)
+    assert failures.expiring(NODE_MEMORY + 1) == [POD]
+
+
 def test_the_next_ending_is_never_missed_and_never_in_the_past():
     failures = Failures()
     assert failures.next_expiry(0.0) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import Counter
 from dataclasses import fields
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kai_py.cluster.rows import Slots
 from kai_py.cluster.store import Store
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import USING, PodState
@@ -110,6 +112,10 @@ def check_ledger(snapshot: Snapshot) -> None:
         if state in USING and snapshot.pods.node_idx[row] >= 0:
             held[snapshot.pods.node_idx[row]] += snapshot.classes.request[snapshot.pods.class_idx[row]]
     assert (ledger.free + held == snapshot.nodes.allocatable).all()
+
+
+def uses(slots: Slots) -> Counter[str]:
+    return Counter({name: slots._uses[number] for name, number in slots._number.items()})
 
 
 class KeptUpToDate(RuleBasedStateMachine):
@@ -279,6 +285,17 @@ class KeptUpToDate(RuleBasedStateMachine):
         assert {place for place in self.store.faults if place[0] != "Node"} == set(fresh.faults)
         check_ledger(snapshot)
         self.taken.append((snapshot, digest(snapshot)))
+
+    @invariant()
+    def counts_who_uses_what(self):
+        store, everybody = self.store, self.store.pods.facts.values()
+        assert uses(store.pods._nodes) == Counter(facts.node for facts in everybody if facts.node)
+        assert uses(store.groups._rows._queues) == Counter(store.groups._rows._queue_of.values())
+        numbers = Counter(facts.class_number for facts in everybody)
+        assert [numbers[number] for number in range(len(store.classes._uses))] == store.classes._uses
+        parts = [part for group in store.groups.groups.values() for part in (group.parts or {}).values()]
+        slots = [*store.groups._free, *(group.slot for group in store.groups.groups.values()), *(p.slot for p in parts)]
+        assert sorted(slots) == list(range(store.groups._slots))
 
     @invariant()
     def does_not_change_when_nothing_happens(self):

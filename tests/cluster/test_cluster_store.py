@@ -305,6 +305,13 @@ def test_news_about_a_pod_do_not_end_a_decision_that_they_do_not_show():
     assert [each.name for each, _ in store.assumptions] == ["p"]
 
 
+def test_a_pod_whose_bind_is_on_its_way_holds_its_place_even_if_it_wants_to_be_left_alone_now():
+    store = a_store(pod("p"))
+    store.assume(bind("p", "a"), NOW)
+    store.put_pod(pod("p", annotations={"kai.scheduler/skip-podgrouper": "true"}), NOW)
+    assert after(store) == {"p": "BOUND a"}
+
+
 def test_a_sent_decision_that_nobody_confirms_is_given_up():
     store = a_store(pod("p"), pod("q", on="a"))
     for decision in (bind("p", "a"), evict("q")):
