@@ -15,10 +15,14 @@ import yaml
 from kai_py.api.crds import DEFINITIONS, manifest
 from kai_py.api.keys import DEFAULT_PARENT_QUEUE, DEFAULT_QUEUE, NVIDIA_GPU, QUEUE_API_VERSION
 from kai_py.cli.failures import MISUSED, Failure
-from kai_py.minicluster import MiniCluster
+from kai_py.minicluster import MiniCluster, Worker
 from kai_py.minicluster.kinds import CRDS, NAMESPACES, PRIORITY_CLASSES
 from kai_py.minicluster.pools import PROFILES, Object, nodes, register
+from kai_py.minicluster.workers.claims import Claims
+from kai_py.minicluster.workers.deployments import Deployments, ReplicaSets
+from kai_py.minicluster.workers.jobs import Jobs
 from kai_py.minicluster.workers.kubelets import Kubelets
+from kai_py.minicluster.workers.node_lifecycle import NodeLifecycle
 from kai_py.planning.cluster import SETTINGS_NAMESPACE
 
 app = typer.Typer(add_completion=False)
@@ -59,14 +63,14 @@ def minicluster(
     """Start a cluster in this process: an API server and fake nodes.
 
     It listens on 127.0.0.1 only, needs no privileges, and keeps everything in memory until Ctrl-C ends it. kubectl
-    works with it; pods that are bound to a fake node "run" there.
+    works with it. Jobs, ReplicaSets and Deployments make pods; a pod that is bound to a fake node "runs" there.
 
     For instance:
 
     kai-py minicluster --nodes 100 --profile mixed
     """
     _refuse_foreign(kubeconfig)
-    cluster = MiniCluster(port=port, workers=[Kubelets().run])
+    cluster = MiniCluster(port=port, workers=workers())
     pool = nodes(profile, number)
     furnish(cluster, pool, crds=crds)
     try:
@@ -76,6 +80,12 @@ def minicluster(
         raise Failure(f"cannot serve on port {port}", [error.strerror or str(error)], step) from error
     finally:
         kubeconfig.unlink(missing_ok=True)
+
+
+def workers() -> list[Worker]:
+    """What brings the cluster to life: kubelets, and the controllers of workloads, claims and nodes."""
+    lively = (Kubelets(), NodeLifecycle(), Jobs(), ReplicaSets(), Deployments(), Claims())
+    return [worker.run for worker in lively]
 
 
 def furnish(cluster: MiniCluster, pool: list[Object], *, crds: bool) -> None:

@@ -14,7 +14,7 @@ NOW = 1_000_000.0
 
 def world(*pods):
     objects = read_objects([node(), *pods], NOW)
-    store = Store(lambda one, owners: group_of(one, owners))
+    store = Store(group_of)
     for one in objects.nodes:
         store.put_node(one)
     return World(store, objects.pods, NOW)
