@@ -1,0 +1,101 @@
+"""Every manifest in examples/ is accepted as it stands, means something, and runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from kai_py import plan
+from kai_py.api.podgroup import PodGroup
+from kai_py.api.queue import Queue
+from kai_py.minicluster import pools
+from kai_py.settings.load import load_settings
+
+from .world import World
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "examples.md"
+PLANNED = (
+    "nodes",
+    "pods",
+    "jobs.batch",
+    "priorityclasses.scheduling.k8s.io",
+    "queues.scheduling.run.ai",
+    "podgroups.scheduling.run.ai",
+)
+
+
+def documents(*files: Path) -> list[dict[str, Any]]:
+    return [document for file in files for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+
+
+async def apply(world: World, *files: Path) -> None:
+    """Create everything over HTTP, where a field that the schema does not know is refused."""
+    async with aiohttp.ClientSession(world.cluster.url) as session:
+        for document in documents(*files):
+            kind = world.storage.registry.by_kind(document["apiVersion"], document["kind"])
+            assert kind is not None, f"{document['kind']} is not served"
+            root = f"/apis/{document['apiVersion']}" if "/" in document["apiVersion"] else "/api/v1"
+            namespace = document["metadata"].get("namespace")
+            path = f"{root}/namespaces/{namespace}/{kind.kind.plural}" if namespace else f"{root}/{kind.kind.plural}"
+            async with session.post(path, params={"fieldValidation": "Strict"}, json=document) as answer:
+                assert answer.status == 201, await answer.text()
+                assert "Warning" not in answer.headers
+    await world.settle()
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_an_example_begins_by_saying_what_it_shows(file: Path):
+    text = file.read_text(encoding="utf-8")
+    assert re.match(r"# \S.{10,}\n", text)
+
+
+def test_the_guide_lists_every_example():
+    linked = re.findall(r"\(\.\./\.\./examples/([^)]+)\)", GUIDE.read_text(encoding="utf-8"))
+    assert sorted(linked) == [file.name for file in EXAMPLES]
+
+
+def test_examples_say_what_our_models_understand():
+    models = {"Queue": Queue, "PodGroup": PodGroup}
+    read = [models[one["kind"]].parse(one) for one in documents(*EXAMPLES) if one["kind"] in models]
+    assert len(read) == 8
+    for one in documents(*EXAMPLES):
+        if one["kind"] == "ConfigMap":
+            assert load_settings(one["data"]["settings.yaml"]).gangs.staleness_grace_period.seconds == 120
+
+
+def test_every_workload_names_a_queue_and_a_priority_class_that_exist():
+    objects = documents(*EXAMPLES)
+    queues = {one["metadata"]["name"] for one in objects if one["kind"] == "Queue"}
+    classes = {one["metadata"]["name"] for one in objects if one["kind"] == "PriorityClass"}
+    for one in objects:
+        labels, spec = one["metadata"].get("labels") or {}, one.get("spec") or {}
+        if one["kind"] in ("Pod", "Job", "PodGroup"):
+            assert labels.get("kai.scheduler/queue", spec.get("queue")) in queues
+        named = labels.get("priorityClassName", spec.get("priorityClassName"))
+        assert named in classes | {None}
+
+
+async def test_all_examples_are_accepted_planned_and_run(world: World):
+    pools.register(world.storage, pools.nodes("h100", 16))
+    await apply(world, *EXAMPLES)
+    pods = world.pods()
+    assert len(pods) == 1 + 4 + 4 + 5 + 8
+    result = plan([one for kind in PLANNED for one in world.storage.list(kind)]).to_dict()
+    binds = [bind for cycle in result["cycles"] for bind in cycle["binds"]]
+    assert {bind["pod"] for bind in binds} == {f"default/{one['metadata']['name']}" for one in pods}
+    for bind in binds:
+        world.storage.bind("default", bind["pod"].partition("/")[2], bind["node"])
+    await world.pass_(1)
+    assert {one["status"]["phase"] for one in world.pods()} == {"Running"}
+    assert world.kubelets.overcommitted == 0
+    await world.pass_(60)
+    ended = {one["metadata"]["name"] for one in world.pods() if one["status"]["phase"] == "Succeeded"}
+    assert {"pretrain-0", "pretrain-1", "pretrain-2", "pretrain-3"} <= ended
+    for job in world.storage.list("jobs.batch"):
+        assert [one["type"] for one in job["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
