@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import importlib.util
 import signal
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +48,8 @@ class MiniCluster:
         token: str | None = None,
         crds: Path | Sequence[Path] = (),
         workers: Sequence[Worker] = (),
+        certificate: Path | None = None,
+        key: Path | None = None,
         history: int = 20_000,
     ) -> None:
         """Prepare; nothing runs before ``async with``.
@@ -55,10 +60,13 @@ class MiniCluster:
             token: if given, requests need it as a bearer token.
             crds: files or folders of CustomResourceDefinitions to install at the start.
             workers: coroutine functions that get the storage and run until the cluster ends.
+            certificate: PEM file; with ``key``, the API is served over HTTPS. Clients are told to trust exactly it.
+            key: PEM file of the certificate's private key.
             history: how many changes of each kind a watch can resume over.
         """
         self.storage = Storage(history=history)
-        self._server = ApiServer(self.storage, host=host, port=port, token=token, tls=None)
+        self._certificate = certificate
+        self._server = ApiServer(self.storage, host=host, port=port, token=token, tls=_tls(certificate, key))
         self._token = token
         self._workers = (*BUILTIN_CONTROLLERS, *workers)
         self._tasks: list[asyncio.Task[None]] = []
@@ -86,7 +94,8 @@ class MiniCluster:
     @property
     def url(self) -> str:
         """Where the API is served."""
-        return f"http://{self._server.host}:{self._server.port}"
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://{self._server.host}:{self._server.port}"
 
     @property
     def faults(self) -> FaultInjector:
@@ -95,10 +104,13 @@ class MiniCluster:
 
     def kubeconfig(self) -> dict[str, Any]:
         """A kubeconfig for this cluster."""
+        cluster = {"server": self.url}
+        if self._certificate is not None:
+            cluster["certificate-authority"] = str(self._certificate.resolve())
         return {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": _NAME, "cluster": {"server": self.url}}],
+            "clusters": [{"name": _NAME, "cluster": cluster}],
             "users": [{"name": _NAME, "user": {"token": self._token} if self._token else {}}],
             "contexts": [{"name": _NAME, "context": {"cluster": _NAME, "user": _NAME, "namespace": "default"}}],
             "current-context": _NAME,
@@ -119,7 +131,8 @@ class MiniCluster:
 
     def run_forever(self) -> None:
         """Serve until SIGINT or SIGTERM; for command lines."""
-        asyncio.run(self._until_signal())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._until_signal())
 
     async def _until_signal(self) -> None:
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
@@ -128,6 +141,22 @@ class MiniCluster:
                 loop.add_signal_handler(number, stopped.set)
         async with self:
             await stopped.wait()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop's where it is installed (there is none for Windows), else asyncio's own."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None or key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 async def _run(worker: Worker, storage: Storage) -> None:

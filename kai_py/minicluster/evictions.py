@@ -88,7 +88,7 @@ def _may_go_unhealthy(pod: Object, budget: Object) -> bool:
         return True
     status = budget.get("status") or {}
     desired = status.get("desiredHealthy", 0)
-    return desired > 0 and status.get("currentHealthy", 0) >= desired
+    return bool(desired > 0 and status.get("currentHealthy", 0) >= desired)
 
 
 def _take_one(budget: Object, pod_name: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Validation = Literal["Strict", "Warn", "Ignore"]
+Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class DeleteOptions:
     grace: int | None = None
     uid: str | None = None
     resource_version: str | None = None
-    propagation: Literal["Background", "Foreground", "Orphan"] | None = None
+    propagation: Propagation | None = None
     dry_run: bool = False
 
 

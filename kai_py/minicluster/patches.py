@@ -22,8 +22,8 @@ def patched(
     writer: Writer,
     endpoint: Endpoint,
     patch: Any,
-    type: PatchType,
-    options: WriteOptions,  # API's word
+    type: PatchType,  # noqa: A002  # the API's word
+    options: WriteOptions,
 ) -> Callable[[Object], Object]:
     """The change that a patch makes. Its resourceVersion, if any, becomes a precondition."""
     if type == "strategic" and endpoint.kind.custom:
@@ -50,9 +50,15 @@ def patched(
 
 
 def apply_patch(
-    writer: Writer, endpoint: Endpoint, namespace: str, name: str, body: Object, options: WriteOptions, *,
+    writer: Writer,
+    endpoint: Endpoint,
+    namespace: str,
+    name: str,
+    body: Object,
+    options: WriteOptions,
+    *,
     subresource: str = "",
-) -> tuple[Entry, bool]:  # fmt: skip
+) -> tuple[Entry, bool]:
     """Server-side apply; creates the object if it does not exist.
 
     Returns:
@@ -62,8 +68,11 @@ def apply_patch(
         RefusedError: 400, 404, 409 (conflicts) or 422.
     """
     if not options.manager:
-        raise invalid(_PatchOptions(), "", [Cause("FieldValueRequired", "fieldManager",
-                                                  "Required value: is required for apply patch")])  # fmt: skip
+        raise invalid(
+            _PatchOptions(),
+            "",
+            [Cause("FieldValueRequired", "fieldManager", "Required value: is required for apply patch")],
+        )
     applied = writer.read(endpoint, body, options)
     if applied["metadata"].get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")

@@ -10,6 +10,7 @@ import math
 import re
 from fractions import Fraction
 from functools import lru_cache
+from typing import Self
 
 _PATTERN = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)(?:([eE][+-]?\d+)|([KMGTPE]i)|([numkMGTPE]))?")
 _DECIMAL = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
@@ -25,7 +26,12 @@ class Quantity(str):
 
     __slots__ = ()
 
-    def __new__(cls, text: object) -> Quantity:
+    def __new__(cls, text: object) -> Self:
+        """Read a quantity.
+
+        Raises:
+            ValueError: the text is no quantity.
+        """
         return super().__new__(cls, canonical(str(text)))
 
 

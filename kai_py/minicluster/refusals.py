@@ -16,13 +16,19 @@ class Named(Protocol):
     """What a refusal needs to know about a kind."""
 
     @property
-    def group(self) -> str: ...
+    def group(self) -> str:
+        """API group, empty for core."""
+        ...
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """CamelCase kind."""
+        ...
 
     @property
-    def plural(self) -> str: ...
+    def plural(self) -> str:
+        """Lower-case plural."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +205,9 @@ def not_acceptable(accepted: str) -> RefusedError:
 
 def already_exists(kind: Named, name: str) -> RefusedError:
     """409 on create."""
-    return RefusedError(409, "AlreadyExists", f'{qualified(kind)} "{name}" already exists', details=_details(kind, name))
+    return RefusedError(
+        409, "AlreadyExists", f'{qualified(kind)} "{name}" already exists', details=_details(kind, name)
+    )
 
 
 def conflict(kind: Named, name: str, why: str, *, causes: Iterable[Cause] = ()) -> RefusedError:

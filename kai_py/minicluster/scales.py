@@ -31,7 +31,9 @@ def read_scale(endpoint: Endpoint, namespace: str, name: str) -> Object:
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {
-            key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in meta
+            key: meta[key]
+            for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+            if key in meta
         },
         "spec": {"replicas": _get(obj, paths.get("specReplicasPath", _SPEC)) or 0},
         "status": {"replicas": _get(obj, paths.get("statusReplicasPath", _STATUS)) or 0},

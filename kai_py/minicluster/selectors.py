@@ -123,8 +123,10 @@ def parse_fields(text: str, selectable: Mapping[str, str]) -> Test | None:
             raise bad_request(f'invalid selector: "{text}"; can\'t understand "{text[position:]}"')
         path = match["path"].strip()
         if path not in selectable:
-            raise bad_request(f'Unable to find "{path}" that match label selector "", field selector "{text}": '
-                              f'field label not supported: {path}')  # fmt: skip
+            raise bad_request(
+                f'Unable to find "{path}" that match label selector "", field selector "{text}": '
+                f"field label not supported: {path}"
+            )
         value = re.sub(r"\\(.)", r"\1", match["value"])
         terms.append((selectable[path], match["op"] != "!=", value))
         position = match.end()

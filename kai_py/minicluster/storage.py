@@ -5,7 +5,7 @@ Every verb validates, defaults and refuses exactly as a request would. Objects t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -150,13 +150,13 @@ class Storage:
         binding = {"metadata": {"name": name, "uid": uid}, "target": {"kind": "Node", "name": node}}
         return self.binder.bind(namespace, name, binding).object()
 
-    def finalize_namespace(self, name: str, finalizers: list[str]) -> Object:
+    def finalize_namespace(self, name: str, finalizers: Sequence[str]) -> Object:
         """Set the finalizers of a namespace's spec; one that is being deleted goes with the last."""
         return self.writer.finalize(name, finalizers).object()
 
     async def watch(
         self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "", initial: bool = True
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Events of a kind, forever; first every existing object as ``ADDED``, unless ``initial`` is False.
 
         Raises:

@@ -1,8 +1,8 @@
 """Where objects live: their bytes, one revision counter, a bounded history, and who watches.
 
-An object is kept as JSON bytes and nothing else; whoever wants to look inside decodes a copy of their own, so no reader
-can change what is stored, and lists and watches send the very bytes. What selectors and the garbage collector ask for is
-kept beside them. Not thread-safe: one event loop owns it.
+An object is kept as JSON bytes and nothing else; whoever wants to look inside decodes a copy of their own, so no
+reader can change what is stored, and lists and watches send the very bytes. What selectors and the garbage collector
+ask for is kept beside them. Not thread-safe: one event loop owns it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ The order is the real server's: decode, default, admit, validate, then look for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from . import metadata
@@ -103,8 +103,11 @@ class Writer:
         if generated:
             meta["name"] = self._free_name(endpoint, namespace, meta["generateName"])
         elif not meta.get("name"):
-            raise invalid(kind, "", [Cause("FieldValueRequired", "metadata.name",
-                                           "Required value: name or generateName is required")])  # fmt: skip
+            raise invalid(
+                kind,
+                "",
+                [Cause("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")],
+            )
         metadata.stamp(kind, meta)
         if not recorded:
             meta.pop("managedFields", None)
@@ -154,8 +157,17 @@ class Writer:
         check_precondition(kind, entry, Precondition.of(new["metadata"]))
         _check_address(namespace, name, new["metadata"])
         if not new["metadata"].get("resourceVersion") and not kind.unconditional_update:
-            raise invalid(kind, name, [Cause("FieldValueInvalid", "metadata.resourceVersion",
-                                             "Invalid value: 0x0: must be specified for an update")])  # fmt: skip
+            raise invalid(
+                kind,
+                name,
+                [
+                    Cause(
+                        "FieldValueInvalid",
+                        "metadata.resourceVersion",
+                        "Invalid value: 0x0: must be specified for an update",
+                    )
+                ],
+            )
         metadata.carry_over(new["metadata"], old["metadata"])
         self._prepare_update(endpoint, new, old, subresource)
         self._validate(endpoint, new, old, subresource)
@@ -182,7 +194,7 @@ class Writer:
             manager = Manager(options.manager or "unknown", "Update", endpoint.collection.kind.api_version, subresource)
             record_update(new, old, Node(schema, definitions), manager)
 
-    def finalize(self, name: str, finalizers: list[str]) -> Entry:
+    def finalize(self, name: str, finalizers: Sequence[str]) -> Entry:
         """``namespaces/finalize``: set the finalizers of the spec; a deleted namespace goes with the last.
 
         Raises:
@@ -193,7 +205,7 @@ class Writer:
         if entry is None:
             raise not_found(NAMESPACES, name)
         namespace = entry.object()
-        namespace["spec"] = {"finalizers": finalizers} if finalizers else {}
+        namespace["spec"] = {"finalizers": list(finalizers)} if finalizers else {}
         if _may_vanish(NAMESPACES.key, namespace):
             return self._store.remove(collection, entry, namespace)
         return self._store.put(collection, namespace)

@@ -56,7 +56,9 @@ class Api:
     def in_group(self, group_version: str) -> str:
         return f"/apis/{group_version}/namespaces/{self.namespace}"
 
-    async def call(self, method: str, path: str, body: Any = None, *, content: str = "application/json", **headers: str) -> Reply:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, content: str = "application/json", **headers: str
+    ) -> Reply:
         data = None if body is None else io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         sent = {"Content-Type": content, **{key.replace("_", "-"): value for key, value in headers.items()}}
         async with self._session.request(method, self.url + path, data=data, headers=sent) as response:
@@ -176,16 +178,32 @@ def _start_real(assets: Path, folder: Path) -> tuple[RealServer, list[subprocess
     log = (folder / "log").open("wb")
     etcd_url, peer_url = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
     commands = [
-        [assets / "etcd", f"--data-dir={folder}/etcd", f"--listen-client-urls={etcd_url}",
-         f"--advertise-client-urls={etcd_url}", f"--listen-peer-urls={peer_url}",
-         f"--initial-advertise-peer-urls={peer_url}", f"--initial-cluster=default={peer_url}", "--unsafe-no-fsync"],
-        [assets / "kube-apiserver", f"--etcd-servers={etcd_url}", "--bind-address=127.0.0.1",
-         f"--secure-port={api_port}", f"--cert-dir={folder}/certs", "--authorization-mode=RBAC",
-         f"--token-auth-file={folder}/tokens.csv", "--service-cluster-ip-range=10.0.0.0/24",
-         f"--service-account-issuer=https://127.0.0.1:{api_port}/", f"--service-account-key-file={folder}/sa.key",
-         f"--service-account-signing-key-file={folder}/sa.key", "--disable-admission-plugins=ServiceAccount",
-         "--endpoint-reconciler-type=none"],
-    ]  # fmt: skip
+        [
+            assets / "etcd",
+            f"--data-dir={folder}/etcd",
+            f"--listen-client-urls={etcd_url}",
+            f"--advertise-client-urls={etcd_url}",
+            f"--listen-peer-urls={peer_url}",
+            f"--initial-advertise-peer-urls={peer_url}",
+            f"--initial-cluster=default={peer_url}",
+            "--unsafe-no-fsync",
+        ],
+        [
+            assets / "kube-apiserver",
+            f"--etcd-servers={etcd_url}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={api_port}",
+            f"--cert-dir={folder}/certs",
+            "--authorization-mode=RBAC",
+            f"--token-auth-file={folder}/tokens.csv",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--service-account-issuer=https://127.0.0.1:{api_port}/",
+            f"--service-account-key-file={folder}/sa.key",
+            f"--service-account-signing-key-file={folder}/sa.key",
+            "--disable-admission-plugins=ServiceAccount",
+            "--endpoint-reconciler-type=none",
+        ],
+    ]
     processes = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
     log.close()
     server = RealServer(f"https://127.0.0.1:{api_port}", token)

@@ -171,7 +171,10 @@ async def test_a_claim_is_defaulted_and_its_spec_stays(api: Api) -> None:
     path = f"{api.in_group('resource.k8s.io/v1')}/resourceclaims"
     made = await api.post(path, claim())
     exactly = made.body["spec"]["devices"]["requests"][0]["exactly"]
-    assert (made.status, exactly) == (201, {"deviceClassName": "gpu.example.com", "allocationMode": "ExactCount", "count": 1})
+    assert (made.status, exactly) == (
+        201,
+        {"deviceClassName": "gpu.example.com", "allocationMode": "ExactCount", "count": 1},
+    )
     reply = await api.json_patch(
         f"{path}/c", [{"op": "replace", "path": "/spec/devices/requests/0/exactly/count", "value": 2}]
     )
@@ -221,7 +224,10 @@ async def test_reserving_needs_an_allocation_that_then_stays(api: Api) -> None:
     assert doubled.status == 422
     assert (await write(allocation=allocation(), reservedFor=[consumer(i) for i in range(256)])).status == 200
     assert (await write(allocation=allocation(), reservedFor=[consumer(i) for i in range(257)])).status == 422
-    removal = {"metadata": {"uid": made["metadata"]["uid"]}, "status": {"reservedFor": [{"$patch": "delete", "uid": "u0"}]}}
+    removal = {
+        "metadata": {"uid": made["metadata"]["uid"]},
+        "status": {"reservedFor": [{"$patch": "delete", "uid": "u0"}]},
+    }
     reply = await api.strategic(status, removal)
     assert (reply.status, len(reply.body["status"]["reservedFor"])) == (200, 255)
     assert (await write()).status == 200
@@ -261,7 +267,7 @@ async def test_slices_are_validated_and_selectable(api: Api) -> None:
     moved = await api.merge(f"{path}/{name}", {"spec": {"nodeName": "m"}})
     assert (moved.status, moved.fields) == (422, ["spec.nodeName"])
     bad: list[dict[str, Any]] = [
-        {"nodeName": None}, {"allNodes": True}, {"devices": [{"name": "d"}, {"name": "d"}]}, {"devices": [{"name": "D"}]},
+        {"nodeName": None}, {"allNodes": True}, {"devices": [{"name": "d"}] * 2}, {"devices": [{"name": "D"}]},
         {"devices": [{"name": f"d{i}"} for i in range(129)]}, {"pool": {"name": "p", "generation": 1}},
         {"devices": [{"name": "d", "attributes": {"bad-name": {"bool": True}}}]},
         {"devices": [{"name": "d", "attributes": {"v": {"version": "1.x"}}}]},
@@ -297,7 +303,10 @@ async def test_a_job_is_defaulted_and_selects_its_pods(api: Api) -> None:
     assert {key: spec[key] for key in wanted} == wanted
     assert spec["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
     assert spec["template"]["metadata"]["labels"] == {
-        "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": "j", "controller-uid": uid, "job-name": "j",
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": "j",
+        "controller-uid": uid,
+        "job-name": "j",
     }  # fmt: skip
     assert made["status"] == {}
     assert (await api.merge(f"{path}/j", {"spec": {"completions": 3}})).status == 422
@@ -348,7 +357,8 @@ async def test_a_lease_is_created_and_renewed(api: Api) -> None:
 
 
 async def test_access_reviews_say_yes(api: Api) -> None:
-    review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
-              "spec": {"resourceAttributes": {"verb": "create", "resource": "pods", "namespace": api.namespace}}}  # fmt: skip
+    attributes = {"verb": "create", "resource": "pods", "namespace": api.namespace}
+    review: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    review["spec"] = {"resourceAttributes": attributes}
     reply = await api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
     assert (reply.status, reply.body["status"]["allowed"]) == (201, True)

@@ -177,7 +177,9 @@ async def test_a_finalizer_keeps_an_object_until_it_goes(api: Api) -> None:
     assert held.status == 200
     assert held.body["metadata"]["deletionTimestamp"]
     assert held.body["metadata"]["deletionGracePeriodSeconds"] == 0
-    more = await api.merge(f"{api.ns}/configmaps/a", {"metadata": {"finalizers": ["example.com/hold", "example.com/new"]}})
+    more = await api.merge(
+        f"{api.ns}/configmaps/a", {"metadata": {"finalizers": ["example.com/hold", "example.com/new"]}}
+    )
     assert more.status == 422
     await api.merge(f"{api.ns}/configmaps/a", {"metadata": {"finalizers": None}})
     assert (await api.get(f"{api.ns}/configmaps/a")).status == 404

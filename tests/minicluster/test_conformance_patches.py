@@ -51,7 +51,11 @@ async def test_json_patch_operations(api: Api) -> None:
 async def test_strategic_patch_merges_lists_by_their_key(api: Api) -> None:
     await api.post(f"{api.in_group('apps/v1')}/deployments", deployment())
     path = f"{api.in_group('apps/v1')}/deployments/d"
-    sidecar = {"spec": {"template": {"spec": {"containers": [{"name": "s", "image": "side"}, {"name": "c", "image": "img:2"}]}}}}
+    sidecar = {
+        "spec": {
+            "template": {"spec": {"containers": [{"name": "s", "image": "side"}, {"name": "c", "image": "img:2"}]}}
+        }
+    }
     reply = await api.strategic(path, sidecar)
     containers = reply.body["spec"]["template"]["spec"]["containers"]
     assert [(c["name"], c["image"]) for c in containers] == [("s", "side"), ("c", "img:2")]
@@ -59,8 +63,16 @@ async def test_strategic_patch_merges_lists_by_their_key(api: Api) -> None:
     gone = {"spec": {"template": {"spec": {"containers": [{"name": "s", "$patch": "delete"}]}}}}
     reply = await api.strategic(path, gone)
     assert [c["name"] for c in reply.body["spec"]["template"]["spec"]["containers"]] == ["c"]
-    order = {"spec": {"template": {"spec": {
-        "$setElementOrder/containers": [{"name": "c"}, {"name": "z"}], "containers": [{"name": "z", "image": "z"}]}}}}
+    order = {
+        "spec": {
+            "template": {
+                "spec": {
+                    "$setElementOrder/containers": [{"name": "c"}, {"name": "z"}],
+                    "containers": [{"name": "z", "image": "z"}],
+                }
+            }
+        }
+    }
     reply = await api.strategic(path, order)
     assert [c["name"] for c in reply.body["spec"]["template"]["spec"]["containers"]] == ["c", "z"]
 
@@ -96,9 +108,11 @@ async def test_apply_creates_then_changes(api: Api) -> None:
     assert (entry["manager"], entry["operation"], entry["apiVersion"]) == ("tester", "Apply", "apps/v1")
     container = entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]['k:{"name":"c"}']
     assert container == {
-        ".": {}, "f:name": {}, "f:image": {},
+        ".": {},
+        "f:name": {},
+        "f:image": {},
         "f:ports": {'k:{"containerPort":80,"protocol":"TCP"}': {".": {}, "f:containerPort": {}}},
-    }  # fmt: skip
+    }
     same = await api.apply(path, deployment())
     assert same.body["metadata"]["resourceVersion"] == created.body["metadata"]["resourceVersion"]
     changed = await api.apply(path, deployment(replicas=5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -59,45 +60,90 @@ async def test_equal_requests_and_limits_are_guaranteed(api: Api) -> None:
     assert created["status"]["qosClass"] == "Guaranteed"
 
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("no containers", {"containers": []}, "spec.containers"),
     ("no image", {"containers": [{"name": "c"}]}, "spec.containers[0].image"),
     ("bad container name", {"containers": [{"name": "C!", "image": "x"}]}, "spec.containers[0].name"),
-    ("negative request", {"containers": container(requests={"cpu": "-1"})}, "spec.containers[0].resources.requests[cpu]"),
-    ("request above limit", {"containers": container(requests={"cpu": "2"}, limits={"cpu": "1"})},
-     "spec.containers[0].resources.requests"),
-    ("half a GPU", {"containers": container(limits={"nvidia.com/gpu": "500m"})},
-     "spec.containers[0].resources.limits[nvidia.com/gpu]"),
-    ("GPU request below its limit", {"containers": container(requests={"nvidia.com/gpu": 1}, limits={"nvidia.com/gpu": 2})},
-     "spec.containers[0].resources.requests"),
-    ("GPU request without limit", {"containers": container(requests={"nvidia.com/gpu": 1})},
-     "spec.containers[0].resources.limits"),
-    ("unknown plain resource", {"containers": container(requests={"gpu": 1})}, "spec.containers[0].resources.requests[gpu]"),
+    (
+        "negative request",
+        {"containers": container(requests={"cpu": "-1"})},
+        "spec.containers[0].resources.requests[cpu]",
+    ),
+    (
+        "request above limit",
+        {"containers": container(requests={"cpu": "2"}, limits={"cpu": "1"})},
+        "spec.containers[0].resources.requests",
+    ),
+    (
+        "half a GPU",
+        {"containers": container(limits={"nvidia.com/gpu": "500m"})},
+        "spec.containers[0].resources.limits[nvidia.com/gpu]",
+    ),
+    (
+        "GPU request below its limit",
+        {"containers": container(requests={"nvidia.com/gpu": 1}, limits={"nvidia.com/gpu": 2})},
+        "spec.containers[0].resources.requests",
+    ),
+    (
+        "GPU request without limit",
+        {"containers": container(requests={"nvidia.com/gpu": 1})},
+        "spec.containers[0].resources.limits",
+    ),
+    (
+        "unknown plain resource",
+        {"containers": container(requests={"gpu": 1})},
+        "spec.containers[0].resources.requests[gpu]",
+    ),
     ("restart policy", {"restartPolicy": "Sometimes"}, "spec.restartPolicy"),
     ("toleration operator", {"tolerations": [{"key": "a", "operator": "Like"}]}, "spec.tolerations[0].operator"),
     ("toleration without key", {"tolerations": [{"operator": "Equal"}]}, "spec.tolerations[0].operator"),
     ("gate with a node", {"schedulingGates": [{"name": "a"}], "nodeName": "n"}, "spec.nodeName"),
-    ("affinity operator", {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-        "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Near"}]}]}}}},
-     "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
-     ".matchExpressions[0].operator"),
-    ("In without values", {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-        "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}}},
-     "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
-     ".matchExpressions[0].values"),
-    ("pod affinity without topology", {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
-        {"labelSelector": {}}]}}},
-     "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey"),
-    ("two volume sources", {"volumes": [{"name": "v", "emptyDir": {}, "hostPath": {"path": "/x"}}]},
-     "spec.volumes[0].hostPath"),
-    ("mount of nothing", {"containers": [{"name": "c", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/x"}]}]},
-     "spec.containers[0].volumeMounts[0].name"),
-    ("spread without skew", {"topologySpreadConstraints": [
-        {"maxSkew": 0, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]},
-     "spec.topologySpreadConstraints[0].maxSkew"),
+    (
+        "affinity operator",
+        {
+            "affinity": {
+                "nodeAffinity": {
+                    REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Near"}]}]}
+                }
+            }
+        },
+        f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].operator",
+    ),
+    (
+        "In without values",
+        {
+            "affinity": {
+                "nodeAffinity": {
+                    REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}
+                }
+            }
+        },
+        f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].values",
+    ),
+    (
+        "pod affinity without topology",
+        {"affinity": {"podAffinity": {REQUIRED: [{"labelSelector": {}}]}}},
+        f"spec.affinity.podAffinity.{REQUIRED}[0].topologyKey",
+    ),
+    (
+        "two volume sources",
+        {"volumes": [{"name": "v", "emptyDir": {}, "hostPath": {"path": "/x"}}]},
+        "spec.volumes[0].hostPath",
+    ),
+    (
+        "mount of nothing",
+        {"containers": [{"name": "c", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/x"}]}]},
+        "spec.containers[0].volumeMounts[0].name",
+    ),
+    (
+        "spread without skew",
+        {"topologySpreadConstraints": [{"maxSkew": 0, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]},
+        "spec.topologySpreadConstraints[0].maxSkew",
+    ),
     ("claim without source", {"resourceClaims": [{"name": "gpu"}]}, "spec.resourceClaims[0]"),
     ("node selector value", {"nodeSelector": {"a": "not ok!"}}, "spec.nodeSelector"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spec", "field"), [case[1:] for case in INVALID], ids=[case[0] for case in INVALID])
@@ -204,6 +250,10 @@ async def test_an_unbound_pod_vanishes_at_once(api: Api) -> None:
 async def test_a_bound_pod_waits_for_its_kubelet(api: Api) -> None:
     await api.post(f"{api.ns}/pods", pod())
     await api.post(f"{api.ns}/pods/p/binding", binding("p", "n"))
+    for _ in range(100):  # a real server takes the grace from its cache
+        if "nodeName" in (await api.get(f"{api.ns}/pods/p?resourceVersion=0")).body["spec"]:
+            break
+        await asyncio.sleep(0.01)
     reply = await api.delete(f"{api.ns}/pods/p")
     assert reply.body["metadata"]["deletionGracePeriodSeconds"] == 30
     assert (await api.get(f"{api.ns}/pods/p")).body["metadata"]["deletionTimestamp"]
@@ -288,7 +338,13 @@ async def test_eviction_takes_one_disruption_from_its_budget(api: Api) -> None:
     await running_pod(api)
     path = f"{api.in_group('policy/v1')}/poddisruptionbudgets"
     await api.post(path, budget(minAvailable=0))
-    status = {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 1, "desiredHealthy": 0, "expectedPods": 1}
+    status = {
+        "observedGeneration": 1,
+        "disruptionsAllowed": 1,
+        "currentHealthy": 1,
+        "desiredHealthy": 0,
+        "expectedPods": 1,
+    }
     await api.merge(f"{path}/b/status", {"status": status})
     assert (await api.post(f"{api.ns}/pods/p/eviction", eviction())).status == 201
     assert "p" in (await api.get(f"{path}/b")).body["status"].get("disruptedPods", {"p": ""})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -93,10 +92,10 @@ class Kubectl:
 
 
 @pytest.fixture
-async def kubectl(cluster: MiniCluster, tmp_path: Path) -> AsyncIterator[Kubectl]:
+async def kubectl(cluster: MiniCluster, tmp_path: Path) -> Kubectl:
     path = tmp_path / "kubeconfig"
     cluster.write_kubeconfig(path)
-    yield Kubectl(path, tmp_path)
+    return Kubectl(path, tmp_path)
 
 
 async def test_kubectl_applies_and_changes_manifests(kubectl: Kubectl) -> None:
@@ -104,7 +103,9 @@ async def test_kubectl_applies_and_changes_manifests(kubectl: Kubectl) -> None:
     assert "deployment.apps/web unchanged" in await kubectl("apply", "-f", "-", text=MANIFEST)
     changed = await kubectl("apply", "-f", "-", text=MANIFEST.replace("replicas: 2", "replicas: 3"))
     assert "deployment.apps/web configured" in changed
-    assert "deployment.apps/web configured" in await kubectl("apply", "-f", "-", text=MANIFEST.replace("img:1", "img:2"))
+    assert "deployment.apps/web configured" in await kubectl(
+        "apply", "-f", "-", text=MANIFEST.replace("img:1", "img:2")
+    )
     assert await kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.template.spec.containers[0].image}") == "img:2"
     assert await kubectl("diff", "-f", "-", text=MANIFEST.replace("img:1", "img:2")) == ""
 
@@ -182,13 +183,21 @@ async def test_kubectl_handles_custom_kinds(kubectl: Kubectl) -> None:
     assert "widget.example.com/w" in await kubectl("get", "all")
     await kubectl("scale", "wd", "w", "--replicas=5")
     assert await kubectl("get", "wd", "w", "-o", "jsonpath={.spec.replicas}") == "5"
-    assert "should be greater than or equal to 1" in await kubectl.fails("apply", "-f", "-", text=widget.replace("3", "0"))
+    assert "should be greater than or equal to 1" in await kubectl.fails(
+        "apply", "-f", "-", text=widget.replace("3", "0")
+    )
     assert "Size:" in await kubectl("describe", "wd", "w")
 
 
 async def test_kubectl_knows_what_is_served(kubectl: Kubectl) -> None:
     listed = await kubectl("api-resources", "--no-headers")
-    for line in ("deployments", "resourceclaims", "priorityclasses", "customresourcedefinitions", "poddisruptionbudgets"):
+    for line in (
+        "deployments",
+        "resourceclaims",
+        "priorityclasses",
+        "customresourcedefinitions",
+        "poddisruptionbudgets",
+    ):
         assert any(row.startswith(line) for row in listed.split("\n")), line
     assert await kubectl("auth", "can-i", "create", "pods") == "yes\n"
     assert "kai-py-mini" in await kubectl("version", "-o", "json")

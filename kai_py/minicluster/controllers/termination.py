@@ -41,7 +41,9 @@ class NamespaceTermination:
                 continue
             for entry in list(collection.by_namespace.get(namespace, {}).values()):
                 if not entry.deleting:
-                    self._storage.delete(endpoint.kind.key, entry.name, namespace, DeleteOptions(propagation="Background"))
+                    self._storage.delete(
+                        endpoint.kind.key, entry.name, namespace, DeleteOptions(propagation="Background")
+                    )
             empty &= not collection.by_namespace.get(namespace)
         if empty:
             self._storage.finalize_namespace(namespace, [])

@@ -147,7 +147,9 @@ def _conflict(conflicts: list[tuple[_Claim, list[Path]]]) -> RefusedError:
     if count == 1:
         text = f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}"
     else:
-        lists = ["\n- ".join((f"conflicts with {_described(claim)}:", *map(shown, paths))) for claim, paths in conflicts]
+        lists = [
+            "\n- ".join((f"conflicts with {_described(claim)}:", *map(shown, paths))) for claim, paths in conflicts
+        ]
         text = f"Apply failed with {count} conflicts: " + "\n".join(lists)
     return RefusedError(409, "Conflict", text, causes=causes)
 
@@ -185,7 +187,8 @@ def _merge_items(old: list[Any], new: list[Any], node: Node) -> list[Any]:
     wanted = {item_key(item, node): item for item in new}
     known = {item_key(item, node) for item in old}
     merged = [
-        _merge_value(item, wanted[key], node.item()) if (key := item_key(item, node)) in wanted else item for item in old
+        _merge_value(item, wanted[key], node.item()) if (key := item_key(item, node)) in wanted else item
+        for item in old
     ]
     return merged + [copy.deepcopy(item) for key, item in wanted.items() if key not in known]
 

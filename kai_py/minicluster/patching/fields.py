@@ -19,10 +19,19 @@ MISSING: Final = object()
 #: Fields that identify an object or belong to the server; nobody owns them.
 _UNOWNED_META: Final = frozenset(
     {
-        "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-        "deletionGracePeriodSeconds", "managedFields", "selfLink", "generateName",
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "managedFields",
+        "selfLink",
+        "generateName",
     }
-)  # fmt: skip
+)
 
 
 def fields_of(obj: Object, node: Node, *, without: str) -> set[Path]:
@@ -37,11 +46,11 @@ def fields_of(obj: Object, node: Node, *, without: str) -> set[Path]:
     for key, value in obj.items():
         if key in ("apiVersion", "kind", without):
             continue
+        said = value
         if key == "metadata":
-            value = {name: part for name, part in value.items() if name not in _UNOWNED_META}
-            if not value:
-                continue
-        found.update(_walk(value, node.child(key), (f"f:{key}",)))
+            said = {name: part for name, part in value.items() if name not in _UNOWNED_META}
+        if said or key != "metadata":
+            found.update(_walk(said, node.child(key), (f"f:{key}",)))
     return found
 
 
@@ -110,8 +119,7 @@ def remove_at(obj: Any, path: Path, node: Node) -> None:
     if kind == "f" and isinstance(obj, dict):
         obj.pop(text, None)
     elif isinstance(obj, list):
-        spelled = (lambda item: item_key(item, node)) if kind == "k" else member_key
-        obj[:] = [item for item in obj if spelled(item) != path[-1]]
+        obj[:] = [item for item in obj if (item_key(item, node) if kind == "k" else member_key(item)) != path[-1]]
 
 
 def to_fields_v1(paths: Iterable[Path]) -> Object:

@@ -75,9 +75,7 @@ class Node:
     @property
     def is_atomic(self) -> bool:
         """Whether an object is owned as a whole under server-side apply."""
-        return "atomic" in (
-            self.schema.get("x-kubernetes-map-type"), self._resolved().get("x-kubernetes-map-type")
-        )  # fmt: skip
+        return "atomic" in (self.schema.get("x-kubernetes-map-type"), self._resolved().get("x-kubernetes-map-type"))
 
     def default_of(self, key: str) -> Any:
         """The default of a field, for list keys that an item leaves out."""

@@ -78,7 +78,11 @@ def _ordered(merged: Object, patch: Object, old: Object, node: Node) -> Object:
     """Put merged lists into order: what the patch names in its order, the rest in the old one, woven together."""
     for field, value in patch.items():
         child = node.child(field)
-        if isinstance(value, list) and isinstance(merged.get(field), list) and (child.merge_key or child.merges_scalars):
+        if (
+            isinstance(value, list)
+            and isinstance(merged.get(field), list)
+            and (child.merge_key or child.merges_scalars)
+        ):
             wanted = patch.get(_ORDER + field, value)
             merged[field] = _woven(merged[field], wanted, old.get(field) or [], child.merge_key)
     return {name: value for name, value in merged.items() if value is not None}

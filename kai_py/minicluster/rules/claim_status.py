@@ -51,7 +51,9 @@ def _check_consumers(status: Object, before: Object, *, deleting: bool, faults: 
         faults.forbidden(field, "may not be specified when `allocated` is not set")
     known = {consumer["uid"] for consumer in before.get("reservedFor") or ()}
     if deleting and any(consumer.get("uid") not in known for consumer in consumers):
-        faults.forbidden(field, "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set")
+        faults.forbidden(
+            field, "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
+        )
 
 
 def _check_allocation(allocation: Object, spec: Object, faults: Faults) -> None:
@@ -74,7 +76,9 @@ def _check_allocation(allocation: Object, spec: Object, faults: Faults) -> None:
     if allocation.get("nodeSelector") is not None:
         check_node_selector(allocation["nodeSelector"], "status.allocation.nodeSelector", faults)
         if len(allocation["nodeSelector"].get("nodeSelectorTerms") or ()) > 1:
-            faults.invalid("status.allocation.nodeSelector.nodeSelectorTerms", "", "must have exactly one node selector term")
+            faults.invalid(
+                "status.allocation.nodeSelector.nodeSelectorTerms", "", "must have exactly one node selector term"
+            )
 
 
 def _request_names(spec: Object) -> set[str]:
@@ -88,8 +92,11 @@ def _request_names(spec: Object) -> set[str]:
 
 def _check_result(result: Object, field: str, names: set[str], faults: Faults) -> None:
     if result.get("request") not in names:
-        faults.invalid(f"{field}.request", result.get("request", ""), "must be the name of a request in the claim or the"
-                       " name of a request and a subrequest separated by '/'")  # fmt: skip
+        faults.invalid(
+            f"{field}.request",
+            result.get("request", ""),
+            "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'",
+        )
     driver = result.get("driver", "")
     if not driver:
         faults.required(f"{field}.driver")

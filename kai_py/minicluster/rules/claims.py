@@ -63,7 +63,9 @@ def _check_request(request: Object, field: str, names: set[str], faults: Faults)
     names.add(name)
     exactly, alternatives = request.get("exactly"), request.get("firstAvailable") or []
     if exactly is not None and alternatives:
-        faults.invalid(field, request, "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set")
+        faults.invalid(
+            field, request, "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set"
+        )
     elif exactly is not None:
         _check_exact(exactly, f"{field}.exactly", faults)
     elif alternatives:
@@ -103,7 +105,9 @@ def _check_exact(request: Object, field: str, faults: Faults) -> None:
         if operator not in ("Equal", "Exists"):
             faults.not_supported(f"{field}.tolerations[{i}].operator", operator, ("Equal", "Exists"))
         elif operator == "Exists" and toleration.get("value"):
-            faults.invalid(f"{field}.tolerations[{i}].value", toleration["value"], "must be empty for operator `Exists`")
+            faults.invalid(
+                f"{field}.tolerations[{i}].value", toleration["value"], "must be empty for operator `Exists`"
+            )
         elif operator == "Equal" and not toleration.get("key"):
             faults.required(f"{field}.tolerations[{i}].key")
 
@@ -145,8 +149,11 @@ def _check_references(requests: Any, field: str, names: set[str], faults: Faults
         if request in seen:
             faults.duplicate(f"{field}[{i}]", request)
         elif request not in names:
-            faults.invalid(f"{field}[{i}]", request, "must be the name of a request in the claim or the name of a request"
-                           " and a subrequest separated by '/'")  # fmt: skip
+            faults.invalid(
+                f"{field}[{i}]",
+                request,
+                "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'",
+            )
         seen.add(request)
 
 

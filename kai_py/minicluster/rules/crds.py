@@ -26,7 +26,7 @@ class DefinitionRules(Rules):
             names.setdefault("listKind", f"{names['kind']}List")
         spec.setdefault("conversion", {"strategy": "None"})
 
-    def prepare_create(self, obj: Object, reader: Reader) -> None:
+    def prepare_create(self, obj: Object, _reader: Reader) -> None:
         """Accept the names and establish at once; a real server takes a moment."""
         spec = obj.get("spec") or {}
         stored = [version["name"] for version in spec.get("versions") or () if version.get("storage")]
@@ -47,7 +47,7 @@ class DefinitionRules(Rules):
         meta = obj["metadata"]
         meta["finalizers"] = [*(meta.get("finalizers") or ()), FINALIZER]
 
-    def prepare_update(self, new: Object, old: Object, reader: Reader) -> None:
+    def prepare_update(self, new: Object, old: Object, _reader: Reader) -> None:
         """Names and stored versions follow the spec."""
         status = dict(old.get("status") or {})
         status["acceptedNames"] = new["spec"]["names"]

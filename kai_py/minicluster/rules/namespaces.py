@@ -18,11 +18,11 @@ class NamespaceRules(Rules):
         meta = obj["metadata"]
         meta["labels"] = (meta.get("labels") or {}) | {_NAME_LABEL: meta["name"]}
 
-    def prepare_create(self, obj: Object, reader: Reader) -> None:
+    def prepare_create(self, obj: Object, _reader: Reader) -> None:
         """See :class:`Rules`."""
         obj["spec"] = {"finalizers": [FINALIZER]}
         obj["status"] = {"phase": "Active"}
 
-    def prepare_update(self, new: Object, old: Object, reader: Reader) -> None:
+    def prepare_update(self, new: Object, old: Object, _reader: Reader) -> None:
         """Finalizers of the spec are written through ``finalize`` only."""
         new["spec"] = old["spec"]

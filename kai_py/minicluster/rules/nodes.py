@@ -26,7 +26,7 @@ class NodeRules(Rules):
         if status.get("capacity"):
             status.setdefault("allocatable", dict(status["capacity"]))
 
-    def prepare_create(self, obj: Object, reader: Reader) -> None:
+    def prepare_create(self, obj: Object, _reader: Reader) -> None:
         """See :class:`Rules`."""
         taints = obj["spec"].setdefault("taints", [])
         if not any(taint.get("key") == NOT_READY["key"] and taint.get("effect") == "NoSchedule" for taint in taints):
@@ -50,13 +50,13 @@ class NodeRules(Rules):
         """See :class:`Rules`."""
         before = old["spec"].get("providerID")
         if before and new["spec"].get("providerID") != before:
-            faults.forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid")
+            faults.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
 
-    def prepare_status(self, new: Object, old: Object) -> None:
+    def prepare_status(self, new: Object, _old: Object) -> None:
         """See :class:`Rules`."""
         self.default(new)
 
-    def validate_status(self, new: Object, old: Object, faults: Faults) -> None:
+    def validate_status(self, new: Object, _old: Object, faults: Faults) -> None:
         """See :class:`Rules`."""
         self._check_amounts(new, faults)
 

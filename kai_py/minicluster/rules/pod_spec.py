@@ -43,8 +43,11 @@ def check_pod_spec(spec: Object, field: str, faults: Faults) -> None:
         )
     for key in ("nodeName", "priorityClassName", "serviceAccountName"):
         if spec.get(key) and not is_subdomain(spec[key]):
-            faults.invalid(f"{field}.{key}", spec[key], "a lowercase RFC 1123 subdomain must consist of lower case"
-                           " alphanumeric characters, '-' or '.'")  # fmt: skip
+            faults.invalid(
+                f"{field}.{key}",
+                spec[key],
+                "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'",
+            )
     check_labels(spec.get("nodeSelector") or {}, f"{field}.nodeSelector", faults)
     _check_tolerations(spec.get("tolerations") or (), f"{field}.tolerations", faults)
     _check_affinity(spec.get("affinity") or {}, f"{field}.affinity", faults)
@@ -116,8 +119,11 @@ def _check_tolerations(tolerations: Any, field: str, faults: Faults) -> None:
         if toleration.get("key"):
             check_qualified_name(toleration["key"], f"{here}.key", faults)
         elif operator != "Exists":
-            faults.invalid(f"{here}.operator", operator, "operator must be Exists when `key` is empty, which means"
-                           ' "match all values and all keys"')  # fmt: skip
+            faults.invalid(
+                f"{here}.operator",
+                operator,
+                'operator must be Exists when `key` is empty, which means "match all values and all keys"',
+            )
         if operator not in ("Equal", "Exists", ""):
             faults.not_supported(f"{here}.operator", operator, ("Equal", "Exists"))
         if operator == "Exists" and toleration.get("value"):
@@ -126,9 +132,10 @@ def _check_tolerations(tolerations: Any, field: str, faults: Faults) -> None:
             faults.not_supported(f"{here}.effect", toleration["effect"], _EFFECTS)
         if "tolerationSeconds" in toleration and toleration.get("effect") != "NoExecute":
             faults.invalid(
-                f"{here}.effect", toleration.get("effect", ""),
+                f"{here}.effect",
+                toleration.get("effect", ""),
                 "effect must be 'NoExecute' when `tolerationSeconds` is set",
-            )  # fmt: skip
+            )
 
 
 def _check_gates(spec: Object, field: str, faults: Faults) -> None:
@@ -199,8 +206,9 @@ def _check_term(term: Object, field: str, faults: Faults) -> None:
         if expression.get("operator") not in ("In", "NotIn"):
             faults.invalid(f"{here}.operator", expression.get("operator", ""), "not a valid selector operator")
         if len(expression.get("values") or ()) != 1:
-            faults.required(f"{here}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field"
-                            " selector")  # fmt: skip
+            faults.required(
+                f"{here}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+            )
 
 
 def check_label_selector(selector: Object, field: str, faults: Faults) -> None:
@@ -231,9 +239,10 @@ def _check_spread(constraints: Any, field: str, faults: Faults) -> None:
             faults.required(f"{field}[{i}].topologyKey", "can not be empty")
         if constraint.get("whenUnsatisfiable") not in ("DoNotSchedule", "ScheduleAnyway"):
             faults.not_supported(
-                f"{field}[{i}].whenUnsatisfiable", constraint.get("whenUnsatisfiable", ""),
+                f"{field}[{i}].whenUnsatisfiable",
+                constraint.get("whenUnsatisfiable", ""),
                 ("DoNotSchedule", "ScheduleAnyway"),
-            )  # fmt: skip
+            )
         check_label_selector(constraint.get("labelSelector") or {}, f"{field}[{i}].labelSelector", faults)
 
 
@@ -248,8 +257,9 @@ def _check_claims(claims: Any, field: str, faults: Faults) -> None:
         sources = [key for key in ("resourceClaimName", "resourceClaimTemplateName") if claim.get(key)]
         if len(sources) != 1:
             faults.invalid(
-                f"{field}[{i}]", claim,
+                f"{field}[{i}]",
+                claim,
                 "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
                 if not sources
                 else "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
-            )  # fmt: skip
+            )

@@ -51,7 +51,7 @@ class PodRules(Rules):
                 }
             ]
 
-    def prepare_update(self, new: Object, old: Object, reader: Reader) -> None:
+    def prepare_update(self, new: Object, old: Object, _reader: Reader) -> None:
         """Status is not written here; a pod whose last gate goes is no longer reported as gated."""
         new["spec"].setdefault("priority", old["spec"].get("priority", 0))
         if "preemptionPolicy" in old["spec"]:
@@ -104,8 +104,11 @@ class PodRules(Rules):
         for i, entry in enumerate(new["status"].get("resourceClaimStatuses") or ()):
             known = {claim["name"] for claim in new["spec"].get("resourceClaims") or ()}
             if entry.get("name") not in known:
-                faults.invalid(f"status.resourceClaimStatuses[{i}].name", entry.get("name", ""),
-                               "must match the name of an entry in `spec.resourceClaims`")  # fmt: skip
+                faults.invalid(
+                    f"status.resourceClaimStatuses[{i}].name",
+                    entry.get("name", ""),
+                    "must match the name of an entry in `spec.resourceClaims`",
+                )
             if entry.get("name") in seen:
                 faults.duplicate(f"status.resourceClaimStatuses[{i}]", entry["name"])
             seen.add(entry.get("name", ""))
@@ -163,7 +166,10 @@ def _terms_only_narrow(old: Object, new: Object | None) -> bool:
     if len(before) != len(after):
         return False
     return all(
-        all(expression in (narrow.get(part) or ()) for part in ("matchExpressions", "matchFields")
-            for expression in wide.get(part) or ())
+        all(
+            expression in (narrow.get(part) or ())
+            for part in ("matchExpressions", "matchFields")
+            for expression in wide.get(part) or ()
+        )
         for wide, narrow in zip(before, after, strict=True)
-    )  # fmt: skip
+    )

@@ -34,14 +34,18 @@ def admit_priority(pod: Object, reader: Reader) -> None:
     name = pod["metadata"]["name"]
     if spec.setdefault("priority", value) != value:
         raise forbidden(
-            PODS, name, f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority"
+            PODS,
+            name,
+            f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority"
             f" admission controller computed {value} from the given PriorityClass name",
-        )  # fmt: skip
+        )
     if spec.setdefault("preemptionPolicy", policy) != policy:
         raise forbidden(
-            PODS, name, f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod"
+            PODS,
+            name,
+            f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod"
             f" spec; priority admission controller computed {policy} from the given PriorityClass name",
-        )  # fmt: skip
+        )
 
 
 def _class_of(spec: Object, reader: Reader, pod: Object) -> Object | None:

@@ -52,19 +52,25 @@ class SliceRules(Rules):
             faults.too_many("spec.devices", len(devices), limit)
         names: set[str] = set()
         for i, device in enumerate(devices):
-            _check_device(device, f"spec.devices[{i}]", names, per_device=bool(spec.get("perDeviceNodeSelection")),
-                          faults=faults)  # fmt: skip
+            _check_device(
+                device, f"spec.devices[{i}]", names, per_device=bool(spec.get("perDeviceNodeSelection")), faults=faults
+            )
         _check_counter_sets(counters, faults)
 
     def validate_update(self, new: Object, old: Object, faults: Faults) -> None:
         """See :class:`Rules`."""
-        for read, field in (
-            (lambda spec: spec.get("driver"), "spec.driver"),
-            (lambda spec: (spec.get("pool") or {}).get("name"), "spec.pool.name"),
-            (lambda spec: spec.get("nodeName"), "spec.nodeName"),
-        ):
-            if read(new["spec"]) != read(old["spec"]):
-                faults.invalid(field, read(new["spec"]), "field is immutable")
+        before, after = _identity(old["spec"]), _identity(new["spec"])
+        for field, value in after.items():
+            if value != before[field]:
+                faults.invalid(field, value, "field is immutable")
+
+
+def _identity(spec: Object) -> Object:
+    return {
+        "spec.driver": spec.get("driver"),
+        "spec.pool.name": (spec.get("pool") or {}).get("name"),
+        "spec.nodeName": spec.get("nodeName"),
+    }
 
 
 def _check_pool(pool: Object, faults: Faults) -> None:
@@ -105,8 +111,11 @@ def _check_device(device: Object, field: str, names: set[str], *, per_device: bo
     names.add(name)
     attributes, capacity = device.get("attributes") or {}, device.get("capacity") or {}
     if len(attributes) + len(capacity) > _MAX_ATTRIBUTES:
-        faults.invalid(field, len(attributes) + len(capacity), f"the total number of attributes and capacities must not"
-                       f" exceed {_MAX_ATTRIBUTES}")  # fmt: skip
+        faults.invalid(
+            field,
+            len(attributes) + len(capacity),
+            f"the total number of attributes and capacities must not exceed {_MAX_ATTRIBUTES}",
+        )
     for key, value in attributes.items():
         _check_key(key, f"{field}.attributes", faults)
         _check_attribute(value, f"{field}.attributes[{key}]", faults)
@@ -123,7 +132,9 @@ def _check_device(device: Object, field: str, names: set[str], *, per_device: bo
     else:
         for place in _PLACES[:3]:
             if place in device:
-                faults.invalid(f"{field}.{place}", "", "can only be specified when `spec.perDeviceNodeSelection` is true")
+                faults.invalid(
+                    f"{field}.{place}", "", "can only be specified when `spec.perDeviceNodeSelection` is true"
+                )
 
 
 def _check_key(key: str, field: str, faults: Faults) -> None:

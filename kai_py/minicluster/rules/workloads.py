@@ -57,8 +57,9 @@ class ReplicatedRules(Rules):
         if not selector:
             faults.invalid("spec.selector", selector, "empty selector is invalid for deployment")
         elif not faults and not matches_selector(selector, _template_labels(spec)):
-            faults.invalid("spec.template.metadata.labels", _template_labels(spec),
-                           "`selector` does not match template `labels`")  # fmt: skip
+            faults.invalid(
+                "spec.template.metadata.labels", _template_labels(spec), "`selector` does not match template `labels`"
+            )
         _check_template(spec["template"], "spec.template", faults, restarts=frozenset({"Always"}))
 
     def validate_update(self, new: Object, old: Object, faults: Faults) -> None:
@@ -104,8 +105,9 @@ class ControllerRules(Rules):
         if not spec.get("selector"):
             faults.required("spec.selector")
         elif not matches_selector({"matchLabels": spec["selector"]}, _template_labels(spec)):
-            faults.invalid("spec.template.metadata.labels", _template_labels(spec),
-                           "`selector` does not match template `labels`")  # fmt: skip
+            faults.invalid(
+                "spec.template.metadata.labels", _template_labels(spec), "`selector` does not match template `labels`"
+            )
         _check_template(spec["template"], "spec.template", faults, restarts=frozenset({"Always"}))
 
 
@@ -138,7 +140,7 @@ class JobRules(Rules):
         """See :class:`Rules`."""
         default_job_spec(obj.setdefault("spec", {}))
 
-    def prepare_create(self, obj: Object, reader: Reader) -> None:
+    def prepare_create(self, obj: Object, _reader: Reader) -> None:
         """See :class:`Rules`."""
         obj["status"] = {}
         spec, meta = obj["spec"], obj["metadata"]
@@ -175,8 +177,15 @@ class CronJobRules(Rules):
     def default(self, obj: Object) -> None:
         """See :class:`Rules`."""
         spec = obj.setdefault("spec", {})
-        _fill(spec, {"concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3,
-                     "failedJobsHistoryLimit": 1})  # fmt: skip
+        _fill(
+            spec,
+            {
+                "concurrencyPolicy": "Allow",
+                "suspend": False,
+                "successfulJobsHistoryLimit": 3,
+                "failedJobsHistoryLimit": 1,
+            },
+        )
         default_job_spec(spec.setdefault("jobTemplate", {}).setdefault("spec", {}))
 
     def validate(self, obj: Object, faults: Faults) -> None:

@@ -3,7 +3,7 @@
 Only what a machine needs is kept (types, required fields, merge keys, list types); prose is left out. Run once per
 Kubernetes version::
 
-    kubectl get --raw /openapi/v2 | python -m kai_py.minicluster.schemas.extract > kai_py/minicluster/schemas/builtin.json
+    kubectl get --raw /openapi/v2 | python -m kai_py.minicluster.schemas.extract > builtin.json
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 #: The kinds we serve, by group. Everything they refer to comes along.
 KINDS: dict[str, tuple[str, ...]] = {
     "": (
-        "Namespace", "Node", "Pod", "Event", "ConfigMap", "Secret", "Service", "ServiceAccount", "PersistentVolumeClaim",
-        "PersistentVolume", "ReplicationController", "Binding", "Status", "DeleteOptions",
+        "Namespace", "Node", "Pod", "Event", "ConfigMap", "Secret", "Service", "ServiceAccount", "Binding",
+        "PersistentVolumeClaim", "PersistentVolume", "ReplicationController", "Status", "DeleteOptions",
     ),
     "apps": ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"),
     "autoscaling": ("Scale",),

@@ -1,7 +1,7 @@
 """Decoding of built-in kinds: the OpenAPI definitions as msgspec structs, so that C code checks every field's type.
 
-An object comes out as plain JSON data: unknown fields and nulls dropped, quantities in their canonical spelling, exactly
-what a Go server would keep of it.
+An object comes out as plain JSON data: unknown fields and nulls dropped, quantities in their canonical spelling,
+exactly what a Go server would keep of it.
 """
 
 from __future__ import annotations

@@ -281,7 +281,11 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _AGE,
         *_containers("spec.template.spec.containers"),
     ),
-    "statefulsets.apps": (Column("Ready", _ready_of("spec.replicas")), _AGE, *_containers("spec.template.spec.containers")),
+    "statefulsets.apps": (
+        Column("Ready", _ready_of("spec.replicas")),
+        _AGE,
+        *_containers("spec.template.spec.containers"),
+    ),
     "daemonsets.apps": (
         Column("Desired", _at("status.desiredNumberScheduled", 0), type="integer"),
         Column("Current", _at("status.currentNumberScheduled", 0), type="integer"),

@@ -18,8 +18,12 @@ _SUBRESOURCES: Final[dict[str, tuple[tuple[str, ...], tuple[str, str, str] | Non
     "eviction": (("create",), ("policy", "v1", "Eviction")),
 }
 _BINDINGS: Final[Object] = {
-    "name": "bindings", "singularName": "binding", "namespaced": True, "kind": "Binding", "verbs": ["create"],
-}  # fmt: skip
+    "name": "bindings",
+    "singularName": "binding",
+    "namespaced": True,
+    "kind": "Binding",
+    "verbs": ["create"],
+}
 REVIEW_GROUP: Final = "authorization.k8s.io"
 _REVIEW_KINDS: Final = {
     "selfsubjectaccessreviews": "SelfSubjectAccessReview",

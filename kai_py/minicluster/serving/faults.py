@@ -11,9 +11,17 @@ from kai_py.minicluster.refusals import RefusedError
 from kai_py.minicluster.store import Store
 
 _REASONS = {
-    401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 422: "Invalid",
-    429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout",
-}  # fmt: skip
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    409: "Conflict",
+    410: "Expired",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
 
 
 class ConnectionCut(Exception):  # noqa: N818  # not an error of ours
@@ -43,9 +51,15 @@ class FaultInjector:
         self._rules: list[_Rule] = []
 
     def answer(
-        self, status: int, *, verb: str = ".*", path: str = ".*", times: int = 1, after: bool = False,
+        self,
+        status: int,
+        *,
+        verb: str = ".*",
+        path: str = ".*",
+        times: int = 1,
+        after: bool = False,
         retry_after: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Answer the next requests with an error.
 
         Args:
@@ -95,9 +109,17 @@ class FaultInjector:
         await self._up()
 
     def _add(
-        self, verb: str, path: str, times: int, *, status: int = 0, delay: float = 0.0, cut: bool = False,
-        after: bool = False, retry_after: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        verb: str,
+        path: str,
+        times: int,
+        *,
+        status: int = 0,
+        delay: float = 0.0,
+        cut: bool = False,
+        after: bool = False,
+        retry_after: int | None = None,
+    ) -> None:
         self._rules.append(
             _Rule(verb, re.compile(path), times, status, delay, cut, after=after, retry_after=retry_after)
         )

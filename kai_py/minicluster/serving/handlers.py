@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from kai_py.minicluster.options import DeleteOptions, Validation, WriteOptions
+from kai_py.minicluster.options import DeleteOptions, Propagation, Validation, WriteOptions
 from kai_py.minicluster.patches import PatchType, apply_patch, patched
 from kai_py.minicluster.patching.jsonpatch import json_patch, merge_patch
 from kai_py.minicluster.refusals import (
@@ -303,7 +303,7 @@ def delete_options(call: Call) -> DeleteOptions:
 
 def _parse_delete_options(body: dict[str, Any], query: Mapping[str, str]) -> DeleteOptions:
     grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-    propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or None
+    propagation = cast("Propagation | None", body.get("propagationPolicy") or query.get("propagationPolicy") or None)
     if propagation not in (None, "Background", "Foreground", "Orphan"):
         faults = Faults()
         faults.not_supported("propagationPolicy", propagation, ("Background", "Foreground", "Orphan"))

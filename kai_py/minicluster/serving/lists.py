@@ -46,8 +46,9 @@ def page(storage: Storage, endpoint: Endpoint, route: Route, accept: Accept) -> 
         if token is not None:
             raise expired(_EXPIRED) from error
         raise
-    selection = selection_of(endpoint, route.namespace, route.query.get("labelSelector", ""),
-                             route.query.get("fieldSelector", ""))  # fmt: skip
+    selection = selection_of(
+        endpoint, route.namespace, route.query.get("labelSelector", ""), route.query.get("fieldSelector", "")
+    )
     after = (token.namespace, token.name) if token else ("", "")
     chosen = [entry for entry in snapshot if entry.key > after and selection.admits(entry)]
     meta: dict[str, Any] = {"resourceVersion": str(revision)}
@@ -62,8 +63,9 @@ def page(storage: Storage, endpoint: Endpoint, route: Route, accept: Accept) -> 
 
 def selected(storage: Storage, endpoint: Endpoint, route: Route) -> list[Entry]:
     """Every object that a route's selectors admit now."""
-    selection = selection_of(endpoint, route.namespace, route.query.get("labelSelector", ""),
-                             route.query.get("fieldSelector", ""))  # fmt: skip
+    selection = selection_of(
+        endpoint, route.namespace, route.query.get("labelSelector", ""), route.query.get("fieldSelector", "")
+    )
     snapshot = endpoint.collection.at(storage.store.revision, storage.store.revision)
     return [entry for entry in snapshot if selection.admits(entry)]
 
@@ -72,8 +74,17 @@ def _revision(storage: Storage, endpoint: Endpoint, route: Route) -> int:
     """The revision that a list shows: the newest, unless the client wants exactly another."""
     asked, match = parse_version(route.query.get("resourceVersion", "")), route.query.get("resourceVersionMatch", "")
     if match not in ("", "Exact", "NotOlderThan") or (match and asked is None) or (match == "Exact" and asked == 0):
-        raise invalid(endpoint.kind, "", [Cause("FieldValueForbidden", "resourceVersionMatch",
-                                                "Forbidden: resourceVersionMatch needs a resourceVersion it fits")])  # fmt: skip
+        raise invalid(
+            endpoint.kind,
+            "",
+            [
+                Cause(
+                    "FieldValueForbidden",
+                    "resourceVersionMatch",
+                    "Forbidden: resourceVersionMatch needs a resourceVersion it fits",
+                )
+            ],
+        )
     current = storage.store.revision
     if asked is not None and asked > current:
         endpoint.collection.at(asked, current)

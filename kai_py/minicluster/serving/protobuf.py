@@ -19,8 +19,8 @@ _FIXED64: Final = 1
 _BYTES: Final = 2
 _FIXED32: Final = 5
 
-#: A message: field number → (name, type). A type is a scalar, ``map``, ``map-bytes``, ``text-list`` or a message's name;
-#: a message in brackets is a list of them.
+#: A message: field number → (name, type). A type is a scalar, ``map``, ``map-bytes``, ``text-list`` or a
+#: message's name; a message in brackets is a list of them.
 Message = dict[int, tuple[str, str]]
 _MESSAGES: Final[dict[str, Message]] = {
     "ObjectMeta": {
@@ -82,7 +82,7 @@ def decode(raw: bytes) -> dict[str, Any] | None:
     if not raw.startswith(_MAGIC):
         raise bad_request("the body does not start with the magic bytes of a Kubernetes protobuf message")
     try:
-        envelope = {number: value for number, value in _fields(raw[len(_MAGIC) :])}
+        envelope = dict(_fields(raw[len(_MAGIC) :]))
         head = {number: _text(value) for number, value in _fields(_chunk(envelope[1]))}
         api_version, kind = head.get(1, ""), head.get(2, "")
         message = _MESSAGES.get(f"{api_version}/{kind}")

@@ -50,7 +50,7 @@ class ApiServer:
         self._token = token
         self._tls = tls
         self._openapi = OpenApi(storage.registry)
-        self._web: web.Server[web.BaseRequest] | None = None
+        self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -186,9 +186,10 @@ def _is_resource(segments: list[str]) -> bool:
     return segments[:1] == ["apis"] and len(segments) > 3
 
 
-def _request(*args: Any) -> web.BaseRequest:
-    """Aiohttp's request with our limit for bodies. The arguments are aiohttp's own."""
-    return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=MAX_BODY)
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
+    """A request as aiohttp would make it, with our limit for bodies."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
 
 
 def _response(answer: Answer, accept: Accept | None = None) -> web.Response:

@@ -65,8 +65,8 @@ def list_bytes(
     if accept.shape == "Table":
         return encode(tables.table(endpoint, objects, meta, include), accept)
     if accept.shape == "PartialObjectMetadataList":
-        items = [_metadata_only(obj) for obj in objects]
-        body = {"kind": "PartialObjectMetadataList", "apiVersion": _META_VERSION, "metadata": meta, "items": items}
+        slim = [_metadata_only(obj) for obj in objects]
+        body = {"kind": "PartialObjectMetadataList", "apiVersion": _META_VERSION, "metadata": meta, "items": slim}
         return encode(body, accept)
     body = {"kind": endpoint.kind.list_name, "apiVersion": endpoint.group_version, "metadata": meta, "items": objects}
     return encode(body, accept)

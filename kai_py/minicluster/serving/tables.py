@@ -87,6 +87,8 @@ def _row(columns: Sequence[Column], obj: Object, include: str) -> Object:
         row["object"] = obj
     elif include != "None":
         row["object"] = {
-            "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"],
-        }  # fmt: skip
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": obj["metadata"],
+        }
     return row
