@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -45,10 +46,9 @@ class QueueEntry(SettingsGroup):
 
 
 def _unique(queues: tuple[QueueEntry, ...]) -> tuple[QueueEntry, ...]:
-    names = [queue.name for queue in queues]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"queue {name!r} is given twice")
+    counts = Counter(queue.name for queue in queues)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"given more than once: {', '.join(twice)}")
     return queues
 
 
