@@ -7,7 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from kai_py.core.actions.allocate import allocate
+from kai_py.core.actions.consolidate import consolidate
 from kai_py.core.actions.context import Context
+from kai_py.core.actions.preempt import preempt
+from kai_py.core.actions.reclaim import reclaim
+from kai_py.core.actions.stale import evict_stale_gangs
 from kai_py.core.diagnosis import diagnoses
 from kai_py.core.gangs.members import Members
 from kai_py.core.gangs.steps import Gang
@@ -22,7 +26,13 @@ from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.tables.snapshot import Snapshot
 
-ACTIONS: dict[Action, Callable[[Context], None]] = {Action.ALLOCATE: allocate}
+ACTIONS: dict[Action, Callable[[Context], None]] = {
+    Action.ALLOCATE: allocate,
+    Action.CONSOLIDATE: consolidate,
+    Action.RECLAIM: reclaim,
+    Action.PREEMPT: preempt,
+    Action.STALE_GANG_EVICTION: evict_stale_gangs,
+}
 
 
 def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float]) -> CycleResult:
@@ -61,14 +71,14 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
     )
     seconds = {}
     for action in options.actions:
-        if (run := ACTIONS.get(action)) is not None:
-            started = clock()
-            run(context)
-            seconds[str(action)] = clock() - started
+        started = clock()
+        ACTIONS[action](context)
+        seconds[str(action)] = clock() - started
     decisions = tuple(context.transaction.decisions())
     placed = sum(not isinstance(decision, Evict) for decision in decisions)
     stats = Stats(considered=context.considered, placed=placed, seconds=seconds)
-    return CycleResult(decisions, diagnoses(context), shares, stats)
+    stale = tuple(str(snapshot.podgroups.keys[row]) for row in context.stale)
+    return CycleResult(decisions, diagnoses(context), shares, stats, stale)
 
 
 def queue_shares(snapshot: Snapshot, ledger: Ledger, total: Amounts, options: Options) -> QueueShares:

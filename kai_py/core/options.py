@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal
 
 
 class Strategy(StrEnum):
@@ -48,6 +49,12 @@ class Options:
         cpu: the same for all other pods.
         weights: weight per score name; a missing one is 0.
         queue_depth: at most so many podgroups per leaf queue are looked at by an action; absent = all.
+        reclaim_saturation: by how much fuller than the reclaimer a sibling must stay that loses something, at least 1.
+        consolidation_limit: podgroups that may be moved for one; 0 = never move, negative = no limit.
+        staleness_grace: seconds that a gang may run below its minimum; negative = for ever.
+        preempt_min_runtime, reclaim_min_runtime: seconds after its start in which a podgroup is safe, unless its queue
+            says otherwise.
+        reclaim_resolution: which queues are asked about that; see ``queues.min_runtime``.
     """
 
     actions: tuple[Action, ...] = tuple(Action)
@@ -56,3 +63,9 @@ class Options:
     cpu: Strategy = Strategy.BINPACK
     weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)
     queue_depth: Mapping[Action, int] = field(default_factory=dict)
+    reclaim_saturation: float = 1.0
+    consolidation_limit: int = 16
+    staleness_grace: float = 60.0
+    preempt_min_runtime: float = 0.0
+    reclaim_min_runtime: float = 0.0
+    reclaim_resolution: Literal["lca", "queue"] = "lca"

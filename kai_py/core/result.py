@@ -37,6 +37,16 @@ class ReasonCode(StrEnum):
     GANG_DOES_NOT_FIT = "GangDoesNotFit"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
+    # victims: why nobody has to make room
+    OVER_FAIR_SHARE = "OverFairShare"
+    NO_VICTIMS = "NoVictims"
+    NOT_ENOUGH_VICTIMS = "NotEnoughVictims"
+    NOT_ENOUGH_RECLAIMABLE = "NotEnoughReclaimable"
+    VICTIM_WITHIN_SHARE = "VictimWithinShare"
+    RECLAIMER_OVER_SHARE = "ReclaimerOverShare"
+    VICTIMS_WITHOUT_PLACE = "VictimsWithoutPlace"
+    PREEMPTION_DELAY = "PreemptionDelayNotElapsed"
+    NEVER_PREEMPTS = "NeverPreempts"
 
 
 class FilterReason(StrEnum):
@@ -156,9 +166,10 @@ class Stats:
 
 @dataclass(frozen=True)
 class CycleResult:
-    """Everything a cycle says."""
+    """Everything a cycle says. ``stale`` names podgroups that run with less than their minimum."""
 
     decisions: tuple[Decision, ...]
     diagnoses: tuple[Diagnosis, ...]
     shares: QueueShares
     stats: Stats
+    stale: tuple[str, ...] = ()

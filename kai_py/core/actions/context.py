@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import isnan, nan
 from typing import NamedTuple
 
-from kai_py.core.gangs.members import Members
+from kai_py.core.gangs.members import Members, Subgroup
 from kai_py.core.gangs.order import PodGroupRank, podgroup_rank
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
+from kai_py.core.queues.min_runtime import preempt_min_runtime, reclaim_min_runtime
 from kai_py.core.queues.service import Ranker
 from kai_py.core.resources import Shares
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.snapshot import Snapshot
+from kai_py.core.victims.chunks import Running
 
 
 class Waiting(NamedTuple):
@@ -37,6 +41,8 @@ class Context:
         growth_refusals: the same for the growth of a podgroup that has its minimum.
         position: place in line within its queue, by row, from 1.
         considered: podgroups that were looked at, counted each time.
+        helpless: why nobody has to make room for a podgroup, by row; the latest such reason.
+        stale: podgroups that run with less than their minimum.
     """
 
     snapshot: Snapshot
@@ -53,6 +59,63 @@ class Context:
     growth_refusals: dict[int, Reason] = field(default_factory=dict)
     position: dict[int, int] = field(default_factory=dict)
     considered: int = 0
+    helpless: dict[int, Reason] = field(default_factory=dict)
+    stale: list[int] = field(default_factory=list)
+
+    @cached_property
+    def running(self) -> Running:
+        """Bound pods by podgroup; made when an action asks for victims."""
+        return Running(self.ledger, self.members)
+
+    def gang(self, podgroup: int) -> Gang:
+        """The requirement of any podgroup."""
+        found = self.gangs.get(podgroup)
+        return found or Gang(podgroup, self.members.tree(podgroup), self.members, self.ledger)
+
+    def snapshot_tree(self, podgroup: int) -> Subgroup:
+        """Root subgroup of any podgroup."""
+        return self.members.tree(podgroup)
+
+    def victims(self) -> list[int]:
+        """Podgroups that run, are preemptible, and belong to a queue."""
+        table = self.snapshot.podgroups
+        return [row for row in self.running.podgroups if table.preemptible.item(row) and table.queue_idx.item(row) >= 0]
+
+    def patience(self, gang: Gang) -> Reason | None:
+        """What keeps a podgroup from having others evicted for it."""
+        history = self.snapshot.podgroups.history
+        if history is None:
+            return None
+        if history.never_preempts.item(gang.podgroup):
+            return Reason(ReasonCode.NEVER_PREEMPTS, {})
+        left = (
+            self.snapshot.podgroups.created.item(gang.podgroup) + history.delay.item(gang.podgroup) - self.snapshot.now
+        )
+        return Reason(ReasonCode.PREEMPTION_DELAY, {"seconds": round(left, 1)}) if left > 0 else None
+
+    def preemptible_now(self, podgroup: int) -> bool:
+        """Whether a podgroup has had its minimum run time for preemption."""
+        queue = self.snapshot.podgroups.queue_idx.item(podgroup)
+        return self._had(podgroup, preempt_min_runtime(self.snapshot.queues, queue, self.options))
+
+    def reclaimable_from(self, podgroup: int, reclaimer: int) -> bool:
+        """Whether a podgroup is in another queue and has had its minimum run time for reclaim."""
+        queue = self.snapshot.podgroups.queue_idx.item(podgroup)
+        if queue == reclaimer:
+            return False
+        return self._had(podgroup, reclaim_min_runtime(self.snapshot.queues, queue, reclaimer, self.options))
+
+    def _had(self, podgroup: int, seconds: float) -> bool:
+        history = self.snapshot.podgroups.history
+        return history is None or self.snapshot.now >= history.started.item(podgroup) + seconds
+
+    def grace_over(self, podgroup: int) -> bool:
+        """Whether a stale podgroup has been so for longer than its grace period."""
+        history, now = self.snapshot.podgroups.history, self.snapshot.now
+        own = history.grace.item(podgroup) if history is not None else nan
+        grace = self.options.staleness_grace if isnan(own) else own
+        since = min(history.stale_since.item(podgroup), now) if history is not None else now
+        return grace >= 0 and now - since >= grace
 
     def queue_of(self, gang: Gang) -> int:
         """Row of the podgroup's leaf queue."""

@@ -43,6 +43,7 @@ class Members:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        self._others: dict[int, Subgroup] = {}
         pods = snapshot.pods
         self.pending: dict[int, list[int]] = {}
         self.gated: dict[int, list[int]] = {}
@@ -52,9 +53,9 @@ class Members:
             (self.pending if is_pending else self.gated).setdefault(leaf, []).append(pod)
         for members in self.pending.values():
             if len(members) > 1:
-                members.sort(key=self._placing_order)
+                members.sort(key=self.placing_order)
 
-    def _placing_order(self, pod: int) -> tuple[int, float, str, int]:
+    def placing_order(self, pod: int) -> tuple[int, float, str, int]:
         """The user's order first (larger first), then age, then uid."""
         pods = self._snapshot.pods
         return -pods.task_priority.item(pod), pods.created.item(pod), pods.keys[pod].uid, pod
@@ -65,6 +66,13 @@ class Members:
         of = self._snapshot.subgroups.podgroup_idx
         rows = np.unique(of[[*self.pending, *self.gated]]) if self.pending or self.gated else ()
         return {int(row): self._tree(int(row)) for row in rows}
+
+    def tree(self, podgroup: int) -> Subgroup:
+        """Root subgroup of any podgroup, whether it has pods waiting or not."""
+        found = self.trees.get(podgroup) or self._others.get(podgroup)
+        if found is None:
+            found = self._others[podgroup] = self._tree(podgroup)
+        return found
 
     def _tree(self, podgroup: int) -> Subgroup:
         offset, parent = self._snapshot.podgroups.offset, self._snapshot.subgroups.parent

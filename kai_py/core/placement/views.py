@@ -35,6 +35,10 @@ class ClassView:
 
     Suitability is computed once. Room and packing follow the ledger: only nodes that it has touched since the last
     look are computed again, so placing a pod costs the same on 50 nodes as on 5,000.
+
+    Attributes:
+        request: ``(R,)`` of one pod.
+        allowed: ``(N,)`` nodes that all filters let it on, room apart.
     """
 
     def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
@@ -44,7 +48,7 @@ class ClassView:
         self._asked = np.flatnonzero(self.request)
         self._needs = [(r, self.request.item(r)) for r in self._asked.tolist()]
         self._suitability = suitability
-        self._allowed: Mask = suitability.first_failure == PASSED
+        self.allowed: Mask = suitability.first_failure == PASSED
         self._packing = Packing.of(self.request, snapshot.nodes, snapshot.axis, options)
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
@@ -64,7 +68,7 @@ class ClassView:
         now = fits(self.request, free)
         value += self._available * now
         # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
-        value[~(self._allowed[rows] & fits(self.request, later))] = NOWHERE
+        value[~(self.allowed[rows] & fits(self.request, later))] = NOWHERE
         self._value[rows], self._now[rows] = value, now
 
     def _evaluate_one(self, node: int) -> None:
@@ -72,7 +76,7 @@ class ClassView:
         free = self._ledger.free[node].tolist()
         later = [now + soon for now, soon in zip(free, self._ledger.releasing[node].tolist(), strict=True)]
         now = self._now[node] = self._has_room(free)
-        if not self._allowed.item(node) or not self._has_room(later):
+        if not self.allowed.item(node) or not self._has_room(later):
             self._value[node] = NOWHERE
             return
         value = self._base.item(node) + self._packed * self._packing.score_one(node, later)
@@ -118,7 +122,7 @@ class ClassView:
         free = self._ledger.free + self._ledger.releasing
         counts = np.bincount(self._suitability.first_failure, minlength=len(FILTERS) + 1).tolist()
         reasons = {str(reason): counts[number] for number, (reason, _) in enumerate(FILTERS, start=1)}
-        full = self._allowed & ~fits(self.request, free)
+        full = self.allowed & ~fits(self.request, free)
         reasons[str(FilterReason.RESOURCES)] = int(full.sum())
         missing = shortages(self.request, free, full, self._ledger.snapshot.axis)
         return {reason: count for reason, count in reasons.items() if count}, missing

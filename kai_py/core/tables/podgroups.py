@@ -27,6 +27,27 @@ class GroupKey(NamedTuple):
 
 
 @dataclass(frozen=True)
+class History:
+    """What has happened to podgroups before, and how patient they are.
+
+    Attributes:
+        started: ``(G,)`` seconds since the epoch; -inf = unknown.
+        stale_since: ``(G,)`` since when a gang has run below its minimum; inf = it does not.
+        grace: ``(G,)`` seconds that it may do so; negative = for ever, NaN = the default.
+        delay: ``(G,)`` seconds after its creation before it may have others evicted.
+        finishing: ``(G,)`` some pod of it has succeeded.
+        never_preempts: ``(G,)`` a pod of it says ``preemptionPolicy: Never``.
+    """
+
+    started: NDArray[np.float64]
+    stale_since: NDArray[np.float64]
+    grace: NDArray[np.float64]
+    delay: NDArray[np.float64]
+    finishing: Mask
+    never_preempts: Mask
+
+
+@dataclass(frozen=True)
 class PodGroupTable:
     """The podgroups that have unfinished pods, sorted by (namespace, name).
 
@@ -38,6 +59,7 @@ class PodGroupTable:
         created: ``(G,)`` seconds since the epoch.
         blocked: why a podgroup may not be scheduled at all, known before the cycle: row -> (code, details).
         offset: ``(G + 1,)`` rows of a podgroup's subgroups are ``offset[g]`` to ``offset[g + 1]``, its root first.
+        history: None = there is none.
     """
 
     keys: tuple[GroupKey, ...]
@@ -47,9 +69,14 @@ class PodGroupTable:
     created: NDArray[np.float64]
     blocked: dict[int, tuple[ReasonCode, dict[str, str]]]
     offset: Rows
+    history: History | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def finishing(self, row: int) -> bool:
+        """Whether some pod of a podgroup has succeeded."""
+        return self.history is not None and self.history.finishing.item(row)
 
 
 @dataclass(frozen=True)

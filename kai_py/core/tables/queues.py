@@ -27,6 +27,7 @@ class QueueTable:
         limit: ``(Q, A)`` base units, inf = unlimited.
         weight: ``(Q, A)`` over-quota weight.
         usage: ``(Q, A)`` past usage as a fraction of the cluster's capacity.
+        preempt_min_runtime, reclaim_min_runtime: ``(Q,)`` seconds, NaN = as the parent; None = no queue says any.
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,8 @@ class QueueTable:
     limit: Shares
     weight: Shares
     usage: Shares
+    preempt_min_runtime: Shares | None = None
+    reclaim_min_runtime: Shares | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,0 +1,128 @@
+"""What can be taken from a running podgroup, piece by piece: its surplus first, its core as one.
+
+A gang that loses a member of its core is of no use, so the core goes whole or stays (kai.md, "victim tasks for one
+pop"). The order within a podgroup is the reverse of the order in which it would be placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from kai_py.core.gangs.members import Members, Subgroup, leaves
+from kai_py.core.resources import Cost
+from kai_py.core.state.ledger import Ledger
+from kai_py.core.tables.pods import NONE, PodState
+
+_BOUND = int(PodState.BOUND)
+
+
+class Chunk(NamedTuple):
+    """Pods that are taken together.
+
+    Attributes:
+        podgroup: row.
+        pods: rows.
+        cost: what they are charged, all together.
+        core: whether the podgroup is below its minimum without them.
+    """
+
+    podgroup: int
+    pods: tuple[int, ...]
+    cost: Cost
+    core: bool
+
+
+class Running:
+    """The bound pods of a cycle by podgroup; looked up only for those that might be victims."""
+
+    def __init__(self, ledger: Ledger, members: Members) -> None:
+        self._ledger = ledger
+        self._members = members
+        self._snapshot = ledger.snapshot
+
+    @cached_property
+    def _by_subgroup(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of bound pods sorted by subgroup, and where each subgroup's begin: ``(S + 1,)``."""
+        pods = self._snapshot.pods
+        bound = np.flatnonzero((pods.state == PodState.BOUND) & (pods.subgroup_idx != NONE))
+        order = bound[np.argsort(pods.subgroup_idx[bound], kind="stable")]
+        begins = np.searchsorted(pods.subgroup_idx[order], np.arange(len(self._snapshot.subgroups) + 1))
+        return order, begins
+
+    @cached_property
+    def podgroups(self) -> list[int]:
+        """Rows of podgroups that have bound pods, ascending."""
+        order, _ = self._by_subgroup
+        of = self._snapshot.subgroups.podgroup_idx
+        return [int(row) for row in np.unique(of[self._snapshot.pods.subgroup_idx[order]])]
+
+    def pods(self, leaf: int) -> list[int]:
+        """Bound pods of a leaf that no decision of this cycle has ended, last placed first."""
+        order, begins = self._by_subgroup
+        rows = order[begins[leaf] : begins[leaf + 1]].tolist()
+        state = self._ledger.state
+        still = [pod for pod in rows if state.item(pod) == _BOUND]
+        return sorted(still, key=self._members.placing_order, reverse=True) if len(still) > 1 else still
+
+    def size(self, podgroup: int) -> int:
+        """How many bound pods a podgroup has."""
+        return sum(len(self.pods(leaf.row)) for leaf in leaves(self._members.tree(podgroup)))
+
+    def costs(self, podgroup: int) -> Iterator[Cost]:
+        """What each piece of a podgroup costs its queue."""
+        return (chunk.cost for chunk in self.chunks(podgroup))
+
+    def chunks(self, podgroup: int) -> Iterator[Chunk]:
+        """All pieces of a podgroup in the order in which they are taken."""
+        root = self._members.tree(podgroup)
+        left = {leaf.row: self.pods(leaf.row) for leaf in leaves(root)}
+        while any(left.values()):
+            pods = _surplus(root, left)
+            core = pods is None
+            taken = pods if pods is not None else [pod for members in left.values() for pod in members]
+            for members in left.values():
+                members[:] = [pod for pod in members if pod not in taken]
+            yield Chunk(podgroup, tuple(taken), self._cost(taken), core)
+
+    def _cost(self, pods: list[int]) -> Cost:
+        classes, of = self._snapshot.classes, self._snapshot.pods.class_idx
+        if len(pods) == 1:
+            return classes.costs[of.item(pods[0])]
+        return tuple(classes.accounted[of[pods]].sum(axis=0).tolist())
+
+
+def _surplus(subgroup: Subgroup, left: dict[int, list[int]]) -> list[int] | None:
+    """One pod of a leaf that has more than its minimum, or a whole child beyond those that are needed; None if neither.
+
+    The subgroup that would be placed last gives first.
+    """
+    if subgroup.leaf:
+        members = left[subgroup.row]
+        return members[:1] if len(members) > subgroup.minimum else None
+    active = [child for child in reversed(subgroup.children) if _has_pods(child, left)]
+    for child in sorted(active, key=lambda child: -_grown(child, left)):
+        if (found := _surplus(child, left)) is not None:
+            return found
+    satisfied = [child for child in active if _satisfied(child, left)]
+    if len(satisfied) > subgroup.minimum:
+        return [pod for leaf in leaves(satisfied[0]) for pod in left[leaf.row]]
+    return None
+
+
+def _grown(subgroup: Subgroup, left: dict[int, list[int]]) -> float:
+    have = sum(len(left[leaf.row]) for leaf in leaves(subgroup))
+    return have / subgroup.minimum if subgroup.leaf and subgroup.minimum else have
+
+
+def _has_pods(subgroup: Subgroup, left: dict[int, list[int]]) -> bool:
+    return any(left[leaf.row] for leaf in leaves(subgroup))
+
+
+def _satisfied(subgroup: Subgroup, left: dict[int, list[int]]) -> bool:
+    if subgroup.leaf:
+        return len(left[subgroup.row]) >= subgroup.minimum
+    return sum(_satisfied(child, left) for child in subgroup.children) >= subgroup.minimum

@@ -1,0 +1,284 @@
+"""The search: the shortest run of candidates that makes room, cut down to those that are needed.
+
+1. *Grow*: take candidates in their order, and after each one tell from sums over nodes alone whether the step could fit
+   (a closed form: how many pods of the class fit on each node if the victims on it were gone).
+2. *Choose*: of the nodes that could be freed, those that cost the fewest victims.
+3. *Simulate*, exactly and once, in the transaction: evict, nominate the step, give back every victim whose place is
+   still free, move those that fit elsewhere, and ask the rule about the rest.
+
+If the rule refuses, more candidates are taken; a budget bounds how often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kai_py.core.filters.resources import fits
+from kai_py.core.gangs.steps import Step
+from kai_py.core.options import Action
+from kai_py.core.placement.gang import Placer
+from kai_py.core.resources import Amounts, Mask
+from kai_py.core.result import Reason, ReasonCode
+from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.pods import NONE
+from kai_py.core.victims.chunks import Chunk
+from kai_py.core.victims.rules import AnyVictims, Rule
+
+#: Simulations per podgroup and action; each costs time in proportion to its victims.
+ATTEMPTS = 48
+
+
+@dataclass
+class Room:
+    """How many pods of one class fit on each node, with the candidates taken so far gone.
+
+    Attributes:
+        need: ``(R,)`` of one pod.
+        allowed: ``(N,)`` nodes that filters let it on.
+        later: ``(N, R)`` free, releasing, and what the candidates would give back.
+        slots: ``(N,)`` pods that fit.
+        base: ``(N,)`` pods that fit without any victim.
+    """
+
+    need: Amounts
+    allowed: Mask
+    later: Amounts
+    slots: np.ndarray = field(init=False)
+    base: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._asked = np.flatnonzero(self.need)
+        self._needs = self.need[self._asked]
+        self.slots = self._count(slice(None))
+        self.base = self.slots.copy()
+
+    def _count(self, rows: slice | list[int]) -> np.ndarray:
+        fitting = (self.later[rows][:, self._asked] // self._needs).min(axis=1, initial=np.iinfo(np.int32).max)
+        return np.where(self.allowed[rows], np.maximum(fitting, 0), 0)
+
+    def give(self, node: int, amounts: Amounts) -> int:
+        """A pod of a node is gone; returns how many more pods fit there."""
+        self.later[node] += amounts
+        if not self.allowed.item(node):
+            return 0
+        before = int(self.slots[node])
+        after = max(0, int((self.later[node, self._asked] // self._needs).min(initial=np.iinfo(np.int32).max)))
+        self.slots[node] = after
+        return after - before
+
+
+class Search:
+    """One search for one podgroup's step.
+
+    Args:
+        step: what is to be placed.
+        placer: finds places.
+        transaction: worked in; as before after a failure.
+        action: for whose decisions.
+        gate: asked after the victims are gone, whether the queue may take the step on.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        placer: Placer,
+        transaction: Transaction,
+        *,
+        action: Action,
+        gate: Callable[[], Reason | None],
+    ) -> None:
+        self._step = step
+        self._rule: Rule = AnyVictims()
+        self._gate = gate
+        self._placer = placer
+        self._transaction = transaction
+        self._action = action
+        ledger = transaction.ledger
+        self._ledger = ledger
+        self._class = ledger.snapshot.pods.class_idx
+        self._requests = ledger.snapshot.classes.request
+        self._classes = [self._class.item(pod) for pod in step.pods]
+        self._refusal: Reason | None = None
+        self._attempts = 0
+
+    def run(self, candidates: Iterable[Chunk], rule: Rule) -> Reason | None:
+        """Make room and nominate the step there.
+
+        Args:
+            candidates: possible victims, in the order in which they are considered.
+            rule: which victims are acceptable.
+
+        Returns:
+            None on success, else the last refusal.
+        """
+        self._rule = rule
+        return self._alike(candidates) if len(set(self._classes)) == 1 else self._mixed(candidates)
+
+    # -- all pods of the step ask for the same ------------------------------------------------------
+
+    def _alike(self, candidates: Iterable[Chunk]) -> Reason | None:
+        wanted, view = len(self._step.pods), self._placer.view(self._classes[0])
+        room = Room(view.request, view.allowed, self._ledger.free + self._ledger.releasing)
+        total, taken = int(np.minimum(room.slots, wanted).sum()), list[Chunk]()
+        on_node: dict[int, list[int]] = {}
+        if total >= wanted and self._try((), None):
+            return None
+        patience = 1
+        for number, chunk in enumerate(candidates):
+            taken.append(chunk)
+            more = 0
+            for pod in chunk.pods:
+                node = self._ledger.node.item(pod)
+                if node != NONE:
+                    more += room.give(node, self._requests[self._class.item(pod)])
+                    on_node.setdefault(node, []).append(number)
+            total += more
+            patience -= 1
+            # Before more fits than did, another attempt could only fail as the last one did.
+            if total < wanted or more == 0 or (patience > 0 and wanted > 1):
+                continue
+            if self._attempt(room, taken, on_node, wanted, latest=chunk if wanted == 1 else None):
+                return None
+            if self._attempts >= ATTEMPTS:
+                break
+            patience = max(1, len(taken) // 2)
+        untried = wanted > 1 and total >= wanted and patience < len(taken) // 2
+        if untried and self._attempt(room, taken, on_node, wanted, latest=None):
+            return None
+        return self._refusal or Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"fits": min(total, wanted), "pods": wanted})
+
+    def _attempt(
+        self,
+        room: Room,
+        taken: Sequence[Chunk],
+        on_node: dict[int, list[int]],
+        wanted: int,
+        *,
+        latest: Chunk | None,
+    ) -> bool:
+        nodes, chosen = self._choose(room, taken, on_node, wanted, latest=latest)
+        return nodes is not None and self._try([taken[row] for row in chosen], nodes)
+
+    def _choose(
+        self,
+        room: Room,
+        taken: Sequence[Chunk],
+        on_node: dict[int, list[int]],
+        wanted: int,
+        *,
+        latest: Chunk | None,
+    ) -> tuple[Mask | None, list[int]]:
+        """Nodes for the step, and the candidates that have to go for it: fewest pods lost, least important first.
+
+        With ``latest``, only nodes that this candidate has just changed: all others were tried before.
+        """
+        nodes = np.zeros(len(room.slots), dtype=np.bool_)
+        chosen: set[int] = set()
+        missing = wanted
+        if latest is None:
+            nodes |= room.base > 0
+            missing -= int(np.minimum(room.base, wanted).sum())
+        fresh = {self._ledger.node.item(pod) for pod in latest.pods} - {NONE} if latest is not None else set(on_node)
+        offers = []
+        for node in sorted(fresh):
+            if room.slots.item(node) > room.base.item(node) or (latest is not None and room.slots.item(node)):
+                needed = self._needed(room, node, taken, on_node[node])
+                offers.append((sum(len(taken[row].pods) for row in needed), max(needed, default=0), node, needed))
+        for _, _, node, needed in sorted(offers, key=lambda offer: offer[:3]):
+            if missing <= 0:
+                break
+            nodes[node] = True
+            chosen |= set(needed)
+            missing -= room.slots.item(node) - (room.base.item(node) if latest is None else 0)
+        return (nodes, sorted(chosen)) if missing <= 0 else (None, [])
+
+    def _needed(self, room: Room, node: int, taken: Sequence[Chunk], numbers: Sequence[int]) -> list[int]:
+        """Of the candidates on a node, those without whom fewer pods would fit: the most important are spared first."""
+        spare = room.later[node] - room.slots.item(node) * room.need
+        needed = []
+        for number in reversed(list(dict.fromkeys(numbers))):
+            here = [pod for pod in taken[number].pods if self._ledger.node.item(pod) == node]
+            gives = self._requests[self._class[here]].sum(axis=0)
+            if ((gives <= spare) | (room.need == 0)).all():
+                spare = spare - gives
+            else:
+                needed.append(number)
+        return needed
+
+    # -- pods that ask for different things ---------------------------------------------------------
+
+    def _mixed(self, candidates: Iterable[Chunk]) -> Reason | None:
+        """No closed form: try whenever the sums allow it, with twice as many candidates each time."""
+        later = (self._ledger.free + self._ledger.releasing).clip(min=0).sum(axis=0)
+        need = self._requests[self._classes].sum(axis=0)
+        if (later >= need).all() and self._try((), None):
+            return None
+        taken: list[Chunk] = []
+        patience = 1
+        for chunk in candidates:
+            taken.append(chunk)
+            later = later + self._requests[self._class[list(chunk.pods)]].sum(axis=0)
+            patience -= 1
+            if patience > 0 or not (later >= need).all():
+                continue
+            if self._try(taken, None):
+                return None
+            if self._attempts >= ATTEMPTS:
+                break
+            patience = max(1, len(taken) // 2)
+        if taken and patience > 0 and (later >= need).all() and self._try(taken, None):
+            return None
+        return self._refusal or Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"pods": len(self._step.pods)})
+
+    # -- the simulation ----------------------------------------------------------------------------
+
+    def _try(self, victims: Sequence[Chunk], nodes: Mask | None) -> bool:
+        """Evict, nominate, give back, move, judge; the transaction is as before if it does not work out."""
+        self._attempts += 1
+        start = self._transaction.checkpoint()
+        for chunk in victims:
+            for pod in chunk.pods:
+                self._transaction.evict(pod, action=self._action, preemptor=self._step.podgroup)
+        if (closed := self._gate()) is not None:
+            self._refusal = closed
+        elif self._nominate_step(nodes):
+            lost = [chunk for chunk in reversed(victims) if not self._spare(chunk)]
+            refusal = self._rule.accepts(lost[::-1], victims)
+            if refusal is None:
+                return True
+            self._refusal = refusal
+        self._transaction.rollback(start)
+        return False
+
+    def _nominate_step(self, nodes: Mask | None) -> bool:
+        for pod, class_idx in zip(self._step.pods, self._classes, strict=True):
+            place = self._placer.view(class_idx).best(nodes)
+            if place is None:
+                return False
+            self._transaction.nominate(pod, place.node, action=self._action)
+        return True
+
+    def _spare(self, chunk: Chunk) -> bool:
+        """Leave a victim where it is, or give it another place, all its pods or none."""
+        start = self._transaction.checkpoint()
+        for pod in chunk.pods:
+            node = self._own_place(pod)
+            if node is None:
+                place = self._placer.view(self._class.item(pod)).best()
+                node = place.node if place is not None else None
+            if node is None:
+                self._transaction.rollback(start)
+                return False
+            self._transaction.nominate(pod, node, action=self._action)
+        return True
+
+    def _own_place(self, pod: int) -> int | None:
+        """The node that a victim was evicted from, if there is still room for it."""
+        node = self._ledger.node.item(pod)
+        if node == NONE:
+            return None
+        later = self._ledger.free[node] + self._ledger.releasing[node]
+        return node if fits(self._requests[self._class.item(pod)], later[None, :]).item(0) else None
