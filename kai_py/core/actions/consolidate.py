@@ -29,10 +29,15 @@ def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
         return refusal
     # The cheapest to move first: small pieces, then the least important.
     movable = [row for row in context.victims() if row != gang.podgroup]
-    pieces = sorted(movable, key=lambda row: (context.running.size(row), _importance(context, row)))
+    pieces = sorted(movable, key=lambda row: (_weight(context, row), _importance(context, row)))
     limit = context.options.consolidation_limit
     chunks: chain[Chunk] = chain.from_iterable(candidate(context, row)[2] for row in pieces)
     return search(context, gang, step, ACTION).run(chunks, NobodyLost(limit))
+
+
+def _weight(context: Context, row: int) -> tuple[int, ...]:
+    """What there is to move: GPUs, then cpu, then memory."""
+    return context.running.cost(row)[::-1]
 
 
 def _importance(context: Context, row: int) -> tuple[int, float]:

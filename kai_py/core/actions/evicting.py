@@ -8,7 +8,7 @@ from kai_py.core.actions.context import Context
 from kai_py.core.gangs.order import podgroup_rank
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action
-from kai_py.core.queues.gates import capacity_gate
+from kai_py.core.queues.gates import overrun
 from kai_py.core.queues.line import Line
 from kai_py.core.result import Reason
 from kai_py.core.victims.candidates import Candidate
@@ -44,7 +44,7 @@ def search(context: Context, gang: Gang, step: Step, action: Action) -> Search:
         context.placer,
         context.transaction,
         action=action,
-        gate=lambda: capacity_gate(context.ledger, queue, step.cost, preemptible=preemptible),
+        gate=lambda: overrun(context.ledger, queue, step.cost, preemptible=preemptible),
     )
 
 

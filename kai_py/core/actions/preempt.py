@@ -7,7 +7,7 @@ from kai_py.core.actions.evicting import candidate, search, serve_in_line
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action
 from kai_py.core.result import Reason, ReasonCode
-from kai_py.core.victims.candidates import least_important
+from kai_py.core.victims.candidates import LeafLine
 from kai_py.core.victims.rules import AnyVictims
 
 ACTION = Action.PREEMPT
@@ -32,5 +32,5 @@ def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
     ]
     if not victims:
         return Reason(ReasonCode.NO_VICTIMS, {"queue": context.snapshot.queues.names[queue]})
-    chunks = least_important(candidate(context, row) for row in victims)
+    chunks = LeafLine(candidate(context, row) for row in victims)
     return search(context, gang, step, ACTION).run(chunks, AnyVictims())

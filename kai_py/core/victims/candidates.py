@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import total_ordering
 from typing import Any
 
-from kai_py.core.gangs.order import PodGroupRank
+from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM, PodGroupRank
 from kai_py.core.queues.service import Ranker
 from kai_py.core.resources import Amounts
 from kai_py.core.tables.queues import ROOT, QueueTable
@@ -35,10 +35,45 @@ class _Last:
     __hash__ = None  # type: ignore[assignment]  # only for ordering
 
 
-def least_important(candidates: Iterable[Candidate]) -> Iterator[Chunk]:
-    """Chunks of one queue's podgroups, least important podgroup first, each down to its core."""
-    for _, _, chunks in sorted(candidates, key=lambda candidate: candidate[0], reverse=True):
-        yield from chunks
+def _rank(rank: PodGroupRank, chunk: Chunk) -> _Last:
+    """A podgroup's place with the chunk that it would give next: who has a surplus gives before others do."""
+    priority, _, *age = rank
+    return _Last((priority, AT_MINIMUM if chunk.core else ABOVE_MINIMUM, *age))
+
+
+Entry = tuple[_Last, int, Chunk, PodGroupRank, Iterator[Chunk]]
+
+
+class LeafLine:
+    """Chunks of one queue's podgroups, least important podgroup first; after each one its podgroup is ranked anew."""
+
+    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+        self._heap: list[Entry] = []
+        for candidate in candidates:
+            self.add(candidate)
+
+    def add(self, candidate: Candidate) -> None:
+        """One podgroup more."""
+        rank, _, chunks = candidate
+        self._push(rank, chunks, len(self._heap))
+
+    def _push(self, rank: PodGroupRank, chunks: Iterator[Chunk], number: int) -> None:
+        if (following := next(chunks, None)) is not None:
+            heapq.heappush(self._heap, (_rank(rank, following), number, following, rank, chunks))
+
+    def peek(self) -> Chunk | None:
+        """The chunk that comes next; None when there are no more."""
+        return self._heap[0][2] if self._heap else None
+
+    def pop(self) -> Chunk:
+        """Take the next chunk."""
+        _, number, chunk, rank, chunks = heapq.heappop(self._heap)
+        self._push(rank, chunks, number)
+        return chunk
+
+    def __iter__(self) -> Iterator[Chunk]:
+        while self._heap:
+            yield self.pop()
 
 
 class VictimLine:
@@ -62,24 +97,17 @@ class VictimLine:
         self._paths = queues.paths
         self._left = allocated.copy()
         self._ranker = ranker(self._left)
-        self._leaves: dict[int, list[tuple[_Last, int, Chunk, Iterator[Chunk]]]] = {}
+        self._leaves: dict[int, LeafLine] = {}
         self._heaps: dict[int, list[tuple[_Last, int]]] = {}
-        for number, (rank, queue, chunks) in enumerate(candidates):
-            if (first := next(chunks, None)) is not None:
-                self._leaves.setdefault(queue, []).append((_Last(rank), number, first, chunks))
-        for leaf in self._leaves.values():
-            heapq.heapify(leaf)
+        for candidate in candidates:
+            self._leaves.setdefault(candidate[1], LeafLine()).add(candidate)
         for queue in reversed(queues.top_down):
             if (entry := self._entry(queue)) is not None:
                 heapq.heappush(self._heaps.setdefault(self._parent[queue], []), entry)
 
     def __iter__(self) -> Iterator[Chunk]:
         while (queue := self._first_leaf()) is not None:
-            rank, number, chunk, chunks = self._leaves[queue][0]
-            if (following := next(chunks, None)) is None:
-                heapq.heappop(self._leaves[queue])
-            else:
-                heapq.heapreplace(self._leaves[queue], (rank, number, following, chunks))
+            chunk = self._leaves[queue].pop()
             for row in self._paths[queue]:
                 self._left[row] -= chunk.cost
             self._settle(queue)
@@ -104,7 +132,7 @@ class VictimLine:
         leaf = queue
         while self._heaps.get(leaf):
             leaf = self._heaps[leaf][0][1]
-        if not self._leaves.get(leaf):
+        chunk = self._leaves[leaf].peek() if leaf in self._leaves else None
+        if chunk is None:
             return None
-        cost = tuple(-amount for amount in self._leaves[leaf][0][2].cost)
-        return _Last(self._ranker.rank(queue, cost)), queue
+        return _Last(self._ranker.rank(queue, tuple(-amount for amount in chunk.cost))), queue

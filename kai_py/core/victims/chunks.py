@@ -68,9 +68,9 @@ class Running:
         still = [pod for pod in rows if state.item(pod) == _BOUND]
         return sorted(still, key=self._members.placing_order, reverse=True) if len(still) > 1 else still
 
-    def size(self, podgroup: int) -> int:
-        """How many bound pods a podgroup has."""
-        return sum(len(self.pods(leaf.row)) for leaf in leaves(self._members.tree(podgroup)))
+    def cost(self, podgroup: int) -> Cost:
+        """What all bound pods of a podgroup are charged."""
+        return self._cost([pod for leaf in leaves(self._members.tree(podgroup)) for pod in self.pods(leaf.row)])
 
     def costs(self, podgroup: int) -> Iterator[Cost]:
         """What each piece of a podgroup costs its queue."""

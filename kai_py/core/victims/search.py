@@ -29,6 +29,8 @@ from kai_py.core.victims.rules import AnyVictims, Rule
 
 #: Simulations per podgroup and action; each costs time in proportion to its victims.
 ATTEMPTS = 48
+#: Up to so many victims, each one more is tried; beyond, half as many again.
+_FEW = 16
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Search:
         placer: finds places.
         transaction: worked in; as before after a failure.
         action: for whose decisions.
-        gate: asked after the victims are gone, whether the queue may take the step on.
+        gate: asked with the step charged, whether its queue and all above it may hold that much.
     """
 
     def __init__(
@@ -115,7 +117,11 @@ class Search:
             None on success, else the last refusal.
         """
         self._rule = rule
-        return self._alike(candidates) if len(set(self._classes)) == 1 else self._mixed(candidates)
+        if self._try((), None):
+            return None
+        # Where the step finds places, its queue is what stands in the way: no matter where victims are.
+        by_node = len(set(self._classes)) == 1 and self._refusal is None
+        return self._alike(candidates) if by_node else self._mixed(candidates)
 
     # -- all pods of the step ask for the same ------------------------------------------------------
 
@@ -124,8 +130,6 @@ class Search:
         room = Room(view.request, view.allowed, self._ledger.free + self._ledger.releasing)
         total, taken = int(np.minimum(room.slots, wanted).sum()), list[Chunk]()
         on_node: dict[int, list[int]] = {}
-        if total >= wanted and self._try((), None):
-            return None
         patience = 1
         for number, chunk in enumerate(candidates):
             taken.append(chunk)
@@ -185,7 +189,8 @@ class Search:
         offers = []
         for node in sorted(fresh):
             if room.slots.item(node) > room.base.item(node) or (latest is not None and room.slots.item(node)):
-                needed = self._needed(room, node, taken, on_node[node])
+                slots = 1 if latest is not None else room.slots.item(node)
+                needed = self._needed(room, node, taken, on_node[node], slots=slots, keep=latest)
                 offers.append((sum(len(taken[row].pods) for row in needed), max(needed, default=0), node, needed))
         for _, _, node, needed in sorted(offers, key=lambda offer: offer[:3]):
             if missing <= 0:
@@ -193,16 +198,30 @@ class Search:
             nodes[node] = True
             chosen |= set(needed)
             missing -= room.slots.item(node) - (room.base.item(node) if latest is None else 0)
+        broken = {taken[row].podgroup for row in chosen if taken[row].core}
+        chosen |= {row for row, chunk in enumerate(taken) if chunk.podgroup in broken}
         return (nodes, sorted(chosen)) if missing <= 0 else (None, [])
 
-    def _needed(self, room: Room, node: int, taken: Sequence[Chunk], numbers: Sequence[int]) -> list[int]:
-        """Of the candidates on a node, those without whom fewer pods would fit: the most important are spared first."""
-        spare = room.later[node] - room.slots.item(node) * room.need
+    def _needed(
+        self,
+        room: Room,
+        node: int,
+        taken: Sequence[Chunk],
+        numbers: Sequence[int],
+        *,
+        slots: int,
+        keep: Chunk | None,
+    ) -> list[int]:
+        """Of the candidates on a node, those without whom fewer than ``slots`` pods would fit.
+
+        The most important are spared first; ``keep`` is not spared, since all sets without it were tried before.
+        """
+        spare = room.later[node] - slots * room.need
         needed = []
         for number in reversed(list(dict.fromkeys(numbers))):
             here = [pod for pod in taken[number].pods if self._ledger.node.item(pod) == node]
             gives = self._requests[self._class[here]].sum(axis=0)
-            if ((gives <= spare) | (room.need == 0)).all():
+            if taken[number] is not keep and ((gives <= spare) | (room.need == 0)).all():
                 spare = spare - gives
             else:
                 needed.append(number)
@@ -214,8 +233,6 @@ class Search:
         """No closed form: try whenever the sums allow it, with twice as many candidates each time."""
         later = (self._ledger.free + self._ledger.releasing).clip(min=0).sum(axis=0)
         need = self._requests[self._classes].sum(axis=0)
-        if (later >= need).all() and self._try((), None):
-            return None
         taken: list[Chunk] = []
         patience = 1
         for chunk in candidates:
@@ -228,7 +245,7 @@ class Search:
                 return None
             if self._attempts >= ATTEMPTS:
                 break
-            patience = max(1, len(taken) // 2)
+            patience = 1 if len(taken) < _FEW else len(taken) // 2
         if taken and patience > 0 and (later >= need).all() and self._try(taken, None):
             return None
         return self._refusal or Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"pods": len(self._step.pods)})
@@ -242,16 +259,27 @@ class Search:
         for chunk in victims:
             for pod in chunk.pods:
                 self._transaction.evict(pod, action=self._action, preemptor=self._step.podgroup)
-        if (closed := self._gate()) is not None:
-            self._refusal = closed
-        elif self._nominate_step(nodes):
-            lost = [chunk for chunk in reversed(victims) if not self._spare(chunk)]
-            refusal = self._rule.accepts(lost[::-1], victims)
+        if self._nominate_step(nodes):
+            lost = self._lost(victims)
+            refusal = self._gate() or self._rule.accepts(lost, victims)
             if refusal is None:
                 return True
             self._refusal = refusal
         self._transaction.rollback(start)
         return False
+
+    def _lost(self, victims: Sequence[Chunk]) -> list[Chunk]:
+        """Spare whom we can, the most important first; the others, least important first.
+
+        What is left of a podgroup that loses its core is of no use to anybody.
+        """
+        lost, broken = [], set()
+        for chunk in reversed(victims):
+            if chunk.podgroup in broken or not self._spare(chunk):
+                lost.append(chunk)
+                if chunk.core:
+                    broken.add(chunk.podgroup)
+        return lost[::-1]
 
     def _nominate_step(self, nodes: Mask | None) -> bool:
         for pod, class_idx in zip(self._step.pods, self._classes, strict=True):
@@ -273,6 +301,9 @@ class Search:
                 self._transaction.rollback(start)
                 return False
             self._transaction.nominate(pod, node, action=self._action)
+        if self._gate() is not None:  # the queue that we share has room for one of us only
+            self._transaction.rollback(start)
+            return False
         return True
 
     def _own_place(self, pod: int) -> int | None:
