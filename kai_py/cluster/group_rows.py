@@ -151,11 +151,14 @@ class GroupRows:
 
     def _blocked_rows(self, queues: QueueBook, table: QueueTable, queue_idx: Rows) -> dict[int, Blocked]:
         """Podgroups that have no queue, or one that is divided further."""
+        reasons: dict[str, Blocked] = {}
         blocked: dict[int, Blocked] = {}
         for row in np.flatnonzero((queue_idx < 0) | ~np.append(table.leaf, True)[queue_idx]).tolist():
             queue = self._queue_of[self._rows.keys[row]]
-            missing = ReasonCode.QUEUE_INVALID if queues.is_unsound(queue) else ReasonCode.QUEUE_MISSING
-            blocked[row] = (missing if queue_idx[row] < 0 else ReasonCode.QUEUE_NOT_LEAF, {"queue": queue})
+            if queue not in reasons:
+                missing = ReasonCode.QUEUE_INVALID if queues.is_unsound(queue) else ReasonCode.QUEUE_MISSING
+                reasons[queue] = (missing if queue_idx[row] < 0 else ReasonCode.QUEUE_NOT_LEAF, {"queue": queue})
+            blocked[row] = reasons[queue]
         return blocked
 
     def _blocked_by_themselves(self, column: NDArray[np.bool_]) -> dict[int, Blocked]:

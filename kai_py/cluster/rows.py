@@ -115,7 +115,8 @@ def _without(keys: tuple[Key, ...], rows: Sequence[int]) -> tuple[Key, ...]:
     for row in rows:
         kept += keys[start:row]
         start = row + 1
-    return (*kept, *keys[start:])
+    kept += keys[start:]
+    return tuple(kept)
 
 
 def _with(keys: tuple[Key, ...], more: Sequence[Key], positions: Sequence[int]) -> tuple[Key, ...]:
@@ -125,7 +126,8 @@ def _with(keys: tuple[Key, ...], more: Sequence[Key], positions: Sequence[int]) 
         merged += keys[start:position]
         merged.append(key)
         start = position
-    return (*merged, *keys[start:])
+    merged += keys[start:]
+    return tuple(merged)
 
 
 class Slots:
