@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import importlib.util
+import logging
 import signal
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +22,8 @@ from .rules.priority import BUILTIN_CLASSES
 from .serving.faults import FaultInjector
 from .serving.server import ApiServer
 from .storage import Storage
+
+_log = logging.getLogger(__name__)
 
 Worker = Callable[[Storage], Awaitable[None]]
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -160,7 +163,11 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 
 async def _run(worker: Worker, storage: Storage) -> None:
-    await worker(storage)
+    try:
+        await worker(storage)
+    except Exception:
+        _log.exception("minicluster: a worker has failed")
+        raise
 
 
 def _install(storage: Storage) -> None:

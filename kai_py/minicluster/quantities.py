@@ -62,6 +62,13 @@ def canonical(text: str) -> str:
     return _shortest(value / _NANO, _DECIMAL, 1000)
 
 
+@lru_cache(maxsize=65536)
+def in_millis(text: str) -> str:
+    """A canonical quantity, rounded up to thousandths: pods cannot ask for less."""
+    value = amount(text) * 1000
+    return text if value.denominator == 1 else canonical(f"{math.ceil(value)}m")
+
+
 def _parse(text: str) -> tuple[Fraction, str]:
     match = _PATTERN.fullmatch(text)
     if match is None:

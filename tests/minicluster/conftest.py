@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -130,10 +131,18 @@ async def cluster() -> AsyncIterator[MiniCluster]:
         yield running
 
 
+@asynccontextmanager
+async def client_session(**options: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session whose sockets are closed when it ends; aiohttp itself leaves that to later turns of the loop."""
+    async with aiohttp.ClientSession(**options) as session:
+        yield session
+    await asyncio.sleep(0.005)
+
+
 @pytest.fixture
 async def mini(cluster: MiniCluster) -> AsyncIterator[Api]:
     """A client of the embedded server."""
-    async with aiohttp.ClientSession() as session:
+    async with client_session() as session:
         yield Api(session, cluster.url, "default")
 
 
@@ -229,13 +238,13 @@ def _await_ready(server: RealServer, processes: list[subprocess.Popen[bytes]]) -
 async def api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
     """A client of the embedded server, and of the real one: what a test says must hold for both."""
     if request.param == "mini":
-        async with MiniCluster() as running, aiohttp.ClientSession() as session:
+        async with MiniCluster() as running, client_session() as session:
             yield await _with_namespace(Api(session, running.url, "default"))
         return
     real: RealServer = request.getfixturevalue("real_server")
     connector = aiohttp.TCPConnector(ssl=False)
     headers = {"Authorization": f"Bearer {real.token}"}
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+    async with client_session(connector=connector, headers=headers) as session:
         yield await _with_namespace(Api(session, real.url, "default"))
 
 

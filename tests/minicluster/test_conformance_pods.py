@@ -375,3 +375,16 @@ async def test_eviction_of_another_or_no_pod_is_refused(api: Api) -> None:
     assert (await api.post(f"{api.ns}/pods/q/eviction", eviction("q"))).status == 404
     wrong = eviction(preconditions={"uid": "00000000-0000-0000-0000-000000000000"})
     assert (await api.post(f"{api.ns}/pods/p/eviction", wrong)).status == 409
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("1000m", "1"), ("0.5", "500m"), ("1.5Gi", "1536Mi"), ("1024Mi", "1Gi"), ("100000000", "100M"), ("1e3", "1e3"),
+        ("12e6", "12e6"), ("1500Mi", "1500Mi"), ("1Ki", "1Ki"), ("0", "0"), ("0.1m", "1m"),
+        ("1.5", "1500m"), (".5Gi", "512Mi"), ("1.5Ki", "1536"), ("1000Ki", "1000Ki"), ("0Gi", "0"),
+    ],
+)  # fmt: skip
+async def test_quantities_have_one_spelling(api: Api, written: str, stored: str) -> None:
+    created = (await api.post(f"{api.ns}/pods", pod(containers=container(requests={"memory": written})))).body
+    assert created["spec"]["containers"][0]["resources"]["requests"]["memory"] == stored

@@ -9,14 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import kopf
 import pytest
 from kubernetes_asyncio import client, config, watch
 
 from kai_py.minicluster import MiniCluster
 
-from .conftest import binding, pod
+from .conftest import binding, client_session, pod
 from .test_minicluster_storage import until
 
 
@@ -98,7 +97,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 async def test_it_serves_https_with_a_given_certificate(certificate: tuple[Path, Path]) -> None:
     async with (
         MiniCluster(certificate=certificate[0], key=certificate[1]) as cluster,
-        aiohttp.ClientSession() as session,
+        client_session() as session,
     ):
         trust = ssl.create_default_context(
             cafile=cluster.kubeconfig()["clusters"][0]["cluster"]["certificate-authority"]

@@ -12,7 +12,7 @@ import pytest
 from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.serving import watches
 
-from .conftest import Api, binding, pod
+from .conftest import Api, binding, client_session, pod
 
 
 async def test_requests_fail_as_often_as_asked(cluster: MiniCluster, mini: Api) -> None:
@@ -116,7 +116,7 @@ async def read_all(events: AsyncIterator[dict[str, Any]]) -> None:
 
 
 async def test_a_token_is_asked_for() -> None:
-    async with MiniCluster(token="secret") as cluster, aiohttp.ClientSession() as session:
+    async with MiniCluster(token="secret") as cluster, client_session() as session:
         assert cluster.kubeconfig()["users"][0]["user"] == {"token": "secret"}
         api = Api(session, cluster.url, "default")
         refused = await api.get("/api/v1/pods")

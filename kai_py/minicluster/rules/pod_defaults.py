@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kai_py.minicluster.quantities import amount
+from kai_py.minicluster.quantities import amount, in_millis
 
 Object = dict[str, Any]
 
@@ -62,6 +62,9 @@ def _default_container(container: Object) -> None:
         tag = "" if "@" in image else image.rpartition("/")[2].partition(":")[2] or "latest"
         container["imagePullPolicy"] = "Always" if tag == "latest" else "IfNotPresent"
     resources = container.setdefault("resources", {})
+    for part in ("limits", "requests"):
+        if amounts := resources.get(part):
+            resources[part] = {name: in_millis(quantity) for name, quantity in amounts.items()}
     if limits := resources.get("limits"):
         resources["requests"] = dict(limits) | (resources.get("requests") or {})
     for port in container.get("ports") or ():

@@ -78,6 +78,7 @@ class ApiServer:
         for connection in served.connections:
             if connection.transport is not None:
                 connection.transport.abort()
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop
         await served.shutdown(timeout=1.0)
         await listener.wait_closed()
 
