@@ -23,6 +23,7 @@ class Kind(IntEnum):
     PLACE = 0
     NOMINATE = 1
     EVICT = 2
+    WITHDRAW = 3
 
 
 class Operation(NamedTuple):
@@ -38,8 +39,10 @@ class Operation(NamedTuple):
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
-_PLACE, _NOMINATE, _EVICT = Kind
+_PLACE, _NOMINATE, _EVICT, _WITHDRAW = Kind
 _PENDING = int(PodState.PENDING)
+_BOUND = int(PodState.BOUND)
+_ALLOCATED = int(PodState.ALLOCATED)
 _AFTER = {_PLACE: int(PodState.ALLOCATED), _NOMINATE: int(PodState.NOMINATED), _EVICT: int(PodState.RELEASING)}
 
 
@@ -54,6 +57,7 @@ class Transaction:
         self.ledger = ledger
         self.journal: list[Operation] = []
         snapshot = ledger.snapshot
+        self._initially = snapshot.pods.state
         self._class = snapshot.pods.class_idx
         self._subgroup = snapshot.pods.subgroup_idx
         self._group = snapshot.subgroups.podgroup_idx
@@ -72,8 +76,12 @@ class Transaction:
         self._do(_NOMINATE, pod, node, action, NONE)
 
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
-        """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing."""
-        self._do(_EVICT, pod, self.ledger.node.item(pod), action, preemptor)
+        """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing.
+
+        A pod that was given its place in this very cycle has not started: the place is withdrawn, and nobody is ended.
+        """
+        kind = _EVICT if self.ledger.state.item(pod) == _BOUND else _WITHDRAW
+        self._do(kind, pod, self.ledger.node.item(pod), action, preemptor)
         self.ledger.freed += 1
 
     def checkpoint(self) -> Checkpoint:
@@ -110,24 +118,31 @@ class Transaction:
         operation = Operation(kind, pod, node, ledger.state.item(pod), ledger.node.item(pod), action, preemptor)
         self.journal.append(operation)
         self._apply(operation, 1)
-        ledger.state[pod] = _AFTER[kind]
+        ledger.state[pod] = _AFTER[kind] if kind is not _WITHDRAW else self._without_place(pod)
         ledger.node[pod] = node
+
+    def _without_place(self, pod: int) -> PodState:
+        """What a pod is when a place given in this cycle is withdrawn: pending again, or leaving as before."""
+        return PodState.PENDING if self._initially.item(pod) == _PENDING else PodState.RELEASING
 
     def _apply(self, operation: Operation, sign: int) -> None:
         """Add an operation's effect on the sums (``sign`` 1), or take it away (-1)."""
         ledger, kind, node = self.ledger, operation.kind, operation.node
         class_idx, subgroup = self._class.item(operation.pod), self._subgroup.item(operation.pod)
-        gained = -sign if kind is _EVICT else sign
+        gained = sign if kind is _PLACE or kind is _NOMINATE else -sign
+        now = kind is _PLACE or (kind is _WITHDRAW and operation.before_state == _ALLOCATED)
         # A bound pod whose node is gone holds nothing on any node, but its queue is still charged.
         if node != NONE:
-            room = (ledger.free if kind is _PLACE else ledger.releasing)[node]
+            room = (ledger.free if now else ledger.releasing)[node]
             _add(room, self._requests[class_idx], -gained)
             ledger.touched.append(node)
         ledger.active[subgroup] += gained
-        if kind is not _NOMINATE:
+        if now or kind is _EVICT:
             ledger.allocated[subgroup] += gained
-        if operation.before_state == _PENDING:
-            ledger.pending[subgroup] -= sign
+        if operation.before_state == _PENDING or (
+            kind is _WITHDRAW and self._initially.item(operation.pod) == _PENDING
+        ):
+            ledger.pending[subgroup] -= gained
         group = self._group.item(subgroup)
         if (queue := self._queue.item(group)) == ROOT:
             return
@@ -162,7 +177,7 @@ class Transaction:
             moved = last.kind is _NOMINATE
             node = names[evicted.node] if evicted.node != NONE else ""
             yield Evict(str(key), key.uid, node, podgroup, evicted.action, preemptor, moved)
-        elif evicted is not None:
+        elif evicted is not None or last.kind is _WITHDRAW:
             return
         if last.kind is _PLACE:
             yield Bind(str(key), key.uid, names[last.node], podgroup, last.action)

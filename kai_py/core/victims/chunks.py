@@ -15,9 +15,7 @@ import numpy as np
 from kai_py.core.gangs.members import Members, Subgroup, leaves
 from kai_py.core.resources import Cost
 from kai_py.core.state.ledger import Ledger
-from kai_py.core.tables.pods import NONE, PodState
-
-_BOUND = int(PodState.BOUND)
+from kai_py.core.tables.pods import ACTIVE, NONE, PodState
 
 
 class Chunk(NamedTuple):
@@ -37,7 +35,11 @@ class Chunk(NamedTuple):
 
 
 class Running:
-    """The bound pods of a cycle by podgroup; looked up only for those that might be victims."""
+    """The pods that have places, by podgroup; looked up only for those that might be victims.
+
+    Pods that were given a place in this very cycle are among them: a place can be withdrawn from the less important
+    before it is used.
+    """
 
     def __init__(self, ledger: Ledger, members: Members) -> None:
         self._ledger = ledger
@@ -46,27 +48,28 @@ class Running:
 
     @cached_property
     def _by_subgroup(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of bound pods sorted by subgroup, and where each subgroup's begin: ``(S + 1,)``."""
+        """Rows of pods that can have a place, sorted by subgroup, and where each subgroup's begin: ``(S + 1,)``."""
         pods = self._snapshot.pods
-        bound = np.flatnonzero((pods.state == PodState.BOUND) & (pods.subgroup_idx != NONE))
-        order = bound[np.argsort(pods.subgroup_idx[bound], kind="stable")]
+        ours = np.flatnonzero(
+            ((pods.state == PodState.BOUND) | (pods.state == PodState.PENDING)) & (pods.subgroup_idx != NONE)
+        )
+        order = ours[np.argsort(pods.subgroup_idx[ours], kind="stable")]
         begins = np.searchsorted(pods.subgroup_idx[order], np.arange(len(self._snapshot.subgroups) + 1))
         return order, begins
 
-    @cached_property
+    @property
     def podgroups(self) -> list[int]:
-        """Rows of podgroups that have bound pods, ascending."""
-        order, _ = self._by_subgroup
+        """Rows of podgroups that have pods with places, ascending."""
         of = self._snapshot.subgroups.podgroup_idx
-        return [int(row) for row in np.unique(of[self._snapshot.pods.subgroup_idx[order]])]
+        return [int(row) for row in np.unique(of[self._ledger.active > 0])]
 
     def pods(self, leaf: int) -> list[int]:
-        """Bound pods of a leaf that no decision of this cycle has ended, last placed first."""
+        """Pods of a leaf that have places at this point of the cycle, last placed first."""
         order, begins = self._by_subgroup
         rows = order[begins[leaf] : begins[leaf + 1]].tolist()
         state = self._ledger.state
-        still = [pod for pod in rows if state.item(pod) == _BOUND]
-        return sorted(still, key=self._members.placing_order, reverse=True) if len(still) > 1 else still
+        active = [pod for pod in rows if state.item(pod) in ACTIVE]
+        return sorted(active, key=self._members.placing_order, reverse=True) if len(active) > 1 else active
 
     def cost(self, podgroup: int) -> Cost:
         """What all bound pods of a podgroup are charged."""

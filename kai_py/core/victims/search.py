@@ -23,7 +23,7 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.transaction import Transaction
-from kai_py.core.tables.pods import NONE
+from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.rules import AnyVictims, Rule
 
@@ -105,6 +105,7 @@ class Search:
         self._classes = [self._class.item(pod) for pod in step.pods]
         self._refusal: Reason | None = None
         self._attempts = 0
+        self._had_started: set[int] = set()
 
     def run(self, candidates: Iterable[Chunk], rule: Rule) -> Reason | None:
         """Make room and nominate the step there.
@@ -256,6 +257,9 @@ class Search:
         """Evict, nominate, give back, move, judge; the transaction is as before if it does not work out."""
         self._attempts += 1
         start = self._transaction.checkpoint()
+        self._had_started = {
+            pod for chunk in victims for pod in chunk.pods if self._ledger.state.item(pod) == PodState.ALLOCATED
+        }
         for chunk in victims:
             for pod in chunk.pods:
                 self._transaction.evict(pod, action=self._action, preemptor=self._step.podgroup)
@@ -300,11 +304,18 @@ class Search:
             if node is None:
                 self._transaction.rollback(start)
                 return False
-            self._transaction.nominate(pod, node, action=self._action)
+            self._give_back(pod, node)
         if self._gate() is not None:  # the queue that we share has room for one of us only
             self._transaction.rollback(start)
             return False
         return True
+
+    def _give_back(self, pod: int, node: int) -> None:
+        """A pod that was about to start when this search began still does, if there is idle room for it."""
+        request = self._requests[self._class.item(pod)]
+        free, later = self._ledger.free[node], self._ledger.free[node] + self._ledger.releasing[node]
+        starts = pod in self._had_started and fits(request, np.stack([free, later])).all()
+        (self._transaction.place if starts else self._transaction.nominate)(pod, node, action=self._action)
 
     def _own_place(self, pod: int) -> int | None:
         """The node that a victim was evicted from, if there is still room for it."""
