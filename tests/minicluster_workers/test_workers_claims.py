@@ -143,6 +143,18 @@ async def test_an_allocation_that_was_never_reserved_stays(world: World):
     assert "allocation" in claims(world)[0]["status"]
 
 
+async def test_a_pod_that_is_deleted_before_it_had_a_node_keeps_no_device(world: World):
+    claim = shared(world)
+    manifest = claiming("a", claim="shared")
+    manifest["metadata"]["finalizers"] = ["test.example/keep"]
+    allocate(world, claim, world.storage.create("pods", manifest))
+    await world.settle()
+    world.storage.delete("pods", "a", "default")
+    await world.settle()
+    assert len(world.pods()) == 1
+    assert "allocation" not in claims(world)[0]["status"]
+
+
 async def test_a_reservation_for_a_replaced_pod_is_dropped(world: World):
     claim = shared(world)
     old = world.storage.create("pods", claiming("a", claim="shared"))

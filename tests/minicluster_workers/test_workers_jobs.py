@@ -126,6 +126,16 @@ async def test_a_failed_pod_is_made_again_after_the_backoff(world: World):
     assert len(active(world)) == 1
 
 
+async def test_a_success_shortens_the_backoff_again(world: World):
+    await submit(world, job(parallelism=1, completions=2))
+    await end(world, active(world)[0], "Failed")
+    await world.pass_(10)
+    await end(world, active(world)[0], "Succeeded")
+    await end(world, active(world)[0], "Failed")
+    await world.pass_(10)
+    assert len(active(world)) == 1
+
+
 async def test_a_failed_index_is_made_again_under_the_same_index(world: World):
     await submit(world, job(parallelism=3, completions=3, completionMode="Indexed"))
     await end(world, active(world)[1], "Failed")
@@ -170,6 +180,7 @@ async def test_a_replacement_waits_for_the_old_pod_if_the_policy_says_so(world: 
     world.storage.delete("pods", name, "default")
     await world.pass_(24)
     assert active(world) == []
+    assert "failed" not in status(world)
     await world.pass_(1)
     await world.pass_(10)
     assert len(active(world)) == 1
@@ -254,6 +265,17 @@ async def test_a_job_that_is_made_again_starts_from_nothing(world: World):
     [one] = active(world)
     assert one["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
     assert "failed" not in status(world)
+
+
+async def test_pods_of_an_earlier_job_of_this_name_go_and_do_not_count(world: World):
+    await submit(world, job(parallelism=2))
+    old = {one["metadata"]["uid"] for one in world.pods()}
+    world.storage.delete(JOBS, "train", "default", DeleteOptions(propagation="Background"))
+    await submit(world, job(parallelism=1))
+    left = {one["metadata"]["uid"] for one in world.pods()}
+    assert len(left) == 1
+    assert not left & old
+    assert status(world)["active"] == 1
 
 
 async def test_a_template_that_is_refused_is_tried_again(world: World):

@@ -74,6 +74,16 @@ async def test_pods_leave_a_failed_node_when_their_toleration_ends(world: World)
     assert reasons["DisruptionTarget"] == "DeletionByTaintManager"
 
 
+async def test_a_change_of_a_failed_node_does_not_prolong_the_stay_of_its_pods(world: World):
+    [node] = world.add_nodes()
+    await world.run_on(node, pod())
+    world.kubelets.fail(node)
+    await world.pass_(200)
+    world.storage.patch("nodes", node, {"spec": {"unschedulable": True}})
+    await world.pass_(100)
+    assert "deletionTimestamp" in world.pod()["metadata"]
+
+
 async def test_pods_of_a_failed_node_are_not_ready(world: World):
     [node] = world.add_nodes()
     await world.run_on(node, pod())

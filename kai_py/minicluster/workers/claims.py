@@ -110,11 +110,10 @@ class Claims:
             if template is None:
                 continue  # it may come yet; until then the pod waits
             claim = self._storage.create(CLAIMS.key, _claim_for(pod, reference["name"], template))
-            self._claims.learn(claim)
             told.append({"name": reference["name"], "resourceClaimName": claim["metadata"]["name"]})
         if len(told) > len(pod["status"].get("resourceClaimStatuses") or ()):
             pod["status"]["resourceClaimStatuses"] = told
-            self._pods.learn(self._storage.update(PODS.key, pod, subresource="status"))
+            self._storage.update(PODS.key, pod, subresource="status")
 
     # the end of claims ------------------------------------------------------------------------------
 

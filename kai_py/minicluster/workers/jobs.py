@@ -234,8 +234,7 @@ class Jobs:
         if missing > 0 and backoff is not None and self._clock.time() < backoff.until:
             self._agenda.at(key, backoff.until)
             return
-        if missing > _BATCH:
-            self._agenda.soon(key)
+        # Beyond a batch, the new pods themselves make the Job due again.
         for index in _indexes(job["spec"], status, pods, min(missing, _BATCH)):
             self._pods.create(self._storage, _pod_of(job, index))
 
