@@ -61,6 +61,16 @@ def amount_more(resource: str, value: int, axis: ResourceAxis | None = None) -> 
     return f"{number} {unit} more memory" if resource == MEMORY else f"{number} more {unit}"
 
 
+def amount_of(resource: str, part: float, whole: float, axis: ResourceAxis | None = None) -> str:
+    """A part of an amount, rounded down: ``79 of 80 GPUs``, ``900 MiB of 1 GiB``."""
+    if math.isinf(part) or math.isinf(whole):
+        return f"{amount(resource, part, axis)} of {amount(resource, whole, axis)}"
+    less, unit = _number_and_unit(resource, part, axis, "down")
+    more, of = _number_and_unit(resource, whole, axis, "nearest")
+    bare = resource != MEMORY or unit == of or part == 0
+    return f"{less} of {more} {of}" if bare else f"{less} {unit} of {more} {of}"
+
+
 def quantity(resource: str, value: float, axis: ResourceAxis | None = None) -> str:
     """A number of base units as a Kubernetes quantity in units of the resource; ``-1`` for infinity, as in KAI."""
     if math.isinf(value):

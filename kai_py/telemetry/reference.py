@@ -15,7 +15,7 @@ PAGE: Final = PurePosixPath("docs/reference/reasons.md")
 _INTRODUCTION: Final = """\
 # Why something waits: the reason codes
 
-<!-- Generated from kai_py/telemetry/texts.py and places.py. -->
+<!-- Generated from kai_py/telemetry/texts.py, victim_texts.py and places.py. -->
 
 Every podgroup that waits has a reason. Its code stands in the podgroup's status (`UnschedulableOnNodePool`), in
 brackets at the end of the `PodScheduled` condition of its pods, and in the metric `kai_py_pending_podgroups`.

@@ -7,8 +7,7 @@ its wording while numbers move, so that a reader (and ``conditions.gist``) can t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from kai_py.api.keys import PODGROUP_ANNOTATION, PREEMPTIBILITY_LABEL, QUEUE_LABEL, SUBGROUP_LABEL
@@ -17,34 +16,10 @@ from kai_py.core.result import Diagnosis, Reason, ReasonCode
 from kai_py.telemetry.amounts import amount, per_unit
 from kai_py.telemetry.case import Case
 from kai_py.telemetry.places import histogram, nearest_miss, node_next_step
+from kai_py.telemetry.text import Text, about, fixed, nothing
+from kai_py.telemetry.victim_texts import VICTIM_TEXTS
 
-_Say = Callable[[Case], str]
 _MEGABYTE: Final = 1_000_000
-
-
-def _nothing(_: Case) -> str:
-    return ""
-
-
-@dataclass(frozen=True)
-class Text:
-    """What one reason code says. Every part but the verdict may be empty.
-
-    Attributes:
-        verdict: what failed, without a full stop; must not contain ``": "``.
-        meaning: for the reference page: when this happens.
-        todo: for the reference page, and the next step where ``next_step`` knows no better.
-        evidence: the numbers behind it.
-        next_step: what the reader can do in this very case.
-        used: details that verdict and evidence have said; others are appended.
-    """
-
-    verdict: _Say
-    meaning: str
-    todo: str
-    evidence: _Say = _nothing
-    next_step: _Say = _nothing
-    used: frozenset[str] = frozenset()
 
 
 # gates --------------------------------------------------------------------------------------------
@@ -161,49 +136,38 @@ def _release_evidence(case: Case) -> str:
     return f"{case.number('nominated')} of {case.number('pods')} waiting pods have a node"
 
 
-# objects ------------------------------------------------------------------------------------------
-
-
-def _fixed(text: str) -> _Say:
-    return lambda _: text
-
-
-def _about(kind: str, key: str, predicate: str) -> _Say:
-    return lambda case: f"{case.named(kind, key)} {predicate}"
-
-
 TEXTS: Final[Mapping[str, Text]] = {
     ReasonCode.QUEUE_MISSING: Text(
-        _about("queue", "queue", "does not exist"),
+        about("queue", "queue", "does not exist"),
         "The podgroup names a queue that is not there.",
         f"Create the queue, or name one that exists (label {QUEUE_LABEL}; kubectl get queues lists them).",
         used=frozenset({"queue"}),
     ),
     ReasonCode.QUEUE_NOT_LEAF: Text(
-        _about("queue", "queue", "has child queues and takes no pods itself"),
+        about("queue", "queue", "has child queues and takes no pods itself"),
         "Only queues without child queues take pods; this one is divided further.",
         f"Name one of its child queues (label {QUEUE_LABEL}).",
         used=frozenset({"queue"}),
     ),
     ReasonCode.QUEUE_INVALID: Text(
-        _about("queue", "queue", "cannot be used"),
+        about("queue", "queue", "cannot be used"),
         "The queue, or one above it, is malformed, has a parent that does not exist, or is its own ancestor.",
         "Mend the queue: its status conditions say what is wrong.",
         used=frozenset({"queue"}),
     ),
     ReasonCode.QUEUE_NOT_NAMED: Text(
-        _fixed("no queue is named"),
+        fixed("no queue is named"),
         "Neither the podgroup nor its pods say which queue pays for them.",
         f"Set the label {QUEUE_LABEL} on the workload.",
     ),
     ReasonCode.PODGROUP_MISSING: Text(
-        _about("podgroup", "podGroup", "does not exist"),
+        about("podgroup", "podGroup", "does not exist"),
         f"A pod names a podgroup (annotation {PODGROUP_ANNOTATION}) that is not in its namespace.",
         f"Create the podgroup, or correct the annotation {PODGROUP_ANNOTATION} of the pods.",
         used=frozenset({"podGroup"}),
     ),
     ReasonCode.PODGROUP_INVALID: Text(
-        _about("podgroup", "podGroup", "is malformed"),
+        about("podgroup", "podGroup", "is malformed"),
         "The podgroup's spec contradicts itself, for instance a subgroup whose parent does not exist.",
         "Correct the podgroup's spec.",
         used=frozenset({"podGroup"}),
@@ -218,7 +182,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         used=frozenset({"subGroup", "podGroup"}),
     ),
     ReasonCode.POD_INVALID: Text(
-        _about("pod", "pod", "is malformed"),
+        about("pod", "pod", "is malformed"),
         "A pod of the podgroup has a field that cannot be understood.",
         "Correct the field and create the pod again.",
         used=frozenset({"pod"}),
@@ -230,7 +194,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         used=frozenset({"object"}),
     ),
     ReasonCode.BACKING_OFF: Text(
-        _fixed("the last attempt to start it failed, and the next one comes after a pause"),
+        fixed("the last attempt to start it failed, and the next one comes after a pause"),
         "Binding failed, so the podgroup pauses; the pause grows with each failure.",
         "Nothing if it happens once; if it repeats, look at the Events of its pods.",
     ),
@@ -281,17 +245,18 @@ TEXTS: Final[Mapping[str, Text]] = {
         next_step=lambda case: node_next_step(case.reason),
     ),
     ReasonCode.WAITING_FOR_RELEASE: Text(
-        _fixed("its place is reserved, but the pods that are there have not left yet"),
+        fixed("its place is reserved, but the pods that are there have not left yet"),
         "Nodes are chosen, and other pods on them are ending. The podgroup starts when they are gone.",
         "Nothing: it starts by itself. A pod that does not end holds it up (kubectl get pods shows Terminating).",
         evidence=_release_evidence,
     ),
     ReasonCode.QUEUE_DEPTH: Text(
-        _fixed("too many podgroups of its queue come first"),
+        fixed("too many podgroups of its queue come first"),
         "Each cycle looks at a limited number of podgroups per queue, and this one is beyond it.",
         "Wait, give it a higher priority, or raise actions.queueDepth in the settings.",
         evidence=lambda case: f"a cycle looks at {case.number('depth')}" if case.number("depth") else "",
     ),
+    **VICTIM_TEXTS,
 }
 
 
@@ -323,7 +288,10 @@ def sentence(reason: Reason, axis: ResourceAxis | None = None, *, queue: str = "
 
 
 def headline(diagnosis: Diagnosis, axis: ResourceAxis | None = None, *, waiting: int = 0) -> str:
-    """The first reason of a diagnosis, and the place in the queue.
+    """The first reason of a diagnosis, why nobody has to make room, and the place in the queue.
+
+    A podgroup that finds no place has a second question: could others not give way? Where a reason answers it, it
+    follows the first one.
 
     Args:
         diagnosis: why a podgroup waits.
@@ -332,8 +300,9 @@ def headline(diagnosis: Diagnosis, axis: ResourceAxis | None = None, *, waiting:
     """
     first = diagnosis.reasons[0] if diagnosis.reasons else None
     said = sentence(first, axis, queue=diagnosis.queue) if first is not None else "It waits for the next cycle."
-    place = place_in_line(diagnosis, waiting)
-    return f"{said} {place}" if place else said
+    victims = [reason for reason in diagnosis.reasons[1:] if reason.code in VICTIM_TEXTS][:1]
+    answers = [sentence(reason, axis, queue=diagnosis.queue) for reason in victims]
+    return " ".join(part for part in (said, *answers, place_in_line(diagnosis, waiting)) if part)
 
 
 def place_in_line(diagnosis: Diagnosis, waiting: int = 0) -> str:
@@ -363,7 +332,7 @@ def todo(code: str) -> str:
 def has_numbers(code: str) -> bool:
     """Whether the evidence of a code consists of numbers, which move while the reason stays."""
     text = TEXTS.get(code)
-    return text is None or text.evidence is not _nothing
+    return text is None or text.evidence is not nothing
 
 
 def in_line(diagnoses: Iterable[Diagnosis]) -> Counter[str]:

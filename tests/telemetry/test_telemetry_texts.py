@@ -5,7 +5,7 @@ import math
 import pytest
 
 from kai_py.core.result import Diagnosis, FilterReason, Reason, ReasonCode
-from kai_py.telemetry.amounts import amount, amount_more, quantity
+from kai_py.telemetry.amounts import amount, amount_more, amount_of, quantity
 from kai_py.telemetry.places import FILTER_TEXTS, histogram, nearest_miss
 from kai_py.telemetry.texts import TEXTS, headline, in_line, next_step, sentence, verdict
 from tests.core.builders import AXIS
@@ -128,6 +128,60 @@ GOLDEN = {
         "Too many podgroups of its queue come first: a cycle looks at 100.",
         "Wait, give it a higher priority, or raise actions.queueDepth in the settings.",
     ),
+    CODE.OVER_FAIR_SHARE: (
+        Reason(CODE.OVER_FAIR_SHARE, {**GATE, "requested": 4000}),
+        (
+            "Queue research may not take back more than its GPU fair share: that is 8 GPUs, it holds 6 GPUs and "
+            "4 GPUs more are asked for."
+        ),
+        "Wait until capacity is free; or raise the queue's quota or its over-quota weight.",
+    ),
+    CODE.NO_VICTIMS: (
+        Reason(CODE.NO_VICTIMS, {"queue": "research"}),
+        "Nobody has to make room for what waits in queue research.",
+        "Wait until pods finish, or give the podgroup a higher priority.",
+    ),
+    CODE.NOT_ENOUGH_VICTIMS: (
+        Reason(CODE.NOT_ENOUGH_VICTIMS, {"fits": 5, "pods": 8}),
+        "Those who may be evicted for it do not make enough room: with all of them gone, 5 of 8 pods would fit.",
+        "Ask for less per pod, wait until running pods finish, or add nodes.",
+    ),
+    CODE.NOT_ENOUGH_RECLAIMABLE: (
+        Reason(
+            CODE.NOT_ENOUGH_RECLAIMABLE,
+            {"resource": "gpu", "requested": 80_000, "free": 2000, "reclaimable": 77_000, "queue": "research"},
+        ),
+        (
+            "79 of 80 GPUs are free or reclaimable: free 2 GPUs, reclaimable 77 GPUs; with more, queue research would "
+            "fall below what it is entitled to."
+        ),
+        "Ask for less, wait until running pods finish, or look at the quotas of the queues (kai-py queues).",
+    ),
+    CODE.VICTIM_WITHIN_SHARE: (
+        Reason(CODE.VICTIM_WITHIN_SHARE, {"queue": "research"}),
+        "Queue research would fall below what it is entitled to.",
+        "Wait until pods finish, or look at the quotas of the queues (kai-py queues).",
+    ),
+    CODE.RECLAIMER_OVER_SHARE: (
+        Reason(CODE.RECLAIMER_OVER_SHARE, {"queue": "research"}),
+        "It would leave its own queue better served than queue research.",
+        "Wait until capacity is free; or raise the queue's quota or its over-quota weight.",
+    ),
+    CODE.VICTIMS_WITHOUT_PLACE: (
+        Reason(CODE.VICTIMS_WITHOUT_PLACE, {"podGroups": 2}),
+        "2 podgroups that would have to move find no other place.",
+        "Wait until pods finish, or add nodes.",
+    ),
+    CODE.PREEMPTION_DELAY: (
+        Reason(CODE.PREEMPTION_DELAY, {"seconds": 12.5}),
+        "It may not have others evicted yet: 12.5 s of the delay are left.",
+        "Wait, or shorten the delay (annotation kai.scheduler/preemption-delay of the workload).",
+    ),
+    CODE.NEVER_PREEMPTS: (
+        Reason(CODE.NEVER_PREEMPTS),
+        "It never has others evicted.",
+        "Wait until pods finish, or use a priority class whose preemptionPolicy is PreemptLowerPriority.",
+    ),
 }
 
 
@@ -221,6 +275,44 @@ def test_the_limit_to_raise_is_in_the_unit_of_the_queue_spec(resource, ceiling, 
     if resource == "memory":
         details["requested"] = 1_000_001  # rounded up to whole MB
     assert path in next_step(Reason(CODE.OVER_LIMIT, details))
+
+
+def test_consolidation_counts_only_what_is_free():
+    reason = Reason(CODE.NOT_ENOUGH_RECLAIMABLE, {"resource": "memory", "requested": 2 * GIB, "free": GIB // 2})
+    assert sentence(reason) == "512 MiB of 2 GiB are free on all nodes together."
+
+
+@pytest.mark.parametrize(
+    ("podgroups", "said"),
+    [
+        (0, "More podgroups would have to move than may be moved for one."),
+        (1, "1 podgroup that would have to move finds no other place."),
+    ],
+)
+def test_podgroups_without_a_place_are_counted_in_words_that_fit(podgroups, said):
+    assert sentence(Reason(CODE.VICTIMS_WITHOUT_PLACE, {"podGroups": podgroups})) == said
+
+
+@pytest.mark.parametrize(
+    ("resource", "part", "whole", "said"),
+    [
+        ("gpu", 0, 1000, "0 of 1 GPU"),
+        ("gpu", 79_000, 80_000, "79 of 80 GPUs"),
+        ("memory", 3 * GIB, 4 * GIB, "3 of 4 GiB"),
+        ("memory", GIB // 2, 4 * GIB, "512 MiB of 4 GiB"),
+        ("memory", 0, 4 * GIB, "0 of 4 GiB"),
+        ("gpu", math.inf, 4000, "unlimited of 4 GPUs"),
+    ],
+)
+def test_a_part_is_named_with_the_unit_of_the_whole(resource, part, whole, said):
+    assert amount_of(resource, part, whole, AXIS) == said
+
+
+def test_the_headline_goes_on_with_why_nobody_makes_room():
+    place, room = Reason(CODE.UNSCHEDULABLE, {"nodes": 0}), Reason(CODE.NEVER_PREEMPTS)
+    growth = Reason(CODE.QUEUE_MISSING, {"queue": "x"})
+    said = headline(Diagnosis("a/b", "research", (place, growth, room), position=1))
+    assert said == ("0/0 nodes fit: there are no nodes. It never has others evicted. It is 1st in queue research.")
 
 
 def test_the_headline_ends_with_the_place_in_line():
