@@ -31,6 +31,14 @@ async def test_a_node_of_any_client_loses_its_taint_when_it_is_ready(world: Worl
     assert taints(world, "h100-r01-n01") == set()
 
 
+async def test_a_node_without_a_status_becomes_ready(world: World):
+    world.storage.create("nodes", {"metadata": {"name": "bare"}, "status": {"capacity": {"cpu": "4", "pods": "10"}}})
+    await world.settle()
+    [condition] = world.storage.get("nodes", "bare")["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("Ready", "True")
+    assert taints(world, "bare") == set()
+
+
 async def test_a_failed_node_is_tainted_until_it_is_restored(world: World):
     [node] = world.add_nodes()
     world.storage.patch("nodes", node, {"spec": {"taints": [{"key": "own", "effect": "NoSchedule"}]}})

@@ -37,11 +37,16 @@ _PREPARE_AGAIN: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class KnownNode:
-    """What a kubelet knows of its own node."""
+    """What a kubelet knows of its own node.
+
+    Attributes:
+        reported: whether its status says if it is ready.
+    """
 
     uid: str
     offered: Amounts
     address: str
+    reported: bool
     revision: int = field(compare=False)
 
 
@@ -86,6 +91,7 @@ class Kubelets:
         self._pods = Mirror(PODS.key, bound_pod, self._pod_changed, fields="spec.nodeName!=")
         self._nodes = Mirror(NODES.key, _known_node, self._node_changed)
         self._agenda: Agenda[Key] = Agenda(self._clock, self._sync)
+        self._reports: Agenda[str] = Agenda(self._clock, self._report)
         self._heartbeats = Heartbeats(self._clock, heartbeat)
         self._plans: dict[Key, _Plan] = {}
         self._rooms = Rooms()
@@ -99,7 +105,8 @@ class Kubelets:
         async with asyncio.TaskGroup() as tasks:
             for follow in (self._nodes.run, self._pods.run):
                 tasks.create_task(follow(storage))
-            tasks.create_task(self._agenda.run())
+            for agenda in (self._agenda, self._reports):
+                tasks.create_task(agenda.run())
             tasks.create_task(self._heartbeats.run(storage))
 
     def fail(self, node: str) -> None:
@@ -148,6 +155,8 @@ class Kubelets:
             self._heartbeats.start(name)
             for waiting in self._waiting.pop(name, ()):
                 self._agenda.soon(waiting)
+        if after is not None and not after.reported:
+            self._reports.soon(name)
 
     def _pod_changed(self, key: Key, before: BoundPod | None, after: BoundPod | None) -> None:
         if before is not None and (after is None or after.phase in _FINISHED):
@@ -158,6 +167,12 @@ class Kubelets:
             self._agenda.soon(key)
 
     # what a kubelet does ----------------------------------------------------------------------------
+
+    def _report(self, node: str) -> None:
+        """Say that a node is ready, if nobody has said anything: its author wrote no status."""
+        view = self._nodes.views.get(("", node))
+        if view is not None and not view.reported and self._cluster().find(NODES.key, node) is not None:
+            set_ready(self._cluster(), node, ready=True, now=self._now())
 
     def _sync(self, key: Key) -> None:
         """Take the step that a pod is due for, and note when the next one is."""
@@ -287,6 +302,7 @@ def _known_node(node: Object) -> KnownNode:
         uid=meta["uid"],
         offered=offered_by(node),
         address=address_of(node),
+        reported=any(one["type"] == "Ready" for one in (node.get("status") or {}).get("conditions") or ()),
         revision=int(meta["resourceVersion"]),
     )
 
