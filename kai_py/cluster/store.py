@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+import numpy as np
 from msgspec.structs import replace
 
 from kai_py.api.meta import PartialObject
@@ -18,6 +20,7 @@ from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.axis import Accounting, make_axis
 from kai_py.cluster.failures import Failures
 from kai_py.cluster.groups import GroupBook
+from kai_py.cluster.history import HistoryBook
 from kai_py.cluster.membership import DerivedGroup, Grouper
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
@@ -27,9 +30,10 @@ from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader, Stubs
 from kai_py.cluster.scope import Scope
-from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Bind, Evict
-from kai_py.core.tables.pods import PodKey
+from kai_py.core.options import Action
+from kai_py.core.resources import ResourceAxis, Rows
+from kai_py.core.result import Bind, CycleResult, Decision, Evict, Nominate
+from kai_py.core.tables.pods import NONE, PodKey, PodTable
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.errors import Fault
 
@@ -70,6 +74,9 @@ class Store:
         #: By namespace and name, which are fewer strings than keys.
         self._names: dict[str, dict[str, PodKey]] = {}
         self._axis: ResourceAxis | None = None
+        self.history = HistoryBook()
+        #: Node by pod that waits for the pods that were evicted for it.
+        self._held: dict[PodKey, str] = {}
 
     @property
     def faults(self) -> Mapping[tuple[str, str], tuple[Fault, ...]]:
@@ -89,6 +96,7 @@ class Store:
         if (other := self._named(*key[:2])) is not None and other != key:
             self.drop_pod(other)  # deleted and made anew while nobody was watching
         if pod.status.phase in FINISHED or (leaving and not pod.spec.node_name):
+            self._note_success(pod)
             return self.drop_pod(key)
         if pod.spec.node_name:
             self._confirm(key, wants_node=True)
@@ -102,8 +110,16 @@ class Store:
         self._keep(key, pod, ours=ours)
         return self._read(key, pod, now, ours=ours)
 
+    def _note_success(self, pod: Pod) -> None:
+        """A gang of which somebody has succeeded is on its way to its end."""
+        if pod.status.phase == "Succeeded" and pod.spec.scheduler_name in self.scope.scheduler_names:
+            place = self._reader.place(pod, None)
+            if place is not None:
+                self.history.succeeded(place.group)
+
     def drop_pod(self, key: PodKey) -> bool:
         """Forget a pod."""
+        self._held.pop(key, None)
         self.assumptions.note(key, Event.VANISH)
         self.failures.forget(key)
         self._reader.forget(key)
@@ -148,6 +164,8 @@ class Store:
         promised = "" if ours else pod.status.nominated_node_name  # by another scheduler: counts like a pod
         if place is None and not (holds or promised):
             return self._drop_facts(key)
+        if place is not None and pod.spec.preemption_policy == "Never":
+            self.history.never_preempts(place.group)
         demand, problem = self._reader.demand(pod, key, now, ours=place is not None)
         facts = facts_of(
             pod,
@@ -184,6 +202,19 @@ class Store:
         key = _pod_of(decision)
         self.assumptions.assume(key, decision.node if isinstance(decision, Bind) else None, now)
         self.pods.fly(key, self.assumptions.get(key))
+
+    def remember(self, result: CycleResult, now: float) -> None:
+        """What the next cycle has to know of this one: places that are held, gangs that are stale, starts."""
+        held = {}
+        for decision in result.decisions:
+            if isinstance(decision, Nominate):
+                key = _pod_of(decision)
+                if decision.action is not Action.ALLOCATE or key in self._held:
+                    held[key] = decision.node
+        self._held = held
+        self.history.stale({_split(name) for name in result.stale}, now)
+        for name in result.started:
+            self.history.started(_split(name), now)
 
     def acknowledge(self, decision: Bind | Evict) -> None:
         """The API server has accepted it; the watch will show it."""
@@ -290,6 +321,7 @@ class Store:
 
     def put_podgroup(self, podgroup: PodGroup) -> bool:
         """Take in a PodGroup."""
+        self.history.put(podgroup)
         return self.groups.put(podgroup)
 
     def unwritten(self) -> list[DerivedGroup]:
@@ -346,18 +378,34 @@ class Store:
         nodes = self.nodes.table(axis)
         queues = self.queues.table(axis)
         groups = self.groups.tables(self.queues, queues)
+        pods = self.pods.table(now, self.nodes.row_of, groups.leaf_rows)
+        podgroups, history = groups.podgroups, self.history.columns(groups.podgroups.keys)
         return Snapshot.seal(
             now=now,
             axis=axis,
             nodes=nodes,
             classes=self.classes.table(axis),
-            pods=self.pods.table(now, self.nodes.row_of, groups.leaf_rows),
-            podgroups=groups.podgroups,
+            pods=dataclasses.replace(pods, held_idx=self._held_rows(pods)) if self._held else pods,
+            podgroups=dataclasses.replace(podgroups, history=history) if history is not None else podgroups,
             subgroups=groups.subgroups,
             queues=queues,
         )
 
+    def _held_rows(self, pods: PodTable) -> Rows:
+        """``(P,)`` node row that is held for a pod, ``NONE`` for most."""
+        rows = np.full(len(pods), NONE, dtype=np.int32)
+        for key, node in self._held.items():
+            row = bisect_left(pods.keys, key)
+            if row < len(pods) and pods.keys[row] == key:
+                rows[row] = self.nodes.row_of.get(node, NONE)
+        return rows
 
-def _pod_of(decision: Bind | Evict) -> PodKey:
+
+def _split(name: str) -> tuple[str, str]:
+    namespace, _, own = name.partition("/")
+    return namespace, own
+
+
+def _pod_of(decision: Decision) -> PodKey:
     namespace, _, name = decision.pod.partition("/")
     return PodKey(namespace, name, decision.uid)

@@ -11,6 +11,7 @@ from kai_py.core.actions.consolidate import consolidate
 from kai_py.core.actions.context import Context
 from kai_py.core.actions.preempt import preempt
 from kai_py.core.actions.reclaim import reclaim
+from kai_py.core.actions.renew import renew
 from kai_py.core.actions.stale import evict_stale_gangs
 from kai_py.core.diagnosis import diagnoses
 from kai_py.core.gangs.members import Members
@@ -19,7 +20,7 @@ from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
 from kai_py.core.queues.fair_share import fair_shares
 from kai_py.core.queues.service import Ranker
-from kai_py.core.resources import Amounts
+from kai_py.core.resources import Amounts, Rows
 from kai_py.core.result import CycleResult, Evict, QueueShares, Stats
 from kai_py.core.state.ledger import Ledger, charge
 from kai_py.core.state.transaction import Transaction
@@ -69,6 +70,8 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
             if row not in snapshot.podgroups.blocked
         },
     )
+    had = ledger.allocated.copy()
+    renew(context)
     seconds = {}
     for action in options.actions:
         started = clock()
@@ -77,8 +80,18 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
     decisions = tuple(context.transaction.decisions())
     placed = sum(not isinstance(decision, Evict) for decision in decisions)
     stats = Stats(considered=context.considered, placed=placed, seconds=seconds)
-    stale = tuple(str(snapshot.podgroups.keys[row]) for row in context.stale)
-    return CycleResult(decisions, diagnoses(context), shares, stats, stale)
+    keys = snapshot.podgroups.keys
+    stale = tuple(str(keys[row]) for row in context.stale)
+    begun = tuple(str(keys[row]) for row in _started(snapshot, had, ledger.allocated))
+    return CycleResult(decisions, diagnoses(context), shares, stats, stale, begun)
+
+
+def _started(snapshot: Snapshot, before: Rows, after: Rows) -> list[int]:
+    """Rows of podgroups that had no member running and now have."""
+    of, count = snapshot.subgroups.podgroup_idx, len(snapshot.podgroups)
+    ran = np.bincount(of, weights=before, minlength=count)
+    runs = np.bincount(of, weights=after, minlength=count)
+    return [int(row) for row in np.flatnonzero((ran == 0) & (runs > 0))]
 
 
 def queue_shares(snapshot: Snapshot, ledger: Ledger, total: Amounts, options: Options) -> QueueShares:

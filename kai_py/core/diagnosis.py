@@ -8,7 +8,7 @@ from kai_py.core.gangs.steps import Gang
 from kai_py.core.result import Diagnosis, Reason, ReasonCode
 from kai_py.core.tables.pods import PodState
 
-_ALLOCATED, _NOMINATED = int(PodState.ALLOCATED), int(PodState.NOMINATED)
+_PENDING, _ALLOCATED, _NOMINATED = map(int, (PodState.PENDING, PodState.ALLOCATED, PodState.NOMINATED))
 
 
 def diagnoses(context: Context) -> tuple[Diagnosis, ...]:
@@ -58,7 +58,18 @@ def _reasons(context: Context, gang: Gang, waiting: list[int]) -> tuple[Reason, 
         reasons.append(Reason(ReasonCode.WAITING_FOR_RELEASE, {"nominated": nominated, "pods": len(waiting)}))
     if (refusal := context.growth_refusals.get(row)) is not None:
         reasons.append(refusal)
-    return tuple(reasons) or (_not_ready(context, gang, gang.root),)
+    if (helpless := context.helpless.get(row)) is not None and _refused(context, row):
+        reasons.append(helpless)
+    if reasons:
+        return tuple(reasons)
+    if gang.formable(gang.root) and any(context.ledger.state.item(pod) == _PENDING for pod in waiting):
+        return (Reason(ReasonCode.OUTRANKED, {"pods": len(waiting)}),)
+    return (_not_ready(context, gang, gang.root),)
+
+
+def _refused(context: Context, row: int) -> bool:
+    """Whether a podgroup still waits for what it was refused."""
+    return row in context.refusals or row in context.growth_refusals
 
 
 def _not_ready(context: Context, gang: Gang, subgroup: Subgroup) -> Reason:

@@ -47,6 +47,7 @@ class ReasonCode(StrEnum):
     VICTIMS_WITHOUT_PLACE = "VictimsWithoutPlace"
     PREEMPTION_DELAY = "PreemptionDelayNotElapsed"
     NEVER_PREEMPTS = "NeverPreempts"
+    OUTRANKED = "Outranked"
 
 
 class FilterReason(StrEnum):
@@ -166,10 +167,16 @@ class Stats:
 
 @dataclass(frozen=True)
 class CycleResult:
-    """Everything a cycle says. ``stale`` names podgroups that run with less than their minimum."""
+    """Everything a cycle says.
+
+    Attributes:
+        stale: podgroups that run with less than their minimum.
+        started: podgroups that had nobody running and get somebody bound.
+    """
 
     decisions: tuple[Decision, ...]
     diagnoses: tuple[Diagnosis, ...]
     shares: QueueShares
     stats: Stats
     stale: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()

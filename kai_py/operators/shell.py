@@ -199,6 +199,7 @@ class Shell:
     def _cycle_done(self, done: Done) -> None:
         """Send the decisions, then tell."""
         self.metrics.snapshot_seconds.observe(done.snapshot_seconds)
+        self.store.remember(done.result, self._clock())
         self.dispatcher.submit(done.result.decisions)
         report = self._record.cycle(
             done.result, done.snapshot, number=done.number, seconds=done.seconds, now=time.monotonic()

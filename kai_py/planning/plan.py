@@ -154,6 +154,7 @@ def _run(
         done.append((result, snapshot.axis))
         if len(done) == cycles or not result.decisions:
             return done
+        world.store.remember(result, now)
         now += cycle_seconds
         world.settle(result.decisions, now)
 

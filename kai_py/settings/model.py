@@ -48,6 +48,20 @@ class Fairness(SettingsGroup):
     """How strongly past usage bends a queue's share of what is left over when all quotas are served. A number without
     unit. 0 ignores the past; the larger, the longer a queue that used much has to wait. The default is KAI's, where
     one unit of past usage weighs as much as one unit of weight."""
+    reclaim_saturation: Annotated[float, Field(ge=1)] = 1.0
+    """By how much fuller, relative to its fair share, a sibling that loses something to reclaim must stay than the
+    queue that takes it. A number without unit. More of it makes queues with nearly equal shares leave each other
+    alone, and lets an imbalance stay longer. 1 by default: shares are evened out as far as whole podgroups allow."""
+    preempt_min_runtime: Duration = Duration.of_seconds(0)
+    """How long a podgroup is safe from preemption within its queue after its start, where no queue says otherwise. More
+    of it wastes less work and makes urgent podgroups wait. `0s` by default, as in KAI."""
+    reclaim_min_runtime: Duration = Duration.of_seconds(0)
+    """How long a podgroup is safe from reclaim by other queues after its start, where no queue says otherwise. More of
+    it wastes less work and lets a queue wait longer for what it is owed. `0s` by default, as in KAI."""
+    reclaim_min_runtime_resolution: Literal["lca", "queue"] = "lca"
+    """Whose `reclaimMinRuntime` counts. `lca`: that of the victim's ancestor just below the lowest common ancestor with
+    the reclaimer, or above it. `queue`: that of the victim's own queue, or above it. `lca` by default, as in KAI: who
+    is far away goes by the department's rules, who is near by the team's."""
     accounted_resources: Annotated[tuple[AccountedResource, ...], Strict(False), AfterValidator(_each_once)] = (
         AccountedResource(resource=NVIDIA_GPU, counts_as="gpu"),
         AccountedResource(resource=AMD_GPU, counts_as="gpu"),
@@ -104,6 +118,9 @@ class Actions(SettingsGroup):
     """Which actions run, in this order; one that is not listed does not run, and with an empty list nothing is
     decided. By default KAI's order: whoever fits is placed before anybody is moved, and moved before anybody is
     evicted."""
+    consolidation_limit: Annotated[int, Field(ge=-1)] = 16
+    """How many running podgroups may be moved for one that waits. 0: nobody is ever moved; -1: no limit. More of it
+    fits larger podgroups into a fragmented cluster, at the price of more restarts. The default is KAI's."""
     queue_depth: dict[ActionName, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """How many waiting podgroups of each leaf queue an action looks at in one cycle. An action that is not named
     looks at all of them, which is the default: nobody waits behind a podgroup that cannot start. A smaller number

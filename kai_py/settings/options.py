@@ -14,5 +14,11 @@ def core_options(settings: Settings) -> Options:
         gpu=Strategy(settings.placement.gpu),
         cpu=Strategy(settings.placement.cpu),
         weights=settings.placement.weights.model_dump(by_alias=True),
+        staleness_grace=settings.gangs.staleness_grace_period.seconds,
+        reclaim_saturation=settings.fairness.reclaim_saturation,
+        consolidation_limit=settings.actions.consolidation_limit,
+        preempt_min_runtime=settings.fairness.preempt_min_runtime.seconds,
+        reclaim_min_runtime=settings.fairness.reclaim_min_runtime.seconds,
+        reclaim_resolution=settings.fairness.reclaim_min_runtime_resolution,
         queue_depth={Action(name): depth for name, depth in settings.actions.queue_depth.items()},
     )

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from kai_py.api.duration import Duration
 from kai_py.api.queue import Queue, QueueResource
 from kai_py.cluster.encode.times import seconds
 from kai_py.core.resources import CPU, DEVICE, GPU, MEMORY, ResourceAxis, Shares
@@ -81,6 +82,8 @@ def queue_table(queues: Mapping[str, Queue], axis: ResourceAxis, usage: Mapping[
         limit=limit,
         weight=weight,
         usage=np.array([usage.get(name, np.zeros(shape[1])) for name in names]).reshape(shape),
+        preempt_min_runtime=_seconds([queues[name].spec.preempt_min_runtime for name in names]),
+        reclaim_min_runtime=_seconds([queues[name].spec.reclaim_min_runtime for name in names]),
     )
 
 
@@ -93,6 +96,11 @@ def _named(queue: Queue) -> dict[str, QueueResource]:
     resources = queue.spec.resources
     named: dict[str, QueueResource] = {CPU: resources.cpu, MEMORY: resources.memory, GPU: resources.gpu}
     return named | {resource.name: resource for resource in resources.additional}
+
+
+def _seconds(durations: list[Duration | None]) -> Shares:
+    """``(Q,)`` seconds, NaN where a queue says nothing."""
+    return np.array([float("nan") if one is None else one.seconds for one in durations], dtype=np.float64)
 
 
 def _units(value: float, resource: str) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import chain
 
 from kai_py.core.actions.context import Context
-from kai_py.core.actions.evicting import candidate, search, serve_in_line
+from kai_py.core.actions.evicting import search, serve_in_line
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Strategy
 from kai_py.core.result import Reason, ReasonCode
-from kai_py.core.victims.chunks import Chunk
+from kai_py.core.victims.candidates import Pool
 from kai_py.core.victims.rules import NobodyLost
 
 ACTION = Action.CONSOLIDATE
@@ -22,27 +22,14 @@ def consolidate(context: Context) -> None:
     serve_in_line(context, ACTION, _serve)
 
 
-def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
+def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | None:
     if not context.preemptible(gang):
         return Reason(ReasonCode.NO_VICTIMS, {})
     if (refusal := _not_in_sum(context, step)) is not None:
         return refusal
-    # The cheapest to move first: small pieces, then the least important.
-    movable = [row for row in context.victims() if row != gang.podgroup]
-    pieces = sorted(movable, key=lambda row: (_weight(context, row), _importance(context, row)))
-    limit = context.options.consolidation_limit
-    chunks: chain[Chunk] = chain.from_iterable(candidate(context, row)[2] for row in pieces)
-    return search(context, gang, step, ACTION).run(chunks, NobodyLost(limit))
-
-
-def _weight(context: Context, row: int) -> tuple[int, ...]:
-    """What there is to move: GPUs, then cpu, then memory."""
-    return context.running.cost(row)[::-1]
-
-
-def _importance(context: Context, row: int) -> tuple[int, float]:
-    podgroups = context.snapshot.podgroups
-    return podgroups.priority.item(row), -podgroups.created.item(row)
+    movable = (row for row in pool.cheapest if row != gang.podgroup)
+    chunks = chain.from_iterable(map(context.running.chunks, movable))
+    return search(context, gang, step, chunks, NobodyLost(context.options.consolidation_limit), action=ACTION)
 
 
 def _not_in_sum(context: Context, step: Step) -> Reason | None:

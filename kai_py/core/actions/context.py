@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import isnan, nan
 from typing import NamedTuple
 
-from kai_py.core.gangs.members import Members, Subgroup
+from kai_py.core.gangs.members import Members
 from kai_py.core.gangs.order import PodGroupRank, podgroup_rank
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
@@ -20,6 +19,7 @@ from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.snapshot import Snapshot
+from kai_py.core.victims.candidates import Pool
 from kai_py.core.victims.chunks import Running
 
 
@@ -62,9 +62,9 @@ class Context:
     helpless: dict[int, Reason] = field(default_factory=dict)
     stale: list[int] = field(default_factory=list)
 
-    @cached_property
+    @property
     def running(self) -> Running:
-        """Bound pods by podgroup; made when an action asks for victims."""
+        """Pods with places by podgroup, as of now."""
         return Running(self.ledger, self.members)
 
     def gang(self, podgroup: int) -> Gang:
@@ -72,14 +72,9 @@ class Context:
         found = self.gangs.get(podgroup)
         return found or Gang(podgroup, self.members.tree(podgroup), self.members, self.ledger)
 
-    def snapshot_tree(self, podgroup: int) -> Subgroup:
-        """Root subgroup of any podgroup."""
-        return self.members.tree(podgroup)
-
-    def victims(self) -> list[int]:
-        """Podgroups that run, are preemptible, and belong to a queue."""
-        table = self.snapshot.podgroups
-        return [row for row in self.running.podgroups if table.preemptible.item(row) and table.queue_idx.item(row) >= 0]
+    def pool(self) -> Pool:
+        """Possible victims; made anew for every action, because the one before has changed who has places."""
+        return Pool(self.ledger, self.running)
 
     def patience(self, gang: Gang) -> Reason | None:
         """What keeps a podgroup from having others evicted for it."""
@@ -98,11 +93,9 @@ class Context:
         queue = self.snapshot.podgroups.queue_idx.item(podgroup)
         return self._had(podgroup, preempt_min_runtime(self.snapshot.queues, queue, self.options))
 
-    def reclaimable_from(self, podgroup: int, reclaimer: int) -> bool:
-        """Whether a podgroup is in another queue and has had its minimum run time for reclaim."""
+    def reclaimable_now(self, podgroup: int, reclaimer: int) -> bool:
+        """Whether a podgroup has had its minimum run time for reclaim by a queue."""
         queue = self.snapshot.podgroups.queue_idx.item(podgroup)
-        if queue == reclaimer:
-            return False
         return self._had(podgroup, reclaim_min_runtime(self.snapshot.queues, queue, reclaimer, self.options))
 
     def _had(self, podgroup: int, seconds: float) -> bool:

@@ -2,42 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kai_py.core.actions.context import Context
-from kai_py.core.gangs.order import podgroup_rank
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action
 from kai_py.core.queues.gates import overrun
 from kai_py.core.queues.line import Line
-from kai_py.core.result import Reason
-from kai_py.core.victims.candidates import Candidate
+from kai_py.core.result import Reason, ReasonCode
+from kai_py.core.victims.candidates import Pool
+from kai_py.core.victims.chunks import Chunk
+from kai_py.core.victims.rules import Rule
 from kai_py.core.victims.search import Search
 
 #: Makes room for one podgroup's step; None on success, else why not.
-Serve = Callable[[Context, Gang, Step], Reason | None]
+Serve = Callable[[Context, Pool, Gang, Step], Reason | None]
 
 
 def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
-    """Offer an action to every podgroup whose minimum, or growth, found no place; each at most once."""
+    """Offer an action to every podgroup whose minimum, or growth, found no place; each at most once.
+
+    What failed for one podgroup fails for its likes as long as nothing changes.
+    """
     steps: dict[int, Step] = {}
     line = Line(context.snapshot.queues, context.ranker, cost=lambda podgroup: steps[podgroup].cost)
     for rank, gang, step in context.line_up(action):
         steps[gang.podgroup] = step
         line.add(context.queue_of(gang), gang.podgroup, rank)
+    if not steps:
+        return
     line.build()
+    pool, failed = context.pool(), dict[object, Reason]()
     while (podgroup := line.pop()) is not None:
         gang, step = context.gangs[podgroup], steps[podgroup]
         context.considered += 1
-        if (reason := serve(context, gang, step)) is None:
+        likes, before = _likes(context, gang, step), context.transaction.checkpoint()
+        reason = failed.get(likes) or serve(context, pool, gang, step)
+        if reason is None:
+            failed.clear()
+            pool.touch({context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]})
             context.grant(step)
             context.helpless.pop(podgroup, None)
         else:
-            context.helpless[podgroup] = reason
+            failed[likes] = reason
+            if reason.code is not ReasonCode.NO_VICTIMS:  # which says nothing that the reader does not see
+                context.helpless[podgroup] = reason
 
 
-def search(context: Context, gang: Gang, step: Step, action: Action) -> Search:
-    """A search for a step, with the gate of its queue."""
+def _likes(context: Context, gang: Gang, step: Step) -> object:
+    """What makes two podgroups the same to a search for victims."""
+    table, history, row = context.snapshot.podgroups, context.snapshot.podgroups.history, gang.podgroup
+    classes = context.snapshot.pods.class_idx
+    own = row if history is not None or step.growth is not None else None
+    return (
+        own,
+        table.queue_idx.item(row),
+        table.priority.item(row),
+        table.preemptible.item(row),
+        tuple([classes.item(pod) for pod in step.pods]),
+    )
+
+
+def search(
+    context: Context, gang: Gang, step: Step, victims: Iterable[Chunk], rule: Rule, *, action: Action
+) -> Reason | None:
+    """Search victims for a step, with the gate of its queue; None on success."""
     queue, preemptible = context.queue_of(gang), context.preemptible(gang)
     return Search(
         step,
@@ -45,11 +74,4 @@ def search(context: Context, gang: Gang, step: Step, action: Action) -> Search:
         context.transaction,
         action=action,
         gate=lambda: overrun(context.ledger, queue, step.cost, preemptible=preemptible),
-    )
-
-
-def candidate(context: Context, podgroup: int) -> Candidate:
-    """A running podgroup as a possible victim."""
-    table = context.snapshot.podgroups
-    gang = context.gang(podgroup)
-    return podgroup_rank(table, gang), table.queue_idx.item(podgroup), context.running.chunks(podgroup)
+    ).run(victims, rule)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kai_py.core.actions.context import Context
-from kai_py.core.actions.evicting import candidate, search, serve_in_line
+from kai_py.core.actions.evicting import search, serve_in_line
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action
 from kai_py.core.result import Reason, ReasonCode
-from kai_py.core.victims.candidates import LeafLine
+from kai_py.core.victims.candidates import LeafLine, Pool
 from kai_py.core.victims.rules import AnyVictims
 
 ACTION = Action.PREEMPT
@@ -18,19 +18,12 @@ def preempt(context: Context) -> None:
     serve_in_line(context, ACTION, _serve)
 
 
-def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
+def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | None:
     if (refusal := context.patience(gang)) is not None:
         return refusal
     queue, podgroups = context.queue_of(gang), context.snapshot.podgroups
     priority = podgroups.priority.item(gang.podgroup)
-    victims = [
-        row
-        for row in context.victims()
-        if podgroups.queue_idx.item(row) == queue
-        and podgroups.priority.item(row) < priority
-        and context.preemptible_now(row)
-    ]
-    if not victims:
+    line = LeafLine(pool, queue, lambda row: podgroups.priority.item(row) < priority and context.preemptible_now(row))
+    if line.peek() is None:
         return Reason(ReasonCode.NO_VICTIMS, {"queue": context.snapshot.queues.names[queue]})
-    chunks = LeafLine(candidate(context, row) for row in victims)
-    return search(context, gang, step, ACTION).run(chunks, AnyVictims())
+    return search(context, gang, step, line, AnyVictims(), action=ACTION)

@@ -6,7 +6,6 @@ that all rules before it call equal.
 
 from __future__ import annotations
 
-from copy import copy
 from math import inf
 
 import numpy as np
@@ -63,7 +62,7 @@ class Ranker:
 
     def __init__(self, ledger: Ledger, shares: Shares, total: Shares) -> None:
         queues = ledger.snapshot.queues
-        self.allocated = ledger.queue_allocated
+        self._allocated = ledger.queue_allocated
         entitled = allocatable_shares(queues, shares)
         # The dominant share is of what a queue is entitled to, if that has an end; else of the whole cluster.
         whole = np.where(np.isinf(entitled), total, entitled)
@@ -73,16 +72,16 @@ class Ranker:
         ages = zip(queues.created.tolist(), queues.uids, strict=True)
         self._standing = [Standing(tuple(row), age) for row, age in zip(entitled.tolist(), ages, strict=True)]
 
-    def over(self, allocated: Amounts) -> Ranker:
-        """The same ranks, as if queues had been allocated other ``(Q, A)`` amounts."""
-        other = copy(self)
-        other.allocated = allocated
-        return other
+    def rank(self, queue: int, cost: Cost, allocated: Amounts | None = None) -> QueueRank:
+        """Rank a queue that would next serve a podgroup of some cost.
 
-    def rank(self, queue: int, cost: Cost) -> QueueRank:
-        """Rank a queue that would next serve a podgroup of some cost."""
+        Args:
+            queue: row.
+            cost: of the podgroup; negative for a victim that it would give.
+            allocated: ``(Q, A)`` what queues hold; None = what the ledger says.
+        """
         over_share, over_quota, unentitled, dominant, dominant_now = True, False, False, -inf, -inf
-        held = self.allocated[queue].tolist()
+        held = (self._allocated if allocated is None else allocated)[queue].tolist()
         for a, (fair, quota, entitled, divisor) in enumerate(self._columns[queue]):
             now = held[a]
             after = now + cost[a]

@@ -60,6 +60,7 @@ class PodTable:
         state: ``(P,)`` ``PodState``.
         task_priority: ``(P,)`` the user's order within a podgroup, larger first; pods without the label are last.
         created: ``(P,)`` seconds since the epoch.
+        held_idx: ``(P,)`` node row that is held for a pending pod, because others were evicted for it; None = nobody's.
     """
 
     keys: tuple[PodKey, ...]
@@ -69,6 +70,7 @@ class PodTable:
     state: NDArray[np.uint8]
     task_priority: NDArray[np.int64]
     created: NDArray[np.float64]
+    held_idx: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.keys)

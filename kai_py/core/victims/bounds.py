@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-import numpy as np
+from collections.abc import Mapping
 
 from kai_py.core.resources import Amounts, Cost
 from kai_py.core.result import Reason, ReasonCode
@@ -66,9 +64,3 @@ def cannot_reclaim(
 def _whole(amount: float, quantum: float) -> int:
     """Rounded down to whole devices, millicores, bytes: parts of a device are nobody's."""
     return int(amount // quantum * quantum)
-
-
-def sums(costs: Iterable[Cost], width: int) -> tuple[Cost, Cost]:
-    """Total and element-wise maximum of some costs."""
-    array = np.array(list(costs), dtype=np.int64).reshape(-1, width)
-    return tuple(array.sum(axis=0).tolist()), tuple(array.max(axis=0, initial=0).tolist())

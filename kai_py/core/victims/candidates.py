@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
-from functools import total_ordering
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property, total_ordering
 from typing import Any
 
-from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM, PodGroupRank
+from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM
 from kai_py.core.queues.service import Ranker
-from kai_py.core.resources import Amounts
+from kai_py.core.resources import Amounts, Cost
+from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.queues import ROOT, QueueTable
-from kai_py.core.victims.chunks import Chunk
-
-#: A podgroup that may be a victim: its rank within its queue, its leaf queue, its chunks.
-Candidate = tuple[PodGroupRank, int, Iterator[Chunk]]
+from kai_py.core.victims.chunks import Chunk, Running
 
 
 @total_ordering
@@ -35,44 +33,132 @@ class _Last:
     __hash__ = None  # type: ignore[assignment]  # only for ordering
 
 
-def _rank(rank: PodGroupRank, chunk: Chunk) -> _Last:
-    """A podgroup's place with the chunk that it would give next: who has a surplus gives before others do."""
-    priority, _, *age = rank
-    return _Last((priority, AT_MINIMUM if chunk.core else ABOVE_MINIMUM, *age))
+Entry = tuple[_Last, int, Chunk, Iterator[Chunk]]
 
 
-Entry = tuple[_Last, int, Chunk, PodGroupRank, Iterator[Chunk]]
+class Pool:
+    """Podgroups with places, by leaf queue, least important first.
+
+    Sorted once per queue and action: a search takes a few from the front, and there are thousands of searches. What a search has changed is put right by :meth:`touch`.
+    """
+
+    def __init__(self, ledger: Ledger, running: Running) -> None:
+        self._ledger = ledger
+        self._running = running
+        self._table = ledger.snapshot.podgroups
+        self._sorted: dict[int, list[int]] = {}
+        self._touched: dict[int, set[int]] = {}
+
+    @cached_property
+    def _by_queue(self) -> dict[int, list[int]]:
+        """Rows of preemptible podgroups with places, by leaf queue."""
+        found: dict[int, list[int]] = {}
+        rows = [row for row in self._running.podgroups if self._table.preemptible.item(row)]
+        for row, queue in zip(rows, self._table.queue_idx[rows].tolist(), strict=True):
+            found.setdefault(queue, []).append(row)
+        found.pop(ROOT, None)
+        return found
+
+    @property
+    def queues(self) -> list[int]:
+        """Leaf queues that have anybody, ascending."""
+        return sorted({*self._by_queue, *self._touched})
+
+    @cached_property
+    def largest(self) -> dict[int, Cost]:
+        """What the largest podgroup of each queue is charged, per resource: no chunk is larger."""
+        costs = self._running.costs
+        return {queue: tuple(costs[rows].max(axis=0).tolist()) for queue, rows in self._by_queue.items()}
+
+    @cached_property
+    def cheapest(self) -> list[int]:
+        """All podgroups of all queues, those first that are least to move: by GPUs, memory, cpu, then importance."""
+        costs, table = self._running.costs, self._table
+        rows = [row for rows in self._by_queue.values() for row in rows]
+        return sorted(
+            rows,
+            key=lambda row: (costs[row].tolist()[::-1], table.priority.item(row), -table.created.item(row), row),
+        )
+
+    def touch(self, podgroups: Iterable[int]) -> None:
+        """These have gained or lost places."""
+        for row in podgroups:
+            if self._table.preemptible.item(row) and (queue := self._table.queue_idx.item(row)) != ROOT:
+                self._touched.setdefault(queue, set()).add(row)
+
+    def rank(self, podgroup: int, chunk: Chunk) -> _Last:
+        """Place in the order of victims, with the chunk that would go next: who has a surplus gives first."""
+        table, stage = self._table, AT_MINIMUM if chunk.core else ABOVE_MINIMUM
+        uid = table.keys[podgroup].uid
+        return _Last((-table.priority.item(podgroup), stage, table.created.item(podgroup), uid, podgroup))
+
+    def entry(self, podgroup: int, chunks: Iterator[Chunk]) -> Entry | None:
+        """A podgroup with its next chunk; None when there is none left."""
+        chunk = next(chunks, None)
+        return None if chunk is None else (self.rank(podgroup, chunk), podgroup, chunk, chunks)
+
+    def fresh(self, podgroup: int) -> Entry | None:
+        """The same from its first chunk on."""
+        return self.entry(podgroup, self._running.chunks(podgroup))
+
+    def untouched(self, queue: int) -> Iterator[int]:
+        """Podgroups of a queue that no search has changed, least important first."""
+        if queue not in self._sorted:
+            entries = [self.fresh(row) for row in self._by_queue.get(queue, ())]
+            self._sorted[queue] = [entry[1] for entry in sorted(filter(None, entries), key=lambda entry: entry[0])]
+        touched = self._touched.get(queue, set())
+        return (row for row in self._sorted[queue] if row not in touched)
+
+    def touched(self, queue: int) -> Collection[int]:
+        """Those that a search has changed."""
+        return self._touched.get(queue, ())
 
 
 class LeafLine:
-    """Chunks of one queue's podgroups, least important podgroup first; after each one its podgroup is ranked anew."""
+    """Chunks of one queue's podgroups, least important podgroup first; after each one its podgroup is ranked anew.
 
-    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
-        self._heap: list[Entry] = []
-        for candidate in candidates:
-            self.add(candidate)
+    Args:
+        pool: all podgroups.
+        queue: the leaf.
+        eligible: which podgroups may be taken from.
+    """
 
-    def add(self, candidate: Candidate) -> None:
-        """One podgroup more."""
-        rank, _, chunks = candidate
-        self._push(rank, chunks, len(self._heap))
+    def __init__(self, pool: Pool, queue: int, eligible: Callable[[int], bool]) -> None:
+        self._pool = pool
+        self._rest = (row for row in pool.untouched(queue) if eligible(row))
+        self._head = self._next_fresh()
+        self._heap = [entry for row in pool.touched(queue) if eligible(row) and (entry := pool.fresh(row))]
+        heapq.heapify(self._heap)
 
-    def _push(self, rank: PodGroupRank, chunks: Iterator[Chunk], number: int) -> None:
-        if (following := next(chunks, None)) is not None:
-            heapq.heappush(self._heap, (_rank(rank, following), number, following, rank, chunks))
+    def _next_fresh(self) -> Entry | None:
+        for row in self._rest:
+            if (entry := self._pool.fresh(row)) is not None:
+                return entry
+        return None
+
+    def _heap_first(self) -> bool:
+        return bool(self._heap) and (self._head is None or self._heap[0] < self._head)
 
     def peek(self) -> Chunk | None:
         """The chunk that comes next; None when there are no more."""
-        return self._heap[0][2] if self._heap else None
+        if self._heap_first():
+            return self._heap[0][2]
+        return self._head[2] if self._head is not None else None
 
     def pop(self) -> Chunk:
-        """Take the next chunk."""
-        _, number, chunk, rank, chunks = heapq.heappop(self._heap)
-        self._push(rank, chunks, number)
+        """Take the next chunk; there must be one."""
+        if self._heap_first():
+            _, podgroup, chunk, chunks = heapq.heappop(self._heap)
+        else:
+            assert self._head is not None
+            _, podgroup, chunk, chunks = self._head
+            self._head = self._next_fresh()
+        if (following := self._pool.entry(podgroup, chunks)) is not None:
+            heapq.heappush(self._heap, following)
         return chunk
 
     def __iter__(self) -> Iterator[Chunk]:
-        while self._heap:
+        while self.peek() is not None:
             yield self.pop()
 
 
@@ -82,25 +168,23 @@ class VictimLine:
     Args:
         queues: the tree.
         allocated: ``(Q, A)``; a copy is worked on.
-        ranker: makes a ranker that reads such a copy.
-        candidates: who may be taken from.
+        ranker: ranks queues.
+        leaves: lines of the leaf queues that may be taken from.
     """
 
     def __init__(
         self,
         queues: QueueTable,
         allocated: Amounts,
-        ranker: Callable[[Amounts], Ranker],
-        candidates: Iterable[Candidate],
+        ranker: Ranker,
+        leaves: Mapping[int, LeafLine],
     ) -> None:
         self._parent = queues.parent.tolist()
         self._paths = queues.paths
         self._left = allocated.copy()
-        self._ranker = ranker(self._left)
-        self._leaves: dict[int, LeafLine] = {}
+        self._ranker = ranker
+        self._leaves = leaves
         self._heaps: dict[int, list[tuple[_Last, int]]] = {}
-        for candidate in candidates:
-            self._leaves.setdefault(candidate[1], LeafLine()).add(candidate)
         for queue in reversed(queues.top_down):
             if (entry := self._entry(queue)) is not None:
                 heapq.heappush(self._heaps.setdefault(self._parent[queue], []), entry)
@@ -135,4 +219,4 @@ class VictimLine:
         chunk = self._leaves[leaf].peek() if leaf in self._leaves else None
         if chunk is None:
             return None
-        return _Last(self._ranker.rank(queue, tuple(-amount for amount in chunk.cost))), queue
+        return _Last(self._ranker.rank(queue, tuple(-amount for amount in chunk.cost), self._left)), queue

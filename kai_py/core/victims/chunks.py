@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from kai_py.core.gangs.members import Members, Subgroup, leaves
-from kai_py.core.resources import Cost
+from kai_py.core.resources import Amounts, Cost
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import ACTIVE, NONE, PodState
 
@@ -71,13 +72,15 @@ class Running:
         active = [pod for pod in rows if state.item(pod) in ACTIVE]
         return sorted(active, key=self._members.placing_order, reverse=True) if len(active) > 1 else active
 
-    def cost(self, podgroup: int) -> Cost:
-        """What all bound pods of a podgroup are charged."""
-        return self._cost([pod for leaf in leaves(self._members.tree(podgroup)) for pod in self.pods(leaf.row)])
-
-    def costs(self, podgroup: int) -> Iterator[Cost]:
-        """What each piece of a podgroup costs its queue."""
-        return (chunk.cost for chunk in self.chunks(podgroup))
+    @cached_property
+    def costs(self) -> Amounts:
+        """``(G, A)`` what the places of each podgroup were charged when victims were first asked for."""
+        pods, state = self._snapshot.pods, self._ledger.state
+        rows = np.flatnonzero((pods.subgroup_idx != NONE) & np.isin(state, ACTIVE))
+        groups = self._snapshot.subgroups.podgroup_idx[pods.subgroup_idx[rows]]
+        shape = (len(self._snapshot.podgroups), len(self._snapshot.classes))
+        counts = sparse.csr_array((np.ones(len(rows), dtype=np.int64), (groups, pods.class_idx[rows])), shape=shape)
+        return np.asarray(counts @ self._snapshot.classes.accounted, dtype=np.int64)
 
     def chunks(self, podgroup: int) -> Iterator[Chunk]:
         """All pieces of a podgroup in the order in which they are taken."""

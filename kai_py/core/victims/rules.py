@@ -11,7 +11,7 @@ from math import inf
 from typing import Protocol
 
 from kai_py.core.queues.fair_share import allocatable_shares
-from kai_py.core.resources import Amounts, Cost, Shares
+from kai_py.core.resources import Amounts, Cost, Rows, Shares
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.victims.chunks import Chunk
@@ -73,7 +73,7 @@ class ReclaimRule:
     def __init__(
         self,
         queues: QueueTable,
-        queue_of: Sequence[int],
+        queue_of: Rows,
         allocated: Amounts,
         fair: Shares,
         *,
@@ -121,7 +121,7 @@ class ReclaimRule:
         """Every chunk must come from a queue that is still above what it is entitled to, and siblings stay fuller."""
         left: dict[int, list[float]] = {}
         for chunk in lost:
-            victim = self._queue_of[chunk.podgroup]
+            victim = self._queue_of.item(chunk.podgroup)
             mine, theirs = self.leveled(victim)
             remaining = left.setdefault(theirs, list(self._allocated[theirs]))
             if not self._may_lose(theirs, remaining, mine):

@@ -1,0 +1,53 @@
+"""Hold what was freed: who had others evicted keeps the place until it starts or gives up.
+
+Without this, a podgroup for which others were ended could lose the place to whoever happens to be served first in the
+next cycle, and the evictions would have been for nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kai_py.core.actions.context import Context
+from kai_py.core.filters.resources import fits
+from kai_py.core.gangs.steps import Gang, Step
+from kai_py.core.options import Action
+from kai_py.core.queues.gates import overrun
+from kai_py.core.tables.pods import NONE
+
+
+def renew(context: Context) -> None:
+    """Give podgroups the places that are held for them, before anybody else is served.
+
+    A podgroup whose step does not find all its held places any more gives up, and stands in line like everybody else.
+    """
+    held = context.snapshot.pods.held_idx
+    if held is None:
+        return
+    for gang in context.gangs.values():
+        step = gang.next_step()
+        while step is not None and all(held.item(pod) != NONE for pod in step.pods):
+            if not _renewed(context, gang, step, held):
+                break
+            step = gang.next_step()
+
+
+def _renewed(context: Context, gang: Gang, step: Step, held: np.ndarray) -> bool:
+    """Place a step where it is held: now, if there is room by now, else as a nomination again."""
+    transaction, ledger = context.transaction, context.ledger
+    start, grows_what_runs = transaction.checkpoint(), gang.has_started(step)
+    for pod in step.pods:
+        node = held.item(pod)
+        view = context.placer.view(context.snapshot.pods.class_idx.item(pod))
+        room = np.stack([ledger.free[node], ledger.free[node] + ledger.releasing[node]])
+        now, later = fits(view.request, room).tolist()
+        if not view.allowed.item(node) or not later:
+            transaction.rollback(start)
+            return False
+        (transaction.place if now else transaction.nominate)(pod, node, action=Action.ALLOCATE)
+    if overrun(ledger, context.queue_of(gang), step.cost, preemptible=context.preemptible(gang)) is not None:
+        transaction.rollback(start)
+        return False
+    if not (grows_what_runs and gang.running(step.path)):
+        transaction.nominate_instead(start, podgroup=gang.podgroup)
+    return True
