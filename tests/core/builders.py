@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from math import inf
+from math import inf, nan
 
 import numpy as np
 
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.resources import DEVICE, GPU, ResourceAxis
-from kai_py.core.result import Bind, CycleResult, Diagnosis, Nominate, ReasonCode
+from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Nominate, ReasonCode
 from kai_py.core.tables.classes import ClassTable, NodeTerm, PodClass, PreferredTerm, Toleration
 from kai_py.core.tables.labels import LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable, Taint
-from kai_py.core.tables.podgroups import ALL, GroupKey, PodGroupTable, SubGroupTable
+from kai_py.core.tables.podgroups import ALL, GroupKey, History, PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.tables.snapshot import Snapshot
@@ -57,6 +57,8 @@ class Queue:
     priority: int = 100
     created: float | None = None
     usage: float = 0.0
+    preempt_min_runtime: float = nan
+    reclaim_min_runtime: float = nan
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,19 @@ class Sub:
 
 @dataclass(frozen=True)
 class Gang(Sub):
-    """A podgroup; all its pods are its minimum unless told otherwise."""
+    """A podgroup; all its pods are its minimum unless told otherwise. Times are seconds since the epoch."""
 
     queue: str = "q"
     priority: int = 50
     preemptible: bool = True
     created: float | None = None
     blocked: ReasonCode | None = None
+    started: float = -inf
+    stale_since: float = inf
+    grace: float = nan
+    delay: float = 0.0
+    finishing: bool = False
+    never: bool = False
 
 
 def running(on: str, gpus: float = 1, **what: object) -> Pod:
@@ -121,6 +129,7 @@ def cluster(
     gangs: Mapping[str, int | Gang] | None = None,
     queues: Mapping[str, Queue] | None = None,
     foreign: Mapping[str, Pod] | None = None,
+    now: float = 1_000_000.0,
 ) -> Snapshot:
     """A sealed snapshot. A node may be given as its GPUs, a gang as its number of one-GPU pods.
 
@@ -135,7 +144,7 @@ def cluster(
     pods += [(name, pod, NONE, 0.0) for name, pod in (foreign or {}).items()]
     classes, pod_table = _pods(sorted(pods, key=lambda entry: entry[0]), node_table.names)
     return Snapshot.seal(
-        now=1_000_000.0,
+        now=now,
         axis=AXIS,
         nodes=node_table,
         classes=classes,
@@ -186,6 +195,8 @@ def _queues(queues: Mapping[str, Queue]) -> QueueTable:
         limit=np.array([_per_resource(queue.limit) for queue in rows]),
         weight=np.array([[queue.weight] * 3 for queue in rows]),
         usage=np.array([[queue.usage] * 3 for queue in rows]),
+        preempt_min_runtime=np.array([queue.preempt_min_runtime for queue in rows]),
+        reclaim_min_runtime=np.array([queue.reclaim_min_runtime for queue in rows]),
     )
 
 
@@ -222,8 +233,23 @@ def _podgroups(
         created=np.array(created, dtype=np.float64),
         blocked={row: (gang.blocked, {}) for row, gang in enumerate(rows) if gang.blocked is not None},
         offset=np.array(offset, dtype=np.int32),
+        history=_history(rows),
     )
     return podgroups, _subgroups(tree), pods
+
+
+def _history(gangs: Sequence[Gang]) -> History:
+    def column(name: str) -> np.ndarray:
+        return np.array([getattr(gang, name) for gang in gangs], dtype=np.float64)
+
+    return History(
+        started=column("started"),
+        stale_since=column("stale_since"),
+        grace=column("grace"),
+        delay=column("delay"),
+        finishing=np.array([gang.finishing for gang in gangs], dtype=np.bool_),
+        never_preempts=np.array([gang.never for gang in gangs], dtype=np.bool_),
+    )
 
 
 def _grow(
@@ -294,6 +320,18 @@ def bound(result: CycleResult) -> dict[str, str]:
 def nominated(result: CycleResult) -> dict[str, str]:
     """Pod name -> node, of those that have a place on capacity yet to be released."""
     return {d.pod.removeprefix("ns/"): d.node for d in result.decisions if isinstance(d, Nominate)}
+
+
+def evicted(result: CycleResult) -> dict[str, str]:
+    """Pod name -> podgroup that it has to go for, empty if for nobody; of those that find no other place."""
+    lost = (d for d in result.decisions if isinstance(d, Evict) and not d.moved)
+    return {d.pod.removeprefix("ns/"): (d.preemptor or "").removeprefix("ns/") for d in lost}
+
+
+def moved(result: CycleResult) -> dict[str, str]:
+    """Pod name -> the node it moves to."""
+    movers = {d.pod.removeprefix("ns/") for d in result.decisions if isinstance(d, Evict) and d.moved}
+    return {pod: node for pod, node in nominated(result).items() if pod in movers}
 
 
 def waiting(result: CycleResult) -> dict[str, Diagnosis]:

@@ -152,7 +152,8 @@ def test_growth_beyond_a_limit_is_said_to_be_about_growth():
 
 
 def test_a_nominated_minimum_is_reported_before_growth_that_found_no_place():
-    result = cycle(nodes={"a": 2}, gangs={"old": Gang([leaving("a", 2)]), "g": Gang([Pod(2), Pod(1)], minimum=1)})
+    gangs = {"old": Gang([leaving("a", 2)]), "g": Gang([Pod(2), Pod(1)], minimum=1)}
+    result = cycle(nodes={"a": 2}, gangs=gangs, options={"actions": (Action.ALLOCATE,)})
     assert [reason.code for reason in waiting(result)["g"].reasons] == [
         ReasonCode.WAITING_FOR_RELEASE,
         ReasonCode.UNSCHEDULABLE,
@@ -228,7 +229,9 @@ def test_a_blocked_podgroup_waits_for_the_reason_that_it_came_with():
 
 def test_the_queue_depth_counts_only_those_who_could_start():
     gangs = {"incomplete": Gang(1, minimum=2), "first": 1, "second": 1, "third": 1}
-    result = cycle(nodes={"a": 8}, gangs=gangs, options={"queue_depth": {Action.ALLOCATE: 2}})
+    result = cycle(
+        nodes={"a": 8}, gangs=gangs, options={"queue_depth": {Action.ALLOCATE: 2}, "actions": (Action.ALLOCATE,)}
+    )
     assert set(bound(result)) == {"first-0", "second-0"}
     assert codes(result) == {"incomplete": ReasonCode.GANG_NOT_READY, "third": ReasonCode.QUEUE_DEPTH}
     assert waiting(result)["third"].position == 3

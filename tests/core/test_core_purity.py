@@ -13,6 +13,7 @@ ALLOWED = {"numpy", "scipy", "kai_py"} | {
     "__future__",
     "_typeshed",
     "collections",
+    "copy",
     "dataclasses",
     "enum",
     "functools",

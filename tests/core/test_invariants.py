@@ -10,27 +10,29 @@ from kai_py.core.result import Bind, Diagnosis, Evict, Nominate, Reason, ReasonC
 from kai_py.core.tables.pods import PodState
 from tests.core.builders import Gang, Node, Pod, Queue, Sub, cluster, decide, leaving, running
 
-ALLOCATE = Action.ALLOCATE
+ALLOCATE, CONSOLIDATE, RECLAIM, PREEMPT, STALE = Action
+#: A podgroup that others of the same queue have to make room for.
+URGENT = Gang(1, priority=100)
 
 
-def bind(pod, node="a", *, podgroup="g", kind=Bind):
-    return kind(f"ns/{pod}", pod, node, f"ns/{podgroup}", ALLOCATE)
+def bind(pod, node="a", *, podgroup="g", kind=Bind, action=ALLOCATE):
+    return kind(f"ns/{pod}", pod, node, f"ns/{podgroup}", action)
 
 
-def nominate(pod, node="a", *, podgroup="g"):
-    return bind(pod, node, podgroup=podgroup, kind=Nominate)
+def nominate(pod, node="a", *, podgroup="g", action=PREEMPT):
+    return bind(pod, node, podgroup=podgroup, kind=Nominate, action=action)
 
 
-def evict(pod, node="a", *, podgroup="g", action=Action.RECLAIM, preemptor="ns/p", moved=False):
+def evict(pod, node="a", *, podgroup="g", action=PREEMPT, preemptor="ns/p", moved=False):
     return Evict(f"ns/{pod}", pod, node, f"ns/{podgroup}", action, preemptor, moved)
 
 
 def found(snapshot, *decisions):
-    """What is wrong with decisions, apart from diagnoses; as subject -> what."""
+    """What is wrong with decisions, apart from diagnoses; as subject -> the first thing."""
     result = replace(decide(snapshot, actions=()), decisions=decisions)
     return {
         violation.subject: violation.what
-        for violation in violations(snapshot, result)
+        for violation in reversed(violations(snapshot, result))
         if "diagnosis" not in violation.what and "says why" not in violation.what
     }
 
@@ -80,10 +82,10 @@ def test_nobody_is_nominated_onto_what_a_stuck_pod_holds():
 
 
 def test_evicted_pods_make_room_for_nominations_but_not_for_starts():
-    snapshot = cluster(nodes={"a": 1}, gangs={"p": 1, "v": Gang([running("a")])})
+    snapshot = cluster(nodes={"a": 1}, gangs={"p": URGENT, "v": Gang([running("a")])})
     going = evict("v-0", podgroup="v")
     assert found(snapshot, going, nominate("p-0", podgroup="p")) == {}
-    assert "a" in found(snapshot, going, bind("p-0", podgroup="p"))
+    assert "starting" in found(snapshot, going, bind("p-0", podgroup="p"))["a"]
 
 
 def test_places_are_allowed_by_the_filters():
@@ -94,9 +96,8 @@ def test_places_are_allowed_by_the_filters():
 
 def test_a_gang_does_not_start_in_parts():
     snapshot = cluster(nodes={"a": 8}, gangs={"g": 3})
-    assert found(snapshot, bind("g-0"), bind("g-1")) == {
-        "ns/g": "is given places though the podgroup lacks its minimum"
-    }
+    assert found(snapshot, bind("g-0"), bind("g-1")) == {"ns/g": "starts though the podgroup lacks its minimum"}
+    assert "is given places" in found(snapshot, nominate("g-0"), nominate("g-1"))["ns/g"]
     assert "ns/g" in found(snapshot, bind("g-0"), bind("g-1"), nominate("g-2"))
     assert found(snapshot, *(bind(f"g-{n}") for n in range(3))) == {}
 
@@ -128,11 +129,12 @@ def test_a_blocked_podgroup_gets_nothing():
 
 def test_a_victim_loses_what_is_beyond_its_minimum_or_everything():
     victim = Gang([running("a"), running("a"), running("a")], minimum=2)
-    snapshot = cluster(nodes={"a": 8}, gangs={"v": victim, "p": 1})
+    snapshot = cluster(nodes={"a": 8}, gangs={"v": victim, "p": URGENT})
     one, two, three = (evict(f"v-{n}", podgroup="v") for n in range(3))
-    assert found(snapshot, one) == {}
-    assert "minimum" in found(snapshot, one, two)["ns/v"]
-    assert found(snapshot, one, two, three) == {}
+    gain = nominate("p-0", podgroup="p")
+    assert found(snapshot, one, gain) == {}
+    assert "minimum" in found(snapshot, one, two, gain)["ns/v"]
+    assert found(snapshot, one, two, three, gain) == {}
 
 
 def test_new_work_goes_through_no_limit_on_the_way_up():
@@ -192,21 +194,119 @@ def test_a_pod_is_evicted_once():
 
 
 def test_a_pod_that_moves_is_evicted_and_nominated_and_says_so():
-    snapshot = cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([running("a")]), "p": 1})
-    assert found(snapshot, evict("g-0", moved=True), nominate("g-0", "b")) == {}
+    snapshot = cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([running("a")]), "p": URGENT})
+    gain = nominate("p-0", podgroup="p")
+    assert found(snapshot, evict("g-0", moved=True), gain, nominate("g-0", "b")) == {}
     assert "move" in found(snapshot, evict("g-0"), nominate("g-0", "b"))["ns/g-0"]
     assert "move" in found(snapshot, evict("g-0", moved=True))["ns/g-0"]
 
 
 def test_only_stale_gangs_are_evicted_for_nobody():
-    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")]), "p": 1})
-    assert "ns/g-0" in found(snapshot, evict("g-0", preemptor=None))
-    assert found(snapshot, evict("g-0", preemptor=None, action=Action.STALE_GANG_EVICTION)) == {}
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a"), Pod()])})
+    assert "by preempt for None" in found(snapshot, evict("g-0", preemptor=None))["ns/g-0"]
+    assert found(snapshot, evict("g-0", preemptor=None, action=STALE)) == {}
+
+
+def test_what_has_its_minimum_or_finishes_is_not_stale():
+    stale = evict("g-0", preemptor=None, action=STALE)
+    sound = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a"), Pod()], minimum=1)})
+    finishing = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a"), Pod()], finishing=True)})
+    assert "nothing lacks" in found(sound, stale)["ns/g-0"]
+    assert "finishes" in found(finishing, stale)["ns/g-0"]
+
+
+def test_an_eviction_gains_a_place_in_the_same_result_and_by_the_same_action():
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")]), "p": URGENT})
+    gain = nominate("p-0", podgroup="p")
+    assert found(snapshot, evict("g-0"), gain) == {}
+    for other in ((), (bind("p-0", podgroup="p"),), (replace(gain, action=RECLAIM),)):
+        assert found(snapshot, evict("g-0"), *other)["ns/p"] == "has others evicted by preempt and gains no place"
+
+
+@pytest.mark.parametrize(("patience", "what"), [({"never": True}, "never preempts"), ({"delay": 2e6}, "delay")])
+def test_whoever_waits_patiently_has_nobody_evicted(patience, what):
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")]), "p": Gang(1, priority=100, **patience)})
+    assert what in found(snapshot, evict("g-0"), nominate("p-0", podgroup="p"))["ns/p"]
+
+
+def test_preemption_takes_from_lower_priority_in_the_same_queue():
+    queues = {"q": Queue(), "r": Queue()}
+    gangs = {"g": Gang([running("a")]), "far": Gang([running("a")], queue="r"), "p": Gang(1), "u": URGENT}
+    snapshot = cluster(nodes={"a": 8}, queues=queues, gangs=gangs)
+    for_p, for_u = nominate("p-0", podgroup="p"), nominate("u-0", podgroup="u")
+    assert "not more important" in found(snapshot, evict("g-0"), for_p)["ns/g"]
+    assert "another queue" in found(snapshot, evict("far-0", podgroup="far", preemptor="ns/u"), for_u)["ns/far"]
+    assert found(snapshot, evict("g-0", preemptor="ns/u"), for_u) == {}
+
+
+def test_consolidation_ends_nobody():
+    snapshot = cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([running("a")]), "p": 1})
+    gain = nominate("p-0", podgroup="p", action=CONSOLIDATE)
+    moves = evict("g-0", action=CONSOLIDATE, moved=True)
+    assert found(snapshot, moves, gain, nominate("g-0", "b", action=CONSOLIDATE)) == {}
+    assert "lose their places" in found(snapshot, evict("g-0", action=CONSOLIDATE), gain)["ns/p"]
+
+
+def between(taken, *, rich=2, poor=2, asks=1):
+    """What is wrong when queue poor, which has nothing, takes some of the four GPUs of queue rich; by their quotas."""
+    gangs = {"v": Gang([running("a")] * 4, minimum=0, queue="rich"), "p": Gang(asks, queue="poor")}
+    queues = {"rich": Queue(quota=rich), "poor": Queue(quota=poor)}
+    snapshot = cluster(nodes={"a": 4}, queues=queues, gangs=gangs)
+    lost = [evict(f"v-{n}", podgroup="v", action=RECLAIM) for n in range(taken)]
+    return found(snapshot, *lost, *(nominate(f"p-{n}", podgroup="p", action=RECLAIM) for n in range(asks)))
+
+
+def test_reclaim_takes_what_is_beyond_quota_and_fair_share():
+    assert between(2, asks=2) == {}
+    assert between(1) == {}
+
+
+def test_reclaim_takes_nothing_from_a_queue_within_its_quota():
+    assert between(1, rich=4, poor=0) == {
+        "poor": "reclaims more than its fair share",
+        "rich": "loses to reclaim what it is entitled to",
+    }
+
+
+def test_a_queue_reclaims_no_more_than_its_fair_share():
+    assert between(3, asks=3)["poor"] == "reclaims more than its fair share"
+
+
+def test_a_reclaimer_beyond_its_share_at_any_level_leaves_its_siblings_fuller():
+    queues = {
+        "x": Queue(quota=2),
+        "y": Queue(quota=2),
+        "x1": Queue("x", quota=2),
+        "x2": Queue("x", quota=2),
+        "y1": Queue("y", quota=2),
+    }
+    gangs = {
+        "mine": Gang([running("a")] * 2, queue="x2"),
+        "v": Gang([running("b")] * 2, minimum=0, queue="y1"),
+        "p": Gang(1, queue="x1"),
+    }
+    snapshot = cluster(nodes={"a": 2, "b": 2}, queues=queues, gangs=gangs)
+    lost = evict("v-0", "b", podgroup="v", action=RECLAIM)
+    said = found(snapshot, lost, nominate("p-0", "b", podgroup="p", action=RECLAIM))
+    assert said["x"] == "reclaims from y, which is less full"
+
+
+def test_nobody_is_ended_within_its_minimum_run_time():
+    def what(started, **more):
+        victim = Gang([running("a")] * 2, minimum=1, started=started)
+        queues = {"q": Queue(preempt_min_runtime=60)}
+        snapshot = cluster(nodes={"a": 8}, queues=queues, gangs={"v": victim, "p": URGENT}, now=100.0)
+        return found(snapshot, *more["lost"], nominate("p-0", podgroup="p"))
+
+    core = [evict(f"v-{n}", podgroup="v") for n in range(2)]
+    assert what(41.0, lost=core) == {"ns/v": "loses its minimum within its minimum run time"}
+    assert what(40.0, lost=core) == {}
+    assert what(41.0, lost=core[:1]) == {}
 
 
 def test_whoever_goes_for_somebody_is_preemptible():
-    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")], preemptible=False), "p": 1})
-    assert "not preemptible" in found(snapshot, evict("g-0"))["ns/g-0"]
+    snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")], preemptible=False), "p": URGENT})
+    assert "not preemptible" in found(snapshot, evict("g-0"), nominate("p-0", podgroup="p"))["ns/g-0"]
 
 
 def said(snapshot, *diagnoses):
