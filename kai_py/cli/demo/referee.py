@@ -88,7 +88,7 @@ class Referee:
         self._seen: dict[str, float] = {}
         self._silent: Counter[str] = Counter()
         self._speaking: set[str] = set()
-        self._foreign: set[str] = set()
+        self._foreign = ""
         self._yielded: set[str] = set()
         self._clock = clock
         world.listeners.append(self.hear)
@@ -163,9 +163,10 @@ class Referee:
             return
         if event == "DELETED" or pod.metadata.deletion_timestamp is not None:
             self._fault(f"pod {_name(pod)} of another scheduler was deleted")
-        # The story lets the other scheduler place one pod; any more were not placed by it.
-        self._foreign |= {pod.metadata.uid} if pod.node else set()
-        if len(self._foreign) > 1:
+        # The story lets the other scheduler place one pod; no other one was placed by it.
+        if pod.node and not self._foreign:
+            self._foreign = pod.metadata.uid
+        if pod.node and self._foreign != pod.metadata.uid:
             self._fault(f"pod {_name(pod)} of another scheduler was bound to {pod.node}")
         waits = [one for one in pod.status.get("conditions", ()) if one.get("type") == "PodScheduled"]
         if any(one.get("status") == "False" for one in waits):
