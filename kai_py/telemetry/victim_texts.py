@@ -127,4 +127,9 @@ VICTIM_TEXTS: Final[Mapping[str, Text]] = {
         "Its pods have preemptionPolicy Never: they wait until there is room.",
         "Wait until pods finish, or use a priority class whose preemptionPolicy is PreemptLowerPriority.",
     ),
+    ReasonCode.OUTRANKED: Text(
+        fixed("its place went to a podgroup that comes first"),
+        "A place was found for it, and then another podgroup, more important or owed more, needed that place.",
+        "Wait until pods finish, or give the podgroup a higher priority.",
+    ),
 }

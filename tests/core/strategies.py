@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, nan
 
 from hypothesis import strategies as st
 
@@ -13,6 +13,7 @@ from kai_py.core.tables.podgroups import ALL
 from kai_py.core.tables.pods import PodState
 from tests.core.builders import Gang, Node, Pod, Queue, Sub, cluster, leaving
 
+NOW = 1_000_000.0
 ZONES = ("x", "y")
 TAINTS = (Taint("dedicated", "ml", "NoSchedule"), Taint("slow", "", "PreferNoSchedule"), Taint("old", "", "NoExecute"))
 
@@ -98,6 +99,23 @@ def subgroups(on: tuple[str, ...]):
     return st.dictionaries(st.sampled_from("uvw"), st.one_of(leaf, inner), min_size=1)
 
 
+#: What has happened to a podgroup before; most have no past.
+histories = st.one_of(
+    st.just({}),
+    st.just({}),
+    st.fixed_dictionaries(
+        {
+            "started": st.sampled_from([-inf, NOW - 5]),
+            "stale_since": st.sampled_from([inf, NOW - 5, NOW - 100]),
+            "grace": st.sampled_from([nan, 0.0, -1.0]),
+            "delay": st.sampled_from([0.0, 2 * NOW]),
+            "finishing": st.sampled_from([False, False, True]),
+            "never": st.sampled_from([False, False, True]),
+        }
+    ),
+)
+
+
 @st.composite
 def gangs(draw, on: tuple[str, ...], queues: tuple[str, ...]):
     what = {
@@ -106,6 +124,7 @@ def gangs(draw, on: tuple[str, ...], queues: tuple[str, ...]):
         "preemptible": draw(st.sampled_from([True, True, False])),
         "created": draw(st.integers(0, 3)),
         "blocked": draw(st.sampled_from([None] * 19 + [ReasonCode.BACKING_OFF])),
+        **draw(histories),
     }
     if draw(st.integers(0, 3)):
         return Gang(**draw(members(on)), **what)
@@ -135,6 +154,8 @@ def queue_trees(draw):
         "limit": limits,
         "weight": st.sampled_from([0, 1, 3]),
         "priority": st.sampled_from([1, 2]),
+        "preempt_min_runtime": st.sampled_from([nan, nan, 10.0]),
+        "reclaim_min_runtime": st.sampled_from([nan, nan, 10.0]),
     }
     return {
         name: Queue(
@@ -158,6 +179,41 @@ def snapshots(draw):
         gangs={"old": draw(making_room(on)), **{f"g{number}": gang for number, gang in enumerate(work)}},
         foreign={f"x{number}": pod for number, pod in enumerate(foreign)},
     )
+
+
+@st.composite
+def crowded(draw):
+    """A cluster whose GPUs are mostly taken by preemptible podgroups, and others that want them."""
+    queues, nodes = draw(queue_trees()), {name: draw(plain_nodes) for name in draw(st.sampled_from(["a", "ab", "abc"]))}
+    leaf_queues = st.sampled_from([name for name in queues if name[-1].isdigit()])
+    work = {}
+    number = 0
+    for name, node in nodes.items():
+        left = node.gpus
+        while left > 0:
+            gpus = draw(st.sampled_from([size for size in (1, 1, 2, 4) if size <= left]))
+            pods = draw(st.integers(1, min(4, left // gpus)))
+            left -= gpus * pods
+            number += 1
+            work[f"r{number}"] = Gang(
+                [Pod(gpus, on=draw(st.sampled_from([name] * 7 + [None]))) for _ in range(pods)],
+                minimum=draw(st.sampled_from([pods, pods, 1, 0])),
+                queue=draw(leaf_queues),
+                priority=draw(st.sampled_from([50, 75])),
+                preemptible=draw(st.sampled_from([True] * 5 + [False])),
+                **draw(histories),
+            )
+    for number in range(draw(st.integers(1, 4))):
+        pods = draw(st.integers(1, 4))
+        work[f"w{number}"] = Gang(
+            [Pod(draw(st.sampled_from([1, 2, 4, 8])))] * pods,
+            minimum=draw(st.sampled_from([pods, 1])),
+            queue=draw(leaf_queues),
+            priority=draw(st.sampled_from([50, 75, 100])),
+            preemptible=draw(st.sampled_from([True, True, False])),
+            **draw(histories),
+        )
+    return cluster(nodes=nodes, queues=queues, gangs=work)
 
 
 @st.composite

@@ -177,6 +177,11 @@ GOLDEN = {
         "It may not have others evicted yet: 12.5 s of the delay are left.",
         "Wait, or shorten the delay (annotation kai.scheduler/preemption-delay of the workload).",
     ),
+    CODE.OUTRANKED: (
+        Reason(CODE.OUTRANKED, {"pods": 2}),
+        "Its place went to a podgroup that comes first.",
+        "Wait until pods finish, or give the podgroup a higher priority.",
+    ),
     CODE.NEVER_PREEMPTS: (
         Reason(CODE.NEVER_PREEMPTS),
         "It never has others evicted.",
