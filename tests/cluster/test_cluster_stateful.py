@@ -81,6 +81,8 @@ def contents(snapshot: Snapshot) -> dict[str, object]:
     for name in ("nodes", "pods", "podgroups", "subgroups", "queues"):
         table = getattr(snapshot, name)
         for column in fields(table):
+            if column.name == "history":  # what happened before, which the final objects do not tell
+                continue
             value = getattr(table, column.name)
             said[f"{name}.{column.name}"] = (value.dtype, value.tolist()) if isinstance(value, np.ndarray) else value
     said["nodes.labels"] = {

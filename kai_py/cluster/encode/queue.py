@@ -98,8 +98,10 @@ def _named(queue: Queue) -> dict[str, QueueResource]:
     return named | {resource.name: resource for resource in resources.additional}
 
 
-def _seconds(durations: list[Duration | None]) -> Shares:
-    """``(Q,)`` seconds, NaN where a queue says nothing."""
+def _seconds(durations: list[Duration | None]) -> Shares | None:
+    """``(Q,)`` seconds, NaN where a queue says nothing; None if none says anything."""
+    if all(one is None for one in durations):
+        return None
     return np.array([float("nan") if one is None else one.seconds for one in durations], dtype=np.float64)
 
 

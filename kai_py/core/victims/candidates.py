@@ -39,7 +39,8 @@ Entry = tuple[_Last, int, Chunk, Iterator[Chunk]]
 class Pool:
     """Podgroups with places, by leaf queue, least important first.
 
-    Sorted once per queue and action: a search takes a few from the front, and there are thousands of searches. What a search has changed is put right by :meth:`touch`.
+    Sorted once per queue and action: a search takes a few from the front, and there are thousands of searches. What
+    a search has changed is put right by :meth:`touch`.
     """
 
     def __init__(self, ledger: Ledger, running: Running) -> None:
