@@ -81,7 +81,8 @@ def test_a_reason_makes_one_event_however_many_cycles_it_lasts(record):
             "FailedScheduling",
             "Scheduling",
             "1 of 2 pods that must start together find a node: for the next one 0/1 nodes fit (1 lacks "
-            "nvidia.com/gpu). 1 more GPU on one node would take the next one. It is 1st of 1 in queue q. "
+            "nvidia.com/gpu). 1 more GPU on one node would take the next one. Queue q may not take back more than its GPU "
+            "fair share: that is 1 GPU, it holds 0 GPUs and 2 GPUs more are asked for. It is 1st of 1 in queue q. "
             "Ask for less per pod, wait until running pods finish, or add nodes.",
         ),
     )
