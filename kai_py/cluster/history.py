@@ -13,7 +13,7 @@ from kai_py.api.duration import Duration
 from kai_py.api.keys import LAST_START_ANNOTATION, STALE_SINCE_ANNOTATION, STALENESS_GRACE_ANNOTATION
 from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.encode.times import seconds
-from kai_py.core.tables.podgroups import GroupKey, History
+from kai_py.core.tables.podgroups import GroupKey, History, PodGroupTable
 
 Name = tuple[str, str]
 
@@ -38,6 +38,7 @@ class HistoryBook:
 
     def __init__(self) -> None:
         self._pasts: dict[Name, Past] = {}
+        self._made: tuple[PodGroupTable, PodGroupTable] | None = None
 
     def put(self, podgroup: PodGroup) -> None:
         """Read an object: times that KAI and we keep in annotations, and the patience that its spec asks for."""
@@ -80,16 +81,25 @@ class HistoryBook:
 
     def drop(self, name: Name) -> None:
         """A podgroup is gone."""
+        self._made = None
         self._pasts.pop(name, None)
 
     def _set(self, name: Name, past: Past) -> None:
         # NaN is not equal to itself: a blank past would never be found blank.
+        self._made = None
         if replace(past, grace=0.0) == replace(_BLANK, grace=0.0) and np.isnan(past.grace):
             self._pasts.pop(name, None)
         else:
             self._pasts[name] = past
 
-    def columns(self, keys: Sequence[GroupKey]) -> History | None:
+    def with_history(self, podgroups: PodGroupTable) -> PodGroupTable:
+        """The table with the histories of its podgroups; the same one as long as nothing changes."""
+        if self._made is None or self._made[0] is not podgroups:
+            history = self._columns(podgroups.keys)
+            self._made = podgroups, replace(podgroups, history=history) if history is not None else podgroups
+        return self._made[1]
+
+    def _columns(self, keys: Sequence[GroupKey]) -> History | None:
         """The columns for the podgroups of a snapshot; None if none of them has a history."""
         known = [(row, past) for name, past in self._pasts.items() if (row := _row(keys, name)) is not None]
         if not known:

@@ -379,14 +379,13 @@ class Store:
         queues = self.queues.table(axis)
         groups = self.groups.tables(self.queues, queues)
         pods = self.pods.table(now, self.nodes.row_of, groups.leaf_rows)
-        podgroups, history = groups.podgroups, self.history.columns(groups.podgroups.keys)
         return Snapshot.seal(
             now=now,
             axis=axis,
             nodes=nodes,
             classes=self.classes.table(axis),
             pods=dataclasses.replace(pods, held_idx=self._held_rows(pods)) if self._held else pods,
-            podgroups=dataclasses.replace(podgroups, history=history) if history is not None else podgroups,
+            podgroups=self.history.with_history(groups.podgroups),
             subgroups=groups.subgroups,
             queues=queues,
         )

@@ -90,17 +90,19 @@ class Context:
 
     def preemptible_now(self, podgroup: int) -> bool:
         """Whether a podgroup has had its minimum run time for preemption."""
+        if (history := self.snapshot.podgroups.history) is None:
+            return True
         queue = self.snapshot.podgroups.queue_idx.item(podgroup)
-        return self._had(podgroup, preempt_min_runtime(self.snapshot.queues, queue, self.options))
+        safe = preempt_min_runtime(self.snapshot.queues, queue, self.options)
+        return self.snapshot.now >= history.started.item(podgroup) + safe
 
     def reclaimable_now(self, podgroup: int, reclaimer: int) -> bool:
         """Whether a podgroup has had its minimum run time for reclaim by a queue."""
+        if (history := self.snapshot.podgroups.history) is None:
+            return True
         queue = self.snapshot.podgroups.queue_idx.item(podgroup)
-        return self._had(podgroup, reclaim_min_runtime(self.snapshot.queues, queue, reclaimer, self.options))
-
-    def _had(self, podgroup: int, seconds: float) -> bool:
-        history = self.snapshot.podgroups.history
-        return history is None or self.snapshot.now >= history.started.item(podgroup) + seconds
+        safe = reclaim_min_runtime(self.snapshot.queues, queue, reclaimer, self.options)
+        return self.snapshot.now >= history.started.item(podgroup) + safe
 
     def grace_over(self, podgroup: int) -> bool:
         """Whether a stale podgroup has been so for longer than its grace period."""

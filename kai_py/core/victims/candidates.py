@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property, total_ordering
+from itertools import islice
 from typing import Any
 
 from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM
@@ -48,7 +49,10 @@ class Pool:
         self._running = running
         self._table = ledger.snapshot.podgroups
         self._sorted: dict[int, list[int]] = {}
+        #: Where the untouched begin in a sorted list: victims are mostly taken from its front.
+        self._begin: dict[int, int] = {}
         self._touched: dict[int, set[int]] = {}
+        self._gone: set[int] = set()
 
     @cached_property
     def _by_queue(self) -> dict[int, list[int]]:
@@ -85,7 +89,12 @@ class Pool:
         """These have gained or lost places."""
         for row in podgroups:
             if self._table.preemptible.item(row) and (queue := self._table.queue_idx.item(row)) != ROOT:
-                self._touched.setdefault(queue, set()).add(row)
+                first, end = self._table.offset.item(row), self._table.offset.item(row + 1)
+                if self._ledger.active[first:end].any():
+                    self._touched.setdefault(queue, set()).add(row)
+                else:
+                    self._touched.get(queue, set()).discard(row)
+                    self._gone.add(row)
 
     def rank(self, podgroup: int, chunk: Chunk) -> _Last:
         """Place in the order of victims, with the chunk that would go next: who has a surplus gives first."""
@@ -107,8 +116,11 @@ class Pool:
         if queue not in self._sorted:
             entries = [self.fresh(row) for row in self._by_queue.get(queue, ())]
             self._sorted[queue] = [entry[1] for entry in sorted(filter(None, entries), key=lambda entry: entry[0])]
-        touched = self._touched.get(queue, set())
-        return (row for row in self._sorted[queue] if row not in touched)
+        rows, touched, begin = self._sorted[queue], self._touched.get(queue, set()), self._begin.get(queue, 0)
+        while begin < len(rows) and (rows[begin] in touched or rows[begin] in self._gone):
+            begin += 1
+        self._begin[queue] = begin
+        return (row for row in islice(rows, begin, None) if row not in touched and row not in self._gone)
 
     def touched(self, queue: int) -> Collection[int]:
         """Those that a search has changed."""
