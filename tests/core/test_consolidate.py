@@ -1,0 +1,112 @@
+"""Consolidation: pods are moved together so that a podgroup fits, and nobody loses its place."""
+
+import pytest
+
+from kai_py.core.options import Action, Strategy
+from kai_py.core.result import ReasonCode
+from tests.core.builders import Gang, Node, Pod, Queue, cluster, decide, evicted, moved, nominated, running, waiting
+
+CONSOLIDATE = (Action.ALLOCATE, Action.CONSOLIDATE)
+
+
+def held(count, on, *, gpus=1, **what):
+    return Gang([running(on, gpus)] * count, **what)
+
+
+def cycle(nodes, gangs, *, queues=None, **options):
+    return decide(cluster(nodes=nodes, gangs=gangs, queues=queues), **{"actions": CONSOLIDATE, **options})
+
+
+def fragments(**what):
+    """Two nodes of four with two GPUs free each, and a podgroup that needs four on one node."""
+    return {"x": held(2, "a", **what), "y": held(2, "b", **what), "p": Gang([Pod(4)])}
+
+
+def test_a_podgroup_that_fits_in_sum_gets_a_node_and_the_others_move_together():
+    result = cycle({"a": 4, "b": 4}, fragments())
+    assert evicted(result) == {}
+    assert len(moved(result)) == 2
+    (place,) = {node for pod, node in nominated(result).items() if pod == "p-0"}
+    assert set(moved(result).values()) == {"a", "b"} - {place}
+
+
+def test_as_few_pods_move_as_will_do():
+    nodes = {"a": 4, "b": 4, "c": 4}
+    gangs = {"x": held(3, "a"), "y": held(1, "b"), "z": held(3, "c"), "p": Gang([Pod(4)])}
+    result = cycle(nodes, gangs)
+    assert set(moved(result)) == {"y-0"}
+    assert nominated(result)["p-0"] == "b"
+
+
+def test_nobody_moves_when_one_of_them_would_find_no_place():
+    nodes = {"a": 4, "b": 4}
+    pinned = {"selector": (("zone", "x"),)}
+    gangs = {
+        "x": Gang([running("a", 2, **pinned)]),
+        "y": Gang([running("b", 2, **pinned)]),
+        "p": Gang([Pod(4)]),
+    }
+    result = cycle(nodes, gangs)
+    assert moved(result) == {}
+    assert nominated(result) == {}
+
+
+def test_what_is_not_free_in_sum_cannot_be_found_by_moving():
+    result = cycle({"a": 4, "b": 4}, {"x": held(3, "a"), "y": held(2, "b"), "p": Gang([Pod(4)])})
+    reason = waiting(result)["p"].reasons[1]
+    assert reason.code == ReasonCode.NOT_ENOUGH_RECLAIMABLE
+    assert reason.details == {"resource": "gpu", "requested": 4000, "free": 3000}
+
+
+def test_a_podgroup_that_cannot_be_preempted_moves_nobody_and_is_not_moved():
+    firm = {**fragments(), "p": Gang([Pod(4)], preemptible=False)}
+    assert moved(cycle({"a": 4, "b": 4}, firm)) == {}
+    assert moved(cycle({"a": 4, "b": 4}, fragments(preemptible=False))) == {}
+
+
+@pytest.mark.parametrize("options", [{"gpu": Strategy.SPREAD}, {"cpu": Strategy.SPREAD}, {"consolidation_limit": 0}])
+def test_it_can_be_switched_off_and_excludes_spreading(options):
+    assert moved(cycle({"a": 4, "b": 4}, fragments(), **options)) == {}
+
+
+def test_not_more_podgroups_move_than_may_for_one():
+    nodes = {"a": 4, "b": 4}
+    gangs = {f"{name}{n}": held(1, name) for name in ("a", "b") for n in range(2)}
+    wants = {**gangs, "p": Gang([Pod(4)])}
+    assert len(moved(cycle(nodes, wants, consolidation_limit=2))) == 2
+    result = cycle(nodes, wants, consolidation_limit=1)
+    assert moved(result) == {}
+    assert waiting(result)["p"].reasons[1].code == ReasonCode.VICTIMS_WITHOUT_PLACE
+    assert len(moved(cycle(nodes, wants, consolidation_limit=-1))) == 2
+
+
+def test_all_queues_may_be_asked_to_move():
+    queues = {"q": Queue(), "r": Queue()}
+    gangs = {"x": held(2, "a", queue="r"), "y": held(2, "b", queue="r"), "p": Gang([Pod(4)])}
+    assert len(moved(cycle({"a": 4, "b": 4}, gangs, queues=queues))) == 2
+
+
+def test_a_gang_finds_room_on_several_nodes():
+    nodes = dict.fromkeys("abcd", 4)
+    gangs = {name: held(2, name) for name in "abcd"}
+    result = cycle(nodes, {**gangs, "p": Gang([Pod(4)] * 2)})
+    assert len(moved(result)) == 4
+    assert {"p-0", "p-1"} <= set(nominated(result))
+
+
+def test_a_gang_that_moves_keeps_all_its_members():
+    """One member of x is in the way; it moves alone, the other one stays where it is."""
+    nodes = {"a": 4, "b": Node(gpus=4), "c": 2}
+    gangs = {"x": Gang([running("a"), running("b", 2)]), "f": held(1, "c"), "p": Gang([Pod(4)])}
+    result = cycle(nodes, gangs)
+    assert evicted(result) == {}
+    assert len(moved(result)) == 1
+    assert nominated(result)["p-0"] in ("a", "b")
+
+
+def test_consolidation_comes_before_anybody_is_evicted():
+    queues = {"rich": Queue(quota=0), "poor": Queue(quota=8)}
+    gangs = {"x": held(2, "a", queue="rich"), "y": held(2, "b", queue="rich"), "p": Gang([Pod(4)], queue="poor")}
+    result = cycle({"a": 4, "b": 4}, gangs, queues=queues, actions=tuple(Action))
+    assert evicted(result) == {}
+    assert len(moved(result)) == 2
