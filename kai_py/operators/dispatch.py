@@ -42,7 +42,7 @@ class Dispatcher:
         writer: the door to the API server; its fence stops everything when the lease is lost.
         metrics: outcomes are counted there.
         tell: called with every decision that was answered, for Events; must not block.
-        wake: called when a refusal gives the next cycle something to do.
+        wake: called when an answer gives the next cycle something to do: a refusal, or the last of many.
         clock: seconds since the epoch.
     """
 
@@ -127,6 +127,7 @@ class Dispatcher:
                 self._busy -= 1
                 if not self.backlog:
                     self._idle.set()
+                    self._wake()  # the numbers of queues and podgroups have changed with all of these
 
     async def _carry_out(self, decision: Bind | Evict) -> None:
         """Send one decision until there is an answer."""
