@@ -15,7 +15,7 @@ import msgspec
 from kai_py.errors import ConflictError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
-from kai_py.operators.kinds import NODES, OWNERS, PODGROUPS, PODS, QUEUES
+from kai_py.operators.kinds import NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES
 from kai_py.operators.run import RunConfig, run_scheduler
 
 Json = dict[str, Any]
@@ -71,6 +71,11 @@ class Cluster:
         spec: Json = {"resources": resources} | ({"parentQueue": parent} if parent else {})
         queue = {"apiVersion": "scheduling.run.ai/v2", "kind": "Queue", "metadata": {"name": name}, "spec": spec}
         await self.create(QUEUES.path(), queue)
+
+    async def priority(self, name: str, value: int) -> None:
+        """A PriorityClass."""
+        path = PRIORITY_CLASSES.path()
+        await self.create(path, {**_named("scheduling.k8s.io/v1", "PriorityClass", name), "value": value})
 
     async def pod(self, name: str, *, gpus: int = 1, queue: str = "team", group: str = "", **spec: Any) -> Json:
         """A pod of ours."""
@@ -189,6 +194,10 @@ class Cluster:
         for path in reversed(self._made):
             with contextlib.suppress(NotFoundError, ConflictError):
                 await self.client.delete(path)
+
+
+def _named(api_version: str, kind: str, name: str) -> Json:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}
 
 
 def fresh_namespace() -> str:

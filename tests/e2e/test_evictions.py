@@ -1,0 +1,62 @@
+"""Making room on a live cluster: victims are told why, deleted, and their places held."""
+
+from __future__ import annotations
+
+from .harness import Cluster
+
+
+async def test_a_queue_takes_back_what_it_is_owed(cluster: Cluster) -> None:
+    await cluster.nodes(2)
+    await cluster.queue("borrower", quota=8)
+    await cluster.queue("owner", quota=8)
+    async with cluster.scheduler():
+        for number in range(4):
+            await cluster.pod(f"borrowed-{number}", gpus=4, queue="borrower")
+        await cluster.until_bound(*(f"borrowed-{number}" for number in range(4)))
+        await cluster.gang("owed", pods=2, gpus=4, queue="owner")
+        victims = await cluster.until(lambda: _leaving(cluster))
+        await cluster.until(lambda: _all_marked(cluster))
+        for victim in await _leaving(cluster):
+            await cluster.delete_pod(victim)  # there is no kubelet to do it
+        places = await cluster.until_bound("owed-0", "owed-1")
+    assert len(victims) == 2
+    assert sum(name.startswith("borrowed") for name in places) == 2
+
+
+async def test_the_more_important_podgroup_of_a_queue_comes_first(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    await cluster.priority("urgent", 90)
+    async with cluster.scheduler():
+        await cluster.pod("slow", gpus=8)
+        await cluster.until_bound("slow")
+        await cluster.pod("quick", gpus=8, priorityClassName="urgent")
+        assert await cluster.until(lambda: _leaving(cluster)) == ["slow"]
+        await cluster.delete_pod("slow")
+        await cluster.until_bound("quick")
+
+
+async def test_a_queue_within_its_quota_loses_nothing_and_the_other_is_told_why(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("owner", quota=8)
+    await cluster.queue("guest", quota=0)
+    async with cluster.scheduler():
+        await cluster.pod("settled", gpus=8, queue="owner")
+        await cluster.until_bound("settled")
+        await cluster.pod("wishful", gpus=1, queue="guest")
+        assert await cluster.until(lambda: cluster.message("wishful"))
+        assert await _leaving(cluster) == []
+
+
+async def _leaving(cluster: Cluster) -> list[str]:
+    pods = await cluster.pods()
+    return sorted(name for name, pod in pods.items() if pod["metadata"].get("deletionTimestamp"))
+
+
+async def _all_marked(cluster: Cluster) -> bool:
+    """Whether every leaving pod carries the condition that a Job's pod failure policy looks at."""
+    pods = await cluster.pods()
+    return all(
+        any(condition["type"] == "DisruptionTarget" for condition in pods[name]["status"]["conditions"])
+        for name in await _leaving(cluster)
+    )
