@@ -98,9 +98,9 @@ class Told:
         for diagnosis in diagnoses:
             waiting.add(diagnosis.podgroup)
             items.extend(self._hear(diagnosis, now))
-        for podgroup in [podgroup for podgroup in self._memory if podgroup not in waiting]:
-            if self._memory.pop(podgroup).told is not None:
-                items.append(Item(News.SETTLED, podgroup))
+        settled = [podgroup for podgroup in self._memory if podgroup not in waiting]
+        forgotten = {podgroup: self._memory.pop(podgroup) for podgroup in settled}
+        items += [Item(News.SETTLED, podgroup) for podgroup, memory in forgotten.items() if memory.told is not None]
         return items
 
     def retract(self, podgroup: str) -> None:
