@@ -1,0 +1,99 @@
+"""What holds for every cluster in which somebody has to make room."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kai_py.core.invariants import violations
+from kai_py.core.options import Action
+from kai_py.core.result import Evict, Nominate
+from tests.core.builders import Gang, Pod, Queue, cluster, decide, evicted, nominated, running
+from tests.core.strategies import crowded, snapshots
+from tests.core.test_cycle_properties import answer, arrays
+from tests.core.world import after
+
+#: Random clusters came to rest after five at most, in thousands of examples; growth takes a cycle per step.
+CYCLES = 12
+
+
+@settings(max_examples=150)
+@given(crowded())
+def test_every_result_keeps_all_invariants(snapshot):
+    assert violations(snapshot, decide(snapshot)) == ()
+
+
+@settings(max_examples=50)
+@given(crowded(), st.permutations(Action), st.integers(1, 5))
+def test_in_whatever_order_actions_run(snapshot, order, count):
+    result = decide(snapshot, actions=tuple(order[:count]), consolidation_limit=-1, reclaim_resolution="queue")
+    assert violations(snapshot, result) == ()
+
+
+@settings(max_examples=50)
+@given(crowded())
+def test_the_same_snapshot_decides_the_same_and_is_not_changed(snapshot):
+    before = [array.tobytes() for array in arrays(snapshot)]
+    assert answer(decide(snapshot)) == answer(decide(snapshot))
+    assert [array.tobytes() for array in arrays(snapshot)] == before
+
+
+def come_to_rest(snapshot):
+    """Snapshots and results of the cycles until one decides nothing but what is held already."""
+    found = []
+    for _ in range(CYCLES):
+        result = decide(snapshot)
+        found.append((snapshot, result))
+        if all(isinstance(decision, Nominate) for decision in result.decisions):
+            return found
+        snapshot = after(snapshot, result)
+    raise AssertionError(f"still deciding after {CYCLES} cycles: {result.decisions}")
+
+
+@settings(max_examples=80)
+@given(st.one_of(crowded(), snapshots()))
+def test_a_cluster_that_nothing_happens_to_comes_to_rest_and_stays_sound(snapshot):
+    for before, result in come_to_rest(snapshot):
+        assert violations(before, result) == ()
+
+
+@settings(max_examples=80)
+@given(crowded())
+def test_nobody_takes_back_the_place_that_it_has_just_lost(snapshot):
+    """A podgroup that had to go for another one does not have that one evicted in turn."""
+    made_room: set[tuple[str, str]] = set()
+    for _, result in come_to_rest(snapshot):
+        for decision in result.decisions:
+            if isinstance(decision, Evict) and decision.preemptor is not None and not decision.moved:
+                assert (decision.preemptor, decision.podgroup) not in made_room
+                made_room.add((decision.podgroup, decision.preemptor))
+
+
+@settings(max_examples=80)
+@given(crowded())
+def test_what_was_freed_is_used_by_whom_it_was_freed_for(snapshot):
+    """In the next cycle all nominated pods start where they were nominated, unless a gang still waits for others."""
+    first = decide(snapshot)
+    gained = {evict.preemptor for evict in first.decisions if isinstance(evict, Evict)} - {None}
+    second = decide(after(snapshot, first))
+    placed = {(decision.pod, decision.node) for decision in second.decisions if not isinstance(decision, Evict)}
+    held = {(d.pod, d.node) for d in first.decisions if isinstance(d, Nominate) and d.podgroup in gained}
+    assert held <= placed
+
+
+def test_two_queues_that_both_want_everything_share_and_stop():
+    queues = {"x": Queue(quota=4), "y": Queue(quota=4)}
+    gangs = {f"x{n}": Gang([running("a")], queue="x") for n in range(8)}
+    gangs |= {f"y{n}": Gang(1, queue="y") for n in range(8)}
+    rounds = come_to_rest(cluster(nodes={"a": 8}, queues=queues, gangs=gangs))
+    assert [len(evicted(result)) for _, result in rounds] == [4, 0, 0]
+    last = rounds[-1][1].shares
+    assert last.allocated[:, 2].tolist() == last.fair_share[:, 2].tolist() == [4000, 4000]
+
+
+def test_a_victim_that_comes_back_waits_while_its_place_is_held():
+    """The victim is recreated before its pod's place is used, and comes first by age; it does not get it back."""
+    gangs = {"v": Gang([running("a", 4)], priority=10), "p": Gang([Pod(4)])}
+    snapshot = cluster(nodes={"a": 4}, gangs=gangs)
+    first = decide(snapshot)
+    assert nominated(first) == {"p-0": "a"}
+    second = decide(after(snapshot, first))
+    assert [(type(d).__name__, d.pod) for d in second.decisions] == [("Bind", "ns/p-0")]
