@@ -56,6 +56,7 @@ def queue_statuses(
         now: seconds since the epoch.
     """
     row_of = {name: row for row, name in enumerate(table.names)}
+    warnings = queue_warnings(book.queues)
     children: dict[str, list[str]] = {}
     for name, queue in book.queues.items():
         children.setdefault(queue.spec.parent_queue, []).append(name)
@@ -64,7 +65,7 @@ def queue_statuses(
         row = row_of.get(name)
         over = row is not None and bool((shares.allocated[row] > table.quota[row]).any())
         status: dict[str, Any] = {"childQueues": sorted(children.get(name, []))}
-        conditions = _conditions(queue, book.faults.get(name), now, over_quota=over)
+        conditions = _conditions(queue, book.faults.get(name), warnings.get(name, []), now, over_quota=over)
         if conditions is not None:
             status["conditions"] = conditions
         if row is not None:
@@ -82,9 +83,11 @@ def _amounts(amounts: Amounts | Shares, row: int, axis: ResourceAxis) -> dict[st
     return {name: quantity(name, float(amounts[row, a]), axis) for a, name in enumerate(axis.accounted)}
 
 
-def _conditions(queue: Queue, fault: Fault | None, now: float, *, over_quota: bool) -> list[dict[str, Any]] | None:
+def _conditions(
+    queue: Queue, fault: Fault | None, surprises: list[Fault], now: float, *, over_quota: bool
+) -> list[dict[str, Any]] | None:
     """The whole list with Ready, Orphan and OverQuota; None if they say nothing new."""
-    warnings = "; ".join(f"{warning.field}: {warning.message}" for warning in queue_warnings(queue))
+    warnings = "; ".join(f"{warning.field}: {warning.message}" for warning in surprises)
     trouble = f"{fault.field}: {fault.message}" if fault is not None else ""
     orphan = fault is not None and fault.message.startswith("there is no queue")
     wanted = (

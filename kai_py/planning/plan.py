@@ -101,7 +101,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_node(node)
     for queue in read.queues:
         store.put_queue(queue)
-        warnings.update(dict.fromkeys(map(str, queue_warnings(queue))))
+    surprises = queue_warnings(store.queues.queues)
+    warnings.update(dict.fromkeys(str(one) for name in sorted(surprises) for one in surprises[name]))
     for podgroup in read.podgroups:
         store.put_podgroup(podgroup)
     for owner in read.owners:

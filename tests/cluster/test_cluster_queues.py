@@ -137,11 +137,23 @@ def test_a_malformed_queue_that_is_deleted_is_forgotten(good):
     assert not store.faults
 
 
+def surprises(*queues):
+    return [str(one) for found in queue_warnings({each.name: each for each in queues}).values() for one in found]
+
+
 def test_a_limit_below_the_quota_is_worth_a_warning():
-    assert [str(each) for each in queue_warnings(queue("q", gpus=4, limit=2))] == [
-        "Queue q: spec.resources.gpu.limit: the limit 2 is below the quota 4; the limit wins"
+    assert surprises(queue("q", gpus=4, limit=2)) == [
+        "Queue q: spec.resources.gpu.limit: the limit 2 is below the quota (4); the limit wins"
     ]
-    assert not queue_warnings(queue("q", gpus=2, limit=4))
+    assert surprises(queue("q", gpus=2, limit=4)) == []
+
+
+def test_children_that_are_promised_more_than_their_parent_has_are_worth_a_warning():
+    dept, one, other = queue("dept", gpus=4), queue("one", parent="dept", gpus=3), queue("two", parent="dept", gpus=2)
+    assert surprises(dept, one, other) == [
+        "Queue dept: spec.resources.gpu.quota: the quotas of its children add up to 5, more than its own 4"
+    ]
+    assert surprises(dept, one) == []
 
 
 @pytest.mark.parametrize(

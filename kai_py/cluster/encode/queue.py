@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
 
 from kai_py.api.duration import Duration
-from kai_py.api.queue import Queue, QueueResource
+from kai_py.api.queue import UNLIMITED, Queue, QueueResource
 from kai_py.cluster.encode.times import seconds
 from kai_py.core.resources import CPU, DEVICE, GPU, MEMORY, ResourceAxis, Shares
 from kai_py.core.tables.queues import ROOT, QueueTable
@@ -43,14 +43,35 @@ def queue_faults(queues: Mapping[str, Queue]) -> dict[str, Fault]:
     return faults
 
 
-def queue_warnings(queue: Queue) -> list[Fault]:
-    """Settings that are legal but surprising."""
-    warnings = []
-    for name, resource in _named(queue).items():
-        if resource.limit != -1 and (resource.quota == -1 or resource.quota > resource.limit):
-            message = f"the limit {resource.limit:g} is below the quota {resource.quota:g}; the limit wins"
-            warnings.append(Fault(f"Queue {queue.name}", f"spec.resources.{name}.limit", message))
+def queue_warnings(queues: Mapping[str, Queue]) -> dict[str, list[Fault]]:
+    """Settings that are legal but surprising, by queue: limits below quotas, children that are promised too much."""
+    promised: dict[str, dict[str, float]] = {}
+    for queue in queues.values():
+        sums = promised.setdefault(queue.spec.parent_queue, {})
+        for name, resource in _named(queue).items():
+            sums[name] = sums.get(name, 0.0) + max(0.0, resource.quota)
+    warnings: dict[str, list[Fault]] = {}
+    for name, queue in queues.items():
+        own = [*_limits_below_quotas(queue), *_more_than_is_there(queue, promised.get(name, {}))]
+        if own:
+            warnings[name] = own
     return warnings
+
+
+def _limits_below_quotas(queue: Queue) -> Iterator[Fault]:
+    for name, resource in _named(queue).items():
+        if resource.limit != UNLIMITED and (resource.quota == UNLIMITED or resource.quota > resource.limit):
+            quota = "unlimited" if resource.quota == UNLIMITED else f"{resource.quota:g}"
+            message = f"the limit {resource.limit:g} is below the quota ({quota}); the limit wins"
+            yield Fault(f"Queue {queue.name}", f"spec.resources.{name}.limit", message)
+
+
+def _more_than_is_there(queue: Queue, promised: Mapping[str, float]) -> Iterator[Fault]:
+    for name, resource in _named(queue).items():
+        total = promised.get(name, 0.0)
+        if resource.quota != UNLIMITED and total > resource.quota:
+            message = f"the quotas of its children add up to {total:g}, more than its own {resource.quota:g}"
+            yield Fault(f"Queue {queue.name}", f"spec.resources.{name}.quota", message)
 
 
 def queue_table(queues: Mapping[str, Queue], axis: ResourceAxis, usage: Mapping[str, Shares]) -> QueueTable:
