@@ -1,5 +1,8 @@
 """What holds for every cluster in which somebody has to make room."""
 
+from collections import Counter
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,13 +73,30 @@ def test_nobody_takes_back_the_place_that_it_has_just_lost(snapshot):
 @settings(max_examples=80)
 @given(crowded())
 def test_what_was_freed_is_used_by_whom_it_was_freed_for(snapshot):
-    """In the next cycle all nominated pods start where they were nominated, unless a gang still waits for others."""
+    """In the next cycle its podgroup has as many places on the same nodes, held or used."""
     first = decide(snapshot)
     gained = {evict.preemptor for evict in first.decisions if isinstance(evict, Evict)} - {None}
     second = decide(after(snapshot, first))
-    placed = {(decision.pod, decision.node) for decision in second.decisions if not isinstance(decision, Evict)}
-    held = {(d.pod, d.node) for d in first.decisions if isinstance(d, Nominate) and d.podgroup in gained}
+    placed = Counter((d.podgroup, d.node) for d in second.decisions if not isinstance(d, Evict))
+    held = Counter((d.podgroup, d.node) for d in first.decisions if isinstance(d, Nominate) and d.podgroup in gained)
     assert held <= placed
+
+
+@pytest.mark.xfail(
+    strict=True, reason="preemption takes a place over that reclaim has freed, and gives back nothing that it leaves"
+)
+def test_what_was_freed_and_is_not_needed_after_all_is_given_back():
+    """Four GPUs are freed for w0; then the more important w1 takes one of them, and three are free for nobody."""
+    queues = {"top": Queue(quota=2), "p": Queue("top", quota=8), "v": Queue("top", quota=8, limit=1, weight=0)}
+    gangs = {
+        "r": Gang([running("a", 7)], queue="p"),
+        "s": Gang([running("a", 1)], queue="v"),
+        "t": Gang([running("b", 2)] * 2, queue="v"),
+        "w0": Gang([Pod(4)], queue="p"),
+        "w1": Gang([Pod(1)], queue="p", priority=75),
+    }
+    result = decide(cluster(nodes={"a": 8, "b": 4}, queues=queues, gangs=gangs))
+    assert "w0-0" in nominated(result) or len(evicted(result)) <= 1
 
 
 def test_two_queues_that_both_want_everything_share_and_stop():

@@ -239,6 +239,23 @@ def test_preemption_takes_from_lower_priority_in_the_same_queue():
     assert found(snapshot, evict("g-0", preemptor="ns/u"), for_u) == {}
 
 
+def test_what_reclaim_freed_may_go_to_a_more_important_podgroup_of_the_queue():
+    queues = {"rich": Queue(quota=0), "q": Queue(quota=4)}
+    gangs = {"g": Gang([running("a")], queue="rich"), "p": Gang(1), "u": URGENT}
+    snapshot = cluster(nodes={"a": 1}, queues=queues, gangs=gangs)
+    takes = nominate("u-0", podgroup="u")
+    assert found(snapshot, evict("g-0", action=RECLAIM), takes) == {}
+    assert "gains no place" in found(snapshot, evict("g-0", action=RECLAIM), replace(takes, action=RECLAIM))["ns/p"]
+
+
+def test_a_pod_that_moves_within_a_queue_beyond_its_limit_is_not_new():
+    queues = {"q": Queue(limit=1)}
+    snapshot = cluster(nodes={"a": 8, "b": 8}, queues=queues, gangs={"g": Gang([running("a", 2)]), "p": Gang([Pod(0)])})
+    gain = nominate("p-0", podgroup="p", action=CONSOLIDATE)
+    moves = (evict("g-0", action=CONSOLIDATE, moved=True), nominate("g-0", "b", action=CONSOLIDATE))
+    assert found(snapshot, *moves, gain) == {}
+
+
 def test_consolidation_ends_nobody():
     snapshot = cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([running("a")]), "p": 1})
     gain = nominate("p-0", podgroup="p", action=CONSOLIDATE)

@@ -90,13 +90,16 @@ def words(outcome: Outcome) -> Iterator[Violation]:
 
 
 def gains(outcome: Outcome) -> Iterator[Violation]:
-    """Whoever has others evicted gains a place by it, at the expense of others, and is allowed to."""
+    """Whoever has others evicted gains a place by it, at the expense of others, and is allowed to.
+
+    What reclaim has freed for a podgroup, a more important one of its queue may take over in the same cycle.
+    """
     snapshot, history = outcome.snapshot, outcome.snapshot.podgroups.history
     for search in searches(outcome):
         if search.action is Action.STALE_GANG_EVICTION or search.preemptor == NONE:
             continue
         name = str(snapshot.podgroups.keys[search.preemptor])
-        if not search.gained:
+        if not search.gained and not _taken_over(outcome, search):
             yield Violation(name, f"has others evicted by {search.action} and gains no place")
         if search.preemptor in outcome.podgroups(_one(*search.lost, *search.moved)):
             yield Violation(name, "has its own pods evicted")
@@ -109,6 +112,16 @@ def gains(outcome: Outcome) -> Iterator[Violation]:
             created = snapshot.podgroups.created[search.preemptor]
             if snapshot.now < created + history.delay[search.preemptor]:
                 yield Violation(name, "has others evicted before its preemption delay is over")
+
+
+def _taken_over(outcome: Outcome, search: Search) -> bool:
+    """Whether the place that was gained went to another podgroup of the same queue by preemption."""
+    nominations = (one for one in outcome.result.decisions if isinstance(one, Nominate))
+    by_preemption = [outcome.row_of_podgroup[one.podgroup] for one in nominations if one.action is Action.PREEMPT]
+    of, priority = outcome.snapshot.podgroups.queue_idx, outcome.snapshot.podgroups.priority
+    return search.action is not Action.PREEMPT and any(
+        of[row] == of[search.preemptor] and priority[row] > priority[search.preemptor] for row in by_preemption
+    )
 
 
 def preemptions(outcome: Outcome) -> Iterator[Violation]:

@@ -108,10 +108,14 @@ def gangs(outcome: Outcome) -> Iterator[Violation]:
 
 
 def ceilings(outcome: Outcome) -> Iterator[Violation]:
-    """New work goes through no limit, and non-preemptible new work through no quota, of any queue above it."""
+    """New work goes through no limit, and non-preemptible new work through no quota, of any queue above it.
+
+    A pod that moves is not new: its queue may be beyond a limit that was lowered.
+    """
     snapshot = outcome.snapshot
     queues, preemptible = snapshot.queues, snapshot.podgroups.preemptible
-    held, new = outcome.stays, outcome.placed
+    moving = np.isin(outcome.placed, outcome.evicted)
+    held, new = joined(outcome.stays, outcome.placed[moving]), outcome.placed[~moving]
     firm_held, firm_new = (rows[~preemptible[outcome.podgroups(rows)]] for rows in (held, new))
     for what, before, more, ceiling in (
         ("limit", held, new, queues.limit),
