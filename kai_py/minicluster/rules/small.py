@@ -51,8 +51,6 @@ class LeaseRules(Rules):
             faults.invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
         if spec.get("leaseTransitions", 0) < 0:
             faults.invalid("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0")
-        if spec.get("holderIdentity") == "":
-            faults.required("spec.holderIdentity", "must not be empty")
 
 
 class EventRules(Rules):
