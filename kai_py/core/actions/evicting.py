@@ -51,9 +51,9 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
 
 def _likes(context: Context, gang: Gang, step: Step) -> object:
     """What makes two podgroups the same to a search for victims."""
-    table, history, row = context.snapshot.podgroups, context.snapshot.podgroups.history, gang.podgroup
-    classes = context.snapshot.pods.class_idx
-    own = row if history is not None or step.growth is not None else None
+    table, row, classes = context.snapshot.podgroups, gang.podgroup, context.snapshot.pods.class_idx
+    # Who must be patient for its own reasons, or grows by its own shape, is like nobody else.
+    own = row if step.growth is not None or context.patience(gang) is not None else None
     return (
         own,
         table.queue_idx.item(row),

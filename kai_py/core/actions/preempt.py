@@ -23,6 +23,8 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
         return refusal
     queue, podgroups = context.queue_of(gang), context.snapshot.podgroups
     priority = podgroups.priority.item(gang.podgroup)
+    if pool.lowest_priority(queue) >= priority:
+        return Reason(ReasonCode.NO_VICTIMS, {"queue": context.snapshot.queues.names[queue]})
     line = LeafLine(pool, queue, lambda row: podgroups.priority.item(row) < priority and context.preemptible_now(row))
     if line.peek() is None:
         return Reason(ReasonCode.NO_VICTIMS, {"queue": context.snapshot.queues.names[queue]})

@@ -11,7 +11,7 @@ from kai_py.core.invariants.outcome import Outcome, Violation, joined, rows_wher
 from kai_py.core.options import Action
 from kai_py.core.queues.min_runtime import preempt_min_runtime, reclaim_min_runtime
 from kai_py.core.resources import Amounts
-from kai_py.core.result import Evict, Nominate
+from kai_py.core.result import Decision, Evict, Nominate
 from kai_py.core.tables.pods import NONE, PodState
 
 
@@ -39,22 +39,28 @@ class Search:
 def searches(outcome: Outcome) -> list[Search]:
     """Evictions by preemptor and action, with what queues held when the first of them was decided."""
     held = outcome.costs(rows_where(outcome.ours & (outcome.snapshot.pods.state == PodState.BOUND)))
+    evictions = [decision for decision in outcome.result.decisions if isinstance(decision, Evict)]
+    moved = {evict.pod for evict in evictions if evict.moved}
+    wanted = {_search_of(outcome, evict) for evict in evictions}
     found: dict[tuple[Action, int], Search] = {}
-    moved = {decision.pod for decision in outcome.result.decisions if isinstance(decision, Evict) and decision.moved}
     for decision in outcome.result.decisions:
-        pod = outcome.row_of_pod[decision.pod]
-        if isinstance(decision, Evict):
-            preemptor = NONE if decision.preemptor is None else outcome.row_of_podgroup.get(decision.preemptor, NONE)
-            search = found.setdefault((decision.action, preemptor), Search(decision.action, preemptor, held.copy()))
-            (search.moved if decision.moved else search.lost).append(pod)
-            if not decision.moved:
-                held -= outcome.costs(_one(pod))
-        elif decision.pod not in moved:
-            mine = found.get((decision.action, outcome.podgroups(_one(pod)).item()))
-            if mine is not None and isinstance(decision, Nominate):
-                mine.gained.append(pod)
-            held += outcome.costs(_one(pod))
+        pod, key = outcome.row_of_pod[decision.pod], _search_of(outcome, decision)
+        if key in wanted:
+            search = found.setdefault(key, Search(*key, held.copy()))
+            if isinstance(decision, Evict):
+                (search.moved if decision.moved else search.lost).append(pod)
+            elif isinstance(decision, Nominate) and decision.pod not in moved:
+                search.gained.append(pod)
+        if decision.pod not in moved:
+            cost = outcome.costs(_one(pod))
+            held += -cost if isinstance(decision, Evict) else cost
     return list(found.values())
+
+
+def _search_of(outcome: Outcome, decision: Decision) -> tuple[Action, int]:
+    """The action and the podgroup that a decision is good for."""
+    whose = decision.preemptor if isinstance(decision, Evict) else decision.podgroup
+    return decision.action, NONE if whose is None else outcome.row_of_podgroup.get(whose, NONE)
 
 
 def _one(*pods: int) -> np.ndarray:

@@ -6,9 +6,10 @@ import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property, total_ordering
 from itertools import islice
+from math import inf
 from typing import Any
 
-from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM
+from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM, PodGroupRank
 from kai_py.core.queues.service import Ranker
 from kai_py.core.resources import Amounts, Cost
 from kai_py.core.state.ledger import Ledger
@@ -53,6 +54,7 @@ class Pool:
         self._begin: dict[int, int] = {}
         self._touched: dict[int, set[int]] = {}
         self._gone: set[int] = set()
+        self._lowest: dict[int, float] = {}
 
     @cached_property
     def _by_queue(self) -> dict[int, list[int]]:
@@ -87,6 +89,7 @@ class Pool:
 
     def touch(self, podgroups: Iterable[int]) -> None:
         """These have gained or lost places."""
+        self._lowest.clear()
         for row in podgroups:
             if self._table.preemptible.item(row) and (queue := self._table.queue_idx.item(row)) != ROOT:
                 first, end = self._table.offset.item(row), self._table.offset.item(row + 1)
@@ -96,11 +99,32 @@ class Pool:
                     self._touched.get(queue, set()).discard(row)
                     self._gone.add(row)
 
+    def _rank(self, podgroup: int, *, core: bool | None = None) -> PodGroupRank:
+        """Rank of a podgroup whose core, or some surplus, would go next; by default as it stands."""
+        table = self._table
+        if core is None:
+            core = not self._has_surplus(podgroup)
+        stage, uid = AT_MINIMUM if core else ABOVE_MINIMUM, table.keys[podgroup].uid
+        return -table.priority.item(podgroup), stage, table.created.item(podgroup), uid, podgroup
+
+    def _has_surplus(self, podgroup: int) -> bool:
+        """Whether the first chunk of a podgroup is surplus. Most podgroups are one leaf: two numbers tell."""
+        root, end = self._table.offset.item(podgroup), self._table.offset.item(podgroup + 1)
+        if end - root == 1:
+            return bool(self._ledger.active.item(root) > self._ledger.snapshot.subgroups.min_member.item(root))
+        first = next(self._running.chunks(podgroup), None)
+        return first is not None and not first.core
+
     def rank(self, podgroup: int, chunk: Chunk) -> _Last:
         """Place in the order of victims, with the chunk that would go next: who has a surplus gives first."""
-        table, stage = self._table, AT_MINIMUM if chunk.core else ABOVE_MINIMUM
-        uid = table.keys[podgroup].uid
-        return _Last((-table.priority.item(podgroup), stage, table.created.item(podgroup), uid, podgroup))
+        return _Last(self._rank(podgroup, core=chunk.core))
+
+    def lowest_priority(self, queue: int) -> float:
+        """The least priority of anybody in a queue; inf if there is nobody."""
+        if queue not in self._lowest:
+            rows = [*self._by_queue.get(queue, ()), *self._touched.get(queue, ())]
+            self._lowest[queue] = self._table.priority[rows].min().item() if rows else inf
+        return self._lowest[queue]
 
     def entry(self, podgroup: int, chunks: Iterator[Chunk]) -> Entry | None:
         """A podgroup with its next chunk; None when there is none left."""
@@ -114,8 +138,7 @@ class Pool:
     def untouched(self, queue: int) -> Iterator[int]:
         """Podgroups of a queue that no search has changed, least important first."""
         if queue not in self._sorted:
-            entries = [self.fresh(row) for row in self._by_queue.get(queue, ())]
-            self._sorted[queue] = [entry[1] for entry in sorted(filter(None, entries), key=lambda entry: entry[0])]
+            self._sorted[queue] = sorted(self._by_queue.get(queue, ()), key=self._rank, reverse=True)
         rows, touched, begin = self._sorted[queue], self._touched.get(queue, set()), self._begin.get(queue, 0)
         while begin < len(rows) and (rows[begin] in touched or rows[begin] in self._gone):
             begin += 1
