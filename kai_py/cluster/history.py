@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from math import inf, nan
+from datetime import UTC, datetime
+from math import inf, isfinite, nan
 
 import numpy as np
 
 from kai_py.api.duration import Duration
-from kai_py.api.keys import LAST_START_ANNOTATION, STALE_SINCE_ANNOTATION, STALENESS_GRACE_ANNOTATION
+from kai_py.api.keys import (
+    LAST_EVICTION_ANNOTATION,
+    LAST_START_ANNOTATION,
+    STALE_SINCE_ANNOTATION,
+    STALENESS_GRACE_ANNOTATION,
+)
 from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.encode.times import seconds
 from kai_py.core.tables.podgroups import GroupKey, History, PodGroupTable
 
 Name = tuple[str, str]
+#: Annotations to write; None removes one.
+Stamps = dict[str, str | None]
 
 
 @dataclass(frozen=True)
 class Past:
-    """One podgroup's history; the fields are the columns of ``History``."""
+    """One podgroup's history; the fields are the columns of ``History``, but for ``evicted``, which is only kept."""
 
     started: float = -inf
     stale_since: float = inf
+    evicted: float = -inf
     grace: float = nan
     delay: float = 0.0
     finishing: bool = False
@@ -33,34 +42,72 @@ class Past:
 _BLANK = Past()
 
 
+#: Annotations of the PodGroup, in the order of ``_times``.
+_STAMPS = (LAST_START_ANNOTATION, LAST_EVICTION_ANNOTATION, STALE_SINCE_ANNOTATION)
+
+
 class HistoryBook:
-    """Histories by podgroup name."""
+    """Histories by podgroup name.
+
+    Three times of each are kept in annotations of its PodGroup, so that whoever leads next knows them. An annotation
+    that changes is taken over; one that stays as it was may lag behind, and what we know counts.
+    """
 
     def __init__(self) -> None:
         self._pasts: dict[Name, Past] = {}
+        self._shown: dict[Name, tuple[str | None, ...]] = {}
+        self._marked: dict[Name, None] = {}
         self._made: tuple[PodGroupTable, PodGroupTable] | None = None
 
     def put(self, podgroup: PodGroup) -> None:
         """Read an object: times that KAI and we keep in annotations, and the patience that its spec asks for."""
-        annotations, spec = podgroup.metadata.annotations, podgroup.spec
+        annotations, spec, name = podgroup.metadata.annotations, podgroup.spec, podgroup.metadata.key
         grace = spec.staleness_grace_period or _duration(annotations.get(STALENESS_GRACE_ANNOTATION))
-        past = self._pasts.get(podgroup.metadata.key, _BLANK)
-        started = annotations.get(LAST_START_ANNOTATION)
-        stale = annotations.get(STALE_SINCE_ANNOTATION)
-        self._set(
-            podgroup.metadata.key,
-            replace(
-                past,
-                started=seconds(started) if started else past.started,
-                stale_since=seconds(stale) if stale else past.stale_since,
-                grace=grace.seconds if grace is not None else nan,
-                delay=spec.preemption_delay.seconds if spec.preemption_delay is not None else 0.0,
-            ),
+        before = self._pasts.get(name, _BLANK)
+        past = replace(
+            self._with_annotations(podgroup, before),
+            grace=grace.seconds if grace is not None else nan,
+            delay=spec.preemption_delay.seconds if spec.preemption_delay is not None else 0.0,
         )
+        if not _same(past, before):
+            self._set(name, past)
+
+    def _with_annotations(self, podgroup: PodGroup, past: Past) -> Past:
+        """A history with those times that the object says now and did not say when it was seen last."""
+        name, shown = podgroup.metadata.key, tuple(map(podgroup.metadata.annotations.get, _STAMPS))
+        if name not in self._shown:
+            self._marked[name] = None  # the object may have come later than what happened
+        before = self._shown.get(name, (None,) * len(_STAMPS))
+        if shown == before:
+            self._shown.setdefault(name, shown)
+            return past
+        self._shown[name] = shown
+        started, evicted, stale_since = (
+            # Annotations are written in whole seconds: the echo of our own is no news.
+            value if text in (old, _written(value)) else seconds(text) if text else blank
+            for value, blank, text, old in zip(_times(past), _times(_BLANK), shown, before, strict=True)
+        )
+        return replace(past, started=started, evicted=evicted, stale_since=stale_since)
+
+    def changes(self, podgroup: PodGroup) -> Stamps:
+        """Annotations that the object should have, where they differ from those that it has."""
+        past = self._pasts.get(podgroup.metadata.key, _BLANK)
+        wanted = dict(zip(_STAMPS, map(_written, _times(past)), strict=True))
+        annotations = podgroup.metadata.annotations
+        return {key: text for key, text in wanted.items() if text != annotations.get(key)}
+
+    def marked(self) -> list[Name]:
+        """Podgroups to whose annotations something happened since the last call."""
+        marked, self._marked = list(self._marked), {}
+        return marked
+
+    def evicted(self, name: Name, now: float) -> None:
+        """A pod of a podgroup was evicted."""
+        self._stamp(name, replace(self._pasts.get(name, _BLANK), evicted=now))
 
     def started(self, name: Name, now: float) -> None:
         """A podgroup has begun to run."""
-        self._set(name, replace(self._pasts.get(name, _BLANK), started=now))
+        self._stamp(name, replace(self._pasts.get(name, _BLANK), started=now))
 
     def succeeded(self, name: Name) -> None:
         """A pod of a podgroup has succeeded."""
@@ -74,20 +121,31 @@ class HistoryBook:
         """These podgroups run below their minimum, and no others do."""
         for name, past in list(self._pasts.items()):
             if past.stale_since != inf and name not in names:
-                self._set(name, replace(past, stale_since=inf))
+                self._stamp(name, replace(past, stale_since=inf))
         for name in names:
             past = self._pasts.get(name, _BLANK)
-            self._set(name, replace(past, stale_since=min(past.stale_since, now)))
+            if now < past.stale_since:
+                self._stamp(name, replace(past, stale_since=now))
 
     def drop(self, name: Name) -> None:
         """A podgroup is gone."""
-        self._made = None
-        self._pasts.pop(name, None)
+        self._shown.pop(name, None)
+        self._marked.pop(name, None)
+        if self._pasts.pop(name, None) is not None:
+            self._made = None
+
+    def retain(self, lives: Callable[[Name], bool]) -> None:
+        """Forget all podgroups that are gone."""
+        for name in [name for name in {**self._pasts, **self._shown} if not lives(name)]:
+            self.drop(name)
+
+    def _stamp(self, name: Name, past: Past) -> None:
+        self._marked[name] = None
+        self._set(name, past)
 
     def _set(self, name: Name, past: Past) -> None:
-        # NaN is not equal to itself: a blank past would never be found blank.
         self._made = None
-        if replace(past, grace=0.0) == replace(_BLANK, grace=0.0) and np.isnan(past.grace):
+        if _same(past, _BLANK):
             self._pasts.pop(name, None)
         else:
             self._pasts[name] = past
@@ -118,6 +176,22 @@ class HistoryBook:
             history.grace[row], history.delay[row] = past.grace, past.delay
             history.finishing[row], history.never_preempts[row] = past.finishing, past.never_preempts
         return history
+
+
+def _times(past: Past) -> tuple[float, float, float]:
+    """What is kept in annotations of the PodGroup."""
+    return past.started, past.evicted, past.stale_since
+
+
+def _same(one: Past, other: Past) -> bool:
+    """Whether two histories are equal. NaN is not equal to itself: a blank past would never be found blank."""
+    both_unset = np.isnan(one.grace) and np.isnan(other.grace)
+    return one == (replace(other, grace=one.grace) if both_unset else other)
+
+
+def _written(moment: float) -> str | None:
+    """A time as an annotation: whole seconds, as KAI writes them; None for one that has not come."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isfinite(moment) else None
 
 
 def _row(keys: Sequence[GroupKey], name: Name) -> int | None:

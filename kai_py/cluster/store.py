@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-import numpy as np
 from msgspec.structs import replace
 
 from kai_py.api.meta import PartialObject
@@ -20,7 +18,8 @@ from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.axis import Accounting, make_axis
 from kai_py.cluster.failures import Failures
 from kai_py.cluster.groups import GroupBook
-from kai_py.cluster.history import HistoryBook
+from kai_py.cluster.held import HeldBook
+from kai_py.cluster.history import HistoryBook, Stamps
 from kai_py.cluster.membership import DerivedGroup, Grouper
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
@@ -31,14 +30,16 @@ from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader, Stubs
 from kai_py.cluster.scope import Scope
 from kai_py.core.options import Action
-from kai_py.core.resources import ResourceAxis, Rows
+from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Bind, CycleResult, Decision, Evict, Nominate
-from kai_py.core.tables.pods import NONE, PodKey, PodTable
+from kai_py.core.tables.pods import PodKey
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.errors import Fault
 
 #: Seconds after which a sent decision that no watch has confirmed is given up; the watch will have told by then.
 CONFIRM_WITHIN: Final = 120.0
+#: How often the histories of podgroups that are gone are thrown away, in seconds.
+SWEEP: Final = 60.0
 
 
 class Store:
@@ -75,8 +76,8 @@ class Store:
         self._names: dict[str, dict[str, PodKey]] = {}
         self._axis: ResourceAxis | None = None
         self.history = HistoryBook()
-        #: Node by pod that waits for the pods that were evicted for it.
-        self._held: dict[PodKey, str] = {}
+        self.held = HeldBook()
+        self._swept = 0.0
 
     @property
     def faults(self) -> Mapping[tuple[str, str], tuple[Fault, ...]]:
@@ -101,11 +102,14 @@ class Store:
         if pod.spec.node_name:
             self._confirm(key, wants_node=True)
             self.failures.forget(key)
+            self.held.drop(key)
         if leaving:
             self._confirm(key, wants_node=False)
         ours = pod.spec.scheduler_name in self.scope.scheduler_names and self.scope.covers(pod.metadata.labels)
         if not (ours or pod.spec.node_name or pod.status.nominated_node_name):
             return self.drop_pod(key)
+        if ours and not pod.spec.node_name:
+            self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
         self._keep(key, pod, ours=ours)
         return self._read(key, pod, now, ours=ours)
@@ -119,7 +123,7 @@ class Store:
 
     def drop_pod(self, key: PodKey) -> bool:
         """Forget a pod."""
-        self._held.pop(key, None)
+        self.held.drop(key)
         self.assumptions.note(key, Event.VANISH)
         self.failures.forget(key)
         self._reader.forget(key)
@@ -209,12 +213,23 @@ class Store:
         for decision in result.decisions:
             if isinstance(decision, Nominate):
                 key = _pod_of(decision)
-                if decision.action is not Action.ALLOCATE or key in self._held:
+                if decision.action is not Action.ALLOCATE or key in self.held:
                     held[key] = decision.node
-        self._held = held
+        self.held.replace(held)
         self.history.stale({_split(name) for name in result.stale}, now)
         for name in result.started:
             self.history.started(_split(name), now)
+
+    def evicted(self, decision: Evict, now: float) -> None:
+        """A pod of a podgroup has been told to go."""
+        self.history.evicted(_split(decision.podgroup), now)
+
+    def stamps(self) -> Iterator[tuple[tuple[str, str], Stamps]]:
+        """PodGroup objects whose annotations lag behind what has happened, with those to write; each is told once."""
+        for name in self.history.marked():
+            podgroup = self.groups.objects.get(name)
+            if podgroup is not None and (changes := self.history.changes(podgroup)):
+                yield name, changes
 
     def acknowledge(self, decision: Bind | Evict) -> None:
         """The API server has accepted it; the watch will show it."""
@@ -237,6 +252,9 @@ class Store:
 
     def tidy(self, now: float) -> bool:
         """Give up decisions that nobody confirmed and end pauses that are over; tells whether any did."""
+        if now - self._swept >= SWEEP:
+            self._swept = now
+            self.history.retain(lambda name: name in self.groups.groups or name in self.groups.objects)
         late = [key for key, flight in self.assumptions if now - flight.since > CONFIRM_WITHIN]
         ended = [key for key in late if self.assumptions.note(key, Event.EXPIRE)] + self.failures.expiring(now)
         for key in ended:
@@ -324,6 +342,12 @@ class Store:
         self.history.put(podgroup)
         return self.groups.put(podgroup)
 
+    def drop_podgroup(self, name: tuple[str, str]) -> bool:
+        """Forget a PodGroup. Pods of it that still run keep its history."""
+        if name not in self.groups.groups:
+            self.history.drop(name)
+        return self.groups.drop(name)
+
     def unwritten(self) -> list[DerivedGroup]:
         """Derived podgroups of more than one pod for which no object exists yet, but should; sorted by name."""
         return self.groups.unwritten()
@@ -379,25 +403,18 @@ class Store:
         queues = self.queues.table(axis)
         groups = self.groups.tables(self.queues, queues)
         pods = self.pods.table(now, self.nodes.row_of, groups.leaf_rows)
+        if self.held:
+            pods = dataclasses.replace(pods, held_idx=self.held.rows(pods.keys, self.nodes.row_of))
         return Snapshot.seal(
             now=now,
             axis=axis,
             nodes=nodes,
             classes=self.classes.table(axis),
-            pods=dataclasses.replace(pods, held_idx=self._held_rows(pods)) if self._held else pods,
+            pods=pods,
             podgroups=self.history.with_history(groups.podgroups),
             subgroups=groups.subgroups,
             queues=queues,
         )
-
-    def _held_rows(self, pods: PodTable) -> Rows:
-        """``(P,)`` node row that is held for a pod, ``NONE`` for most."""
-        rows = np.full(len(pods), NONE, dtype=np.int32)
-        for key, node in self._held.items():
-            row = bisect_left(pods.keys, key)
-            if row < len(pods) and pods.keys[row] == key:
-                rows[row] = self.nodes.row_of.get(node, NONE)
-        return rows
 
 
 def _split(name: str) -> tuple[str, str]:

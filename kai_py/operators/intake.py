@@ -65,7 +65,7 @@ class Intake:
 
     def _listed(self, resource: ResourceKind[Any]) -> Iterable[ObjectMeta]:
         if resource == PODS:
-            return [ObjectMeta(key.name, key.namespace, key.uid) for key in self._store.pods.facts]
+            return [ObjectMeta(key.name, key.namespace, key.uid) for key in self._store.known_pods()]
         return list(self._known.get(resource, {}).values())
 
     def _isolated(self, resource: ResourceKind[Any], event: EventType, obj: Any) -> bool:
@@ -135,11 +135,11 @@ class Intake:
 
     def drop_podgroup(self, name: Name) -> None:
         """A PodGroup was deleted."""
-        self._woken(self._store.groups.drop(name))
+        self._woken(self._store.drop_podgroup(name))
 
     def retain(self, *, queues: AbstractSet[str], podgroups: AbstractSet[Name]) -> None:
         """These exist; a deletion of any other was missed."""
-        for queue in [name for name in self._store.queues.queues if name not in queues]:
+        for queue in sorted({*self._store.queues.queues, *self._store.queues.malformed} - queues):
             self.drop_queue(queue)
         known = {*self._store.groups.objects, *self._store.groups.malformed}
         for podgroup in sorted(known - podgroups):

@@ -11,7 +11,7 @@ import structlog
 
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision
+from kai_py.core.result import Bind, Decision, Evict
 from kai_py.errors import ApiError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
@@ -92,9 +92,9 @@ class Shell:
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
         self.reflectors = [
+            Reflector(client, PRIORITY_CLASSES, self.intake),
             Reflector(client, PODS, self.intake),
             Reflector(client, NODES, self.intake),
-            Reflector(client, PRIORITY_CLASSES, self.intake),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
         self._tasks: list[asyncio.Task[object]] = []
@@ -115,7 +115,10 @@ class Shell:
 
     async def start(self) -> None:
         """Fill the memory, then begin to decide."""
-        for reflector in self.reflectors:
+        first, *others = self.reflectors
+        self._spawn(first.run(), f"watch {first.resource}")
+        await first.synced.wait()  # a grouper asks which PriorityClasses exist
+        for reflector in others:
             self._spawn(reflector.run(), f"watch {reflector.resource}")
         self._spawn(self.recorder.run(), "events")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
@@ -208,6 +211,7 @@ class Shell:
             self.record_event(text)
         axis, table = done.snapshot.axis, done.snapshot.queues
         self.statuses.take(report, axis)
+        self.statuses.memory()
         self.statuses.queues(queue_statuses(self.store.queues, table, done.result.shares, axis, self._clock()))
         if self._told.pending or self.statuses.pending:
             asyncio.get_running_loop().call_later(PATIENCE, self.cycles.wake)
@@ -215,6 +219,8 @@ class Shell:
     def _tell(self, decision: Decision, result: Result | None, why: str) -> None:
         if result is not None and result.ok:
             self.record_event(events.decided(decision))
+            if isinstance(decision, Evict):
+                self.store.evicted(decision, self._clock())
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
 

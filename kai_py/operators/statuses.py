@@ -1,4 +1,8 @@
-"""Writes what users see: conditions of pods and podgroups, and the numbers of queues. On change only, after binds."""
+"""Writes what users see, and what the next leader has to know. On change only, after binds.
+
+Users see conditions of pods and podgroups, and the numbers of queues; the next leader reads annotations of podgroups
+and nominations of pods.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +86,20 @@ class StatusWriter:
     def podgroup_status(self, name: tuple[str, str], status: dict[str, Any]) -> None:
         """Note a status for a podgroup."""
         self._put(("podgroup", name), partial(self._writer.patch_status, PODGROUPS, *name, status))
+
+    def memory(self) -> None:
+        """Note what has to outlive this process: times in annotations of podgroups, held places as nominations."""
+        for name, stamps in self._store.stamps():
+            self._put(("stamps", name), partial(self._writer.patch_metadata, PODGROUPS, *name, annotations=stamps))
+        for key in self._store.held.unwritten():
+            self._put(("nomination", key), partial(self._nominate, key))
+
+    async def _nominate(self, key: PodKey) -> None:
+        facts, node = self._store.pods.facts.get(key), self._store.held.due(key)
+        if facts is None or facts.node or node is None:
+            return  # gone, or it has found a place meanwhile: binding clears the nomination
+        self._store.held.wrote(key, node)
+        await self._writer.nominate(key.namespace, key.name, key.uid, node)
 
     def _podgroup(self, item: Item, axis: ResourceAxis, in_line: int) -> None:
         namespace, _, name = item.podgroup.partition("/")

@@ -65,10 +65,10 @@ class Cluster:
             await self.client.patch(NODES.path("", name), {"spec": {"taints": None}})
         return names
 
-    async def queue(self, name: str, parent: str = "", **gpu: float) -> None:
+    async def queue(self, name: str, parent: str = "", *, priority: int = 100, **gpu: float) -> None:
         """A queue, unlimited but for what is said about GPUs (quota, limit, overQuotaWeight)."""
         resources = {"cpu": UNLIMITED, "memory": UNLIMITED, "gpu": {**UNLIMITED, **gpu}}
-        spec: Json = {"resources": resources} | ({"parentQueue": parent} if parent else {})
+        spec: Json = {"resources": resources, "priority": priority} | ({"parentQueue": parent} if parent else {})
         queue = {"apiVersion": "scheduling.run.ai/v2", "kind": "Queue", "metadata": {"name": name}, "spec": spec}
         await self.create(QUEUES.path(), queue)
 
