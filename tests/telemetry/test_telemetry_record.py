@@ -81,8 +81,8 @@ def test_a_reason_makes_one_event_however_many_cycles_it_lasts(record):
             "FailedScheduling",
             "Scheduling",
             "1 of 2 pods that must start together find a node: for the next one 0/1 nodes fit (1 lacks "
-            "nvidia.com/gpu). 1 more GPU on one node would take the next one. Queue q may not take back more than its GPU "
-            "fair share: that is 1 GPU, it holds 0 GPUs and 2 GPUs more are asked for. It is 1st of 1 in queue q. "
+            "nvidia.com/gpu). 1 more GPU on one node would take the next one. Queue q may not take back more than its "
+            "GPU fair share: that is 1 GPU, it holds 0 GPUs and 2 GPUs more are asked for. It is 1st of 1 in queue q. "
             "Ask for less per pod, wait until running pods finish, or add nodes.",
         ),
     )
@@ -193,3 +193,15 @@ def test_an_empty_result_is_recorded_before_any_cycle_had_queues(record, metrics
     assert isinstance(result, CycleResult)
     assert tell(record, snapshot, result).news == ()
     assert value(metrics, "kai_py_pending_pods", queue="q") is None
+
+
+def test_an_error_of_ours_is_logged_when_it_appears_and_not_in_every_cycle(record, lines):
+    snapshot = cluster(nodes={"n": 1}, gangs={"odd": 1})
+    details = {"error": "ValueError: no", "where": "gang.py:7"}
+    result = replace(decide(snapshot), errors={"ns/odd": Reason(ReasonCode.INTERNAL_ERROR, details)})
+    for _ in range(2):
+        tell(record, snapshot, result)
+    errors = [line for line in lines.entries if line["log_level"] == "error"]
+    assert [(line["podgroup"], line["error"], line["where"]) for line in errors] == [
+        ("ns/odd", "ValueError: no", "gang.py:7")
+    ]
