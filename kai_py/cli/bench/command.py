@@ -12,7 +12,7 @@ import uvloop
 
 from kai_py.api.keys import SCHEDULER_NAME
 from kai_py.cli.bench.decide import measure
-from kai_py.cli.bench.live import Live, measure_binding, measure_scheduling
+from kai_py.cli.bench.live import Live, measure_binding, measure_rest, measure_scheduling
 from kai_py.cli.bench.machine import machine
 from kai_py.cli.bench.shapes import SHAPES
 from kai_py.cli.failures import FAILED, Failure
@@ -204,6 +204,20 @@ def bind(
         pods=pods, nodes=nodes, minicluster=minicluster, patience=timeout, kubeconfig=kubeconfig, context=context
     )
     _show(uvloop.run(measure_binding(live, concurrency)), "bind")
+
+
+@app.command("rest")
+def rest(
+    pods: Annotated[int, typer.Option(min=1, help="How many run.")] = 50_000,
+    nodes: Nodes = 5000,
+    changes: Annotated[int, typer.Option(min=1, help="How many of them are deleted, one after the other.")] = 20,
+    minicluster: Fresh = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Start a scheduler where everything runs already: memory, and a cycle when one pod changes."""
+    live = Live(pods=pods, nodes=nodes, minicluster=minicluster, kubeconfig=kubeconfig, context=context)
+    _show(uvloop.run(measure_rest(live, changes)), "rest")
 
 
 def _print(live: Live, name: str) -> None:

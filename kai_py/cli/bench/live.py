@@ -27,6 +27,12 @@ Json = dict[str, Any]
 
 #: How often to look whether the scheduler still runs, in seconds.
 _LOOK: Final = 0.5
+#: Seconds for the scheduler to become ready.
+_START: Final = 60.0
+#: Requests in flight while pods are bound for :func:`measure_rest`.
+_CONCURRENCY: Final = 48
+#: Seconds between two changes: each gets a cycle of its own.
+_PAUSE: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +97,32 @@ async def _play(live: Live, made: Stage, observer: Observer, kubeconfig: str | N
         if url:
             story.work = work(before, await scrape(url))
         if own is not None:
-            story.ready = own.ready()
+            if live.pre_created:
+                story.ready = own.ready()
             peak = memory_mib(own.process.pid)
             story.work = (story.work or {}) | {"peakMemoryMiB": peak and peak["peak"]}
     return story
 
 
 async def _until_ready(own: Scheduler | None) -> None:
+    deadline = time.monotonic() + _START
     while own is not None and own.ready() is None:
         own.check()
+        if time.monotonic() > deadline:
+            raise Failure(f"the scheduler did not become ready within {_START:.0f} s")
         await asyncio.sleep(0.1)
+
+
+async def _until_settled(own: Scheduler) -> Samples:
+    """Wait until no cycle has begun for a while: the first one, which takes everything in, is not one of rest."""
+    samples = await scrape(own.metrics_url)
+    while True:
+        await asyncio.sleep(2 * _PAUSE)
+        own.check()
+        before, samples = samples, await scrape(own.metrics_url)
+        cycles = [one.get("kai_py_cycle_seconds_count", 0.0) for one in (before, samples)]
+        if cycles[0] == cycles[1] > 0:
+            return samples
 
 
 async def _until_bound(live: Live, observer: Observer, own: Scheduler | None) -> None:
@@ -134,7 +156,7 @@ async def _report(live: Live, client: ApiClient, made: Stage, observer: Observer
         },
         "timeToBindSeconds": {
             "fromBeginning": percentiles([moment - began for moment in moments]),
-            "fromCreation": percentiles([bound - made.created[name] for name, bound in observer.bound.items()]),
+            "fromCreation": percentiles(_waits(made, observer)),
         },
         "firstBoundSeconds": round(moments[0] - began, 3) if moments else None,
         "readySeconds": round(story.ready - began, 3) if story.ready is not None else None,
@@ -146,6 +168,11 @@ async def _report(live: Live, client: ApiClient, made: Stage, observer: Observer
         "nodesUsed": len(set(observer.nodes.values())),
         "scheduler": story.work,
     }
+
+
+def _waits(made: Stage, observer: Observer) -> list[float]:
+    """Seconds from creation to binding. A watch may be faster than the answer to our own request: that is none."""
+    return [max(0.0, bound - made.created.get(name, bound)) for name, bound in observer.bound.items()]
 
 
 def _rate(moments: list[float], since: float) -> float | None:
@@ -161,18 +188,9 @@ async def measure_binding(live: Live, concurrency: int) -> Json:
         _watching(client, made) as observer,
     ):
         creation = await made.submit(live.pods, gang=1, gpus=0)
-        uids, writer = await made.uids(), Writer(client, open_fence)
-        names, seconds = sorted(uids), []
-
-        async def bind(number: int) -> None:
-            name, asked = names[number], time.perf_counter()
-            result = await writer.bind(made.name, name, uids[name], made.node_name(number % live.nodes))
-            if not result.ok:
-                raise Failure(f"pod {name} cannot be bound: {result.message}")
-            seconds.append(time.perf_counter() - asked)
-
+        uids = await made.uids()
         started, used = time.perf_counter(), time.process_time()
-        await each(range(live.pods), bind, concurrency)
+        seconds = await _bind_all(live, made, uids, concurrency)
         elapsed, used = time.perf_counter() - started, time.process_time() - used
         await _until_bound(live, observer, None)
         return {
@@ -185,6 +203,51 @@ async def measure_binding(live: Live, concurrency: int) -> Json:
             "clientCpuMillisecondsPerBind": round(1000 * used / live.pods, 3),
             "creation": {"seconds": round(creation, 3), "podsPerSecond": round(live.pods / creation, 1)},
         }
+
+
+async def _bind_all(live: Live, made: Stage, uids: dict[str, str], concurrency: int) -> list[float]:
+    """Bind pods to nodes in turn; returns the seconds of each request."""
+    writer, names, seconds = Writer(made.client, open_fence), sorted(uids), []
+
+    async def bind(number: int) -> None:
+        name, asked = names[number], time.perf_counter()
+        result = await writer.bind(made.name, name, uids[name], made.node_name(number % live.nodes))
+        if not result.ok:
+            raise Failure(f"pod {name} cannot be bound: {result.message}")
+        seconds.append(time.perf_counter() - asked)
+
+    await each(range(live.pods), bind, concurrency)
+    return seconds
+
+
+async def measure_rest(live: Live, changes: int) -> Json:
+    """Start a scheduler on a cluster where everything runs already, and change one pod after the other.
+
+    Tells how much memory it takes, and how long a cycle takes when nothing waits.
+    """
+    async with _server(live) as (client, kubeconfig, folder), stage(client, live.nodes, None) as made:
+        await made.submit(live.pods, gang=1, gpus=0)
+        names = sorted(uids := await made.uids())
+        await _bind_all(live, made, uids, _CONCURRENCY)
+        async with scheduler(made.scheduler, kubeconfig, live.context, folder) as own:
+            await _until_ready(own)
+            before = await _until_settled(own)
+            for name in names[:changes]:
+                await made.delete_pod(name)
+                await asyncio.sleep(_PAUSE)
+            done, memory = work(before, await scrape(own.metrics_url)), memory_mib(own.process.pid)
+            ready, server = own.ready(), await _version(client, live)
+    return {
+        "server": server,
+        "pods": live.pods,
+        "bound": live.pods,
+        "nodes": live.nodes,
+        "changes": changes,
+        "readySeconds": round(ready - own.started, 3) if ready is not None else None,
+        "cycleMilliseconds": round(1000 * done["decisionSeconds"] / max(1, done["cycles"]), 2),
+        "snapshotMilliseconds": round(1000 * done["snapshotSeconds"] / max(1, done["cycles"]), 2),
+        "scheduler": {**done, "peakMemoryMiB": memory and memory["peak"]},
+    }
 
 
 @asynccontextmanager

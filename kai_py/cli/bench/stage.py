@@ -107,6 +107,11 @@ class Stage:
         if seen != self.scheduler:
             raise Failure(f"the cluster has given our pods to the scheduler {seen!r}")
 
+    async def delete_pod(self, name: str) -> None:
+        """Delete a pod at once."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+        await self.client.delete(PODS.path(self.name, name), options)
+
     async def uids(self) -> dict[str, str]:
         """The pods' uids by name."""
         page = await self.client.get(PODS.path(self.name))
