@@ -83,7 +83,8 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
     keys = snapshot.podgroups.keys
     stale = tuple(str(keys[row]) for row in context.stale)
     begun = tuple(str(keys[row]) for row in _started(snapshot, had, ledger.allocated))
-    return CycleResult(decisions, diagnoses(context), shares, stats, stale, begun)
+    errors = {str(keys[row]): reason for row, reason in context.failed.items()}
+    return CycleResult(decisions, diagnoses(context), shares, stats, stale, begun, errors)
 
 
 def _started(snapshot: Snapshot, before: Rows, after: Rows) -> list[int]:

@@ -51,6 +51,8 @@ def _blocked(context: Context, row: int) -> tuple[Reason, ...]:
 def _reasons(context: Context, gang: Gang, waiting: list[int]) -> tuple[Reason, ...]:
     """What the minimum lacks says more than what is nominated, and that more than what growth lacks."""
     row, state = gang.podgroup, context.ledger.state
+    if (failure := context.failed.get(row)) is not None:
+        return (failure,)
     reasons = []
     if (refusal := context.refusals.get(row)) is not None:
         reasons.append(refusal)

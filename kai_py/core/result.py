@@ -48,6 +48,8 @@ class ReasonCode(StrEnum):
     PREEMPTION_DELAY = "PreemptionDelayNotElapsed"
     NEVER_PREEMPTS = "NeverPreempts"
     OUTRANKED = "Outranked"
+    # our own fault
+    INTERNAL_ERROR = "InternalError"
 
 
 class FilterReason(StrEnum):
@@ -172,6 +174,7 @@ class CycleResult:
     Attributes:
         stale: podgroups that run with less than their minimum.
         started: podgroups that had nobody running and get somebody bound.
+        errors: podgroups over which the cycle stumbled: a reason ``InternalError`` that says what happened and where.
     """
 
     decisions: tuple[Decision, ...]
@@ -180,3 +183,4 @@ class CycleResult:
     stats: Stats
     stale: tuple[str, ...] = ()
     started: tuple[str, ...] = ()
+    errors: Mapping[str, Reason] = field(default_factory=dict)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from kai_py.core.result import CycleResult, Decision, Evict
+from kai_py.core.result import CycleResult, Decision, Evict, Reason
 from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.telemetry import events
@@ -46,6 +46,7 @@ class Record:
         self._metrics = metrics
         self._told = told
         self._log = log if log is not None else structlog.get_logger()
+        self._errors: dict[str, Reason] = {}
 
     def cycle(self, result: CycleResult, snapshot: Snapshot, *, number: int, seconds: float, now: float) -> Report:
         """Log and count a result, and say what is news.
@@ -68,9 +69,17 @@ class Record:
             waiting=len(result.diagnoses),
             considered=result.stats.considered,
         )
+        self._log_errors(result.errors, number)
         news = tuple(self._told.news(result.diagnoses, now))
         line = dict(in_line(result.diagnoses)) if news else {}
         return Report(news, tuple(_events(news, snapshot, line)), line)
+
+    def _log_errors(self, errors: Mapping[str, Reason], number: int) -> None:
+        """One line for each error of ours, when it appears: a bug may last for hours, at a hundred cycles a minute."""
+        for podgroup, reason in errors.items():
+            if self._errors.get(podgroup) != reason:
+                self._log.error("podgroup left out of the cycle", cycle=number, podgroup=podgroup, **reason.details)
+        self._errors = dict(errors)
 
 
 def decision_keys(decision: Decision, snapshot: Snapshot) -> dict[str, object]:

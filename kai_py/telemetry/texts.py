@@ -256,6 +256,14 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Wait, give it a higher priority, or raise actions.queueDepth in the settings.",
         evidence=lambda case: f"a cycle looks at {case.number('depth')}" if case.number("depth") else "",
     ),
+    ReasonCode.INTERNAL_ERROR: Text(
+        fixed("the scheduler made a mistake over this podgroup and left it alone for this cycle"),
+        "An unexpected error of the scheduler itself. What was begun for the podgroup was taken back, all others are "
+        "scheduled, and the next cycle tries again.",
+        "Report it as a bug, with the error and the podgroup's manifest.",
+        evidence=lambda case: case.name("error"),
+        used=frozenset({"error"}),
+    ),
     **VICTIM_TEXTS,
 }
 

@@ -182,6 +182,14 @@ GOLDEN = {
         "Its place went to a podgroup that comes first.",
         "Wait until pods finish, or give the podgroup a higher priority.",
     ),
+    CODE.INTERNAL_ERROR: (
+        Reason(CODE.INTERNAL_ERROR, {"error": "ZeroDivisionError: division by zero", "where": "kai_py.core.x:8"}),
+        (
+            "The scheduler made a mistake over this podgroup and left it alone for this cycle: ZeroDivisionError: "
+            "division by zero; where kai_py.core.x:8."
+        ),
+        "Report it as a bug, with the error and the podgroup's manifest.",
+    ),
     CODE.NEVER_PREEMPTS: (
         Reason(CODE.NEVER_PREEMPTS),
         "It never has others evicted.",

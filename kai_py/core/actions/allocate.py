@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.steps import Gang, Growth, Step
 from kai_py.core.options import Action
@@ -27,7 +29,7 @@ def allocate(context: Context) -> None:
     while (podgroup := line.pop()) is not None:
         gang, step = context.gangs[podgroup], steps[podgroup]
         context.considered += 1
-        if (reason := _serve(context, gang, step)) is None:
+        if (reason := context.isolated(podgroup, partial(_serve, context, gang, step))) is None:
             context.grant(step)
         else:
             context.refuse(step, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import isnan, nan
+from types import TracebackType
 from typing import NamedTuple
 
 from kai_py.core.gangs.members import Members
@@ -43,6 +44,7 @@ class Context:
         considered: podgroups that were looked at, counted each time.
         helpless: why nobody has to make room for a podgroup, by row; the latest such reason.
         stale: podgroups that run with less than their minimum.
+        failed: podgroups over which we stumbled, and how; they are left alone for the rest of the cycle.
     """
 
     snapshot: Snapshot
@@ -61,6 +63,28 @@ class Context:
     considered: int = 0
     helpless: dict[int, Reason] = field(default_factory=dict)
     stale: list[int] = field(default_factory=list)
+    failed: dict[int, Reason] = field(default_factory=dict)
+
+    def isolated(self, podgroup: int, serve: Callable[[], Reason | None]) -> Reason | None:
+        """Serve a podgroup; an error of ours meanwhile ends neither the action nor the cycle.
+
+        After an error, what was done for the podgroup is taken back, and it is left alone for the rest of the cycle.
+
+        Args:
+            podgroup: its row.
+            serve: the work; returns why it was refused, or None.
+
+        Returns:
+            What ``serve`` returned, or a reason ``InternalError`` that says what happened and where.
+        """
+        before = self.transaction.checkpoint()
+        try:
+            return serve()
+        except Exception as error:  # the edge of what is done for one podgroup; the result carries it to the log
+            self.transaction.rollback(before)
+            details = {"error": f"{type(error).__name__}: {error}", "where": _where(error.__traceback__)}
+            self.failed[podgroup] = Reason(ReasonCode.INTERNAL_ERROR, details)
+            return self.failed[podgroup]
 
     @property
     def running(self) -> Running:
@@ -141,7 +165,7 @@ class Context:
         depth = self.options.queue_depth.get(action)
         by_queue: dict[int, list[Waiting]] = {}
         for gang in self.gangs.values():
-            if (step := gang.next_step()) is not None:
+            if gang.podgroup not in self.failed and (step := gang.next_step()) is not None:
                 by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
         for queue in by_queue.values():
             queue.sort()  # Ranks end in the row, so two are never equal and gangs are never compared.
@@ -151,3 +175,10 @@ class Context:
                     yield waiting
                 else:
                     self.refuse(waiting.step, Reason(ReasonCode.QUEUE_DEPTH, {"depth": depth, "position": place}))
+
+
+def _where(trace: TracebackType | None) -> str:
+    """The innermost place of an error, as ``module:line``."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_globals['__name__']}:{trace.tb_lineno}" if trace is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.steps import Gang, Step
@@ -37,13 +38,13 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
         gang, step = context.gangs[podgroup], steps[podgroup]
         context.considered += 1
         likes, before = _likes(context, gang, step), context.transaction.checkpoint()
-        reason = failed.get(likes) or serve(context, pool, gang, step)
+        reason = failed.get(likes) or context.isolated(podgroup, partial(serve, context, pool, gang, step))
         if reason is None:
             failed.clear()
             pool.touch({context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]})
             context.grant(step)
             context.helpless.pop(podgroup, None)
-        else:
+        elif reason.code is not ReasonCode.INTERNAL_ERROR:  # which says nothing about its likes
             failed[likes] = reason
             if reason.code is not ReasonCode.NO_VICTIMS:  # which says nothing that the reader does not see
                 context.helpless[podgroup] = reason

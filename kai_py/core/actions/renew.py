@@ -6,6 +6,8 @@ next cycle, and the evictions would have been for nothing.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from kai_py.core.actions.context import Context
@@ -25,11 +27,15 @@ def renew(context: Context) -> None:
     if held is None:
         return
     for gang in context.gangs.values():
+        context.isolated(gang.podgroup, partial(_renew, context, gang, held))
+
+
+def _renew(context: Context, gang: Gang, held: np.ndarray) -> None:
+    step = gang.next_step()
+    while step is not None and all(held.item(pod) != NONE for pod in step.pods):
+        if not _renewed(context, gang, step, held):
+            return
         step = gang.next_step()
-        while step is not None and all(held.item(pod) != NONE for pod in step.pods):
-            if not _renewed(context, gang, step, held):
-                break
-            step = gang.next_step()
 
 
 def _renewed(context: Context, gang: Gang, step: Step, held: np.ndarray) -> bool:

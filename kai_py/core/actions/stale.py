@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -23,17 +24,20 @@ def evict_stale_gangs(context: Context) -> None:
     """
     running = context.running
     for podgroup in _below_minimum(context):
-        if context.snapshot.podgroups.finishing(podgroup):
-            continue
-        broken = list(_broken(context, running, context.members.tree(podgroup)))
-        if not broken:
-            continue
-        context.stale.append(podgroup)
-        if context.grace_over(podgroup):
-            for subgroup in broken:
-                for leaf in leaves(subgroup):
-                    for pod in running.pods(leaf.row):
-                        context.transaction.evict(pod, action=ACTION, preemptor=NONE)
+        if not context.snapshot.podgroups.finishing(podgroup):
+            context.isolated(podgroup, partial(_end_if_stale, context, running, podgroup))
+
+
+def _end_if_stale(context: Context, running: Running, podgroup: int) -> None:
+    broken = list(_broken(context, running, context.members.tree(podgroup)))
+    if not broken:
+        return
+    context.stale.append(podgroup)
+    if context.grace_over(podgroup):
+        for subgroup in broken:
+            for leaf in leaves(subgroup):
+                for pod in running.pods(leaf.row):
+                    context.transaction.evict(pod, action=ACTION, preemptor=NONE)
 
 
 def _below_minimum(context: Context) -> list[int]:
