@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 import uvloop
 
 from kai_py.api.keys import SCHEDULER_NAME
+from kai_py.cli.bench import decisions
 from kai_py.cli.bench.decide import measure
 from kai_py.cli.bench.live import Live, measure_binding, measure_rest, measure_scheduling
 from kai_py.cli.bench.machine import machine
+from kai_py.cli.bench.scenes import SCENES
 from kai_py.cli.bench.shapes import SHAPES
 from kai_py.cli.failures import FAILED, Failure
 from kai_py.cli.options import Context, Kubeconfig, OutputOption
 from kai_py.cli.output import Output, Table, print_document, print_tables
 
 Json = dict[str, Any]
+_What = TypeVar("_What")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure decisions, and pods per second.")
 
 _ALL: Final = "all"
 
 
-def _shape(name: str) -> str:
-    if name != _ALL and name not in SHAPES:
-        raise typer.BadParameter(f"{name!r} should be {_ALL} or one of {', '.join(SHAPES)}")
+def _known(name: str, table: Collection[str]) -> str:
+    if name != _ALL and name not in table:
+        raise typer.BadParameter(f"{name!r} should be {_ALL} or one of {', '.join(table)}")
     return name
+
+
+def _shape(name: str) -> str:
+    return _known(name, SHAPES)
+
+
+def _scene(name: str) -> str:
+    return _known(name, SCENES)
 
 
 @app.command("decide")
@@ -50,18 +62,59 @@ def decide(
     Every shape is measured in a process of its own. "Decision" is the time from an event that the store has taken in
     to the decisions: snapshot and cycle.
     """
-    names = list(SHAPES) if shape == _ALL else [shape]
-    # A process per shape: memory that another shape has left behind would be counted otherwise.
+    results = _apart(measure, SHAPES, shape)
+    _report(results, _table(results), "DecideBenchmark", output)
+
+
+@app.command("core")
+def core(
+    shape: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            callback=_scene,
+            autocompletion=lambda: [_ALL, *SCENES],
+            help=f"Who wants what: {_ALL}, or one of {', '.join(SCENES)}.",
+        ),
+    ] = _ALL,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Measure who makes room for whom: how long it takes to decide, and what the decisions gain and cost.
+
+    All actions run: allocate, consolidate, reclaim, preempt, stale gang eviction. "Lost" is GPU-seconds of work that
+    evictions end, "unfair" the GPUs by which a queue differs from its fair share afterwards, at most.
+    """
+    results = _apart(decisions.measure, SCENES, shape)
+    _report(results, _quality_table(results), "CoreBenchmark", output)
+
+
+def _apart(measured: Callable[[str, _What], Json], table: Mapping[str, _What], name: str) -> list[Json]:
+    """Measure one or all entries of a table, each in a process of its own: memory of others would count otherwise."""
+    names = list(table) if name == _ALL else [name]
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=fresh, max_tasks_per_child=1) as processes:
-        results = list(processes.map(measure, names, [SHAPES[name] for name in names]))
+        return list(processes.map(measured, names, [table[name] for name in names]))
+
+
+def _report(results: list[Json], table: Table, kind: str, output: Output) -> None:
     if output is Output.TABLE:
-        print_tables([_table(results)])
+        print_tables([table])
     else:
-        report = {"apiVersion": "kai-py/v1", "kind": "DecideBenchmark", "machine": machine(), "results": results}
-        print_document(report, output)
+        print_document({"apiVersion": "kai-py/v1", "kind": kind, "machine": machine(), "results": results}, output)
     if broken := [f"{one['shape']}: {one['broken']} contradictions" for one in results if one["broken"]]:
         raise Failure("decisions break invariants; the numbers are worth nothing", broken, status=FAILED)
+
+
+def _quality_table(results: list[Json]) -> Table:
+    columns = ("Shape", "Decides", "Decision ms", "Min", "Placed", "Evicted", "Moved", "Lost GPU s", "Unfair GPUs")
+    return Table("Who makes room for whom, in process", columns, [_quality_row(one) for one in results])
+
+
+def _quality_row(one: Json) -> tuple[str, ...]:
+    decision = one["milliseconds"]["decision"]
+    times = (f"{decision[which]:.1f}" for which in ("median", "min"))
+    numbers = (f"{one[key]:g}" for key in ("placed", "evictions", "moved", "gpuSecondsLost", "maxUnfairness"))
+    return one["shape"], one["about"], *times, *numbers
 
 
 def _table(results: list[Json]) -> Table:

@@ -1,4 +1,4 @@
-"""What ``bench core`` measures: clusters in which somebody has to make room; KAI Scheduler's own benchmarks among them."""
+"""What ``bench core`` measures: clusters in which somebody makes room, KAI Scheduler's benchmarks among them."""
 
 from __future__ import annotations
 
