@@ -49,12 +49,16 @@ class Intake:
 
     def replace(self, resource: ResourceKind[Any], objects: Sequence[Any], unreadable: AbstractSet[Name]) -> None:
         """These are all objects of a kind: forget the others, take these in."""
-        present = {obj.metadata.uid for obj in objects}
-        for meta in self._listed(resource):
-            if meta.uid not in present and meta.key not in unreadable:
-                self._drop(resource, meta)
+        self.forget_others(resource, {obj.metadata.uid for obj in objects}, unreadable)
         for obj in objects:
             self._isolated(resource, "ADDED", obj)
+        self._wake()
+
+    def forget_others(self, resource: ResourceKind[Any], uids: AbstractSet[str], unreadable: AbstractSet[Name]) -> None:
+        """A list is complete: what is not in it is gone."""
+        for meta in self._listed(resource):
+            if meta.uid not in uids and meta.key not in unreadable:
+                self._drop(resource, meta)
         self._wake()
 
     def apply(self, resource: ResourceKind[Any], events: Sequence[tuple[EventType, Any]]) -> None:

@@ -82,7 +82,15 @@ class Shell:
         )
         self.intake = Intake(self.store, self.cycles.wake, clock)
         writer = Writer(client, leadership.check if leadership else lambda: None)
-        self.dispatcher = Dispatcher(self.store, writer, metrics, tell=self._tell, wake=self.cycles.wake, clock=clock)
+        self.dispatcher = Dispatcher(
+            self.store,
+            writer,
+            metrics,
+            tell=self._tell,
+            wake=self.cycles.wake,
+            eviction=lambda: self.settings.current.eviction,
+            clock=clock,
+        )
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
         self.statuses = StatusWriter(
@@ -93,7 +101,7 @@ class Shell:
         self._record = Record(metrics, self._told)
         self.reflectors = [
             Reflector(client, PRIORITY_CLASSES, self.intake),
-            Reflector(client, PODS, self.intake),
+            Reflector(client, PODS, self.intake, paged=self.intake),
             Reflector(client, NODES, self.intake),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]

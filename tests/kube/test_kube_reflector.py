@@ -58,6 +58,11 @@ class Memory:
             else:
                 self.objects[obj.metadata.key] = obj
 
+    def forget_others(self, _resource: object, uids: Any, unreadable: Any) -> None:
+        self.calls.append(f"forget all but {len(uids)}")
+        gone = [key for key, obj in self.objects.items() if obj.metadata.uid not in uids and key not in unreadable]
+        self.deleted += [self.objects.pop(key).metadata.name for key in gone]
+
     @property
     def names(self) -> list[str]:
         return sorted(name for _, name in self.objects)
@@ -99,6 +104,25 @@ async def test_a_list_of_many_pages_reaches_the_sink_at_once(
     assert server.asked[0].query["limit"] == "500"
     assert watches(server) == ["11"]
     assert reflector.synced.is_set()
+
+
+async def test_a_paged_sink_gets_each_page_as_it_comes_and_then_forgets_the_others(
+    server: ScriptedServer, client: ApiClient, memory: Memory, waits: Waits
+):
+    def with_uid(*names: str, **more: Any) -> Answer:
+        items = [thing(name, 10) for name in names]
+        for item in items:
+            item["metadata"]["uid"] = f"uid-{item['metadata']['name']}"
+        return ok({"metadata": {"resourceVersion": "10", "continue": more.get("token", "")}, "items": items})
+
+    server.on("GET", PATH, with_uid("a", "b", token="2"), with_uid("c"), with_uid("a"))
+    server.on("WATCH", PATH, refusal(410), STAY)
+    paged = Reflector(client, THINGS, memory, paged=memory, sleep=waits)
+    with running(paged):
+        await until(lambda: paged.relists == 2)
+    assert memory.calls == ["apply 2", "apply 1", "forget all but 3", "apply 1", "forget all but 1"]
+    assert memory.names == ["a"]
+    assert sorted(memory.deleted) == ["b", "c"]
 
 
 async def test_events_follow_the_list_in_batches(server: ScriptedServer, reflector: Reflector[Thing], memory: Memory):
