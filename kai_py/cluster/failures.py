@@ -18,6 +18,7 @@ NODE_MEMORY: Final = 300.0
 class _Record:
     count: int = 0
     until: float = 0.0
+    why: str = ""
     nodes: dict[str, float] = field(default_factory=dict)
 
     def ends(self) -> list[float]:
@@ -34,10 +35,18 @@ class Failures:
     def __len__(self) -> int:
         return len(self._records)
 
-    def note(self, pod: PodKey, node: str | None, now: float) -> float:
-        """Remember a failure; returns when the pod may be tried again. ``node`` is None if it is not to blame."""
+    def note(self, pod: PodKey, node: str | None, now: float, why: str = "") -> float:
+        """Remember a failure; returns when the pod may be tried again.
+
+        Args:
+            pod: that failed.
+            node: None if it is not to blame.
+            now: seconds since the epoch.
+            why: for people, who are told while the pod pauses.
+        """
         record = self._records.setdefault(pod, _Record())
         record.count += 1
+        record.why = why
         # The exponent is bounded, because a pod may fail for months.
         record.until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(record.count - 1, 16))
         if node is not None:
@@ -52,6 +61,11 @@ class Failures:
         """Whether the pod must wait a little longer."""
         record = self._records.get(pod)
         return record is not None and now < record.until
+
+    def why(self, pod: PodKey) -> str:
+        """What was said about the last failure; empty if nothing was."""
+        record = self._records.get(pod)
+        return record.why if record is not None else ""
 
     def excluded(self, pod: PodKey, now: float) -> frozenset[str]:
         """Nodes that refused the pod not long ago."""

@@ -89,7 +89,8 @@ class PodReader:
         if (field := unsupported_by(pod)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
         if self._failures.paused(key, now):
-            return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)})
+            why = self._failures.why(key)
+            return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)} | ({"message": why} if why else {}))
         return demand, None
 
     def forget(self, key: PodKey) -> None:

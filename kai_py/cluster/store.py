@@ -32,7 +32,7 @@ from kai_py.cluster.scope import Scope
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Bind, CycleResult, Decision, Evict, Nominate
-from kai_py.core.tables.pods import PodKey
+from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.errors import Fault
 
@@ -243,6 +243,21 @@ class Store:
         if isinstance(decision, Bind) and key in self.pods.facts:
             self.failures.note(key, decision.node if blame_node else None, now)
         self._again(key, now)
+
+    def give_up(self, podgroup: str, now: float, why: str = "") -> None:
+        """The evictions that a podgroup needs cannot be had now: nothing is held for it any more.
+
+        Args:
+            podgroup: ``namespace/name``.
+            now: seconds since the epoch.
+            why: they were refused, and the podgroup pauses; empty if they are only postponed.
+        """
+        group = self.groups.groups.get(_split(podgroup))
+        for key in tuple(group.members) if group is not None else ():
+            self.held.give_up(key)
+            if why and self.pods.facts[key].state == PodState.PENDING:
+                self.failures.note(key, None, now, why)
+                self._again(key, now)
 
     def release(self, decision: Bind | Evict, now: float) -> None:
         """It was not sent after all; nobody failed, nothing is remembered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from kai_py.errors import ApiError, ForbiddenError, InvalidError, LeaseLostError
 from kai_py.kube.backoff import Backoff
 from kai_py.kube.pods import Outcome, Result
 from kai_py.kube.writer import Writer
+from kai_py.settings.model import Eviction
 from kai_py.telemetry.conditions import eviction_note
 from kai_py.telemetry.metrics import Metrics
 
@@ -27,6 +29,8 @@ _log = structlog.get_logger()
 CONCURRENCY: Final = 48
 
 Told = Callable[[Decision, Result | None, str], None]
+#: Decisions that are carried out one after the other; when one is refused, the rest is not tried.
+Errand = tuple[Bind | Evict, ...]
 
 
 class Dispatcher:
@@ -43,6 +47,7 @@ class Dispatcher:
         metrics: outcomes are counted there.
         tell: called with every decision that was answered, for Events; must not block.
         wake: called when an answer gives the next cycle something to do: a refusal, or the last of many.
+        eviction: how pods are evicted; asked before every cycle's decisions.
         clock: seconds since the epoch.
     """
 
@@ -54,6 +59,7 @@ class Dispatcher:
         *,
         tell: Told,
         wake: Callable[[], None],
+        eviction: Callable[[], Eviction] = Eviction,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -62,14 +68,17 @@ class Dispatcher:
         self._tell = tell
         self._wake = wake
         self._clock = clock
-        self._queue: asyncio.Queue[Bind | Evict] = asyncio.Queue()
+        self._eviction = eviction
+        self._queue: asyncio.Queue[Errand] = asyncio.Queue()
+        #: Pods that we have told to go and that may still be there.
+        self._leaving: set[PodKey] = set()
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def backlog(self) -> int:
-        """Decisions that are not answered yet."""
+        """Errands that are not done yet."""
         return self._queue.qsize() + self._busy
 
     async def idle(self) -> None:
@@ -82,25 +91,57 @@ class Dispatcher:
         What has become impossible since the snapshot was taken (a pod was deleted, a node vanished) is left out, and
         with it everything else for that podgroup: a gang is sent whole or waits for the next cycle.
         """
-        by_group: dict[str, list[Bind | Evict]] = defaultdict(list)
+        binds: dict[str, list[Bind]] = defaultdict(list)
+        evictions: dict[str, list[Evict]] = defaultdict(list)
         for decision in decisions:
-            if isinstance(decision, Bind | Evict):
-                by_group[decision.podgroup if isinstance(decision, Bind) else decision.pod].append(decision)
+            if isinstance(decision, Bind):
+                binds[decision.podgroup].append(decision)
+            elif isinstance(decision, Evict) and self._possible(decision):
+                evictions[decision.preemptor or decision.podgroup].append(decision)
         now, sent = self._clock(), 0
-        for group in by_group.values():
-            if all(map(self._possible, group)):
-                for decision in group:
-                    self._store.assume(decision, now)
-                    self._queue.put_nowait(decision)
-                sent += len(group)
+        for whole in binds.values():
+            if all(map(self._possible, whole)):
+                sent += self._assume([(bind,) for bind in whole], now)
+        for preemptor, victims in evictions.items():
+            if self._has_room(len(victims)):
+                sent += self._assume(self._errands(victims), now)
+                self._leaving.update(map(_key, victims))
+            else:
+                self._store.give_up(preemptor, now)
+                _log.info("evictions postponed", podgroup=preemptor, victims=len(victims), leaving=len(self._leaving))
         if sent:
             self._idle.clear()
         return sent
 
+    def _assume(self, errands: Iterable[Errand], now: float) -> int:
+        """Count with decisions from now on, and hand them to the workers; returns how many there are."""
+        sent = 0
+        for errand in errands:
+            for decision in errand:
+                self._store.assume(decision, now)
+            self._queue.put_nowait(errand)
+            sent += len(errand)
+        return sent
+
+    def _errands(self, victims: list[Evict]) -> list[Errand]:
+        """What may be refused goes one after the other, so that no more is lost than must be."""
+        return [tuple(victims)] if self._asks(victims[0]) else [(victim,) for victim in victims]
+
+    def _asks(self, decision: Evict) -> bool:
+        """Whether PodDisruptionBudgets are asked."""
+        return self._eviction().method.of(decision.action) == "evict"
+
+    def _has_room(self, victims: int) -> bool:
+        """Whether so many more pods may be on their way out; whoever needs more than a wave goes alone."""
+        wave, facts = self._eviction().wave, self._store.pods.facts
+        if not wave:
+            return True
+        self._leaving = {key for key in self._leaving if key in facts and facts[key].leaving_since != math.inf}
+        return not self._leaving or len(self._leaving) + victims <= wave
+
     def _possible(self, decision: Bind | Evict) -> bool:
         """Whether the store still looks as the decision found it."""
-        namespace, _, name = decision.pod.partition("/")
-        key = PodKey(namespace, name, decision.uid)
+        key = _key(decision)
         facts = self._store.pods.facts.get(key)
         if facts is None or self._store.assumptions.get(key) is not None:
             return False
@@ -116,21 +157,32 @@ class Dispatcher:
 
     async def _work(self) -> None:
         while True:
-            decision = await self._queue.get()
+            errand = await self._queue.get()
             self._busy += 1
             try:
-                await self._carry_out(decision)
-            except Exception:  # the edge of the loop: one decision must not end the others
-                _log.exception("decision dropped", pod=decision.pod, podgroup=decision.podgroup)
-                self._store.forget(decision, self._clock(), blame_node=False)
+                await self._run(errand)
             finally:
                 self._busy -= 1
                 if not self.backlog:
                     self._idle.set()
                     self._wake()  # the numbers of queues and podgroups have changed with all of these
 
-    async def _carry_out(self, decision: Bind | Evict) -> None:
-        """Send one decision until there is an answer."""
+    async def _run(self, errand: Errand) -> None:
+        """Carry out decisions one after the other, as long as they succeed."""
+        for row, decision in enumerate(errand):
+            try:
+                done = await self._carry_out(decision)
+            except Exception:  # the edge of the loop: one decision must not end the others
+                _log.exception("decision dropped", pod=decision.pod, podgroup=decision.podgroup)
+                self._store.forget(decision, self._clock(), blame_node=False)
+                done = False
+            if not done:
+                for rest in errand[row + 1 :]:
+                    self._store.release(rest, self._clock())
+                return
+
+    async def _carry_out(self, decision: Bind | Evict) -> bool:
+        """Send one decision until there is an answer; tells whether it was what we wanted."""
         backoff = Backoff(first=0.5, ceiling=10.0)
         while True:
             started = self._clock()
@@ -142,42 +194,55 @@ class Dispatcher:
                 continue
             except LeaseLostError:
                 self._store.release(decision, self._clock())
-                return
+                return False
             except ApiError as error:
                 self._refused(decision, error)
-                return
+                return False
             self._metrics.bind_seconds.observe(self._clock() - started)
-            self._answered(decision, result)
-            return
+            return self._answered(decision, result)
 
     async def _send(self, decision: Bind | Evict) -> Result:
         namespace, _, name = decision.pod.partition("/")
         if isinstance(decision, Bind):
             return await self._writer.bind(namespace, name, decision.uid, decision.node)
+        if self._asks(decision):
+            return await self._writer.evict(namespace, name, decision.uid)  # the server says DisruptionTarget itself
         now = datetime.fromtimestamp(self._clock(), UTC)
         await self._writer.mark_disruption_target(namespace, name, decision.uid, eviction_note(decision), now)
         return await self._writer.delete(namespace, name, decision.uid)
 
-    def _answered(self, decision: Bind | Evict, result: Result) -> None:
+    def _answered(self, decision: Bind | Evict, result: Result) -> bool:
         if isinstance(decision, Bind):
             self._metrics.binds.labels(str(result.outcome)).inc()
         if result.ok or (isinstance(decision, Evict) and result.outcome is Outcome.NOT_FOUND):
             self._store.acknowledge(decision)
             self._tell(decision, result, "")
-            return
+            return True
         # The pod is elsewhere, gated, or gone: its next watch event says so. The node is not to blame.
-        self._store.forget(decision, self._clock(), blame_node=False)
+        self._forget(decision, result.message, blame_node=False)
         _log.warning(
             "refused", pod=decision.pod, podgroup=decision.podgroup, outcome=result.outcome, why=result.message
         )
         self._tell(decision, result, result.message)
         self._wake()
+        return False
+
+    def _forget(self, decision: Bind | Evict, why: str, *, blame_node: bool) -> None:
+        """Take a decision back; whoever an eviction was for cannot have it now."""
+        self._store.forget(decision, self._clock(), blame_node=blame_node)
+        if isinstance(decision, Evict) and decision.preemptor:
+            self._store.give_up(decision.preemptor, self._clock(), f"the eviction of {decision.pod} was refused: {why}")
 
     def _refused(self, decision: Bind | Evict, error: ApiError) -> None:
         """The server will not do it, at least not for this pod and node."""
         self._metrics.api_errors.labels("bind" if isinstance(decision, Bind) else "evict", error.code).inc()
         blame = isinstance(error, InvalidError | ForbiddenError) and error.status != 401
-        self._store.forget(decision, self._clock(), blame_node=blame)
+        self._forget(decision, str(error), blame_node=blame)
         _log.warning("refused", pod=decision.pod, podgroup=decision.podgroup, code=error.code, why=str(error))
         self._tell(decision, None, str(error))
         self._wake()
+
+
+def _key(decision: Bind | Evict) -> PodKey:
+    namespace, _, name = decision.pod.partition("/")
+    return PodKey(namespace, name, decision.uid)

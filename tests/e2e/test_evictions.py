@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from kai_py.operators.kinds import PODS
+
 from .harness import Cluster
 
 
@@ -46,6 +50,37 @@ async def test_a_queue_within_its_quota_loses_nothing_and_the_other_is_told_why(
         await cluster.pod("wishful", gpus=1, queue="guest")
         assert await cluster.until(lambda: cluster.message("wishful"))
         assert await _leaving(cluster) == []
+
+
+async def test_a_disruption_budget_is_asked_where_settings_say_so(cluster: Cluster, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("eviction: {method: {preempt: evict}}")
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    await cluster.priority("urgent", 90)
+    budget = await _budget(cluster, {"kai.scheduler/queue": "team"})
+    async with cluster.scheduler(settings_file=settings):
+        await cluster.pod("slow", gpus=8)
+        await cluster.until_bound("slow")
+        # Budgets protect running pods only, and there is no kubelet to say that it runs.
+        await cluster.client.patch(PODS.path(cluster.namespace, "slow", "status"), {"status": {"phase": "Running"}})
+        await cluster.pod("quick", gpus=8, priorityClassName="urgent")
+        assert "disruption budget" in await cluster.until(lambda: cluster.message("quick"))
+        assert await _leaving(cluster) == []
+        assert not (await cluster.pods())["quick"]["status"].get("nominatedNodeName")
+        await cluster.client.delete(budget)
+        assert await cluster.until(lambda: _leaving(cluster)) == ["slow"]
+        await cluster.delete_pod("slow")
+        await cluster.until_bound("quick")
+
+
+async def _budget(cluster: Cluster, labels: dict[str, str]) -> str:
+    """A PodDisruptionBudget that allows nobody to go; returns its path."""
+    path = f"/apis/policy/v1/namespaces/{cluster.namespace}/poddisruptionbudgets"
+    spec = {"minAvailable": 1, "selector": {"matchLabels": labels}}
+    body = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "all"}, "spec": spec}
+    await cluster.create(path, body)
+    return f"{path}/all"
 
 
 async def _leaving(cluster: Cluster) -> list[str]:
