@@ -21,6 +21,9 @@ Every podgroup that waits has a reason. Its code stands in the podgroup's status
 brackets at the end of the `PodScheduled` condition of its pods, and in the metric `kai_py_pending_podgroups`.
 `kai-py why` shows it with its evidence. Codes are stable; sentences are not.
 
+A podgroup that finds no place may have a second reason: why nobody has to make room for it. The rules behind it are on
+the page [How fairness works](../fairness.md).
+
 Conditions are written, and an Event is sent, when the reason *changes*: another code, queue, resource or subgroup.
 Numbers (nodes by reason, amounts, the place in line) are those of that moment; the podgroup's condition is brought up
 to date at most every few minutes while only they move.
