@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
@@ -131,6 +132,7 @@ class Shell:
         self._spawn(self.recorder.run(), "events")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
         await self._until_answered(self.audit)
+        _set_memory_apart()
         if self.leadership is not None:
             self._spawn(self.leadership.run(), "leader election")
         self._spawn(self._audits(), "audit")
@@ -237,3 +239,13 @@ class Shell:
         about = text.regarding
         regarding = Reference(about.api_version, about.kind, about.namespace, about.name, about.uid)
         self.recorder.record(regarding, text.reason, text.note, action=text.action, type=text.type)
+
+
+def _set_memory_apart() -> None:
+    """Keep the garbage collector from walking over what lives as long as we do.
+
+    Measured with 20,000 running pods: a full collection in the middle of a cycle made it 150 ms instead of 70 ms. Without
+    the memory, collections during a cycle cannot be measured, so they are not paused.
+    """
+    gc.collect()
+    gc.freeze()
