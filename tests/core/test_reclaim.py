@@ -239,3 +239,14 @@ def test_the_order_of_the_tables_does_not_decide_who_loses():
     assert list(evicted(decide(cluster(nodes={"a": 8}, queues=queues, gangs=gangs), actions=RECLAIM))) == ["v-3"]
     swapped = {"v": replace(gangs["v"], created=-1), "w": replace(gangs["w"], created=0), "p": gangs["p"]}
     assert list(evicted(decide(cluster(nodes={"a": 8}, queues=queues, gangs=swapped), actions=RECLAIM))) == ["w-3"]
+
+
+@pytest.mark.xfail(strict=True, reason="where every victim finds another place, neither fairness nor a bound is asked")
+@pytest.mark.parametrize("quota", [40, 48])
+def test_what_is_moved_is_bounded_by_what_may_be_taken(quota):
+    """Queue rich holds 48 GPUs; poor wants six whole nodes. Eight pods at most are beyond the quota of rich."""
+    gangs = {f"v{number:02}": held(1, f"n{number // 4:02}") for number in range(48)}
+    gangs["p"] = Gang([Pod(8)] * 6, queue="poor", preemptible=False)
+    queues = {"rich": Queue(quota=quota), "poor": Queue(quota=48)}
+    result = decide(cluster(nodes={f"n{number:02}": 8 for number in range(12)}, queues=queues, gangs=gangs))
+    assert len(moved(result)) + len(evicted(result)) <= 48 - quota
