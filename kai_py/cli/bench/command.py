@@ -113,7 +113,7 @@ def _quality_table(results: list[Json]) -> Table:
 def _quality_row(one: Json) -> tuple[str, ...]:
     decision = one["milliseconds"]["decision"]
     times = (f"{decision[which]:.1f}" for which in ("median", "min"))
-    numbers = (f"{one[key]:g}" for key in ("placed", "evictions", "moved", "gpuSecondsLost", "maxUnfairness"))
+    numbers = (f"{one[key]:,.10g}" for key in ("placed", "evictions", "moved", "gpuSecondsLost", "maxUnfairness"))
     return one["shape"], one["about"], *times, *numbers
 
 
