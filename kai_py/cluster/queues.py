@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from kai_py.core.resources import ResourceAxis
 from kai_py.core.tables.queues import QueueTable
 from kai_py.errors import Fault
 
+#: Usage that moved by less than this fraction of the cluster is left as it was.
+NOTICEABLE: Final = 0.001
+
 
 class QueueBook:
     """All queues by name.
@@ -20,7 +24,8 @@ class QueueBook:
     Attributes:
         queues: as they were when they could be read last.
         malformed: what is wrong with those that cannot be read now; not all of them are in ``queues``.
-        usage: past usage by queue, ``(A,)`` fractions of the capacity.
+        usage: past usage by queue, ``(A,)`` fractions of the capacity; ``A`` as in ``usage_of``.
+        usage_of: the resources that it is about.
         row_of: rows of the table that was made last.
         revision: grows with every change.
     """
@@ -29,6 +34,7 @@ class QueueBook:
         self.queues: dict[str, Queue] = {}
         self.malformed: dict[str, Fault] = {}
         self.usage: dict[str, NDArray[np.float64]] = {}
+        self.usage_of: tuple[str, ...] = ()
         self.row_of: dict[str, int] = {}
         self.revision = 0
         self._faults: dict[str, Fault] | None = {}
@@ -63,6 +69,17 @@ class QueueBook:
         self._changed()
         return True
 
+    def remember_usage(self, usage: dict[str, NDArray[np.float64]], resources: tuple[str, ...]) -> bool:
+        """Take in how much queues have used; tells whether any number has moved enough to matter.
+
+        The table is made anew only then, so that a cluster at rest stays at rest.
+        """
+        moved = resources != self.usage_of or usage.keys() != self.usage.keys()
+        if not moved and all(np.abs(usage[name] - self.usage[name]).max() <= NOTICEABLE for name in usage):
+            return False
+        self.usage, self.usage_of, self._table = usage, resources, None
+        return True
+
     def _changed(self) -> None:
         self.revision += 1
         self._table = self._faults = self._additional = None
@@ -89,6 +106,8 @@ class QueueBook:
         """The sound queues on an axis, sorted by name."""
         if self._table is None or self._axis != axis:
             sound = {name: queue for name, queue in self.queues.items() if name not in self.faults}
-            self._table, self._axis = queue_table(sound, axis, self.usage), axis
+            # Columns of another axis mean nothing here: the next numbers are a moment away.
+            usage = self.usage if self.usage_of == axis.accounted else {}
+            self._table, self._axis = queue_table(sound, axis, usage), axis
             self.row_of = {name: row for row, name in enumerate(self._table.names)}
         return self._table

@@ -107,6 +107,7 @@ def queue_shares(snapshot: Snapshot, ledger: Ledger, total: Amounts, options: Op
         allocated=ledger.queue_allocated.copy(),
         allocated_non_preemptible=ledger.queue_non_preemptible.copy(),
         requested=requested,
+        total=total,
     )
 
 

@@ -149,6 +149,7 @@ class QueueShares:
         allocated: ``(Q, A)``
         allocated_non_preemptible: ``(Q, A)``
         requested: ``(Q, A)`` allocated and pending.
+        total: ``(A,)`` what all queues share.
     """
 
     names: tuple[str, ...]
@@ -156,6 +157,7 @@ class QueueShares:
     allocated: Amounts
     allocated_non_preemptible: Amounts
     requested: Amounts
+    total: Amounts
 
 
 @dataclass(frozen=True)

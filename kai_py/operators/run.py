@@ -95,7 +95,7 @@ def _first_settings(config: RunConfig, metrics: Metrics) -> LiveSettings:
 def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: RunConfig) -> Shell:
     identity = config.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     leadership = Leadership(client, *config.lease, identity) if config.leader_elect else None
-    return Shell(client, settings, metrics, leadership, identity=identity)
+    return Shell(client, settings, metrics, leadership, identity=identity, namespace=config.settings_configmap[0])
 
 
 async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: asyncio.Event) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, Strict, model_validator
 
 from kai_py.api.duration import Duration
 from kai_py.api.keys import AMD_GPU, NODE_POOL_LABEL, NVIDIA_GPU, SCHEDULER_NAME
@@ -20,6 +22,17 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
         if value in values[:row]:
             raise ValueError(f"{value!r} is listed twice")
     return values
+
+
+def _cron(text: str) -> str:
+    if text:
+        try:
+            first = next(CronSim(text, datetime(2026, 1, 1, tzinfo=UTC), reverse=True), None)
+        except CronSimError as error:
+            raise ValueError(f"not a cron expression of five fields: {error}") from error
+        if first is None:
+            raise ValueError("no date is meant by this cron expression")
+    return text
 
 
 class SettingsGroup(Model):
@@ -42,6 +55,41 @@ def _each_once(resources: tuple[AccountedResource, ...]) -> tuple[AccountedResou
     return resources
 
 
+class UsageWindow(SettingsGroup):
+    """How far back usage counts."""
+
+    type: Literal["sliding", "tumbling", "cron"] = "sliding"
+    """`sliding`: the last `size`. `tumbling`: everybody starts anew every `size`, counted from `start`. `cron`:
+    everybody starts anew whenever `cron` says. `sliding` by default: nobody gains by waiting for a date."""
+    size: Duration = Duration.of_seconds(7 * 86_400)
+    """Length of a sliding or tumbling window; more than zero. More of it evens out longer absences. A week by default,
+    as in KAI."""
+    start: Annotated[AwareDatetime, Strict(False)] | None = None
+    """When a tumbling window began, for instance `2026-01-05T00:00:00Z`; the others follow from it. Absent: 1970."""
+    cron: Annotated[str, AfterValidator(_cron)] = ""
+    """When a cron window begins, five fields in UTC, for instance `0 0 * * MON`. Needed for that type only."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.type == "cron" and not self.cron:
+            raise ValueError("a window of type cron needs `cron`")
+        if self.size.seconds <= 0:
+            raise ValueError("size must be more than zero")
+        return self
+
+
+class Usage(SettingsGroup):
+    """What queues have used in the past, recorded by the scheduler itself."""
+
+    enabled: bool = False
+    """Whether usage is recorded. Off by default: shares then go by weights alone, whatever `kValue` says."""
+    window: UsageWindow = UsageWindow()
+    """How far back usage counts."""
+    half_life: Duration = Duration.of_seconds(0)
+    """After so long, usage counts half. Less of it forgives faster. `0s`, which is the default: all of the window
+    counts the same."""
+
+
 class Fairness(SettingsGroup):
     """How the cluster is divided between queues."""
 
@@ -49,6 +97,8 @@ class Fairness(SettingsGroup):
     """How strongly past usage bends a queue's share of what is left over when all quotas are served. A number without
     unit. 0 ignores the past; the larger, the longer a queue that used much has to wait. The default is KAI's, where
     one unit of past usage weighs as much as one unit of weight."""
+    usage: Usage = Usage()
+    """What queues have used in the past; see `kValue`. Kept in the ConfigMap `kai-py-usage` beside the settings."""
     reclaim_saturation: Annotated[float, Field(ge=1)] = 1.0
     """By how much fuller, relative to its fair share, a sibling that loses something to reclaim must stay than the
     queue that takes it. A number without unit. More of it makes queues with nearly equal shares leave each other

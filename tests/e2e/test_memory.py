@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
+from kai_py.operators.kinds import CONFIG_MAPS
+
 from .harness import Cluster, Json
 
 STARTED = "kai.scheduler/last-start-timestamp"
@@ -65,3 +71,18 @@ async def _any_says(cluster: Cluster, key: str) -> bool:
 
 async def _nominated(cluster: Cluster, pod: str) -> str:
     return str((await cluster.pods())[pod].get("status", {}).get("nominatedNodeName", ""))
+
+
+async def test_usage_is_written_when_a_scheduler_stops(cluster: Cluster, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("fairness: {usage: {enabled: true}}")
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    async with cluster.scheduler(settings_file=settings, settings_configmap=(cluster.namespace, "settings")):
+        await cluster.pod("busy", gpus=8)
+        await cluster.until_bound("busy")
+        await cluster.pod("another", gpus=8)
+        await cluster.until(lambda: cluster.message("another"))
+    found = await cluster.client.get_object(CONFIG_MAPS.path(cluster.namespace, "kai-py-usage"))
+    (bucket,) = msgspec.json.decode(found["data"]["usage.json"])["buckets"]
+    assert 0 < bucket["used"]["team"][2] <= bucket["capacity"][2]

@@ -143,3 +143,26 @@ def test_the_page_is_what_the_models_say():
 def test_the_page_shows_a_document_that_is_the_default():
     (_, document, _) = render_settings_reference().split("```", 2)
     assert load_settings(document.removeprefix("yaml")) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("window", "fault"),
+    [
+        ("{type: cron}", "a window of type cron needs `cron`"),
+        ("{type: cron, cron: at noon}", "not a cron expression"),
+        ("{type: cron, cron: 0 0 30 2 *}", "cron expression"),
+        ("{size: 0s}", "size must be more than zero"),
+        ("{start: noon}", "datetime"),
+    ],
+)
+def test_a_window_of_usage_that_cannot_be_is_refused(window, fault):
+    with pytest.raises(SettingsError) as refused:
+        load_settings(f"fairness: {{usage: {{window: {window}}}}}")
+    assert fault in str(refused.value)
+
+
+@pytest.mark.parametrize("start", ["2026-01-05T00:00:00Z", '"2026-01-05T00:00:00+00:00"'])
+def test_the_start_of_a_window_is_a_moment(start):
+    window = load_settings(f"fairness: {{usage: {{window: {{type: tumbling, start: {start}}}}}}}").fairness.usage.window
+    assert window.start is not None
+    assert window.start.timestamp() == 1_767_571_200
