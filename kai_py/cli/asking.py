@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kai_py.api.decode import convert
@@ -21,6 +21,7 @@ from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 from kai_py.telemetry.why import Why, why_pod, why_podgroup
 from kai_py.telemetry.why_queue import why_queue
+from kai_py.telemetry.why_waiting import Waiter, waiters
 
 Json = dict[str, Any]
 Owners = Mapping[str, PartialObject]
@@ -62,9 +63,9 @@ async def _pod(client: ApiClient, namespace: str, name: str) -> Why | None:
     pod = await find(client, PODS, namespace, name)
     if pod is None:
         return None
-    group, settings = await asyncio.gather(_group(pod, client), _settings(client))
+    group, names = await asyncio.gather(_group(pod, client), scheduler_names(client))
     podgroup = await find(client, PODGROUPS, *group) if group else None
-    return why_pod(pod, podgroup, scheduler_names=settings.scheduler_names)
+    return why_pod(pod, podgroup, scheduler_names=names)
 
 
 async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
@@ -77,7 +78,15 @@ async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
 
 async def _queue(client: ApiClient, _: str, name: str) -> Why | None:
     queue = await find(client, QUEUES, "", name)
-    return why_queue(queue, await list_all(client, PODGROUPS)) if queue is not None else None
+    return why_queue(queue, await waiting(client)) if queue is not None else None
+
+
+async def waiting(client: ApiClient) -> list[Waiter]:
+    """Who waits in the whole cluster: podgroups, and pods without one."""
+    podgroups, pods, owners, names = await asyncio.gather(
+        list_all(client, PODGROUPS), list_all(client, PODS), _owners(client, ""), scheduler_names(client)
+    )
+    return waiters(podgroups, pods, owners, scheduler_names=names)
 
 
 async def find(client: ApiClient, kind: ResourceKind[Any], namespace: str, name: str) -> Json | None:
@@ -108,10 +117,10 @@ async def _owners(client: ApiClient, namespace: str) -> Owners:
     return {owner.metadata.uid: owner for owner in owners}
 
 
-async def _settings(client: ApiClient) -> Settings:
-    """The settings in force, as far as we may read them: they only tell which pods are the scheduler's."""
+async def scheduler_names(client: ApiClient) -> Sequence[str]:
+    """What pods of the scheduler name in ``spec.schedulerName``, by the settings as far as we may read them."""
     try:
         found = await read_settings(client)
-        return load_settings(found["data"][SETTINGS_KEY]) if found else Settings()
+        return (load_settings(found["data"][SETTINGS_KEY]) if found else Settings()).scheduler_names
     except (ApiError, InputError, LookupError):
-        return Settings()
+        return Settings().scheduler_names

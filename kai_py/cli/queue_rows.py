@@ -14,7 +14,7 @@ from kai_py.cli.output import Table
 from kai_py.cli.plan_view import in_words
 from kai_py.core.resources import CPU, GPU, MEMORY
 from kai_py.errors import MalformedObjectError
-from kai_py.telemetry.why import waiting_code
+from kai_py.telemetry.why_waiting import Waiter
 
 Json = dict[str, Any]
 
@@ -24,19 +24,18 @@ _NUMBERS: Final = ("allocated", "requested", "fairShare", "quota", "limit")
 _STYLES: Final = {"False": "red"}
 
 
-def queue_items(queues: Iterable[Mapping[str, Any]], podgroups: Iterable[Mapping[str, Any]]) -> list[Json]:
+def queue_items(queues: Iterable[Mapping[str, Any]], waiters: Iterable[Waiter]) -> list[Json]:
     """What there is to say of each queue, sorted by name.
 
     Amounts are in millicores, bytes and devices, -1 is unlimited, null is unknown: nobody has reported it.
 
     Args:
         queues: as the API server has them.
-        podgroups: of the whole cluster.
+        waiters: of the whole cluster.
     """
     waiting: dict[str, Counter[str]] = {}
-    for podgroup in podgroups:
-        if code := waiting_code(podgroup):
-            waiting.setdefault(str((podgroup.get("spec") or {}).get("queue") or ""), Counter())[code] += 1
+    for one in waiters:
+        waiting.setdefault(one.queue, Counter())[one.code] += 1
     items = [_item(queue, waiting) for queue in queues]
     return sorted(items, key=lambda item: str(item["name"]))
 
@@ -124,7 +123,7 @@ def _cells(item: Json, resource: str) -> list[str]:
 
 
 def _waiting(item: Json) -> str:
-    """How many podgroups wait, and most of them for what."""
+    """How many podgroups and single pods wait, and most of them for what."""
     if not item["waiting"]:
         return ""
     code, _ = max(item["waiting"].items(), key=lambda one: one[1])

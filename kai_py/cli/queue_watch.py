@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from kai_py.api.meta import PartialObject
+from kai_py.cli.asking import scheduler_names
 from kai_py.cli.output import WideOutput, print_document, print_plain
 from kai_py.cli.queue_rows import queue_items, queue_table
 from kai_py.kube.client import ApiClient
@@ -18,7 +19,8 @@ from kai_py.kube.listing import list_all
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
-from kai_py.operators.kinds import PODGROUPS, QUEUES
+from kai_py.operators.kinds import OWNERS, PODGROUPS, PODS, QUEUES
+from kai_py.telemetry.why_waiting import waiters
 
 Json = dict[str, Any]
 
@@ -30,20 +32,31 @@ class Whole(PartialObject, frozen=True):
     status: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-_WATCHED_QUEUES = ResourceKind(QUEUES.group, QUEUES.version, QUEUES.plural, Whole, namespaced=False)
-_WATCHED_PODGROUPS = ResourceKind(PODGROUPS.group, PODGROUPS.version, PODGROUPS.plural, Whole)
+def _whole(kind: ResourceKind[Any], *, namespaced: bool = True) -> ResourceKind[Whole]:
+    return ResourceKind(kind.group, kind.version, kind.plural, Whole, namespaced=namespaced)
+
+
+_WATCHED_QUEUES = _whole(QUEUES, namespaced=False)
+_WATCHED = tuple(_whole(kind) for kind in (PODGROUPS, PODS, *OWNERS))
 
 
 class Mirror:
-    """What the server has, kept up to date by reflectors; tells when something changed."""
+    """What the server has, kept up to date by reflectors; tells when something changed.
 
-    def __init__(self) -> None:
+    Args:
+        names: what pods of the scheduler name in ``spec.schedulerName``.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
         self.changed = asyncio.Event()
-        self._objects: dict[str, dict[tuple[str, str], Json]] = {QUEUES.plural: {}, PODGROUPS.plural: {}}
+        self._names = names
+        self._objects: dict[str, dict[tuple[str, str], Whole]] = {
+            kind.plural: {} for kind in (_WATCHED_QUEUES, *_WATCHED)
+        }
 
     def replace(self, resource: ResourceKind[Whole], objects: Sequence[Whole], _: AbstractSet[tuple[str, str]]) -> None:
         """These are all objects of a kind."""
-        self._objects[resource.plural] = {one.metadata.key: msgspec.to_builtins(one) for one in objects}
+        self._objects[resource.plural] = {one.metadata.key: one for one in objects}
         self.changed.set()
 
     def apply(self, resource: ResourceKind[Whole], events: Sequence[tuple[EventType, Whole]]) -> None:
@@ -53,21 +66,32 @@ class Mirror:
             if event == "DELETED":
                 known.pop(one.metadata.key, None)
             else:
-                known[one.metadata.key] = msgspec.to_builtins(one)
+                known[one.metadata.key] = one
         self.changed.set()
 
     def items(self) -> list[Json]:
         """All queues, as ``queue_items`` tells of them."""
-        return queue_items(self._objects[QUEUES.plural].values(), self._objects[PODGROUPS.plural].values())
+        owners = {one.metadata.uid: one for kind in OWNERS for one in self._objects[kind.plural].values()}
+        pods = (msgspec.to_builtins(one) for one in self._objects[PODS.plural].values() if _may_wait(one))
+        waiting = waiters(self._plain(PODGROUPS.plural), pods, owners, scheduler_names=self._names)
+        return queue_items(self._plain(QUEUES.plural), waiting)
+
+    def _plain(self, plural: str) -> list[Json]:
+        return [msgspec.to_builtins(one) for one in self._objects[plural].values()]
+
+
+def _may_wait(pod: Whole) -> bool:
+    """Most pods have a node, and need not be looked at more closely."""
+    return not pod.spec.get("nodeName")
 
 
 async def follow(client: ApiClient, output: WideOutput, *, headers: bool) -> None:
     """Print every queue, then each one again that changes, until cancelled."""
     await list_all(client, QUEUES)  # a server that does not answer at first is an error; later it is waited for
-    mirror = Mirror()
+    mirror = Mirror(await scheduler_names(client))
     reflectors = [
         Reflector(client, _WATCHED_QUEUES, mirror),
-        Reflector(client, _WATCHED_PODGROUPS, mirror, optional=True),
+        *(Reflector(client, kind, mirror, optional=True) for kind in _WATCHED),
     ]
     async with asyncio.TaskGroup() as tasks:
         for reflector in reflectors:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kai_py.cli.asking import waiting
 from kai_py.cli.failures import note
 from kai_py.cli.live import connected
 from kai_py.cli.options import Context, Kubeconfig, NoHeaders
@@ -15,7 +16,7 @@ from kai_py.cli.queue_rows import queue_items, queue_table
 from kai_py.cli.queue_watch import follow
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
-from kai_py.operators.kinds import PODGROUPS, QUEUES
+from kai_py.operators.kinds import QUEUES
 
 app = typer.Typer(add_completion=False)
 
@@ -36,7 +37,8 @@ def queues_command(
     """List the queues: what they hold, may hold and ask for.
 
     Numbers are those that the scheduler has reported in the queues' status; a dash is unknown. With json and yaml,
-    amounts are in millicores, bytes and devices, and -1 is unlimited.
+    amounts are in millicores, bytes and devices, and -1 is unlimited. What waits is counted in podgroups, and in pods
+    that have no PodGroup object.
 
     For instance:
 
@@ -56,8 +58,7 @@ async def _run(kubeconfig: str | None, context: str | None, output: WideOutput, 
 
 
 async def _items(client: ApiClient) -> list[dict[str, Any]]:
-    queues, podgroups = await asyncio.gather(list_all(client, QUEUES), list_all(client, PODGROUPS))
-    return queue_items(queues, podgroups)
+    return queue_items(*await asyncio.gather(list_all(client, QUEUES), waiting(client)))
 
 
 def _print(items: list[dict[str, Any]], output: WideOutput, *, headers: bool) -> None:

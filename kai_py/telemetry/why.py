@@ -108,7 +108,7 @@ def why_pod(pod: Object, podgroup: Object | None = None, *, scheduler_names: Seq
     condition = _newest(podgroup) if podgroup is not None else None
     if condition is not None:
         return _from_scheduling_condition(subject, condition, rows)
-    said = next((one for one in _items(pod, "status", "conditions") if one.get("type") == POD_SCHEDULED), {})
+    said = _scheduled(pod)
     message = str(said.get("message") or "")
     if said.get("status") != "False" or not message:
         return Why(subject, _NOT_SEEN, rows, _CHECK_SCHEDULER)
@@ -143,6 +143,19 @@ def waiting_code(podgroup: Object) -> str:
     """The code of the reason why a podgroup waits, by its status; empty if it does not."""
     condition = _newest(podgroup)
     return str(condition.get("reason") or "") if condition is not None else ""
+
+
+def pod_code(pod: Object, scheduler_names: Sequence[str] = (SCHEDULER_NAME,)) -> str:
+    """The code of the reason why a pod waits, by its own condition; empty if it does not, or nobody has said so."""
+    said = _scheduled(pod)
+    if said.get("status") != "False" or _settled(pod, scheduler_names) is not None:
+        return ""
+    return code_of(str(said.get("message") or "")) or str(said.get("reason") or "")
+
+
+def _scheduled(pod: Object) -> Object:
+    """The pod's PodScheduled condition; empty if it has none."""
+    return next((one for one in _items(pod, "status", "conditions") if one.get("type") == POD_SCHEDULED), {})
 
 
 def _settled(pod: Object, scheduler_names: Sequence[str]) -> str | None:

@@ -15,7 +15,8 @@ from kai_py.core.resources import CPU, GPU, MEMORY
 from kai_py.errors import MalformedObjectError
 from kai_py.telemetry.amounts import amount, noun, per_unit
 from kai_py.telemetry.texts import todo
-from kai_py.telemetry.why import Why, waiting_code
+from kai_py.telemetry.why import Why
+from kai_py.telemetry.why_waiting import Waiter
 
 #: Base units in one unit of a Queue's spec: millicores, MB, devices. What is not here is in its own unit.
 _SPEC_UNITS: Final = {CPU: 1.0, MEMORY: 1_000_000.0, GPU: 1000.0}
@@ -23,12 +24,12 @@ _SPEC_UNITS: Final = {CPU: 1.0, MEMORY: 1_000_000.0, GPU: 1000.0}
 _TROUBLES: Final = ("Invalid", "Orphan")
 
 
-def why_queue(queue: Mapping[str, Any], podgroups: Sequence[Mapping[str, Any]] = ()) -> Why:
+def why_queue(queue: Mapping[str, Any], waiting: Sequence[Waiter] = ()) -> Why:
     """How a queue stands.
 
     Args:
         queue: as the API server has it.
-        podgroups: of the whole cluster, or of this queue.
+        waiting: who waits in the whole cluster, or in this queue.
     """
     name = str((queue.get("metadata") or {}).get("name") or "")
     subject = f"queue {name}"
@@ -37,20 +38,27 @@ def why_queue(queue: Mapping[str, Any], podgroups: Sequence[Mapping[str, Any]] =
     except MalformedObjectError as error:
         rows = tuple((fault.field or "object", fault.message) for fault in error.faults)
         return Why(subject, "It is malformed and takes no pods.", rows, "Correct the fields above.", "QueueInvalid")
-    waiting = _waiting(name, podgroups)
-    evidence = (*_resource_rows(parsed), *_waiting_rows(waiting))
+    inside = [one for one in waiting if one.queue == name]
+    evidence = (*_resource_rows(parsed), *_waiting_rows(inside))
     trouble = _trouble(parsed)
     if trouble is not None:
         return Why(subject, trouble, evidence, todo("QueueInvalid"), "QueueInvalid")
     if parsed.status.child_queues:
         children = ", ".join(sorted(parsed.status.child_queues))
         return Why(subject, f"It is divided into {children}; pods go there.", evidence)
-    if not waiting:
+    if not inside:
         return Why(subject, "Nothing waits in it.", evidence)
-    code, count = Counter(waiting.values()).most_common(1)[0]
-    groups = "1 podgroup waits" if len(waiting) == 1 else f"{len(waiting)} podgroups wait"
-    most = code if count == len(waiting) else f"{count} of them {code}"
-    return Why(subject, f"{groups} in it ({most}).", evidence, todo(code), code)
+    code, count = Counter(one.code for one in inside).most_common(1)[0]
+    most = code if count == len(inside) else f"{count} of them {code}"
+    return Why(subject, f"{_counted(inside)} in it ({most}).", evidence, todo(code), code)
+
+
+def _counted(inside: Sequence[Waiter]) -> str:
+    """``2 podgroups and 1 single pod wait``."""
+    singles = sum(one.single for one in inside)
+    counts = (("podgroup", len(inside) - singles), ("single pod", singles))
+    what = " and ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts if count)
+    return f"{what} {'waits' if len(inside) == 1 else 'wait'}"
 
 
 def _trouble(queue: Queue) -> str | None:
@@ -61,21 +69,11 @@ def _trouble(queue: Queue) -> str | None:
     return None
 
 
-def _waiting(name: str, podgroups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Podgroups of the queue that wait, with their reason's code."""
-    found = {}
-    for podgroup in podgroups:
-        code = waiting_code(podgroup)
-        if code and (podgroup.get("spec") or {}).get("queue") == name:
-            metadata = podgroup.get("metadata") or {}
-            found[f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"] = code
-    return found
-
-
-def _waiting_rows(waiting: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for code, count in Counter(waiting.values()).most_common():
-        example = min(key for key, one in waiting.items() if one == code)
-        yield "waiting", f"{count} with {code}, for instance {example}"
+def _waiting_rows(inside: Sequence[Waiter]) -> Iterator[tuple[str, str]]:
+    for code, count in Counter(one.code for one in inside).most_common():
+        example = min((one for one in inside if one.code == code), key=lambda one: (one.single, one.name))
+        which = f"pod {example.name}" if example.single else example.name
+        yield "waiting", f"{count} with {code}, for instance {which}"
 
 
 def _resource_rows(queue: Queue) -> Iterator[tuple[str, str]]:

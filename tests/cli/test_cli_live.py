@@ -88,12 +88,30 @@ async def test_queues_are_listed_with_what_waits_in_them(ask, cluster):
     assert item["waiting"] == {"OverLimit": 1}
 
 
+def waiting_pod(cluster, name):
+    created = cluster.storage.create("pods", pod(name), "default")
+    said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "No room. [OverLimit]"}
+    cluster.storage.update(
+        "pods", created | {"status": {"phase": "Pending", "conditions": [said]}}, subresource="status"
+    )
+
+
+async def test_single_pods_that_wait_are_counted(ask, cluster):
+    for number in range(3):
+        waiting_pod(cluster, f"w{number}")
+    assert (await ask("queues")).stdout.splitlines()[2].endswith("3 (OverLimit)")
+    said = (await ask("why", "queue/default-queue")).stdout
+    assert said.startswith("queue default-queue: 3 single pods wait in it (OverLimit).")
+
+
 async def test_watching_prints_a_queue_again_when_its_row_changes(cluster, tmp_path, capsys):
     async with await connect(str(tmp_path / "kubeconfig")) as client:
         task = asyncio.create_task(follow(client, WideOutput.TABLE, headers=True))
         try:
             assert await printed(capsys, 3) == ["QUEUE", "default-parent-queue", "default-queue"]
             waiting_podgroup(cluster, "g")
+            assert await printed(capsys, 1) == ["default-queue"]
+            waiting_pod(cluster, "w")
             assert await printed(capsys, 1) == ["default-queue"]
         finally:
             task.cancel()

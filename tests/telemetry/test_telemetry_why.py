@@ -4,6 +4,7 @@ from kai_py.core.result import Diagnosis, Reason, ReasonCode
 from kai_py.telemetry.conditions import pod_condition, scheduling_conditions
 from kai_py.telemetry.why import why_diagnosis, why_pod, why_podgroup
 from kai_py.telemetry.why_queue import why_queue
+from kai_py.telemetry.why_waiting import waiters
 from tests.core.builders import AXIS, cluster, decide, waiting
 
 NOW = 1_700_000_000.0
@@ -184,7 +185,7 @@ def test_a_queue_says_who_waits_and_what_it_holds():
         podgroup(NO_ROOM, "c"),
         podgroup(OVER_LIMIT, "d", "x"),
     ]
-    found = why_queue(queue(status, gpu=(4, 8), cpu=(-1, 2000), memory=(1000, -1)), groups)
+    found = why_queue(queue(status, gpu=(4, 8), cpu=(-1, 2000), memory=(1000, -1)), waiters(groups))
     assert found.verdict == "3 podgroups wait in it (2 of them OverLimit)."
     assert found.evidence == (
         ("GPU", "holds 6 GPUs, quota 4 GPUs, limit 8 GPUs, fair share 7.5 GPUs, asked for 10 GPUs"),
@@ -194,6 +195,34 @@ def test_a_queue_says_who_waits_and_what_it_holds():
         ("waiting", "1 with PodSchedulingErrors, for instance team/c"),
     )
     assert found.next_step == "Ask for less, wait until pods of the queue finish, or raise the queue's limit."
+
+
+def single(name, queue="research", **spec):
+    one = pod(pod_condition(NO_ROOM, now=NOW), labels={"kai.scheduler/queue": queue}, **spec)
+    one["metadata"] |= {"name": name, "uid": name}
+    return one
+
+
+def test_a_queue_counts_pods_that_have_no_podgroup():
+    pods = [single("a"), single("b"), single("c", "x"), single("d", nodeName="n"), single("e", schedulerName="other")]
+    found = why_queue(queue(gpu=(4, 8)), waiters([], pods))
+    assert found.verdict == "2 single pods wait in it (PodSchedulingErrors)."
+    assert ("waiting", "2 with PodSchedulingErrors, for instance pod team/a") in found.evidence
+
+
+def test_a_pod_is_not_counted_besides_its_podgroup():
+    member = single("a")
+    member["metadata"]["annotations"] = {"pod-group-name": "train"}
+    waiting = waiters([podgroup(OVER_LIMIT)], [member, single("b")])
+    assert why_queue(queue(gpu=(4, 8)), waiting).verdict == (
+        "1 podgroup and 1 single pod wait in it (1 of them OverLimit)."
+    )
+
+
+def test_a_malformed_pod_waits_where_its_label_says():
+    broken = single("a")
+    broken["spec"]["containers"] = "none"
+    assert [(one.name, one.queue) for one in waiters([], [broken])] == [("team/a", "research")]
 
 
 def test_a_quiet_queue_says_so():
