@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from kai_py.core.result import CycleResult, Decision, Evict, Reason
+from kai_py.core.result import CycleResult, Decision, Evict, Nominate, Reason
 from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.telemetry import events
@@ -47,6 +47,7 @@ class Record:
         self._told = told
         self._log = log if log is not None else structlog.get_logger()
         self._errors: dict[str, Reason] = {}
+        self._nominations: frozenset[tuple[str, str]] = frozenset()
 
     def cycle(self, result: CycleResult, snapshot: Snapshot, *, number: int, seconds: float, now: float) -> Report:
         """Log and count a result, and say what is news.
@@ -59,8 +60,7 @@ class Record:
             now: seconds on the scale of ``Told``.
         """
         self._metrics.record_cycle(result, snapshot, seconds=seconds)
-        for decision in result.decisions:
-            self._log.info(type(decision).__name__.lower(), cycle=number, **decision_keys(decision, snapshot))
+        self._log_decisions(result.decisions, snapshot, number)
         self._log.debug(
             "cycle",
             cycle=number,
@@ -73,6 +73,14 @@ class Record:
         news = tuple(self._told.news(result.diagnoses, now))
         line = dict(in_line(result.diagnoses)) if news else {}
         return Report(news, tuple(_events(news, snapshot, line)), line)
+
+    def _log_decisions(self, decisions: Sequence[Decision], snapshot: Snapshot, number: int) -> None:
+        """One line for each decision that changes something: a place that a pod had in the last cycle is no news."""
+        nominations = frozenset((one.uid, one.node) for one in decisions if isinstance(one, Nominate))
+        for decision in decisions:
+            if not isinstance(decision, Nominate) or (decision.uid, decision.node) not in self._nominations:
+                self._log.info(type(decision).__name__.lower(), cycle=number, **decision_keys(decision, snapshot))
+        self._nominations = nominations
 
     def _log_errors(self, errors: Mapping[str, Reason], number: int) -> None:
         """One line for each error of ours, when it appears: a bug may last for hours, at a hundred cycles a minute."""

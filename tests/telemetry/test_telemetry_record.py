@@ -69,6 +69,15 @@ def test_an_eviction_names_who_needed_the_place(record, lines):
     assert line["queue"] == ""  # of a podgroup that the snapshot does not have
 
 
+def test_a_nomination_is_logged_once_while_it_stays(record, lines):
+    snapshot = cluster(nodes={"n": 1}, gangs={"train": 1})
+    for number, nodes in enumerate([["n"], ["n"], ["m"], ["m"], [], ["m"]]):
+        there = tuple(Nominate("ns/train-0", "uid", node, "ns/train", Action.ALLOCATE) for node in nodes)
+        tell(record, snapshot, replace(decide(snapshot), decisions=there), number=number)
+    logged = [(line["cycle"], line["node"]) for line in lines.entries if line["event"] == "nominate"]
+    assert logged == [(0, "n"), (2, "m"), (5, "m")]
+
+
 def test_a_reason_makes_one_event_however_many_cycles_it_lasts(record):
     snapshot = cluster(nodes={"n": 1}, gangs={"train": 2})
     first = tell(record, snapshot)
