@@ -80,7 +80,7 @@ def _eviction(decision: Evict) -> Json:
 def _waiting(diagnosis: Diagnosis, axis: ResourceAxis) -> Json:
     return {
         "podGroup": diagnosis.podgroup,
-        "queue": diagnosis.queue,
+        "queue": diagnosis.queue or _asked_for(diagnosis),
         "reasons": [
             {
                 "code": str(reason.code),
@@ -90,6 +90,12 @@ def _waiting(diagnosis: Diagnosis, axis: ResourceAxis) -> Json:
             for reason in diagnosis.reasons
         ],
     }
+
+
+def _asked_for(diagnosis: Diagnosis) -> str:
+    """The queue that a podgroup names although it is not there, or takes no pods; empty if it names none."""
+    named = (str(reason.details["queue"]) for reason in diagnosis.reasons if reason.details.get("queue"))
+    return next(named, "")
 
 
 def _by_name(entries: list[Json], key: str) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
@@ -67,16 +68,31 @@ def _from_text(text: str | Unreadable, source: str) -> Iterator[Sourced]:
     if isinstance(text, Unreadable):
         yield Sourced(text, source)
         return
-    if text.lstrip()[:1] in ("{", "["):
+    is_json = source.endswith(".json")
+    if is_json or text.lstrip()[:1] in ("{", "["):
         try:
             yield from _items(msgspec.json.decode(text), source)
-        except (msgspec.DecodeError, RecursionError):
-            pass  # YAML in flow style, or a mistake, whose line the YAML reader can tell
+        except (msgspec.DecodeError, RecursionError) as error:
+            if is_json:
+                yield Sourced(_not_json(text, error), source)
+                return
+            # YAML in flow style, or a mistake, whose line the YAML reader can tell
         else:
             return
     parts = list(_split(text))
     for number, (line, part) in enumerate(parts, start=1):
         yield from _items(_parsed(part, line), f"{source} document {number}" if len(parts) > 1 else source)
+
+
+def _not_json(text: str, error: Exception) -> Unreadable:
+    """What is wrong with a file of JSON; the parser of the standard library tells the line."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as mistake:
+        return Unreadable(f"line {mistake.lineno}: is not JSON: {mistake.msg}")
+    except RecursionError:
+        pass
+    return Unreadable(f"is not JSON: {error}")
 
 
 def _split(text: str) -> Iterator[tuple[int, str]]:

@@ -79,13 +79,15 @@ def unpacked(manifests: Iterable[Sourced | Manifest]) -> Iterator[Sourced]:
 def defaulted(manifest: Manifest, position: int, now: float) -> dict[str, Any]:
     """What the API server would have made of a manifest: with uid, creationTimestamp and namespace.
 
+    A Node's allocatable resources are its capacity, unless it says otherwise.
+
     Args:
         manifest: as it was given.
         position: among all objects; younger is who comes later.
         now: seconds since the epoch.
 
     Raises:
-        MalformedObjectError: it is no object, or has no name.
+        MalformedObjectError: it is no object, has no name, or was created at no time.
     """
     if isinstance(manifest, Unreadable):
         raise MalformedObjectError([Fault("", "", manifest.message)])
@@ -105,7 +107,20 @@ def defaulted(manifest: Manifest, position: int, now: float) -> dict[str, Any]:
     own = {key: value for key, value in meta.items() if value is not None and value != ""}
     fixed = {"namespace": namespace_of(manifest)}
     merged = {"uid": f"{position:08d}-{kind.lower()}", "creationTimestamp": created, **own, **fixed}
-    return {**manifest, "metadata": merged}
+    whole = {**manifest, **_with_allocatable(manifest), "metadata": merged}
+    if not _is_time(merged["creationTimestamp"]):
+        message = f"should be an RFC 3339 time such as 2026-01-31T12:00:00Z, not {merged['creationTimestamp']!r}"
+        raise MalformedObjectError([Fault(identity(kind, whole), "metadata.creationTimestamp", message)])
+    return whole
+
+
+def _with_allocatable(manifest: Manifest) -> dict[str, Any]:
+    """The status of a Node that has only a capacity; empty for everything else."""
+    status = manifest.get("status")
+    if group_and_kind(manifest) != ("", "Node") or not isinstance(status, Mapping) or status.get("allocatable"):
+        return {}
+    capacity = status.get("capacity")
+    return {"status": {**status, "allocatable": capacity}} if capacity else {}
 
 
 def namespace_of(manifest: Manifest) -> str:
@@ -117,6 +132,14 @@ def namespace_of(manifest: Manifest) -> str:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a timestamp as the API server takes it: date, time and zone."""
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _not_text(value: object) -> str:

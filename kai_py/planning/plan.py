@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,15 +48,16 @@ def plan(
 
     Args:
         objects: as the API server would return them.
-        cycles: at most so many; it ends early after one that decides nothing.
+        cycles: at most so many, at least 1; it ends early after one that decides nothing.
         settings: the parsed settings document, or its text and where that came from; wins over a ConfigMap among the
             objects.
         now: RFC 3339; by default the present.
         cycle_seconds: how far time advances from cycle to cycle.
 
     Raises:
-        InputError: with the faults of all objects and settings.
+        InputError: with the faults of the arguments, or else of all objects and settings.
     """
+    _check(cycles, cycle_seconds)
     moment = _moment(now)
     read = read_objects(objects, moment)
     chosen = read.settings or Settings()
@@ -67,7 +69,7 @@ def plan(
     world, warnings = _furnish(read, chosen, moment)
     if read.faults:
         raise InputError(read.faults)
-    done = _run(world, core_options(chosen), max(1, cycles), moment, cycle_seconds)
+    done = _run(world, core_options(chosen), cycles, moment, cycle_seconds)
     result, axis = done[-1]
     queues = [queue.name for queue in read.queues]
     return Plan(
@@ -160,12 +162,27 @@ def _run(
         world.settle(result.decisions, now)
 
 
+def _check(cycles: object, cycle_seconds: object) -> None:
+    """Callers from Python have no command line that checks for them."""
+    faults = []
+    if not isinstance(cycles, int) or isinstance(cycles, bool) or cycles < 1:
+        faults.append(Fault("cycles", "", f"should be a whole number of at least 1, not {cycles!r}"))
+    if (
+        not isinstance(cycle_seconds, int | float)
+        or isinstance(cycle_seconds, bool)
+        or not 0 <= cycle_seconds < math.inf
+    ):
+        faults.append(Fault("cycle_seconds", "", f"should be a number of seconds, not {cycle_seconds!r}"))
+    if faults:
+        raise InputError(faults)
+
+
 def _moment(now: str | None) -> float:
     if now is None:
         return time.time()
     try:
         moment = datetime.fromisoformat(now)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError([Fault("now", "", f"{now!r} is not an RFC 3339 time such as 2026-01-31T12:00:00Z")]) from error
     if moment.tzinfo is None:
         raise InputError([Fault("now", "", f"{now!r} has no time zone: append Z for UTC")])

@@ -52,6 +52,35 @@ def test_what_is_no_object_is_a_fault(wrong, where, field):
     assert faults(wrong) == [(where, field)]
 
 
+@pytest.mark.parametrize("cycles", [0, -1, "2", 1.5, True, None])
+def test_cycles_is_a_number_from_1_on(cycles):
+    assert faults(cycles=cycles) == [("cycles", "")]
+
+
+@pytest.mark.parametrize("seconds", [-1, "1", float("nan"), float("inf"), None])
+def test_the_time_between_cycles_is_a_number_of_seconds(seconds):
+    assert faults(cycle_seconds=seconds) == [("cycle_seconds", "")]
+
+
+def test_the_moment_is_text():
+    with pytest.raises(InputError, match="RFC 3339"):
+        plan([], now=5)
+
+
+@pytest.mark.parametrize("when", ["yesterday", 5, "2026-01-31", "2026-01-31T12:00:00"])
+def test_an_object_is_created_at_a_time(when):
+    early = pod("a")
+    early["metadata"]["creationTimestamp"] = when
+    assert faults(early) == [("Pod default/a", "metadata.creationTimestamp")]
+
+
+def test_a_mistake_in_a_json_file_is_told_as_one_of_json(tmp_path):
+    file = tmp_path / "cluster.json"
+    file.write_text('{"kind": "Pod",\n "metadata": }')
+    with pytest.raises(InputError, match=r"cluster\.json: line 2: is not JSON: "):
+        plan(read_documents([str(file)], io.StringIO()), now=NOW)
+
+
 def test_a_name_can_be_given_once():
     assert faults(node(), node()) == [("Node n1", "metadata.name")]
 

@@ -221,3 +221,14 @@ def test_a_victim_does_not_move_to_a_node_that_it_does_not_select():
     objects = (node("n1", gpus=4), second, queue(), pod("small", 1, on="n2", **fits), pod("big", 4, **fits))
     (cycle,) = ask(*objects, settings={"actions": {"order": ["allocate", "consolidate"]}})["cycles"]
     assert (cycle["evictions"], cycle["nominations"]) == ([], [])
+
+
+def test_a_node_with_a_capacity_only_has_all_of_it_to_give():
+    bare = node()
+    bare["status"] = {"capacity": bare["status"]["allocatable"]}
+    assert plan([bare, queue(), pod("a")], now=NOW).to_dict()["pods"]["default/a"]["state"] == "Bound"
+
+
+def test_a_queue_that_does_not_exist_is_named_in_the_answer():
+    answer = plan([node(), pod("a", queue="nowhere")], now=NOW).to_dict()
+    assert [one["queue"] for one in answer["cycles"][0]["waiting"]] == ["nowhere"]
