@@ -16,7 +16,7 @@ class Group:
 
     Attributes:
         namespace: of the pods.
-        name: ``pg-<owner name>-<owner uid>``.
+        name: ``pg-<owner name>-<owner uid>``, shortened with a hash beyond the 253 characters of a name.
         owner: the object whose end is the podgroup's end.
         top_owner: the object that its user made, at the top of the lineage.
         labels, annotations: those of the owner, for the PodGroup object.

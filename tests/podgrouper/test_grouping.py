@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from kai_py.api import keys
@@ -202,3 +204,22 @@ def test_the_manifest_is_a_podgroup_that_ends_with_its_owner():
 def test_the_core_group_is_quoted_as_kai_quotes_it():
     text = manifest_of(group_of(pod()).group)["metadata"]["annotations"][keys.TOP_OWNER_ANNOTATION]
     assert text == 'name: p\nuid: uid-p\ngroup: ""\nversion: v1\nkind: Pod\n'
+
+
+def name_of(owner_name):
+    return group_of(pod(reference("TrainingRun", owner_name))).key[1]
+
+
+@pytest.mark.parametrize("owner_name", ["r" * 253, "r" * 235 + "." + "r" * 17, "r" * 123])
+def test_a_name_that_is_too_long_is_shortened_the_same_way_each_time(owner_name):
+    name = name_of(owner_name)
+    assert len(name) <= 253
+    assert name == name_of(owner_name)
+    assert name != name_of(owner_name[:-1] + "x")
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name)
+
+
+def test_a_name_that_is_just_short_enough_stays():
+    longest = "r" * 122  # twice, with its uid, and 8 characters around them
+    assert name_of(longest) == f"pg-{longest}-uid-{longest}"
+    assert len(name_of(longest + "r")) == 253

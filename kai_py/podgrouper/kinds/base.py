@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from typing import Final
 
 from kai_py.api import keys
+from kai_py.api.meta import OwnerReference
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Group, Membership
 from kai_py.podgrouper.traits import (
@@ -17,6 +20,10 @@ from kai_py.podgrouper.traits import (
     topology_of,
 )
 
+#: An object's name is a DNS subdomain. Names of owners may be as long themselves.
+_LONGEST_NAME: Final = 253
+_DIGEST: Final = 16
+
 #: Decides for a pod whose lineage has an owner of the kind; that owner is the second argument.
 Rule = Callable[[Lineage, Ancestor, Context], Membership]
 
@@ -27,7 +34,7 @@ def group_for(
     """The podgroup that belongs to ``owner``, with what it inherits along the lineage."""
     return Group(
         namespace=lineage.pod.metadata.namespace,
-        name=f"pg-{owner.reference.name}-{owner.reference.uid}",
+        name=_name_for(owner.reference),
         owner=owner.reference,
         queue=queue_of(lineage),
         priority_class=priority_class_of(lineage, context, default=priority),
@@ -40,6 +47,16 @@ def group_for(
         annotations=owner.annotations,
         top_owner=(lineage.owners[-1] if lineage.owners else lineage.itself).reference,
     )
+
+
+def _name_for(owner: OwnerReference) -> str:
+    """``pg-<name>-<uid>``; one that is too long for an object ends in a hash of the whole instead."""
+    name = f"pg-{owner.name}-{owner.uid}"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+    # A part of a DNS name ends in a letter or a digit, so that no dot or dash may stand before the dash.
+    return f"{name[: _LONGEST_NAME - _DIGEST - 1].rstrip('.-')}-{digest}"
 
 
 def member(group: Group, context: Context, *, written: bool, subgroup: str | None = None) -> Membership:
