@@ -13,10 +13,18 @@ from kai_py.core.resources import CPU, DEVICE, GPU, MEMORY, PODS, ResourceAxis
 
 _WHOLE_GPUS: Final = frozenset({GPU, NVIDIA_GPU, AMD_GPU})
 _NOUNS: Final = {CPU: "CPU", MEMORY: "memory", PODS: "pod slots", GPU: "GPU"}
+#: Resources in bytes, besides hugepages-<size>; of extended resources, Kubernetes knows only that they are counted.
+_BYTES: Final = frozenset({MEMORY, "ephemeral-storage", "storage"})
+_HUGE_PAGES: Final = "hugepages-"
 _MILLICORES: Final = 1000
 Rounding = Literal["nearest", "up", "down"]
 _ROUND: Final[dict[Rounding, Callable[[Fraction], int]]] = {"nearest": round, "up": math.ceil, "down": math.floor}
 _BINARY: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
+
+def is_bytes(resource: str) -> bool:
+    """Whether a resource is counted in bytes."""
+    return resource in _BYTES or resource.startswith(_HUGE_PAGES)
 
 
 def noun(resource: str) -> str:
@@ -52,13 +60,13 @@ def amount(resource: str, value: float, axis: ResourceAxis | None = None, *, rou
     if math.isinf(value):
         return "unlimited"
     number, unit = _number_and_unit(resource, value, axis, rounded)
-    return f"{number} {unit}".strip()
+    return f"{number} {unit}{_suffix(resource)}".strip()
 
 
 def amount_more(resource: str, value: int, axis: ResourceAxis | None = None) -> str:
     """The same for what is missing, rounded up: ``2 more GPUs``, ``4 GiB more memory``."""
     number, unit = _number_and_unit(resource, value, axis, "up")
-    return f"{number} {unit} more memory" if resource == MEMORY else f"{number} more {unit}"
+    return f"{number} {unit} more {noun(resource)}" if is_bytes(resource) else f"{number} more {unit}"
 
 
 def amount_of(resource: str, part: float, whole: float, axis: ResourceAxis | None = None) -> str:
@@ -67,23 +75,28 @@ def amount_of(resource: str, part: float, whole: float, axis: ResourceAxis | Non
         return f"{amount(resource, part, axis)} of {amount(resource, whole, axis)}"
     less, unit = _number_and_unit(resource, part, axis, "down")
     more, of = _number_and_unit(resource, whole, axis, "nearest")
-    bare = resource != MEMORY or unit == of or part == 0
-    return f"{less} of {more} {of}" if bare else f"{less} {unit} of {more} {of}"
+    bare = not is_bytes(resource) or unit == of or part == 0
+    return f"{less} of {more} {of}{_suffix(resource)}" if bare else f"{less} {unit} of {more} {of}{_suffix(resource)}"
 
 
 def quantity(resource: str, value: float, axis: ResourceAxis | None = None) -> str:
     """A number of base units as a Kubernetes quantity in units of the resource; ``-1`` for infinity, as in KAI."""
     if math.isinf(value):
         return "-1"
-    return format_quantity(Fraction(value) / per_unit(resource, axis), binary=resource == MEMORY)
+    return format_quantity(Fraction(value) / per_unit(resource, axis), binary=is_bytes(resource))
 
 
 def _number_and_unit(resource: str, value: float, axis: ResourceAxis | None, rounded: Rounding) -> tuple[str, str]:
-    if resource == MEMORY:
+    if is_bytes(resource):
         unit, size = next(((unit, size) for unit, size in _BINARY if abs(value) >= size), ("B", 1))
         return _decimal(Fraction(value) / size, rounded), unit
     number = Fraction(value) / per_unit(resource, axis)
     return _decimal(number, rounded), _unit(resource, number, axis)
+
+
+def _suffix(resource: str) -> str:
+    """What is counted, where the unit does not tell: bytes without a word are bytes of memory."""
+    return f" {noun(resource)}" if is_bytes(resource) and resource != MEMORY else ""
 
 
 def _unit(resource: str, number: Fraction, axis: ResourceAxis | None) -> str:

@@ -86,7 +86,7 @@ def _in_spec(resource: str, base_units: float) -> str:
         return f"{base_units:.0f} (millicores)"
     if resource == MEMORY:
         return f"{-(-base_units // _MEGABYTE):.0f} (MB)"
-    return f"{base_units / per_unit(resource):g}"
+    return f"{base_units / per_unit(resource):.15g}"  # whole, however large: bytes of storage, for instance
 
 
 def _lower_or_yield(case: Case) -> str:

@@ -391,3 +391,22 @@ def test_what_is_missing_is_rounded_up_and_what_is_left_down():
 )
 def test_quantities_are_in_units_of_the_resource(resource, value, written):
     assert quantity(resource, value, AXIS) == written
+
+
+@pytest.mark.parametrize(
+    ("resource", "value", "more", "bare"),
+    [
+        ("ephemeral-storage", GIB, "1 GiB more ephemeral-storage", "1 GiB ephemeral-storage"),
+        ("hugepages-2Mi", 2 * 2**20, "2 MiB more hugepages-2Mi", "2 MiB hugepages-2Mi"),
+        ("example.com/license", 2**20, "1048576 more example.com/license", "1048576 example.com/license"),
+    ],
+)
+def test_what_is_counted_in_bytes_is_written_so(resource, value, more, bare):
+    assert amount_more(resource, value) == more
+    assert amount(resource, value) == bare
+    assert amount_of(resource, 0, value) == f"0 of {bare}"
+
+
+def test_a_storage_limit_is_raised_by_whole_bytes():
+    details = {"queue": "q", "resource": "ephemeral-storage", "requested": GIB, "held": 1, "ceiling": GIB}
+    assert "to 1073741825" in next_step(Reason(ReasonCode.OVER_LIMIT, details))
