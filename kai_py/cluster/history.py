@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -159,23 +158,18 @@ class HistoryBook:
 
     def _columns(self, keys: Sequence[GroupKey]) -> History | None:
         """The columns for the podgroups of a snapshot; None if none of them has a history."""
-        known = [(row, past) for name, past in self._pasts.items() if (row := _row(keys, name)) is not None]
-        if not known:
+        blank = _BLANK
+        pasts = [self._pasts.get(key[:2], blank) for key in keys] if self._pasts else []
+        if all(past is blank for past in pasts):
             return None
-        count = len(keys)
-        history = History(
-            started=np.full(count, -inf),
-            stale_since=np.full(count, inf),
-            grace=np.full(count, nan),
-            delay=np.zeros(count),
-            finishing=np.zeros(count, dtype=np.bool_),
-            never_preempts=np.zeros(count, dtype=np.bool_),
+        return History(
+            started=np.array([past.started for past in pasts]),
+            stale_since=np.array([past.stale_since for past in pasts]),
+            grace=np.array([past.grace for past in pasts]),
+            delay=np.array([past.delay for past in pasts]),
+            finishing=np.array([past.finishing for past in pasts]),
+            never_preempts=np.array([past.never_preempts for past in pasts]),
         )
-        for row, past in known:
-            history.started[row], history.stale_since[row] = past.started, past.stale_since
-            history.grace[row], history.delay[row] = past.grace, past.delay
-            history.finishing[row], history.never_preempts[row] = past.finishing, past.never_preempts
-        return history
 
 
 def _times(past: Past) -> tuple[float, float, float]:
@@ -192,11 +186,6 @@ def _same(one: Past, other: Past) -> bool:
 def _written(moment: float) -> str | None:
     """A time as an annotation: whole seconds, as KAI writes them; None for one that has not come."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isfinite(moment) else None
-
-
-def _row(keys: Sequence[GroupKey], name: Name) -> int | None:
-    row = bisect_left(keys, name)
-    return row if row < len(keys) and keys[row][:2] == name else None
 
 
 def _duration(text: str | None) -> Duration | None:
