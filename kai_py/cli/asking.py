@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ async def _pod(client: ApiClient, namespace: str, name: str) -> Why | None:
         return None
     group, names = await asyncio.gather(_group(pod, client), scheduler_names(client))
     podgroup = await find(client, PODGROUPS, *group) if group else None
-    return why_pod(pod, podgroup, scheduler_names=names)
+    return why_pod(pod, podgroup, scheduler_names=names, now=time.time())
 
 
 async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
@@ -73,7 +74,8 @@ async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
     if podgroup is None:
         return None
     pods, owners = await asyncio.gather(list_all(client, PODS, namespace), _owners(client, namespace))
-    return why_podgroup(podgroup, [pod for pod in pods if _group_of(pod, owners) == (namespace, name)])
+    members = [pod for pod in pods if _group_of(pod, owners) == (namespace, name)]
+    return why_podgroup(podgroup, members, now=time.time())
 
 
 async def _queue(client: ApiClient, _: str, name: str) -> Why | None:

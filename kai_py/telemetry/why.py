@@ -18,7 +18,8 @@ from kai_py.core.result import Diagnosis, Reason, ReasonCode
 from kai_py.telemetry.amounts import per_unit
 from kai_py.telemetry.conditions import ON_NODE_POOL, POD_SCHEDULED, code_of, without_code
 from kai_py.telemetry.places import histogram, nearest_miss
-from kai_py.telemetry.texts import next_step, place_in_line, sentence, todo, verdict
+from kai_py.telemetry.texts import has_numbers, next_step, place_in_line, sentence, todo, verdict
+from kai_py.telemetry.why_age import ages
 
 Object = Mapping[str, Any]  # JSON of an API object
 
@@ -89,13 +90,20 @@ def why_diagnosis(diagnosis: Diagnosis, axis: ResourceAxis | None = None, *, wai
     return Why(subject, short, tuple((name, text) for name, text in rows if text), step, str(first.code))
 
 
-def why_pod(pod: Object, podgroup: Object | None = None, *, scheduler_names: Sequence[str] = (SCHEDULER_NAME,)) -> Why:
+def why_pod(
+    pod: Object,
+    podgroup: Object | None = None,
+    *,
+    scheduler_names: Sequence[str] = (SCHEDULER_NAME,),
+    now: float | None = None,
+) -> Why:
     """Why a pod waits, or that it does not.
 
     Args:
         pod: as the API server has it.
         podgroup: the one it belongs to, if there is such an object.
         scheduler_names: what pods for us name in ``spec.schedulerName``.
+        now: seconds since the epoch, to tell how old it all is.
     """
     subject = f"pod {_key(pod)}"
     if (settled := _settled(pod, scheduler_names)) is not None:
@@ -106,22 +114,24 @@ def why_pod(pod: Object, podgroup: Object | None = None, *, scheduler_names: Seq
         return Why(subject, held, _about_pod(pod, podgroup), todo(ReasonCode.GATED), str(ReasonCode.GATED))
     rows = _about_pod(pod, podgroup)
     condition = _newest(podgroup) if podgroup is not None else None
-    if condition is not None:
-        return _from_scheduling_condition(subject, condition, rows)
+    if podgroup is not None and condition is not None:
+        return _from_scheduling_condition(subject, podgroup, condition, rows, now)
     said = _scheduled(pod)
     message = str(said.get("message") or "")
     if said.get("status") != "False" or not message:
         return Why(subject, _NOT_SEEN, rows, _CHECK_SCHEDULER)
     code = code_of(message)
-    return _from_message(subject, without_code(message), rows, code, todo(code))
+    old = tuple(ages(pod, "conditions", said, now, numbers=has_numbers(code)))
+    return _from_message(subject, without_code(message), (*rows, *old), code, todo(code))
 
 
-def why_podgroup(podgroup: Object, pods: Sequence[Object] = ()) -> Why:
+def why_podgroup(podgroup: Object, pods: Sequence[Object] = (), *, now: float | None = None) -> Why:
     """Why a podgroup waits, or that it does not.
 
     Args:
         podgroup: as the API server has it.
         pods: its pods, if known.
+        now: seconds since the epoch, to tell how old it all is.
     """
     subject = f"podgroup {_key(podgroup)}"
     placed = [pod for pod in pods if _field(pod, "spec").get("nodeName")]
@@ -131,7 +141,7 @@ def why_podgroup(podgroup: Object, pods: Sequence[Object] = ()) -> Why:
     evidence = tuple((name, text) for name, text in rows if text)
     condition = _newest(podgroup)
     if condition is not None:
-        return _from_scheduling_condition(subject, condition, evidence)
+        return _from_scheduling_condition(subject, podgroup, condition, evidence, now)
     if pods and len(placed) == len(pods):
         return Why(subject, "It does not wait: all its pods have a node.", evidence)
     if not pods:
@@ -186,15 +196,17 @@ def _about_pod(pod: Object, podgroup: Object | None) -> tuple[tuple[str, str], .
     return tuple((name, str(text)) for name, text in rows if text)
 
 
-def _from_scheduling_condition(subject: str, condition: Object, rows: tuple[tuple[str, str], ...]) -> Why:
+def _from_scheduling_condition(
+    subject: str, podgroup: Object, condition: Object, rows: tuple[tuple[str, str], ...], now: float | None
+) -> Why:
     code = str(condition.get("reason") or "")
     reasons = [one for one in condition.get("reasons") or () if isinstance(one, Mapping)]
     message = str(condition.get("message") or (reasons[0].get("message") if reasons else "") or "")
     also = tuple(("also", str(one.get("message") or one.get("reason"))) for one in reasons[1:])
-    since = tuple(("since", str(condition[key])) for key in ("lastTransitionTime",) if condition.get(key))
+    old = ages(podgroup, "schedulingConditions", condition, now, numbers=has_numbers(code))
     rebuilt = _rebuilt(code, reasons[0]) if reasons else None
     step = next_step(rebuilt) if rebuilt is not None else todo(code)
-    return _from_message(subject, message or f"It waits with reason {code}.", (*also, *rows, *since), code, step)
+    return _from_message(subject, message or f"It waits with reason {code}.", (*also, *rows, *old), code, step)
 
 
 def _from_message(subject: str, message: str, rows: tuple[tuple[str, str], ...], code: str, step: str) -> Why:

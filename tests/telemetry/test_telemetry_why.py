@@ -3,6 +3,7 @@ import json
 from kai_py.core.result import Diagnosis, Reason, ReasonCode
 from kai_py.telemetry.conditions import pod_condition, scheduling_conditions
 from kai_py.telemetry.why import why_diagnosis, why_pod, why_podgroup
+from kai_py.telemetry.why_age import ago
 from kai_py.telemetry.why_queue import why_queue
 from kai_py.telemetry.why_waiting import waiters
 from tests.core.builders import AXIS, cluster, decide, waiting
@@ -108,6 +109,32 @@ def test_the_next_step_is_rebuilt_from_the_numbers_in_the_status():
     found = why_podgroup(podgroup(OVER_LIMIT))
     assert found.next_step == why_diagnosis(OVER_LIMIT).next_step
     assert ("since", "2023-11-14T22:13:20Z") in found.evidence
+
+
+def test_the_age_of_what_is_said_is_told():
+    group = podgroup(OVER_LIMIT)
+    found = dict(why_podgroup(group, now=NOW + 7300).evidence)
+    assert found["since"] == "2023-11-14T22:13:20Z (2 hours ago)"
+    assert found["numbers"].startswith("as of when the scheduler last wrote them")
+    written = {"subresource": "status", "fieldsV1": {"f:status": {"f:schedulingConditions": {}}}}
+    other = {"time": "2023-11-15T00:14:00Z", "fieldsV1": {"f:spec": {}}}
+    group["metadata"]["managedFields"] = [written | {"time": "2023-11-15T00:12:00Z"}, other]
+    found = dict(why_podgroup(group, now=NOW + 7300).evidence)
+    assert found["numbers"] == "as of 2023-11-15T00:12:00Z (3 minutes ago)"
+
+
+def test_the_age_of_a_single_pods_condition_is_told():
+    found = dict(why_pod(pod(pod_condition(NO_ROOM, now=NOW)), now=NOW + 1).evidence)
+    assert found["since"] == "2023-11-14T22:13:20Z (1 second ago)"
+
+
+def test_a_reason_without_numbers_has_none_that_age():
+    missing = Diagnosis("team/train", "", (Reason(ReasonCode.QUEUE_MISSING, {"queue": "x"}),))
+    assert "numbers" not in dict(why_podgroup(podgroup(missing), now=NOW).evidence)
+
+
+def test_a_clock_that_is_ahead_makes_no_negative_age():
+    assert (ago(-5), ago(0.5), ago(86400 * 3)) == ("just now", "just now", "3 days ago")
 
 
 def test_details_of_another_scheduler_leave_the_general_advice():
