@@ -202,7 +202,8 @@ def _from_scheduling_condition(
     code = str(condition.get("reason") or "")
     reasons = [one for one in condition.get("reasons") or () if isinstance(one, Mapping)]
     message = str(condition.get("message") or (reasons[0].get("message") if reasons else "") or "")
-    also = tuple(("also", str(one.get("message") or one.get("reason"))) for one in reasons[1:])
+    others = (str(one.get("message") or one.get("reason")) for one in reasons[1:])
+    also = tuple(("also", other) for other in others if other not in message)
     old = ages(podgroup, "schedulingConditions", condition, now, numbers=has_numbers(code))
     rebuilt = _rebuilt(code, reasons[0]) if reasons else None
     step = next_step(rebuilt) if rebuilt is not None else todo(code)

@@ -137,6 +137,14 @@ def test_a_clock_that_is_ahead_makes_no_negative_age():
     assert (ago(-5), ago(0.5), ago(86400 * 3)) == ("just now", "just now", "3 days ago")
 
 
+def test_nothing_is_said_twice():
+    victims = Reason(ReasonCode.NO_VICTIMS, {"queue": "research"})
+    both = Diagnosis("team/train", "research", (*NO_ROOM.reasons, victims), ("team/train-0",), 3)
+    texts = [text.rstrip(".") for _, text in why_podgroup(podgroup(both)).evidence]
+    assert "Nobody has to make room for what waits in queue research" in texts
+    assert len(set(texts)) == len(texts)
+
+
 def test_details_of_another_scheduler_leave_the_general_advice():
     group = podgroup(OVER_LIMIT)
     group["status"]["schedulingConditions"][0]["reasons"][0]["details"]["queueDetails"] = {
