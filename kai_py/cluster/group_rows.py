@@ -36,7 +36,8 @@ class GroupRow(NamedTuple):
         slot: the leaf slot of pods that name no subgroup.
         subgroups: the root first.
         slots: ``(len(subgroups),)`` leaf slots of the subgroups, -1 for inner ones.
-        more: leaf slots of pods that name a subgroup of a podgroup that has none: the label means nothing there.
+        more: leaf slots of pods that name no leaf: in a podgroup without subgroups the label means nothing, in others
+            it is a mistake.
         blocked: why it cannot be scheduled.
     """
 
@@ -146,7 +147,8 @@ class GroupRows:
         for key, more in self._more.items():
             row = self._rows.row(key)
             assert row is not None
-            leaf_rows[list(more)] = offset[row]
+            # Pods that name no leaf of a podgroup with subgroups are shown at its first one; they are blocked.
+            leaf_rows[list(more)] = leaves[np.searchsorted(leaves, offset[row])]
         return GroupTables(podgroups, subgroups, leaf_rows)
 
     def _blocked_rows(self, queues: QueueBook, table: QueueTable, queue_idx: Rows) -> dict[int, Blocked]:

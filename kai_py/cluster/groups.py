@@ -255,7 +255,7 @@ class GroupBook:
             slot=group.slot,
             subgroups=subgroups,
             slots=self._leaf_slots(group, subgroups),
-            more=tuple(slot for part, slot in group.named_parts() if part) if len(subgroups) == 1 else (),
+            more=_strays(group, subgroups),
             blocked=self._block(group, podgroup, subgroups),
         )
         self._rows.put(key, row)
@@ -306,6 +306,14 @@ class GroupBook:
         if group.problems == len(group.members):
             return self.facts[min(group.members)].problem
         return None
+
+
+def _strays(group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
+    """Leaf slots of pods that name no leaf of their podgroup."""
+    if len(subgroups) == 1:
+        return tuple(slot for part, slot in group.named_parts() if part)
+    leaves = {row.name for row in subgroups if row.leaf}
+    return tuple(slot for part, slot in group.named_parts() if part not in leaves)
 
 
 def _queue(podgroup: PodGroup | None, terms: Terms | None) -> str:

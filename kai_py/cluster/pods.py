@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from kai_py.api.keys import TASK_PRIORITY_LABEL
 from kai_py.api.pod import Pod
 from kai_py.cluster.classes import ClassBook
+from kai_py.cluster.encode.support import unsupported_by
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.phases import InFlight
 from kai_py.cluster.rows import Slots, SortedRows
@@ -60,6 +61,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         deleted: when it was told to go, seconds; inf if it was not.
         flight: the decision of ours that is on its way for it.
         told: reason and message of its PodScheduled condition while that is False.
+        replaceable: it has a controller that makes it anew when evicted, and what it asks of a node is understood.
     """
 
     key: PodKey
@@ -73,6 +75,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     deleted: float
     flight: InFlight | None = None
     told: tuple[str, str] | None = None
+    replaceable: bool = True
 
     @property
     def node(self) -> str:
@@ -109,6 +112,7 @@ def facts_of(
         created=seconds(meta.creation_timestamp),
         deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER,
         flight=flight,
+        replaceable=meta.controller is not None and unsupported_by(pod) is None,
         told=_told(pod),
     )
 
@@ -152,6 +156,7 @@ class PodBook:
             task_priority=np.int64,
             created=np.float64,
             leaving_since=np.float64,
+            replaceable=np.bool_,
         )
 
     def __len__(self) -> int:
@@ -178,6 +183,7 @@ class PodBook:
             facts.task_priority,
             facts.created,
             facts.leaving_since,
+            facts.replaceable,
         )
         return True
 
@@ -223,4 +229,5 @@ class PodBook:
             state=state,
             task_priority=columns["task_priority"],
             created=columns["created"],
+            replaceable=columns["replaceable"],
         )

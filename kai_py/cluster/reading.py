@@ -77,7 +77,8 @@ class PodReader:
         fault = ("Pod", str(key))
         waits = ours and not pod.spec.node_name
         try:
-            demand = self._demands.read(pod, excluded=self._failures.excluded(key, now) if waits else frozenset())
+            excluded = self._failures.excluded(key, now) if waits else frozenset()
+            demand = self._demands.read(pod, stays=not ours, excluded=excluded)
         except MalformedObjectError as error:
             self.faults[fault] = error.faults
             first = error.faults[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.members import Subgroup, leaves
 from kai_py.core.gangs.steps import Gang
-from kai_py.core.result import Diagnosis, Reason, ReasonCode
+from kai_py.core.result import Diagnosis, FilterReason, Reason, ReasonCode
 from kai_py.core.tables.pods import PodState
 
 _PENDING, _ALLOCATED, _NOMINATED = map(int, (PodState.PENDING, PodState.ALLOCATED, PodState.NOMINATED))
@@ -60,7 +60,7 @@ def _reasons(context: Context, gang: Gang, waiting: list[int]) -> tuple[Reason, 
         reasons.append(Reason(ReasonCode.WAITING_FOR_RELEASE, {"nominated": nominated, "pods": len(waiting)}))
     if (refusal := context.growth_refusals.get(row)) is not None:
         reasons.append(refusal)
-    if (helpless := context.helpless.get(row)) is not None and _refused(context, row):
+    if (helpless := context.helpless.get(row)) is not None and _room_would_help(context, row):
         reasons.append(helpless)
     if reasons:
         return tuple(reasons)
@@ -69,9 +69,12 @@ def _reasons(context: Context, gang: Gang, waiting: list[int]) -> tuple[Reason, 
     return (_not_ready(context, gang, gang.root),)
 
 
-def _refused(context: Context, row: int) -> bool:
-    """Whether a podgroup still waits for what it was refused."""
-    return row in context.refusals or row in context.growth_refusals
+def _room_would_help(context: Context, row: int) -> bool:
+    """Whether a podgroup waits for room or for its queue: where every node refuses it anyway, victims are no topic."""
+    refusal = context.refusals.get(row) or context.growth_refusals.get(row)
+    if refusal is None:
+        return False
+    return not refusal.nodes or FilterReason.RESOURCES in refusal.nodes
 
 
 def _not_ready(context: Context, gang: Gang, subgroup: Subgroup) -> Reason:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from kai_py.api.decode import identity
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.model import CustomResource
 from kai_py.api.pod import Pod
@@ -18,7 +17,7 @@ from kai_py.api.queue import Queue
 from kai_py.cluster.pods import FINISHED, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey
-from kai_py.errors import KaiError, MalformedObjectError
+from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
 from kai_py.operators.kinds import NODES, PODS, PRIORITY_CLASSES
@@ -27,6 +26,7 @@ _log = structlog.get_logger()
 
 Name = tuple[str, str]
 R = TypeVar("R", bound=CustomResource)
+Complain = Callable[[Mapping[str, Any], Sequence[Fault]], None]
 
 
 class Intake:
@@ -36,12 +36,20 @@ class Intake:
         store: the memory; this is its only writer beside the dispatcher.
         wake: called when something changed that a cycle could act upon.
         clock: seconds since the epoch.
+        complain: told once about an object that cannot be read, with all its faults.
     """
 
-    def __init__(self, store: Store, wake: Callable[[], None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        complain: Complain = lambda _body, _faults: None,
+    ) -> None:
         self._store = store
         self._wake = wake
         self._clock = clock
+        self._complain = complain
         #: Identities of all objects that we were told about, pods apart: the store knows these.
         self._known: dict[ResourceKind[Any], dict[Name, ObjectMeta]] = {}
 
@@ -120,8 +128,10 @@ class Intake:
         queue = _parsed(Queue, body)
         if isinstance(queue, Queue):
             self._woken(self._store.put_queue(queue))
-        else:
-            self._woken(self._store.put_malformed_queue(str(body["metadata"]["name"]), queue.faults[0]))
+            return
+        name = str(body["metadata"]["name"])
+        self._report(body, queue, self._store.queues.malformed.get(name))
+        self._woken(self._store.put_malformed_queue(name, queue.faults[0]))
 
     def drop_queue(self, name: str) -> None:
         """A Queue was deleted."""
@@ -132,10 +142,19 @@ class Intake:
         podgroup = _parsed(PodGroup, body)
         if isinstance(podgroup, PodGroup):
             self._woken(self._store.put_podgroup(podgroup))
-        else:
-            meta = body["metadata"]
-            name = (str(meta.get("namespace", "")), str(meta["name"]))
-            self._woken(self._store.groups.put_malformed(name, podgroup.faults[0]))
+            return
+        meta = body["metadata"]
+        name = (str(meta.get("namespace", "")), str(meta["name"]))
+        self._report(body, podgroup, self._store.groups.malformed.get(name))
+        self._woken(self._store.groups.put_malformed(name, podgroup.faults[0]))
+
+    def _report(self, body: Mapping[str, Any], error: MalformedObjectError, known: Fault | None) -> None:
+        """Say what is wrong with an object, unless it was said before: audits read everything again."""
+        if known == error.faults[0]:
+            return
+        for fault in error.faults:
+            _log.warning("malformed object", object=fault.where, field=fault.field, why=fault.message)
+        self._complain(body, error.faults)
 
     def drop_podgroup(self, name: Name) -> None:
         """A PodGroup was deleted."""
@@ -159,6 +178,4 @@ def _parsed(model: type[R], body: Mapping[str, Any]) -> R | MalformedObjectError
     try:
         return model.parse(body)
     except MalformedObjectError as error:
-        for fault in error.faults:
-            _log.warning("malformed object", object=identity(model.kind, body), field=fault.field, why=fault.message)
         return error

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from kai_py.cluster.store import Store
-from kai_py.errors import ApiError, ConflictError, LeaseLostError
+from kai_py.errors import ApiError, ConflictError, InvalidError, LeaseLostError
 from kai_py.kube.writer import Writer
 from kai_py.operators.kinds import PODGROUPS
 from kai_py.podgrouper.manifest import manifest_of
@@ -54,6 +54,9 @@ class PodGroupWriter:
             pass  # it exists; its watch event is on the way
         except LeaseLostError:
             return
+        except InvalidError as error:  # asking again would not help
+            self._tried[group.namespace, group.name] = float("inf")
+            _log.error("podgroup refused", podgroup=f"{group.namespace}/{group.name}", error=str(error))
         except ApiError as error:
             _log.warning("podgroup not written", podgroup=f"{group.namespace}/{group.name}", error=str(error))
         else:

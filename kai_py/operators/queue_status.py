@@ -15,7 +15,7 @@ from kai_py.errors import Fault
 from kai_py.telemetry.amounts import quantity
 from kai_py.telemetry.conditions import condition, with_condition
 
-#: A queue's numbers move with every pod; they are written this often at most, in seconds.
+#: A queue's numbers move with every pod; they are written this often at most, in seconds. Conditions are not numbers.
 EVERY: Final = 5.0
 
 
@@ -36,7 +36,7 @@ class QueueStatuses:
             at, written = self._written.get(name, (-EVERY, {}))
             if status == written:
                 continue
-            if now - at < EVERY:
+            if now - at < EVERY and "conditions" not in status:
                 self.pending = True
                 continue
             self._written[name] = (now, status)

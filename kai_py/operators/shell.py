@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
-from kai_py.errors import ApiError
+from kai_py.errors import ApiError, Fault
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
 from kai_py.kube.listing import list_all
@@ -34,7 +34,7 @@ from kai_py.operators.usage import UsageKeeper
 from kai_py.podgrouper.grouping import group_of
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
-from kai_py.telemetry.events import EventText
+from kai_py.telemetry.events import EventText, Regarding
 from kai_py.telemetry.metrics import Metrics
 from kai_py.telemetry.record import Record
 from kai_py.telemetry.told import Told
@@ -87,7 +87,7 @@ class Shell:
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
-        self.intake = Intake(self.store, self.cycles.wake, clock)
+        self.intake = Intake(self.store, self.cycles.wake, clock, self._complain)
         writer = Writer(client, leadership.check if leadership else lambda: None)
         self.dispatcher = Dispatcher(
             self.store,
@@ -254,6 +254,15 @@ class Shell:
                 self.store.evicted(decision, self._clock())
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
+
+    def _complain(self, body: Mapping[str, Any], faults: Sequence[Fault]) -> None:
+        """Tell the author of an object that it cannot be read."""
+        if self.leading():
+            meta = body["metadata"]
+            names = str(meta.get("namespace", "")), str(meta["name"]), str(meta.get("uid", ""))
+            about = Regarding(str(body["apiVersion"]), str(body["kind"]), *names)
+            note = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
+            self.record_event(EventText(about, "Warning", "Malformed", "Reading", note))
 
     def record_event(self, text: EventText) -> None:
         """Hand an Event to the recorder."""

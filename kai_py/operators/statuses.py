@@ -103,11 +103,12 @@ class StatusWriter:
 
     def _podgroup(self, item: Item, axis: ResourceAxis, in_line: int) -> None:
         namespace, _, name = item.podgroup.partition("/")
+        malformed = (namespace, name) in self._store.groups.malformed
         podgroup = self._store.groups.objects.get((namespace, name))
-        if podgroup is None:
+        if podgroup is None and not malformed:
             return
         conditions = scheduling_conditions(
-            _existing(podgroup),
+            _existing(podgroup) if podgroup is not None else [],
             item.diagnosis,
             now=self._clock(),
             node_pool=self._node_pool,
@@ -163,6 +164,8 @@ class StatusWriter:
                 continue  # the next leader tells
             except ApiError as error:
                 _log.info("status not written", about=str(about), error=str(error))
+            except Exception:  # the edge of the loop: one status must not end the others
+                _log.exception("status not written", about=str(about))
 
 
 def _existing(podgroup: PodGroup) -> list[dict[str, Any]]:

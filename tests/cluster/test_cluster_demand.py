@@ -89,8 +89,10 @@ def test_a_wish_counts_if_its_weight_is_one_that_the_api_allows(weight, counts):
     assert found == ((PreferredTerm(weight, NodeTerm((Requirement("x", "Exists"),))),) if counts else ())
 
 
-def test_of_a_pod_that_has_its_node_only_the_request_matters():
-    found = demand_of(pod("p", on="a", nodeSelector={"rack": "r1"}, tolerations=[{"operator": "Exists"}]))
+def test_of_a_pod_that_stays_where_it_is_only_the_request_matters():
+    bound = pod("p", on="a", nodeSelector={"rack": "r1"}, tolerations=[{"operator": "Exists"}])
+    found = demand_of(bound, stays=True)
+    assert demand_of(bound).constraints.selector == (("rack", "r1"),)  # it may be moved
     assert found == Demand((("cpu", 1000), (GPU, 1000), ("pods", 1)), PodClass(()))
 
 
@@ -108,34 +110,33 @@ SPECS = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(SPECS, max_size=12))
+@given(st.lists(st.tuples(SPECS, st.booleans()), max_size=12))
 def test_what_is_remembered_is_what_would_be_read(specs):
     reader = DemandReader()
-    for number, spec in enumerate(specs):
+    for number, (spec, stays) in enumerate(specs):
         each = pod(f"p{number}", **spec)
-        assert reader.read(each) == demand_of(each)
+        assert reader.read(each, stays=stays) == demand_of(each, stays=stays)
 
 
 def test_a_memory_that_is_full_is_emptied(monkeypatch):
     monkeypatch.setattr("kai_py.cluster.encode.demand._REMEMBERED", 2)
     reader = DemandReader()
     for cpu in range(9):
-        assert reader.read(pod("p", requests={"cpu": cpu})) == demand_of(pod("p", requests={"cpu": cpu}))
+        assert reader.read(pod("p", requests={"cpu": cpu}), stays=False) == demand_of(pod("p", requests={"cpu": cpu}))
     assert len(reader._known) <= 2
 
 
-def test_nodes_that_refused_a_pod_are_excluded_until_it_has_one():
+def test_nodes_that_refused_a_pod_are_excluded():
     reader, refused = DemandReader(), frozenset({"b"})
-    assert reader.read(pod("p"), excluded=refused).constraints.excluded == refused
-    assert reader.read(pod("p")).constraints.excluded == frozenset()
-    assert reader.read(pod("p", on="a"), excluded=refused).constraints.excluded == frozenset()
+    assert reader.read(pod("p"), stays=False, excluded=refused).constraints.excluded == refused
+    assert reader.read(pod("p"), stays=False).constraints.excluded == frozenset()
 
 
 def test_a_malformed_pod_is_read_again_and_again():
     reader = DemandReader()
     for _ in range(2):
         with pytest.raises(MalformedObjectError, match="Pod ns/p"):
-            reader.read(pod("p", requests={"cpu": "x"}))
+            reader.read(pod("p", requests={"cpu": "x"}), stays=False)
 
 
 def demand(cpu: int, **more: int) -> Demand:

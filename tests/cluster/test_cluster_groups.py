@@ -149,7 +149,7 @@ def test_subgroups_may_change_while_pods_are_in_them():
     store.take(NOW)
     store.put_podgroup(podgroup("g", subGroups=[{"name": "a", "minMember": 1}, {"name": "y", "minMember": 1}]))
     snapshot = store.take(NOW)
-    assert leaves(snapshot) == {"p": None, "q": "g/y"}
+    assert leaves(snapshot) == {"p": "g/a", "q": "g/y"}  # a stray is shown at the first leaf, and blocked
     assert blocked(snapshot, "g") == "SubGroupDoesNotExist"
     store.put_podgroup(podgroup("g"))
     snapshot = store.take(NOW)

@@ -171,6 +171,29 @@ async def test_a_malformed_podgroup_stops_nobody_else(cluster: Cluster) -> None:
         await cluster.until_bound("fine")
         assert "cycle" in await cluster.until(lambda: cluster.message("knot-0"))
 
+        async def told_about_itself() -> bool:
+            conditions = (await cluster.podgroups())["knot"].get("status", {}).get("schedulingConditions", [])
+            events = await cluster.client.get_object(f"/apis/events.k8s.io/v1/namespaces/{cluster.namespace}/events")
+            about = [event["note"] for event in events["items"] if event["regarding"]["kind"] == "PodGroup"]
+            return bool(conditions) and any("cycle" in note for note in about)
+
+        assert await cluster.until(told_about_itself)
+
+
+async def test_a_pod_that_names_no_subgroup_of_its_podgroup_is_told_so(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    async with cluster.scheduler():
+        podgroup = {
+            "apiVersion": "scheduling.run.ai/v2alpha2",
+            "kind": "PodGroup",
+            "metadata": {"name": "parts"},
+            "spec": {"queue": "team", "subGroups": [{"name": "a", "minMember": 1}]},
+        }
+        await cluster.create(f"/apis/scheduling.run.ai/v2alpha2/namespaces/{cluster.namespace}/podgroups", podgroup)
+        await cluster.pod("stray", group="parts")
+        assert "subgroup" in (await cluster.until(lambda: cluster.message("stray"))).lower()
+
 
 async def _mentions(cluster: Cluster, pod: str, words: str) -> bool:
     return words in await cluster.message(pod)

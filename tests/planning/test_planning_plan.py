@@ -212,13 +212,19 @@ def test_lists_are_taken_apart():
     assert states(ask(plain, typed)) == {"default/a": ("Bound", "n1")}
 
 
-@pytest.mark.xfail(strict=True, reason="of a pod that runs the snapshot knows no selector, affinity or toleration")
 def test_a_victim_does_not_move_to_a_node_that_it_does_not_select():
     """The one that would have to move is made for n2 only; nobody can be moved, so the big one waits."""
     fits = {"nodeSelector": {"zone": "here"}}
     second = node("n2", gpus=4)
     second["metadata"]["labels"] = {"zone": "here"}
-    objects = (node("n1", gpus=4), second, queue(), pod("small", 1, on="n2", **fits), pod("big", 4, **fits))
+    moving = pod("small", 1, on="n2", owner="job", **fits)
+    objects = (
+        node("n1", gpus=4),
+        second,
+        queue(),
+        moving,
+        pod("big", 4, **fits),
+    )
     (cycle,) = ask(*objects, settings={"actions": {"order": ["allocate", "consolidate"]}})["cycles"]
     assert (cycle["evictions"], cycle["nominations"]) == ([], [])
 

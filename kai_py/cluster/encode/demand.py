@@ -35,7 +35,7 @@ class Demand:
         return replace(self.constraints, request=tuple(amounts))
 
 
-#: Of a pod that has its node only the request matters.
+#: Of a pod that stays where it is only the request matters: daemon pods name one node each.
 _UNCONSTRAINED: Final = PodClass(())
 #: So many pod specs are remembered.
 _REMEMBERED: Final = 4096
@@ -53,43 +53,49 @@ class DemandReader:
         self._known: dict[bytes, Demand] = {}
         self._encoder = msgspec.msgpack.Encoder(enc_hook=dict)  # absent maps are proxies, which it does not know
 
-    def read(self, pod: Pod, *, excluded: frozenset[str] = frozenset()) -> Demand:
-        """What a pod asks for; see :func:`demand_of`."""
+    def read(self, pod: Pod, *, stays: bool, excluded: frozenset[str] = frozenset()) -> Demand:
+        """What a pod asks for, apart from nodes that are excluded for it; see :func:`demand_of`."""
         spec, status = pod.spec, pod.status
-        asked = (spec.containers, spec.init_containers, spec.overhead, spec.resources)
         text = self._encoder.encode(
             (
-                *asked,
-                status.container_statuses,
-                status.init_container_statuses,
-                status.resources,
-                status.allocated_resources,
-                [condition.reason for condition in status.conditions if condition.type == "PodResizePending"],
+                spec.containers,
+                spec.init_containers,
+                spec.overhead,
+                spec.resources,
+                None if stays else (spec.node_selector, spec.affinity, spec.tolerations),
+                (
+                    status.container_statuses,
+                    status.init_container_statuses,
+                    status.resources,
+                    status.allocated_resources,
+                    [condition.reason for condition in status.conditions if condition.type == "PodResizePending"],
+                )
+                if spec.node_name
+                else None,
             )
-            if spec.node_name
-            else (*asked, spec.node_selector, spec.affinity, spec.tolerations, None)
         )
         demand = self._known.get(text)
         if demand is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            demand = self._known[text] = demand_of(pod)
-        if excluded and not spec.node_name:
+            demand = self._known[text] = demand_of(pod, stays=stays)
+        if excluded:
             return Demand(demand.request, replace(demand.constraints, excluded=excluded))
         return demand
 
 
-def demand_of(pod: Pod) -> Demand:
+def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
     """Read what a pod asks for.
 
     Args:
-        pod: any pod; of one that has its node only the request matters.
+        pod: any pod.
+        stays: it has its node and nobody may move it, so only its request matters.
 
     Raises:
         MalformedObjectError: names the field.
     """
     request = tuple(sorted(pod_request(pod).items()))
-    if pod.spec.node_name:
+    if stays:
         return Demand(request, _UNCONSTRAINED)
     affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
     required: tuple[NodeTerm, ...] | None = None

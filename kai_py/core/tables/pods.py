@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kai_py.core.resources import Rows
+from kai_py.core.resources import Mask, Rows
 
 NONE = -1
 
@@ -61,6 +61,7 @@ class PodTable:
         task_priority: ``(P,)`` the user's order within a podgroup, larger first; pods without the label are last.
         created: ``(P,)`` seconds since the epoch.
         held_idx: ``(P,)`` node row that is held for a pending pod, because others were evicted for it; None = nobody's.
+        replaceable: ``(P,)`` has a controller that makes it anew when it is evicted; None = all have.
     """
 
     keys: tuple[PodKey, ...]
@@ -71,6 +72,11 @@ class PodTable:
     task_priority: NDArray[np.int64]
     created: NDArray[np.float64]
     held_idx: Rows | None = None
+    replaceable: Mask | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def can_move(self, row: int) -> bool:
+        """Whether a pod comes back when it is evicted."""
+        return self.replaceable is None or self.replaceable.item(row)

@@ -298,7 +298,7 @@ class Search:
         start = self._transaction.checkpoint()
         for pod in chunk.pods:
             node = self._own_place(pod)
-            if node is None:
+            if node is None and self._ledger.snapshot.pods.can_move(pod):
                 place = self._placer.view(self._class.item(pod)).best()
                 node = place.node if place is not None else None
             if node is None:
