@@ -50,6 +50,7 @@ HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 POD_TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
 UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"
 NVIDIA_GPU: Final = "nvidia.com/gpu"
+GPU_MEMORY_LABEL: Final = "nvidia.com/gpu.memory"
 AMD_GPU: Final = "amd.com/gpu"
 MIG_PREFIX: Final = "nvidia.com/mig-"
 

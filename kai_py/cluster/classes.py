@@ -9,14 +9,18 @@ import numpy as np
 
 from kai_py.cluster.encode.axis import MOST
 from kai_py.cluster.encode.demand import Demand
-from kai_py.core.resources import Amounts, ResourceAxis
+from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Amounts, ResourceAxis
 from kai_py.core.tables.classes import ClassTable, PodClass
+from kai_py.core.tables.devices import Share
 
 
 class ClassBook:
     """Numbers for demands. A number stays valid as long as some pod uses it; the smallest free one is given next.
 
     The table may still have a row for a number that nobody uses any more: nobody looks at it.
+
+    Attributes:
+        sharing: how many classes ask for parts of devices.
     """
 
     def __init__(self) -> None:
@@ -25,8 +29,10 @@ class ClassBook:
         self._uses: list[int] = []
         self._free: list[int] = []
         self._resources: dict[str, int] = {}  # how many classes ask for it
+        self.sharing = 0
         self._table: ClassTable | None = None
         self._axis: ResourceAxis | None = None
+        self._sizes: tuple[int, ...] = ()
 
     def take(self, demand: Demand) -> int:
         """The number of a demand; call :meth:`give_back` when the pod is gone."""
@@ -48,6 +54,9 @@ class ClassBook:
             del self._number[demand]
             self._demands[number] = None
             heappush(self._free, number)
+            if demand.constraints.share is not None:
+                self.sharing -= 1
+                self._table = None  # without sharing classes there is no table of devices, and no row may ask for any
             for name, _ in demand.request:
                 self._resources[name] -= 1
                 if not self._resources[name]:
@@ -64,14 +73,23 @@ class ClassBook:
         """Names of all resources that any pod requests."""
         return self._resources.keys()
 
-    def table(self, axis: ResourceAxis) -> ClassTable:
-        """The classes on an axis. Numbers that are not in use have a row, too."""
-        if self._table is None or self._axis != axis:
+    def table(self, axis: ResourceAxis, sizes: tuple[int, ...] = ()) -> ClassTable:
+        """The classes on an axis. Numbers that are not in use have a row, too.
+
+        Args:
+            axis: has all resources that classes ask for.
+            sizes: MiB of the devices that can be shared, ascending.
+        """
+        if self._table is None or self._axis != axis or (self.sharing and self._sizes != sizes):
             empty = PodClass((0,) * len(axis))
             classes = tuple(empty if demand is None else demand.on_axis(axis) for demand in self._demands)
             request = _matrix(classes, len(axis))
-            self._table = ClassTable(classes, request, _accounted(request, axis))
-            self._axis = axis
+            accounted = _accounted(request, axis)
+            for row, one in enumerate(classes):
+                if one.share is not None:
+                    accounted[row, ACCOUNTED.index(GPU)] += charged(one.share, sizes)
+            self._table = ClassTable(classes, request, accounted)
+            self._axis, self._sizes = axis, sizes
         return self._table
 
     def _make(self, demand: Demand) -> int:
@@ -84,9 +102,21 @@ class ClassBook:
             self._uses.append(0)
         self._number[demand] = number
         self._table = None
+        self.sharing += demand.constraints.share is not None
         for name, _ in demand.request:
             self._resources[name] = self._resources.get(name, 0) + 1
         return number
+
+
+def charged(share: Share, sizes: tuple[int, ...]) -> int:
+    """Thousandths of devices that queues are charged for a share, wherever the pod runs.
+
+    Memory is charged as the part of the smallest device that has so much.
+    """
+    if not share.memory:
+        return share.portion(0)
+    enough = next((size for size in sizes if size >= share.memory), 0)
+    return share.portion(enough) if enough else DEVICE * share.devices
 
 
 def _matrix(classes: tuple[PodClass, ...], width: int) -> Amounts:

@@ -13,7 +13,8 @@ import numpy as np
 from kai_py.api.node import Node
 from kai_py.api.quantity import to_units
 from kai_py.cluster.encode.axis import most, per_unit
-from kai_py.core.resources import Mask, ResourceAxis
+from kai_py.cluster.encode.shares import device_memory
+from kai_py.core.resources import Amounts, Mask, ResourceAxis
 from kai_py.core.tables.labels import LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable, Taint
 from kai_py.errors import Fault, MalformedObjectError
@@ -140,6 +141,12 @@ class NodeBook:
         if self._table is None or self._axis != axis:
             self._table, self._axis = self._make(axis), axis
         return self._table
+
+    @property
+    def device_memory(self) -> Amounts:
+        """``(N,)`` MiB of each GPU of a node, 0 where it does not say; rows of the table that was made last."""
+        names = self._names or ()
+        return np.array([device_memory(self._facts[name].labels) for name in names], dtype=np.int64)
 
     def _make(self, axis: ResourceAxis) -> NodeTable:
         if self._names is None:

@@ -48,11 +48,15 @@ TABLE: dict[Phase, dict[Event, Phase | None]] = {
 
 @dataclass(frozen=True)
 class InFlight:
-    """One decision on its way. ``node`` is where the pod is bound to; None when it is evicted."""
+    """One decision on its way. ``node`` is where the pod is bound to; None when it is evicted.
+
+    ``gpu_groups`` are the devices there on which it gets a share.
+    """
 
     phase: Phase
     node: str | None
     since: float
+    gpu_groups: tuple[str, ...] = ()
 
 
 class Assumptions:
@@ -71,7 +75,7 @@ class Assumptions:
         """The decision on its way for a pod."""
         return self._flights.get(pod)
 
-    def assume(self, pod: PodKey, node: str | None, now: float) -> None:
+    def assume(self, pod: PodKey, node: str | None, now: float, gpu_groups: tuple[str, ...] = ()) -> None:
         """Begin: the pod counts as bound to a node (or, with None, as leaving) from now on.
 
         Raises:
@@ -79,7 +83,7 @@ class Assumptions:
         """
         if pod in self._flights:
             raise InvariantError(f"pod {pod}: a decision is already on its way")
-        self._flights[pod] = InFlight(Phase.ASSUMED, node, now)
+        self._flights[pod] = InFlight(Phase.ASSUMED, node, now, gpu_groups)
 
     def note(self, pod: PodKey, event: Event) -> bool:
         """Advance by an event; tells whether the decision's life ended with it."""

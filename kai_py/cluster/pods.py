@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -62,6 +63,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         flight: the decision of ours that is on its way for it.
         told: reason and message of its PodScheduled condition while that is False.
         replaceable: it has a controller that makes it anew when evicted, and what it asks of a node is understood.
+        groups: the devices on which it has a share, while it is bound.
     """
 
     key: PodKey
@@ -76,6 +78,12 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     flight: InFlight | None = None
     told: tuple[str, str] | None = None
     replaceable: bool = True
+    groups: tuple[str, ...] = ()
+
+    @property
+    def gpu_groups(self) -> tuple[str, ...]:
+        """The devices on which it has a share, or is about to have one; empty for those that do not share."""
+        return self.groups if self.bound or self.flight is None else self.flight.gpu_groups
 
     @property
     def node(self) -> str:
@@ -97,7 +105,14 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 def facts_of(
-    pod: Pod, place: Place | None, *, bound: str, class_number: int, problem: Blocked | None, flight: InFlight | None
+    pod: Pod,
+    place: Place | None,
+    *,
+    bound: str,
+    class_number: int,
+    problem: Blocked | None,
+    flight: InFlight | None,
+    groups: tuple[str, ...] = (),
 ) -> PodFacts:
     """What to keep of a pod, apart from what others have found out about it."""
     meta = pod.metadata
@@ -114,6 +129,7 @@ def facts_of(
         flight=flight,
         replaceable=meta.controller is not None and unsupported_by(pod) is None,
         told=_told(pod),
+        groups=groups,
     )
 
 
@@ -138,6 +154,9 @@ def _told(pod: Pod) -> tuple[str, str] | None:
 class PodBook:
     """All unfinished pods that matter: ours, and others' where they hold capacity.
 
+    Attributes:
+        sharing: the devices on which pods have shares, for pods that have any.
+
     Args:
         classes: counts who uses its numbers.
         leaf_of: the slot of a place among the leaves of all podgroups.
@@ -145,6 +164,7 @@ class PodBook:
 
     def __init__(self, classes: ClassBook, leaf_of: Callable[[Place], int]) -> None:
         self.facts: dict[PodKey, PodFacts] = {}
+        self.sharing: dict[PodKey, tuple[str, ...]] = {}
         self._classes = classes
         self._leaf_of = leaf_of
         self._nodes = Slots()
@@ -167,6 +187,10 @@ class PodBook:
         before = self.facts.get(facts.key)
         self.facts[facts.key] = facts
         node, state = facts.node, facts.state
+        if groups := facts.gpu_groups:
+            self.sharing[facts.key] = groups
+        else:
+            self.sharing.pop(facts.key, None)
         slot = self._nodes.take(node) if node else NONE
         if before is not None:
             self._release(before)
@@ -200,12 +224,17 @@ class PodBook:
         if facts is not None:
             self._release(facts)
             self._rows.drop(key)
+            self.sharing.pop(key, None)
         return facts
 
     def _release(self, facts: PodFacts) -> None:
         self._classes.give_back(facts.class_number)
         if facts.node:
             self._nodes.give_back(facts.node)
+
+    def shared_by_row(self, keys: Sequence[PodKey]) -> dict[int, tuple[str, ...]]:
+        """The devices on which pods have shares, by their row among sorted keys."""
+        return {bisect_left(keys, key): names for key, names in self.sharing.items()}
 
     def table(self, now: float, node_rows: dict[str, int], leaf_rows: Rows) -> PodTable:
         """The pods, sorted by namespace and name.

@@ -41,11 +41,13 @@ class PodReader:
         failures: which nodes a pod must keep away from, and whether it pauses.
 
     Attributes:
+        gpu_sharing: whether pods may have parts of GPUs.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
     """
 
     def __init__(self, grouper: Grouper, owners: OwnerBook, groups: GroupBook, failures: Failures) -> None:
         self.faults: dict[tuple[str, str], tuple[Fault, ...]] = {}
+        self.gpu_sharing = True
         self._group_of = grouper
         self._owners = owners
         self._groups = groups
@@ -87,7 +89,7 @@ class PodReader:
         self.faults.pop(fault, None)
         if not waits:
             return demand, None
-        if (field := unsupported_by(pod)) is not None:
+        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
         if self._failures.paused(key, now):
             why = self._failures.why(key)

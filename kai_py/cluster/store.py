@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
@@ -16,6 +17,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.axis import Accounting, make_axis
+from kai_py.cluster.encode.shares import groups_of, names_device
 from kai_py.cluster.failures import Failures
 from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.held import HeldBook
@@ -32,6 +34,7 @@ from kai_py.cluster.scope import Scope
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Bind, CycleResult, Decision, Evict, Nominate
+from kai_py.core.tables.devices import SharedDevices
 from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.errors import Fault
@@ -171,6 +174,7 @@ class Store:
         if place is not None and pod.spec.preemption_policy == "Never":
             self.history.never_preempts(place.group)
         demand, problem = self._reader.demand(pod, key, now, ours=place is not None)
+        share = demand.constraints.share
         facts = facts_of(
             pod,
             place,
@@ -178,6 +182,7 @@ class Store:
             class_number=self.classes.take(demand),
             problem=problem,
             flight=flight,
+            groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
         )
         return self._lay(before, facts)
 
@@ -204,7 +209,10 @@ class Store:
     def assume(self, decision: Bind | Evict, now: float) -> None:
         """Count a decision as carried out, before the API server has confirmed it."""
         key = _pod_of(decision)
-        self.assumptions.assume(key, decision.node if isinstance(decision, Bind) else None, now)
+        if isinstance(decision, Bind):
+            self.assumptions.assume(key, decision.node, now, decision.gpu_groups)
+        else:
+            self.assumptions.assume(key, None, now)
         self.pods.fly(key, self.assumptions.get(key))
 
     def remember(self, result: CycleResult, now: float) -> None:
@@ -330,6 +338,18 @@ class Store:
         self.classes.hold(before.class_number)
         return self._lay(before, replace(before, place=place))
 
+    def share_gpus(self, *, allowed: bool, now: float) -> None:
+        """Whether pods that wait may have parts of GPUs, from now on; at first they may."""
+        if allowed != self._reader.gpu_sharing:
+            self._reader.gpu_sharing = allowed
+            for key in list(self._kept):
+                self._again(key, now)
+
+    def device_labels(self, key: PodKey) -> list[str]:
+        """The labels by which a pod that waits names devices, from an earlier attempt to bind it."""
+        pod = self._kept.get(key)
+        return [label for label in pod.metadata.labels if names_device(label)] if pod is not None else []
+
     # -- everything else ---------------------------------------------------------------------------
 
     def put_node(self, node: Node) -> bool:
@@ -402,10 +422,14 @@ class Store:
         """The axes of the next snapshot; the very same object while they do not change."""
         additional = self.accounting.additional | self.queues.additional
         accounting = dataclasses.replace(self.accounting, additional=additional)
-        axis = make_axis(self.nodes.resources | self.classes.resources, accounting)
+        axis = make_axis(self.nodes.resources | self.classes.resources | self._shared_resource, accounting)
         if self._axis != axis:
             self._axis = axis
         return self._axis or axis
+
+    @property
+    def _shared_resource(self) -> frozenset[str]:
+        return frozenset({NVIDIA_GPU}) if self.classes.sharing else frozenset()
 
     def take(self, now: float) -> Snapshot:
         """A snapshot for a cycle. What did not change since the last one is shared with it.
@@ -420,15 +444,20 @@ class Store:
         pods = self.pods.table(now, self.nodes.row_of, groups.leaf_rows)
         if self.held:
             pods = dataclasses.replace(pods, held_idx=self.held.rows(pods.keys, self.nodes.row_of))
+        devices = None
+        if self.classes.sharing:
+            groups_by_row = self.pods.shared_by_row(pods.keys)
+            devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
         return Snapshot.seal(
             now=now,
             axis=axis,
             nodes=nodes,
-            classes=self.classes.table(axis),
+            classes=self.classes.table(axis, devices.sizes if devices is not None else ()),
             pods=pods,
             podgroups=self.history.with_history(groups.podgroups),
             subgroups=groups.subgroups,
             queues=queues,
+            devices=devices,
         )
 
 

@@ -20,7 +20,7 @@ from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
 from kai_py.core.queues.fair_share import fair_shares
 from kai_py.core.queues.service import Ranker
-from kai_py.core.resources import Amounts, Rows
+from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Rows
 from kai_py.core.result import CycleResult, Evict, QueueShares, Stats
 from kai_py.core.state.ledger import Ledger, charge
 from kai_py.core.state.transaction import Transaction
@@ -117,5 +117,8 @@ def capacity(snapshot: Snapshot) -> Amounts:
     foreign = (pods.subgroup_idx == NONE) & (pods.node_idx != NONE) & (pods.state == PodState.BOUND)
     foreign[foreign] = nodes.ready[pods.node_idx[foreign]]
     held = snapshot.classes.request[pods.class_idx[foreign]].sum(axis=0)
-    total = nodes.allocatable[nodes.ready].sum(axis=0) - held
-    return np.asarray(np.maximum(total @ snapshot.axis.accounting, 0), dtype=np.int64)
+    total = (nodes.allocatable[nodes.ready].sum(axis=0) - held) @ snapshot.axis.accounting
+    if snapshot.devices is not None:
+        shares = [snapshot.classes.classes[row].share for row in pods.class_idx[foreign].tolist()]
+        total[ACCOUNTED.index(GPU)] -= sum(share.portion(0) for share in shares if share is not None)
+    return np.asarray(np.maximum(total, 0), dtype=np.int64)

@@ -26,10 +26,12 @@ class Action(StrEnum):
     STALE_GANG_EVICTION = "staleGangEviction"
 
 
-#: Magnitudes make the sum lexicographic, as in KAI: available now, then what the user prefers, then packing.
+#: Magnitudes make the sum lexicographic, as in KAI: available now, then a device that is shared already, then what the
+#: user prefers, then packing.
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         "availability": 1000.0,
+        "sharing": 500.0,
         "preferNoSchedule": 60.0,
         "nodeAffinity": 40.0,
         "resourceType": 20.0,

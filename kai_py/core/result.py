@@ -66,13 +66,14 @@ class FilterReason(StrEnum):
 
 @dataclass(frozen=True)
 class Bind:
-    """Bind a pod to a node now."""
+    """Bind a pod to a node now. ``gpu_groups`` names the devices that it has a share of."""
 
     pod: str
     uid: str
     node: str
     podgroup: str
     action: Action
+    gpu_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Nominate:
     node: str
     podgroup: str
     action: Action
+    gpu_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Every write carries the pod's uid, so that it cannot hit a pod that was made aga
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -158,6 +159,11 @@ class PodWriter:
         """Announce that we are about to delete a pod for another's sake, as kube-scheduler does before a preemption."""
         condition = PodCondition("DisruptionTarget", "True", "PreemptionByScheduler", message, transitioned_at=at)
         return await self._patch_status(namespace, name, uid, {"conditions": [condition.document()]})
+
+    async def label(self, namespace: str, name: str, uid: str, labels: Mapping[str, str | None]) -> Result:
+        """Set labels of a pod; a None removes one."""
+        patch = {"metadata": {"uid": uid, "labels": labels}}
+        return await self._act("PATCH", _pod_path(namespace, name), patch, content_type=STRATEGIC_MERGE_PATCH)
 
     async def _patch_status(self, namespace: str, name: str, uid: str, status: dict[str, Any]) -> Result:
         patch = {"metadata": {"uid": uid}, "status": status}

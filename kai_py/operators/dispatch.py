@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from kai_py.cluster.encode.shares import labels_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
 from kai_py.core.tables.pods import PodKey, PodState
@@ -204,12 +205,20 @@ class Dispatcher:
     async def _send(self, decision: Bind | Evict) -> Result:
         namespace, _, name = decision.pod.partition("/")
         if isinstance(decision, Bind):
+            if decision.gpu_groups and not (labelled := await self._label(namespace, name, decision)).ok:
+                return labelled
             return await self._writer.bind(namespace, name, decision.uid, decision.node)
         if self._asks(decision):
             return await self._writer.evict(namespace, name, decision.uid)  # the server says DisruptionTarget itself
         now = datetime.fromtimestamp(self._clock(), UTC)
         await self._writer.mark_disruption_target(namespace, name, decision.uid, eviction_note(decision), now)
         return await self._writer.delete(namespace, name, decision.uid)
+
+    async def _label(self, namespace: str, name: str, decision: Bind) -> Result:
+        """Write down on which devices a pod gets its share, before it can start there; a pod that waits has none."""
+        stale = self._store.device_labels(PodKey(namespace, name, decision.uid))
+        labels: dict[str, str | None] = {**dict.fromkeys(stale), **labels_of(decision.gpu_groups)}
+        return await self._writer.label(namespace, name, decision.uid, labels)
 
     def _answered(self, decision: Bind | Evict, result: Result) -> bool:
         if isinstance(decision, Bind):

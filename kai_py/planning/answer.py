@@ -46,7 +46,7 @@ class Plan:
 
 def render_cycle(result: CycleResult, axis: ResourceAxis) -> Json:
     """One cycle as JSON."""
-    binds = [_place(one) | {"claims": [], "gpuGroups": []} for one in result.decisions if isinstance(one, Bind)]
+    binds = [_bind(one) for one in result.decisions if isinstance(one, Bind)]
     nominations = [_place(one) for one in result.decisions if isinstance(one, Nominate)]
     evictions = [_eviction(one) for one in result.decisions if isinstance(one, Evict)]
     waiting = [_waiting(diagnosis, axis) for diagnosis in result.diagnoses]
@@ -65,6 +65,10 @@ def _place(decision: Bind | Nominate) -> Json:
         "podGroup": decision.podgroup,
         "action": str(decision.action),
     }
+
+
+def _bind(decision: Bind) -> Json:
+    return _place(decision) | {"claims": [], "gpuGroups": list(decision.gpu_groups)}
 
 
 def _eviction(decision: Evict) -> Json:

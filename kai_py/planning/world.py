@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
+from kai_py.cluster.encode.shares import labels_of, names_device
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.pods import FINISHED, STUCK_AFTER, key_of
 from kai_py.cluster.store import Store
@@ -47,7 +49,7 @@ class World:
             namespace, _, name = decision.pod.partition("/")
             pod = self.pods[namespace, name]
             if isinstance(decision, Bind):
-                self._put(_running(pod, decision.node), now)
+                self._put(_running(pod, decision), now)
             elif isinstance(decision, Evict):
                 self._put(_terminating(pod, now), now)
         for name_, pod in list(self.pods.items()):
@@ -82,8 +84,19 @@ def _settled(pod: Pod) -> Pod:
     return replace(pod, status=replace(pod.status, phase=phase))
 
 
-def _running(pod: Pod, node: str) -> Pod:
-    return replace(pod, spec=replace(pod.spec, node_name=node), status=replace(pod.status, phase="Running"))
+def _running(pod: Pod, bind: Bind) -> Pod:
+    return replace(
+        pod,
+        metadata=_on_devices(pod.metadata, bind.gpu_groups) if bind.gpu_groups else pod.metadata,
+        spec=replace(pod.spec, node_name=bind.node),
+        status=replace(pod.status, phase="Running"),
+    )
+
+
+def _on_devices(meta: ObjectMeta, groups: tuple[str, ...]) -> ObjectMeta:
+    """Labels that name the devices on which a pod has its share, and no others."""
+    others = {key: value for key, value in meta.labels.items() if not names_device(key)}
+    return replace(meta, labels={**others, **labels_of(groups)})
 
 
 def _terminating(pod: Pod, now: float) -> Pod:
@@ -94,7 +107,7 @@ def _terminating(pod: Pod, now: float) -> Pod:
 def _recreated(pod: Pod) -> Pod:
     return replace(
         pod,
-        metadata=replace(pod.metadata, deletion_timestamp=None),
+        metadata=replace(_on_devices(pod.metadata, ()), deletion_timestamp=None),
         spec=replace(pod.spec, node_name=""),
         status=replace(pod.status, phase="Pending", nominated_node_name=""),
     )

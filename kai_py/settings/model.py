@@ -129,6 +129,10 @@ class ScoreWeights(SettingsGroup):
     availability: Annotated[float, Field(ge=0)] = 1000.0
     """For nodes where the pod fits now, without waiting for a pod that is still leaving. By default larger than all
     others together: waiting for room while there is room would only delay the pod."""
+    sharing: Annotated[float, Field(ge=0)] = 500.0
+    """For nodes where a device that is shared already has room now, for pods that ask for a part of one. More of it
+    keeps whole devices whole. By default above all wishes, as in KAI, but below `availability`: a part that is free now
+    is better than one on a shared device that is yet to be released."""
     prefer_no_schedule: Annotated[float, Field(ge=0)] = 60.0
     """For nodes without `PreferNoSchedule` taints that the pod does not tolerate. By default above the pod's own
     wishes: the administrator's word comes first."""
@@ -261,3 +265,8 @@ class Settings(SettingsGroup):
     """How podgroups are kept whole."""
     eviction: Eviction = Eviction()
     """How running pods are ended for others' sake."""
+    gpu_sharing: Literal["none", "trusted"] = "none"
+    """What becomes of pods that ask for a part of a GPU (`gpu-fraction`, `gpu-memory`). `none`: they wait, and are told
+    so. `trusted`: they are placed and labelled with their device (`runai-gpu-group`), and that is all: nothing shows a
+    pod its device or keeps it to its part, so something else on the nodes has to. `none` by default, because a pod that
+    was promised half a device and sees all of them would disturb others. `plan` answers as with `trusted`, always."""

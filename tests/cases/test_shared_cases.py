@@ -14,9 +14,10 @@ CASES = Path(os.environ.get("KAI_PY_CASES", Path(__file__).parents[3] / "shared"
 RUNNER = CASES / "run_cases.py"
 #: Where we do better on purpose; docs/limits.md says the same to our users.
 DIFFERENT = {
+    "consolidation#2": "KAI moves those that started last, we those that hold least",
+    "consolidation#3": "KAI moves those that started last, we those that hold least",
     "integration/reclaim#22": "KAI leaves a queue below its quota, because its allocation would give back what it took",
 }
-SHARED_GPU = ("gpu-fraction", "gpu-memory", "runai-gpu-group")
 
 if not RUNNER.is_file():
     pytest.skip(f"no cases in {CASES}; KAI_PY_CASES names another folder", allow_module_level=True)
@@ -30,10 +31,6 @@ SPEC.loader.exec_module(runner)
 def needs(case):
     """What a case is about that is not built yet."""
     for item in case.get("objects", ()):
-        meta = item["metadata"]
-        marks = [*meta.get("annotations", {}), *meta.get("labels", {})] if item["kind"] == "Pod" else []
-        if any(mark.startswith(SHARED_GPU) for mark in marks):
-            return "shared GPUs"
         if item["kind"] in ("ResourceClaim", "NodeResourceTopology"):
             return item["kind"]
         if item["kind"] == "PodGroup" and "topologyConstraint" in json.dumps(item["spec"]):

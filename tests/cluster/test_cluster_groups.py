@@ -223,13 +223,13 @@ def test_a_malformed_podgroup_that_is_deleted_blocks_nobody():
 
 
 def test_a_group_is_blocked_by_its_pods_only_if_all_of_them_have_a_problem():
-    odd = {"gpu-fraction": "0.5"}
+    odd = {"gpu-fraction": "too much"}
     store = a_store(podgroup("g"), pod("p", group="g", annotations=odd), pod("q", group="g"))
     assert blocked(store.take(NOW), "g") is None
     put(store, pod("q", group="g", annotations=odd))
-    assert blocked(store.take(NOW), "g") == "Unsupported"
+    assert blocked(store.take(NOW), "g") == "PodInvalid"
     drop(store, "p")
-    assert blocked(store.take(NOW), "g") == "Unsupported"
+    assert blocked(store.take(NOW), "g") == "PodInvalid"
     put(store, pod("q", group="g"))
     assert blocked(store.take(NOW), "g") is None
 

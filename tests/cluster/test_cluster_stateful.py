@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kai_py.cluster.rows import Slots
 from kai_py.cluster.store import Store
+from kai_py.core.resources import DEVICE
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import USING, PodState
 from kai_py.core.tables.snapshot import Snapshot
@@ -113,6 +114,8 @@ def check_ledger(snapshot: Snapshot) -> None:
     for row, state in enumerate(snapshot.pods.state.tolist()):
         if state in USING and snapshot.pods.node_idx[row] >= 0:
             held[snapshot.pods.node_idx[row]] += snapshot.classes.request[snapshot.pods.class_idx[row]]
+    for on, devices in ledger.devices.taken.items() if ledger.devices is not None else ():
+        held[on, snapshot.devices.column] += DEVICE * sum(taken.now > 0 for taken in devices.values())
     assert (ledger.free + held == snapshot.nodes.allocatable).all()
 
 

@@ -198,9 +198,10 @@ def test_a_malformed_pod_that_runs_still_takes_its_slot():
 
 
 def test_what_we_cannot_honour_waits_with_that_reason():
-    store = a_store(pod("p", annotations={"gpu-fraction": "0.5"}))
+    ports = [{"name": "main", "ports": [{"containerPort": 80, "hostPort": 80}]}]
+    store = a_store(pod("p", containers=ports))
     assert blocked(store.take(NOW), "pg-p-uid-p") == "Unsupported"
-    store.put_pod(pod("p", annotations={"gpu-fraction": "0.5"}, on="a"), NOW)
+    store.put_pod(pod("p", containers=ports, on="a"), NOW)
     assert blocked(store.take(NOW), "pg-p-uid-p") is None
 
 

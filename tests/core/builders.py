@@ -16,6 +16,7 @@ from kai_py.core.options import Options
 from kai_py.core.resources import DEVICE, GPU, ResourceAxis
 from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Nominate, ReasonCode
 from kai_py.core.tables.classes import ClassTable, NodeTerm, PodClass, PreferredTerm, Toleration
+from kai_py.core.tables.devices import MILLION, Share, SharedDevices
 from kai_py.core.tables.labels import LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable, Taint
 from kai_py.core.tables.podgroups import ALL, GroupKey, History, PodGroupTable, SubGroupTable
@@ -46,6 +47,7 @@ class Node:
     taints: Sequence[Taint] = ()
     ready: bool = True
     cordoned: bool = False
+    gpu_memory: int = 100
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Pod:
     preferred: tuple[PreferredTerm, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     excluded: frozenset[str] = frozenset()
+    share: Share | None = None
+    groups: tuple[str, ...] = ()
 
     def pod_class(self) -> PodClass:
         request = (round(self.cpu * 1000), self.memory * GIB, 1, round(self.gpus * DEVICE))
@@ -119,6 +123,12 @@ def running(on: str, gpus: float = 1, **what: object) -> Pod:
     return Pod(gpus, on=on, **what)
 
 
+def sharing(fraction: float = 0.0, *groups: str, memory: int = 0, devices: int = 1, **what: object) -> Pod:
+    """A pod with a share of GPUs; its ``groups`` are the devices that it is on, if it is ``on`` a node."""
+    share = Share(round(fraction * MILLION), memory, devices)
+    return Pod(0, share=share, groups=groups, **what)
+
+
 def leaving(on: str, gpus: float = 1, **what: object) -> Pod:
     return Pod(gpus, on=on, state=PodState.RELEASING, **what)
 
@@ -142,7 +152,9 @@ def cluster(
     queue_table = _queues(queues)
     podgroups, subgroups, pods = _podgroups(groups, queue_table.names)
     pods += [(name, pod, NONE, 0.0) for name, pod in (foreign or {}).items()]
-    classes, pod_table = _pods(sorted(pods, key=lambda entry: entry[0]), node_table.names)
+    pods.sort(key=lambda entry: entry[0])
+    classes, pod_table = _pods(pods, node_table.names)
+    memory = [node.gpu_memory if isinstance(node, Node) else Node.gpu_memory for _, node in sorted(nodes.items())]
     return Snapshot.seal(
         now=now,
         axis=AXIS,
@@ -152,7 +164,15 @@ def cluster(
         podgroups=podgroups,
         subgroups=subgroups,
         queues=queue_table,
+        devices=_devices(pods, memory),
     )
+
+
+def _devices(pods: Sequence[_Entry], memory: Sequence[int]) -> SharedDevices | None:
+    if not any(pod.share for _, pod, _, _ in pods):
+        return None
+    groups = {row: pod.groups for row, (_, pod, _, _) in enumerate(pods) if pod.groups}
+    return SharedDevices(AXIS.index["nvidia.com/gpu"], np.array(memory, dtype=np.int64), groups)
 
 
 def _nodes(nodes: Mapping[str, Node]) -> NodeTable:
@@ -289,7 +309,10 @@ def _pods(pods: Sequence[_Entry], node_names: Sequence[str]) -> tuple[ClassTable
         pod_class = of_pod.setdefault(id(pod), of_pod.get(id(pod)) or pod.pod_class())
         class_idx.append(numbers.setdefault(pod_class, len(numbers)))
     request = np.array([pod_class.request for pod_class in numbers], dtype=np.int64).reshape(-1, len(AXIS))
-    classes = ClassTable(tuple(numbers), request, request @ AXIS.accounting)
+    accounted = request @ AXIS.accounting
+    for row, one in enumerate(numbers):
+        accounted[row, GPUS] += one.share.portion(Node.gpu_memory) if one.share else 0
+    classes = ClassTable(tuple(numbers), request, accounted)
     return classes, PodTable(
         keys=tuple(PodKey("ns", name, name) for name, *_ in pods),
         class_idx=np.array(class_idx, dtype=np.int32),

@@ -287,3 +287,10 @@ async def test_a_named_object_is_created_again_but_a_generated_one_is_not(server
     server.on("POST", "/apis/scheduling.run.ai/v2/queues", hang_up, ok(status=201))
     with pytest.raises(UnavailableError):
         await writer.create(QUEUES, {"metadata": {"generateName": "q-"}})
+
+
+async def test_labels_of_a_pod_are_set_and_removed_with_its_uid(server: ScriptedServer, writer: Writer):
+    server.on("PATCH", POD, ok())
+    assert (await writer.label("ns", "p", "u1", {"device": "x", "old": None})).outcome is Outcome.APPLIED
+    [asked] = server.asked
+    assert asked.body == {"metadata": {"uid": "u1", "labels": {"device": "x", "old": None}}}

@@ -238,3 +238,16 @@ def test_a_node_with_a_capacity_only_has_all_of_it_to_give():
 def test_a_queue_that_does_not_exist_is_named_in_the_answer():
     answer = plan([node(), pod("a", queue="nowhere")], now=NOW).to_dict()
     assert [one["queue"] for one in answer["cycles"][0]["waiting"]] == ["nowhere"]
+
+
+def test_shares_of_one_device_are_bound_with_its_name_and_stay_on_it():
+    def sharing(name):
+        one = pod(name, gpus=0)
+        one["metadata"]["annotations"]["gpu-fraction"] = "0.5"
+        one["spec"]["containers"][0]["resources"] = {}
+        return one
+
+    answer = plan([node(gpus=1), queue(), sharing("a"), sharing("b")], cycles=2, now=NOW).to_dict()
+    assert len({tuple(bind["gpuGroups"]) for bind in answer["cycles"][0]["binds"]}) == 1
+    assert {pod["state"] for pod in answer["pods"].values()} == {"Running"}
+    assert answer["cycles"][1]["binds"] == []

@@ -7,12 +7,16 @@ from typing import Final
 
 import msgspec
 
+from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.pod import Pod
 from kai_py.api.selectors import NodeSelectorTerm
 from kai_py.api.selectors import Requirement as ApiRequirement
 from kai_py.cluster.encode.requests import pod_request
+from kai_py.cluster.encode.shares import share_of
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.tables.classes import NodeTerm, PodClass, PreferredTerm, Requirement, Toleration
+from kai_py.core.tables.devices import Share
+from kai_py.errors import Fault, MalformedObjectError
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class DemandReader:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             demand = self._known[text] = demand_of(pod, stays=stays)
+        if pod.metadata.annotations and (share := _share(pod, demand)) is not None:
+            demand = Demand(demand.request, replace(demand.constraints, share=share))
         if excluded:
             return Demand(demand.request, replace(demand.constraints, excluded=excluded))
         return demand
@@ -114,6 +120,23 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         tolerations=tuple(Toleration(t.key, t.operator or "Equal", t.value, t.effect) for t in pod.spec.tolerations),
     )
     return Demand(request, constraints)
+
+
+def _share(pod: Pod, demand: Demand) -> Share | None:
+    """The part of GPUs that a pod asks for beside its request. One that runs already keeps what it has."""
+    try:
+        share = share_of(pod)
+    except MalformedObjectError:
+        if pod.spec.node_name:
+            return None
+        raise
+    if share is not None and any(name == NVIDIA_GPU for name, _ in demand.request):
+        if pod.spec.node_name:
+            return None
+        where = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
+        fault = Fault(where, f"spec.containers.resources.requests.{NVIDIA_GPU}", "cannot be combined with a share")
+        raise MalformedObjectError([fault])
+    return share
 
 
 def _term(term: NodeSelectorTerm) -> NodeTerm | None:

@@ -9,10 +9,15 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import SubGroup, TopologyConstraint
 
 
-def unsupported_by(pod: Pod) -> str | None:
-    """The field of a pod whose meaning is not implemented, or None."""
+def unsupported_by(pod: Pod, *, gpu_sharing: bool = True) -> str | None:
+    """The field of a pod whose meaning is not implemented, or None.
+
+    Args:
+        pod: one that waits.
+        gpu_sharing: whether parts of GPUs may be given, though nothing keeps pods to their part.
+    """
     spec = pod.spec
-    for annotation in (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION):
+    for annotation in () if gpu_sharing else (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION):
         if annotation in pod.metadata.annotations:
             return f"metadata.annotations[{annotation}]"
     if spec.resource_claims:

@@ -47,8 +47,7 @@ def _replaceable(context: Context, row: int) -> Iterator[Chunk]:
 
 def _not_in_sum(context: Context, step: Step) -> Reason | None:
     """What is free or about to be, over all nodes, is less than what is asked for: moving cannot help."""
-    ledger, axis = context.ledger, context.snapshot.axis
-    room = (ledger.free + ledger.releasing)[context.snapshot.nodes.ready].clip(min=0).sum(axis=0) @ axis.accounting
+    axis, room = context.snapshot.axis, context.ledger.room()
     for a, asked in enumerate(step.cost):
         if asked > room.item(a):
             details = {"resource": axis.accounted[a], "requested": asked, "free": room.item(a)}

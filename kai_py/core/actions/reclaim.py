@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kai_py.core.actions.context import Context
 from kai_py.core.actions.evicting import search, serve_in_line
 from kai_py.core.gangs.steps import Gang, Step
@@ -67,5 +65,4 @@ def _proof(context: Context, pool: Pool, rule: ReclaimRule, step: Step, victims:
     nothing = (0,) * len(step.cost)
     held = {leaf: tuple(preemptible[leaf].tolist()) for leaf in victims}
     largest = {leaf: pool.largest.get(leaf, nothing) for leaf in victims}
-    room = np.maximum(ledger.free + ledger.releasing, 0)[snapshot.nodes.ready].sum(axis=0)
-    return cannot_reclaim(snapshot, room @ snapshot.axis.accounting, rule, step.cost, held, largest)
+    return cannot_reclaim(snapshot, ledger.room(), rule, step.cost, held, largest)

@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 
 from kai_py.core.actions.context import Context
-from kai_py.core.filters.resources import fits
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action
 from kai_py.core.queues.gates import overrun
@@ -43,14 +42,12 @@ def _renewed(context: Context, gang: Gang, step: Step, held: np.ndarray) -> bool
     transaction, ledger = context.transaction, context.ledger
     start, grows_what_runs = transaction.checkpoint(), gang.has_started(step)
     for pod in step.pods:
-        node = held.item(pod)
-        view = context.placer.view(context.snapshot.pods.class_idx.item(pod))
-        room = np.stack([ledger.free[node], ledger.free[node] + ledger.releasing[node]])
-        now, later = fits(view.request, room).tolist()
-        if not view.allowed.item(node) or not later:
+        place = context.placer.view(context.snapshot.pods.class_idx.item(pod)).at(held.item(pod))
+        if place is None:
             transaction.rollback(start)
             return False
-        (transaction.place if now else transaction.nominate)(pod, node, action=Action.ALLOCATE)
+        settle = transaction.place if place.now else transaction.nominate
+        settle(pod, place.node, action=Action.ALLOCATE, devices=place.devices)
     if overrun(ledger, context.queue_of(gang), step.cost, preemptible=context.preemptible(gang)) is not None:
         transaction.rollback(start)
         return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
+from kai_py.core.placement.sharing import SharingView
 from kai_py.core.placement.suitability import Suitabilities
 from kai_py.core.placement.views import ClassView
 from kai_py.core.result import Reason, ReasonCode
@@ -53,8 +54,9 @@ class Placer:
         """The view of a class, made when it is first asked for."""
         found = self._views.get(class_idx)
         if found is None:
-            suitability = self._suitabilities.of(self.ledger.snapshot.classes.classes[class_idx])
-            found = self._views[class_idx] = ClassView(class_idx, suitability, self.ledger, self._options)
+            pod = self.ledger.snapshot.classes.classes[class_idx]
+            kind = ClassView if pod.share is None else SharingView
+            found = self._views[class_idx] = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options)
         return found
 
     def place(self, gang: Gang, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
@@ -102,9 +104,9 @@ class Placer:
                 self._remember(failure, classes)
                 return failure
             if place.now:
-                transaction.place(pod, place.node, action=action)
+                transaction.place(pod, place.node, action=action, devices=place.devices)
             else:
-                transaction.nominate(pod, place.node, action=action)
+                transaction.nominate(pod, place.node, action=action, devices=place.devices)
         return None
 
     def _remember(self, failure: Failure, classes: tuple[int, ...]) -> None:

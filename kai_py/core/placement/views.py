@@ -24,10 +24,14 @@ _FEW = 8
 
 
 class Place(NamedTuple):
-    """A node for a pod. ``now`` tells whether it can start at once, or must wait for pods that are leaving."""
+    """A node for a pod, and the devices there of which it gets a share, if it asks for one.
+
+    ``now`` tells whether it can start at once, or must wait for pods that are leaving.
+    """
 
     node: int
     now: bool
+    devices: tuple[str, ...] = ()
 
 
 class ClassView:
@@ -49,16 +53,21 @@ class ClassView:
         self._needs = [(r, self.request.item(r)) for r in self._asked.tolist()]
         self._suitability = suitability
         self.allowed: Mask = suitability.first_failure == PASSED
-        self._packing = Packing.of(self.request, snapshot.nodes, snapshot.axis, options)
+        packed_by = self._packed_by(ledger, class_idx)
+        self._packing = Packing.of(packed_by, snapshot.nodes, snapshot.axis, options)
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
         self._base: Shares = suitability.score + options.weights.get("resourceType", 0.0) * resource_type(
-            self.request, snapshot.nodes, snapshot.axis
+            packed_by, snapshot.nodes, snapshot.axis
         )
         self._read = len(ledger.touched)
         self._value: Shares = np.empty(len(snapshot.nodes))
         self._now: Mask = np.empty(len(snapshot.nodes), dtype=np.bool_)
         self._evaluate(slice(None))
+
+    def _packed_by(self, ledger: Ledger, class_idx: int) -> Amounts:
+        """``(R,)`` what decides by which resource the class is packed."""
+        return np.asarray(ledger.snapshot.classes.request[class_idx])
 
     def _evaluate(self, rows: Rows | slice) -> None:
         """Value some nodes anew: ``NOWHERE`` where the pod may not go or has no room."""
@@ -116,6 +125,11 @@ class ClassView:
         if value.item(node) == NOWHERE:
             return None
         return Place(node, self._now.item(node))
+
+    def at(self, node: int) -> Place | None:
+        """One node; None when it does not take the pod."""
+        self.refresh()
+        return None if self._value.item(node) == NOWHERE else Place(node, self._now.item(node))
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class: nodes by first reason, and what is missing where only room is missing."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from kai_py.core.resources import Amounts, Mask, Rows
+from kai_py.core.state.devices import Devices
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.tables.snapshot import Snapshot
@@ -25,6 +26,7 @@ class Ledger:
         active: ``(S,)`` pods of a leaf subgroup that have a place, nominated ones included.
         allocated: ``(S,)`` the same without the nominated.
         pending: ``(S,)`` pods of a leaf subgroup that are to be placed.
+        devices: devices that are shared; None where nobody shares. Each counts as a whole one in ``free``.
         state: ``(P,)`` ``PodState``.
         node: ``(P,)`` node row or -1; of a nominated pod the node it is nominated to.
         touched: rows of nodes that changed, in order, with repetitions; caches remember how far they have read.
@@ -44,6 +46,9 @@ class Ledger:
         )
         self.releasing = _sum(pods.node_idx[leaving], pods.class_idx[leaving], len(nodes), classes.request)
 
+        table = snapshot.devices
+        self.devices = None if table is None else Devices(snapshot, table, self.free, self.releasing)
+
         ours = pods.subgroup_idx != NONE
         held = ours & (pods.state == PodState.BOUND)
         self.active = _count(pods.subgroup_idx[held], len(snapshot.subgroups))
@@ -53,6 +58,18 @@ class Ledger:
         self.queue_non_preemptible = charge(snapshot, held, only=~snapshot.podgroups.preemptible)
         self.touched: list[int] = []
         self.freed = 0
+
+    def room(self) -> Amounts:
+        """``(A,)`` what is free or about to be on ready nodes, as queues are charged; parts of shared devices included.
+
+        No more than this can be placed without evicting anybody, however the pods are moved.
+        """
+        nodes, accounting = self.snapshot.nodes, self.snapshot.axis.accounting
+        later = np.maximum(self.free + self.releasing, 0)[nodes.ready].sum(axis=0)
+        if self.devices is not None:
+            for node, thousandths in self.devices.unused():
+                later[self.devices.table.column] += thousandths * nodes.ready.item(node)
+        return np.asarray(later @ accounting)
 
 
 def charge(snapshot: Snapshot, pods: Mask, *, only: Mask | None = None) -> Amounts:

@@ -27,7 +27,7 @@ class Kind(IntEnum):
 
 
 class Operation(NamedTuple):
-    """One journal entry; knows all that its inverse needs."""
+    """One journal entry; knows all that its inverse needs. ``devices`` are those of which a pod takes a share."""
 
     kind: Kind
     pod: int
@@ -36,11 +36,14 @@ class Operation(NamedTuple):
     before_node: int
     action: Action
     preemptor: int
+    devices: tuple[str, ...] = ()
+    before_devices: tuple[str, ...] = ()
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
 _PLACE, _NOMINATE, _EVICT, _WITHDRAW = Kind
 _PENDING = int(PodState.PENDING)
+_NO_DEVICES: tuple[str, ...] = ()
 _BOUND = int(PodState.BOUND)
 _ALLOCATED = int(PodState.ALLOCATED)
 _AFTER = {_PLACE: int(PodState.ALLOCATED), _NOMINATE: int(PodState.NOMINATED), _EVICT: int(PodState.RELEASING)}
@@ -66,14 +69,18 @@ class Transaction:
         self._requests = list(snapshot.classes.request)
         self._costs = list(snapshot.classes.accounted)
         self._paths = snapshot.queues.paths
+        self._devices = ledger.devices
 
-    def place(self, pod: int, node: int, *, action: Action) -> None:
-        """Give a pending pod a node on which it can start now."""
-        self._do(_PLACE, pod, node, action, NONE)
+    def place(self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = ()) -> None:
+        """Give a pending pod a node on which it can start now, and a share of some of its devices if it asks for one.
 
-    def nominate(self, pod: int, node: int, *, action: Action) -> None:
+        Who comes first to a device opens it: it takes the whole device out of what the node has free.
+        """
+        self._do(_PLACE, pod, node, action, NONE, devices)
+
+    def nominate(self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = ()) -> None:
         """Give a pending or evicted pod a node on which it can start once leaving pods are gone (KAI: *pipeline*)."""
-        self._do(_NOMINATE, pod, node, action, NONE)
+        self._do(_NOMINATE, pod, node, action, NONE, devices)
 
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
         """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing.
@@ -81,7 +88,8 @@ class Transaction:
         A pod that was given its place in this very cycle has not started: the place is withdrawn, and nobody is ended.
         """
         kind = _EVICT if self.ledger.state.item(pod) == _BOUND else _WITHDRAW
-        self._do(kind, pod, self.ledger.node.item(pod), action, preemptor)
+        devices = () if self._devices is None else self._devices.of_pod.get(pod, ())
+        self._do(kind, pod, self.ledger.node.item(pod), action, preemptor, devices)
         self.ledger.freed += 1
 
     def checkpoint(self) -> Checkpoint:
@@ -97,6 +105,8 @@ class Transaction:
             self._apply(operation, -1)
             self.ledger.state[operation.pod] = operation.before_state
             self.ledger.node[operation.pod] = operation.before_node
+            if operation.devices:
+                self._sit(operation.pod, operation.before_devices)
 
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
@@ -107,19 +117,33 @@ class Transaction:
         for operation in operations:
             mine = operation.kind is _PLACE and self.podgroup_of(operation.pod) == podgroup
             kind = _NOMINATE if mine else operation.kind
-            self._do(kind, operation.pod, operation.node, operation.action, operation.preemptor)
+            self._do(kind, operation.pod, operation.node, operation.action, operation.preemptor, operation.devices)
 
     def podgroup_of(self, pod: int) -> int:
         """Row of the podgroup of a pod that is ours to schedule."""
         return self._group.item(self._subgroup.item(pod))
 
-    def _do(self, kind: Kind, pod: int, node: int, action: Action, preemptor: int) -> None:
-        ledger = self.ledger
-        operation = Operation(kind, pod, node, ledger.state.item(pod), ledger.node.item(pod), action, preemptor)
+    def _do(
+        self, kind: Kind, pod: int, node: int, action: Action, preemptor: int, devices: tuple[str, ...] = ()
+    ) -> None:
+        ledger, before = self.ledger, _NO_DEVICES
+        if devices and self._devices is not None:
+            before = self._devices.of_pod.get(pod, ())
+            self._sit(pod, devices)
+        state, was_on = ledger.state.item(pod), ledger.node.item(pod)
+        operation = Operation(kind, pod, node, state, was_on, action, preemptor, devices, before)
         self.journal.append(operation)
         self._apply(operation, 1)
         ledger.state[pod] = _AFTER[kind] if kind is not _WITHDRAW else self._without_place(pod)
         ledger.node[pod] = node
+
+    def _sit(self, pod: int, devices: tuple[str, ...]) -> None:
+        """Note the devices that a pod has a share of."""
+        assert self._devices is not None
+        if devices:
+            self._devices.of_pod[pod] = devices
+        else:
+            self._devices.of_pod.pop(pod, None)
 
     def _without_place(self, pod: int) -> PodState:
         """What a pod is when a place given in this cycle is withdrawn: pending again, or leaving as before."""
@@ -136,6 +160,8 @@ class Transaction:
             room = (ledger.free if now else ledger.releasing)[node]
             _add(room, self._requests[class_idx], -gained)
             ledger.touched.append(node)
+            if operation.devices and self._devices is not None:
+                self._devices.shift(operation.pod, node, operation.devices, gained, now=now)
         ledger.active[subgroup] += gained
         if now or kind is _EVICT:
             ledger.allocated[subgroup] += gained
@@ -155,7 +181,7 @@ class Transaction:
     def decisions(self) -> Iterator[Decision]:
         """What the journal amounts to, pod by pod in the order of their last operation.
 
-        A pod that was evicted and nominated back to its own node simply stays.
+        A pod that was evicted and nominated back to its own node and devices simply stays.
         """
         last: dict[int, Operation] = {}
         evicted: dict[int, Operation] = {}
@@ -172,7 +198,8 @@ class Transaction:
         key, names = snapshot.pods.keys[pod], snapshot.nodes.names
         groups = snapshot.podgroups.keys
         podgroup = str(groups[self.podgroup_of(pod)])
-        if evicted is not None and not (last.kind is _NOMINATE and last.node == evicted.node):
+        stays = last.kind is _NOMINATE and evicted is not None and _where(last) == _where(evicted)
+        if evicted is not None and not stays:
             preemptor = None if evicted.preemptor == NONE else str(groups[evicted.preemptor])
             moved = last.kind is _NOMINATE
             node = names[evicted.node] if evicted.node != NONE else ""
@@ -180,9 +207,14 @@ class Transaction:
         elif evicted is not None or last.kind is _WITHDRAW:
             return
         if last.kind is _PLACE:
-            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action)
+            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices)
         elif last.kind is _NOMINATE:
-            yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action)
+            yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action, last.devices)
+
+
+def _where(operation: Operation) -> tuple[int, tuple[str, ...]]:
+    """A pod that comes back to its node and its devices has not moved."""
+    return operation.node, operation.devices
 
 
 def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:

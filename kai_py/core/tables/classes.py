@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from kai_py.core.resources import Amounts, Cost
+from kai_py.core.tables.devices import Share
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class PodClass:
         preferred: terms of the preferred node affinity.
         tolerations: what it tolerates.
         excluded: names of nodes on which it failed to bind a moment ago.
+        share: the part of devices that it asks for beside ``request``; None = none.
     """
 
     request: tuple[int, ...]
@@ -66,6 +68,7 @@ class PodClass:
     preferred: tuple[PreferredTerm, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     excluded: frozenset[str] = frozenset()
+    share: Share | None = None
 
 
 @dataclass(frozen=True)

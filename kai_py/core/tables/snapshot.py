@@ -9,6 +9,7 @@ import numpy as np
 
 from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
+from kai_py.core.tables.devices import SharedDevices
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import PodTable
@@ -25,6 +26,7 @@ class Snapshot:
     Attributes:
         now: seconds since the epoch.
         axis: the resource axes of all tables.
+        devices: what can be shared; None where nobody shares or asks for a share.
     """
 
     now: float
@@ -35,6 +37,7 @@ class Snapshot:
     podgroups: PodGroupTable
     subgroups: SubGroupTable
     queues: QueueTable
+    devices: SharedDevices | None = None
 
     @classmethod
     def seal(
@@ -48,6 +51,7 @@ class Snapshot:
         podgroups: PodGroupTable,
         subgroups: SubGroupTable,
         queues: QueueTable,
+        devices: SharedDevices | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -78,7 +82,13 @@ class Snapshot:
         _refer("subgroups.podgroup_idx", subgroups.podgroup_idx, len(podgroups), none=False)
         _refer("subgroups.parent", subgroups.parent, len(subgroups))
         _refer("queues.parent", queues.parent, len(queues))
-        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues)
+        if devices is not None:
+            _seal("devices", devices, len(nodes))
+            if not all(0 <= pod < len(pods) for pod in devices.groups):
+                raise ValueError(f"devices.groups points beyond the {len(pods)} pods")
+        elif any(one.share is not None for one in classes.classes):
+            raise ValueError("classes ask for shares, but there is no table of devices")
+        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices)
 
 
 def _seal(label: str, table: DataclassInstance, rows: int, *, apart_from: tuple[str, ...] = ()) -> None:

@@ -20,11 +20,13 @@ from kai_py.core.filters.resources import fits
 from kai_py.core.gangs.steps import Step
 from kai_py.core.options import Action
 from kai_py.core.placement.gang import Placer
+from kai_py.core.placement.views import Place
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.victims.chunks import Chunk
+from kai_py.core.victims.departures import Departures
 from kai_py.core.victims.rules import AnyVictims, Rule
 
 #: Simulations per podgroup and action; each costs time in proportion to its victims.
@@ -100,6 +102,7 @@ class Search:
         self._action = action
         ledger = transaction.ledger
         self._ledger = ledger
+        self._snapshot = ledger.snapshot
         self._class = ledger.snapshot.pods.class_idx
         self._requests = ledger.snapshot.classes.request
         self._classes = [self._class.item(pod) for pod in step.pods]
@@ -121,7 +124,8 @@ class Search:
         if self._try((), None):
             return None
         # Where the step finds places, its queue is what stands in the way: no matter where victims are.
-        by_node = len(set(self._classes)) == 1 and self._refusal is None
+        alone = len(set(self._classes)) == 1 and self._snapshot.classes.classes[self._classes[0]].share is None
+        by_node = alone and self._refusal is None
         return self._alike(candidates) if by_node else self._mixed(candidates)
 
     # -- all pods of the step ask for the same ------------------------------------------------------
@@ -131,6 +135,7 @@ class Search:
         room = Room(view.request, view.allowed, self._ledger.free + self._ledger.releasing)
         total, taken = int(np.minimum(room.slots, wanted).sum()), list[Chunk]()
         on_node: dict[int, list[int]] = {}
+        departures = Departures(self._ledger)
         patience = 1
         for number, chunk in enumerate(candidates):
             taken.append(chunk)
@@ -138,7 +143,7 @@ class Search:
             for pod in chunk.pods:
                 node = self._ledger.node.item(pod)
                 if node != NONE:
-                    more += room.give(node, self._requests[self._class.item(pod)])
+                    more += room.give(node, departures.gives(pod))
                     on_node.setdefault(node, []).append(number)
             total += more
             patience -= 1
@@ -222,7 +227,9 @@ class Search:
         for number in reversed(list(dict.fromkeys(numbers))):
             here = [pod for pod in taken[number].pods if self._ledger.node.item(pod) == node]
             gives = self._requests[self._class[here]].sum(axis=0)
-            if taken[number] is not keep and ((gives <= spare) | (room.need == 0)).all():
+            # What a share gives depends on who else leaves its device; the simulation spares those who need not go.
+            alone = self._ledger.devices is None or not any(pod in self._ledger.devices.of_pod for pod in here)
+            if alone and taken[number] is not keep and ((gives <= spare) | (room.need == 0)).all():
                 spare = spare - gives
             else:
                 needed.append(number)
@@ -232,13 +239,14 @@ class Search:
 
     def _mixed(self, candidates: Iterable[Chunk]) -> Reason | None:
         """No closed form: try whenever the sums allow it, with twice as many candidates each time."""
+        departures = Departures(self._ledger)
         later = (self._ledger.free + self._ledger.releasing).clip(min=0).sum(axis=0)
         need = self._requests[self._classes].sum(axis=0)
         taken: list[Chunk] = []
         patience = 1
         for chunk in candidates:
             taken.append(chunk)
-            later = later + self._requests[self._class[list(chunk.pods)]].sum(axis=0)
+            later = later + departures.most(chunk.pods)
             patience -= 1
             if patience > 0 or not (later >= need).all():
                 continue
@@ -290,37 +298,39 @@ class Search:
             place = self._placer.view(class_idx).best(nodes)
             if place is None:
                 return False
-            self._transaction.nominate(pod, place.node, action=self._action)
+            self._transaction.nominate(pod, place.node, action=self._action, devices=place.devices)
         return True
 
     def _spare(self, chunk: Chunk) -> bool:
         """Leave a victim where it is, or give it another place, all its pods or none."""
         start = self._transaction.checkpoint()
         for pod in chunk.pods:
-            node = self._own_place(pod)
-            if node is None and self._ledger.snapshot.pods.can_move(pod):
+            place = self._own_place(pod)
+            if place is None and self._ledger.snapshot.pods.can_move(pod):
                 place = self._placer.view(self._class.item(pod)).best()
-                node = place.node if place is not None else None
-            if node is None:
+            if place is None:
                 self._transaction.rollback(start)
                 return False
-            self._give_back(pod, node)
+            # Who was about to start when this search began still does, if there is idle room for it.
+            starts = place.now and pod in self._had_started
+            settle = self._transaction.place if starts else self._transaction.nominate
+            settle(pod, place.node, action=self._action, devices=place.devices)
         if self._gate() is not None:  # the queue that we share has room for one of us only
             self._transaction.rollback(start)
             return False
         return True
 
-    def _give_back(self, pod: int, node: int) -> None:
-        """A pod that was about to start when this search began still does, if there is idle room for it."""
-        request = self._requests[self._class.item(pod)]
-        free, later = self._ledger.free[node], self._ledger.free[node] + self._ledger.releasing[node]
-        starts = pod in self._had_started and fits(request, np.stack([free, later])).all()
-        (self._transaction.place if starts else self._transaction.nominate)(pod, node, action=self._action)
-
-    def _own_place(self, pod: int) -> int | None:
-        """The node that a victim was evicted from, if there is still room for it."""
-        node = self._ledger.node.item(pod)
+    def _own_place(self, pod: int) -> Place | None:
+        """The node, and the devices, that a victim was evicted from, if there is still room for it."""
+        ledger, node = self._ledger, self._ledger.node.item(pod)
         if node == NONE:
             return None
-        later = self._ledger.free[node] + self._ledger.releasing[node]
-        return node if fits(self._requests[self._class.item(pod)], later[None, :]).item(0) else None
+        request, free = self._requests[self._class.item(pod)], ledger.free[node]
+        later = fits(request, (free + ledger.releasing[node])[None, :]).item(0)
+        # Only who was about to start can start now: nobody else's idle room has to be looked at.
+        now = later and pod in self._had_started and fits(request, free[None, :]).item(0)
+        names: tuple[str, ...] = ()
+        if ledger.devices is not None and (names := ledger.devices.of_pod.get(pod, ())):
+            device_now, device_later = ledger.devices.holds(pod, node, names)
+            now, later = now and device_now, later and device_later
+        return Place(node, now, names) if later else None
