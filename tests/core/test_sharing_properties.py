@@ -100,7 +100,8 @@ def test_a_rollback_restores_every_byte_and_every_device(snapshot, data):
 
     def state():
         arrays = (ledger.free, ledger.releasing, ledger.queue_allocated, ledger.active, ledger.state, ledger.node)
-        return [array.tobytes() for array in arrays], dict(ledger.devices.taken), dict(ledger.devices.of_pod)
+        taken = {node: dict(devices) for node, devices in ledger.devices.taken.items()}
+        return [array.tobytes() for array in arrays], taken, dict(ledger.devices.of_pod)
 
     if ledger.devices is None:
         return

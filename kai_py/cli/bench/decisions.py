@@ -138,7 +138,7 @@ def _submit(store: Store, team: Team) -> None:
 
 
 def _pod(name: str, queue: str, *, gpus: int, started: int, node: int | None = None, group: str = "") -> Pod:
-    """A pod as a watch shows it, created so many seconds ago; it runs if it is on a node."""
+    """A pod as a watch shows it, created so many seconds ago; on a node it runs, for a Job of its own."""
     manifest = manifests.pod(name, _NAMESPACE, queue, _RUN, gpus=gpus, group=group)
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_NOW - started))
     manifest["metadata"] |= {
@@ -150,6 +150,8 @@ def _pod(name: str, queue: str, *, gpus: int, started: int, node: int | None = N
     if node is not None:
         manifest["spec"]["nodeName"] = _node_name(node)
         manifest["status"] = {"phase": "Running", "startTime": created}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": f"job-{name}", "controller": True}
+        manifest["metadata"]["ownerReferences"] = [job]
     return decode(Pod, msgspec.json.encode(manifest))
 
 
