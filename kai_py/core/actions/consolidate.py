@@ -12,7 +12,7 @@ from kai_py.core.options import Action, Strategy
 from kai_py.core.resources import ACCOUNTED, GPU
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.victims.candidates import Pool
-from kai_py.core.victims.chunks import Chunk
+from kai_py.core.victims.chunks import Chunk, Running
 from kai_py.core.victims.rules import NobodyLost
 
 ACTION = Action.CONSOLIDATE
@@ -34,15 +34,16 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
         return Reason(ReasonCode.NO_VICTIMS, {})
     if (refusal := _not_in_sum(context, step)) is not None:
         return refusal
+    running = context.running
     movable = (row for row in pool.cheapest if row != gang.podgroup)
-    chunks = chain.from_iterable(_replaceable(context, row) for row in movable)
+    chunks = chain.from_iterable(_replaceable(context, running, row) for row in movable)
     return search(context, gang, step, chunks, NobodyLost(context.options.consolidation_limit), action=ACTION)
 
 
-def _replaceable(context: Context, row: int) -> Iterator[Chunk]:
+def _replaceable(context: Context, running: Running, row: int) -> Iterator[Chunk]:
     """Pieces of a podgroup that somebody makes anew when they are evicted: all others would be lost, not moved."""
     pods = context.snapshot.pods
-    return takewhile(lambda chunk: all(map(pods.can_move, chunk.pods)), context.running.chunks(row))
+    return takewhile(lambda chunk: all(map(pods.can_move, chunk.pods)), running.chunks(row))
 
 
 def _not_in_sum(context: Context, step: Step) -> Reason | None:
