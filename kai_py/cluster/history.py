@@ -11,6 +11,7 @@ import numpy as np
 
 from kai_py.api.duration import Duration
 from kai_py.api.keys import (
+    LAST_CHECKPOINT_ANNOTATION,
     LAST_EVICTION_ANNOTATION,
     LAST_START_ANNOTATION,
     STALE_SINCE_ANNOTATION,
@@ -27,7 +28,7 @@ Stamps = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Past:
-    """One podgroup's history; the fields are the columns of ``History``, but for ``evicted``, which is only kept."""
+    """One podgroup's history; the fields are the columns of ``History``."""
 
     started: float = -inf
     stale_since: float = inf
@@ -36,6 +37,7 @@ class Past:
     delay: float = 0.0
     finishing: bool = False
     never_preempts: bool = False
+    checkpointed: float = -inf
 
 
 _BLANK = Past()
@@ -67,6 +69,7 @@ class HistoryBook:
             self._with_annotations(podgroup, before),
             grace=grace.seconds if grace is not None else nan,
             delay=spec.preemption_delay.seconds if spec.preemption_delay is not None else 0.0,
+            checkpointed=seconds(annotations.get(LAST_CHECKPOINT_ANNOTATION)) or -inf,
         )
         if not _same(past, before):
             self._set(name, past)
@@ -169,6 +172,8 @@ class HistoryBook:
             delay=np.array([past.delay for past in pasts]),
             finishing=np.array([past.finishing for past in pasts]),
             never_preempts=np.array([past.never_preempts for past in pasts]),
+            evicted=np.array([past.evicted for past in pasts]),
+            checkpointed=np.array([past.checkpointed for past in pasts]),
         )
 
 

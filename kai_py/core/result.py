@@ -179,6 +179,8 @@ class CycleResult:
         stale: podgroups that run with less than their minimum.
         started: podgroups that had nobody running and get somebody bound.
         errors: podgroups over which the cycle stumbled: a reason ``InternalError`` that says what happened and where.
+        searched: choices of victims that were tried in vain before a budget ended the search, by podgroup and action;
+            the next snapshot tells them to the next cycle.
     """
 
     decisions: tuple[Decision, ...]
@@ -188,3 +190,4 @@ class CycleResult:
     stale: tuple[str, ...] = ()
     started: tuple[str, ...] = ()
     errors: Mapping[str, Reason] = field(default_factory=dict)
+    searched: Mapping[tuple[str, str], int] = field(default_factory=dict)

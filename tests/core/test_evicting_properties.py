@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,7 +97,6 @@ def test_what_was_freed_is_used_in_the_next_cycle(snapshot):
     assert gpus_by_node(snapshot, freed) <= gpus_by_node(snapshot, second.decisions)
 
 
-@pytest.mark.xfail(strict=True, reason="the eviction is told as the consolidation's, which ends nobody")
 def test_who_takes_the_new_place_of_one_that_moves_is_who_evicts_it():
     """Consolidation moves r from a to b for w; then the more important u preempts r's new place."""
     queues = {"q": Queue(limit=4), "o": Queue()}
@@ -114,9 +112,6 @@ def test_who_takes_the_new_place_of_one_that_moves_is_who_evicts_it():
     assert violations(snapshot, result) == ()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="preemption takes a place over that reclaim has freed, and gives back nothing that it leaves"
-)
 def test_what_was_freed_and_is_not_needed_after_all_is_given_back():
     """Four GPUs are freed for w0; then the more important w1 takes one of them, and three are free for nobody."""
     queues = {"top": Queue(quota=2), "p": Queue("top", quota=8), "v": Queue("top", quota=8, limit=1, weight=0)}

@@ -6,11 +6,12 @@ import pytest
 
 from kai_py.core.gangs.members import Members
 from kai_py.core.invariants import violations
-from kai_py.core.options import Action
+from kai_py.core.options import Action, Options
 from kai_py.core.queues.service import Ranker
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.victims.candidates import LeafLine, Pool, VictimLine
 from kai_py.core.victims.chunks import Running
+from kai_py.core.victims.costs import Costs
 from tests.core.builders import Gang, Pod, Queue, cluster, decide, evicted, nominated, running
 from tests.reference.victims import GPUS, Case, fewest
 
@@ -56,11 +57,11 @@ def in_line(snapshot, shares, action):
     ledger, table = Ledger(snapshot), snapshot.podgroups
     mine = table.keys.index(("ns", "p", "p"))
     queue, priority = table.queue_idx.item(mine), table.priority.item(mine)
-    pool = Pool(ledger, Running(ledger, Members(snapshot)))
+    pool = Pool(ledger, Running(ledger, Members(snapshot)), Costs(snapshot, Options()))
     if action is Action.PREEMPT:
-        return list(LeafLine(pool, queue, lambda row: table.priority.item(row) < priority))
+        return list(LeafLine(pool, queue, eligible=lambda row: table.priority.item(row) < priority))
     ranker = Ranker(ledger, shares, ledger.free.sum(axis=0) @ snapshot.axis.accounting.astype(float))
-    leaves = {leaf: LeafLine(pool, leaf, lambda _: True) for leaf in pool.queues if leaf != queue}
+    leaves = {leaf: LeafLine(pool, leaf) for leaf in pool.queues if leaf != queue}
     return list(VictimLine(snapshot.queues, ledger.queue_allocated, ranker, leaves))
 
 

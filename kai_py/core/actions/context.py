@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isnan, nan
 from types import TracebackType
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.victims.candidates import Pool
 from kai_py.core.victims.chunks import Running
+from kai_py.core.victims.costs import Costs
 
 
 class Waiting(NamedTuple):
@@ -44,6 +46,8 @@ class Context:
         considered: podgroups that were looked at, counted each time.
         helpless: why nobody has to make room for a podgroup, by row; the latest such reason.
         stale: podgroups that run with less than their minimum.
+        settled: podgroups for which others were ended in this cycle, by row.
+        searched: choices of victims that a search tried before its budget ended it, by row and action.
         failed: podgroups over which we stumbled, and how; they are left alone for the rest of the cycle.
     """
 
@@ -63,6 +67,8 @@ class Context:
     considered: int = 0
     helpless: dict[int, Reason] = field(default_factory=dict)
     stale: list[int] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)
+    searched: dict[tuple[int, Action], int] = field(default_factory=dict)
     failed: dict[int, Reason] = field(default_factory=dict)
 
     def isolated(self, podgroup: int, serve: Callable[[], Reason | None]) -> Reason | None:
@@ -98,7 +104,12 @@ class Context:
 
     def pool(self) -> Pool:
         """Possible victims; made anew for every action, because the one before has changed who has places."""
-        return Pool(self.ledger, self.running)
+        return Pool(self.ledger, self.running, self.costs, self.settled)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What victims cost."""
+        return Costs(self.snapshot, self.options)
 
     def patience(self, gang: Gang) -> Reason | None:
         """What keeps a podgroup from having others evicted for it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from kai_py.core.actions.context import Context
@@ -11,10 +11,12 @@ from kai_py.core.options import Action
 from kai_py.core.queues.gates import overrun
 from kai_py.core.queues.line import Line
 from kai_py.core.result import Reason, ReasonCode
+from kai_py.core.state.transaction import Checkpoint, Kind
+from kai_py.core.tables.pods import PodState
 from kai_py.core.victims.candidates import Pool
-from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.rules import Rule
-from kai_py.core.victims.search import Search
+from kai_py.core.victims.search import Candidates, Search
+from kai_py.core.victims.simulation import Simulation
 
 #: Makes room for one podgroup's step; None on success, else why not.
 Serve = Callable[[Context, Pool, Gang, Step], Reason | None]
@@ -41,6 +43,8 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
         reason = failed.get(likes) or context.isolated(podgroup, partial(serve, context, pool, gang, step))
         if reason is None:
             failed.clear()
+            if _ends_somebody(context, before):  # what was freed at this price is not given away again
+                context.settled.add(podgroup)
             pool.touch({context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]})
             context.grant(step)
             context.helpless.pop(podgroup, None)
@@ -65,14 +69,27 @@ def _likes(context: Context, gang: Gang, step: Step) -> object:
 
 
 def search(
-    context: Context, gang: Gang, step: Step, victims: Iterable[Chunk], rule: Rule, *, action: Action
+    context: Context, pool: Pool, gang: Gang, step: Step, candidates: Candidates, rule: Rule, *, action: Action
 ) -> Reason | None:
     """Search victims for a step, with the gate of its queue; None on success."""
     queue, preemptible = context.queue_of(gang), context.preemptible(gang)
-    return Search(
+    simulation = Simulation(
         step,
         context.placer,
         context.transaction,
         action=action,
         gate=lambda: overrun(context.ledger, queue, step.cost, preemptible=preemptible),
-    ).run(victims, rule)
+        rule=rule,
+    )
+    skip = context.snapshot.podgroups.searched.get((gang.podgroup, action), 0)
+    run = Search(step, context.placer, context.ledger, simulation, pool.costs, skip=skip)
+    refusal = run.run(candidates)
+    if refusal is not None and run.next_skip:
+        context.searched[gang.podgroup, action] = run.next_skip
+    return refusal
+
+
+def _ends_somebody(context: Context, before: Checkpoint) -> bool:
+    """Whether since a checkpoint anybody was evicted who has no other place."""
+    state, operations = context.ledger.state, context.transaction.journal[before:]
+    return any(one.kind is Kind.EVICT and state.item(one.pod) == PodState.RELEASING for one in operations)
