@@ -7,7 +7,8 @@ from typing import Any
 
 from kai_py.minicluster.registry import Endpoint
 
-from .columns import COLUMNS, Column, age
+from .cells import age
+from .columns import COLUMNS, Column
 from .jsonpath import find
 
 Object = dict[str, Any]
