@@ -13,7 +13,7 @@ from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.serving import watches
 
 from .conftest import Api, binding, client_session, pod
-from .test_minicluster_storage import until
+from .test_minicluster_storage import comes
 
 
 async def test_requests_fail_as_often_as_asked(cluster: MiniCluster, mini: Api) -> None:
@@ -129,8 +129,8 @@ async def test_a_client_that_goes_ends_its_watch_quietly(
     for i in range(3):
         cluster.storage.create("configmaps", {"metadata": {"name": f"c{i}"}}, "default")
         await asyncio.sleep(0)
-    await until(lambda: not watchers)
-    assert (len(watchers), [record.getMessage() for record in caplog.records[before:]]) == (0, [])
+    assert await comes(lambda: not watchers)
+    assert [record.getMessage() for record in caplog.records[before:]] == []
 
 
 async def test_a_token_is_asked_for() -> None:
