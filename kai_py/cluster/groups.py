@@ -11,6 +11,7 @@ from kai_py.cluster.encode.support import unsupported_by_group
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.group import Group, Name, Part, says
 from kai_py.cluster.group_rows import GroupRow, GroupRows, GroupTables
+from kai_py.cluster.history import HistoryBook
 from kai_py.cluster.membership import DerivedGroup
 from kai_py.cluster.pods import Blocked, Place, PodFacts
 from kai_py.cluster.priorities import PriorityBook
@@ -31,6 +32,7 @@ class GroupBook:
 
     Args:
         priorities: what PriorityClasses are worth.
+        history: what has happened to podgroups.
 
     Attributes:
         groups: those with unfinished pods.
@@ -39,12 +41,13 @@ class GroupBook:
         facts: of all pods; they are looked up only where pods of one podgroup contradict each other.
     """
 
-    def __init__(self, priorities: PriorityBook) -> None:
+    def __init__(self, priorities: PriorityBook, history: HistoryBook) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
         self.malformed: dict[Name, Fault] = {}
         self.facts: Mapping[PodKey, PodFacts] = {}
         self._priorities = priorities
+        self._history = history
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
         self._unwritten: dict[Name, DerivedGroup] = {}
@@ -168,6 +171,8 @@ class GroupBook:
     # -- rows --------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
+        for name in self._history.changed():
+            self._changed(name)
         dirty, self._dirty = self._dirty, {}
         for name in dirty:
             self._refresh(self.groups[name])
@@ -194,6 +199,7 @@ class GroupBook:
             slots=self._leaf_slots(group, subgroups),
             more=group.strays(subgroups),
             blocked=self._block(group, podgroup, subgroups),
+            past=self._history.of(group.name),
         )
         self._rows.put(key, row)
         staying = len(group.members) - group.leaving

@@ -60,14 +60,14 @@ class Store:
         self.priorities = PriorityBook()
         self.nodes = NodeBook()
         self.queues = QueueBook()
-        self.groups = GroupBook(self.priorities)
+        self.history = HistoryBook()
+        self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
         self.pods = PodBook(self.classes, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
         self.assumptions = Assumptions()
         self.failures = Failures()
-        self.history = HistoryBook()
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self.layout = PodLayout(
@@ -269,7 +269,7 @@ class Store:
             nodes=nodes,
             classes=self.classes.table(axis, devices.sizes if devices is not None else ()),
             pods=pods,
-            podgroups=self.history.with_history(groups.podgroups),
+            podgroups=groups.podgroups,
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
