@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def _cell(found: list[Any], kind: str) -> Any:
         return age_of(found[0])
     value = found[0] if len(found) == 1 else " ".join(map(str, found))
     if kind == "string" and not isinstance(value, str):
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return json.dumps(value, separators=(",", ":"))
     return value
 
 
