@@ -56,6 +56,8 @@ class HistoryBook:
         self._shown: dict[Name, tuple[str | None, ...]] = {}
         self._marked: dict[Name, None] = {}
         self._changed: dict[Name, None] = {}
+        #: Those that run below their minimum: few, and asked for in every cycle.
+        self._stale: dict[Name, None] = {}
 
     def put(self, podgroup: PodGroup) -> None:
         """Read an object: times that KAI and we keep in annotations, and the patience that its spec asks for."""
@@ -125,9 +127,8 @@ class HistoryBook:
 
     def stale(self, names: Collection[Name], now: float) -> None:
         """These podgroups run below their minimum, and no others do."""
-        for name, past in list(self._pasts.items()):
-            if past.stale_since != inf and name not in names:
-                self._stamp(name, replace(past, stale_since=inf))
+        for name in [name for name in self._stale if name not in names]:
+            self._stamp(name, replace(self.of(name), stale_since=inf))
         for name in names:
             past = self.of(name)
             if now < past.stale_since:
@@ -135,8 +136,8 @@ class HistoryBook:
 
     def drop(self, name: Name) -> None:
         """A podgroup is gone."""
-        self._shown.pop(name, None)
-        self._marked.pop(name, None)
+        for book in (self._shown, self._marked, self._stale):
+            book.pop(name, None)
         if self._pasts.pop(name, None) is not None:
             self._changed[name] = None
 
@@ -153,6 +154,10 @@ class HistoryBook:
         if _same(past, self.of(name)):
             return
         self._changed[name] = None
+        if past.stale_since != inf:
+            self._stale[name] = None
+        else:
+            self._stale.pop(name, None)
         if _same(past, _BLANK):
             self._pasts.pop(name, None)
         else:

@@ -159,3 +159,12 @@ def test_without_any_past_there_are_no_columns():
     assert store.take(NOW).podgroups.history.stale_since.tolist() == [NOW]
     store.history.stale([], NOW)
     assert store.take(NOW).podgroups.history is None
+
+
+def test_only_stale_podgroups_that_are_there_are_remembered_as_such(book):
+    book.stale([("ns", "x"), ("ns", "y")], NOW)
+    book.drop(("ns", "x"))
+    book.marked()
+    book.stale([], NOW + 1)
+    assert book.marked() == [("ns", "y")]
+    assert (book.of(("ns", "x")).stale_since, book.of(("ns", "y")).stale_since) == (inf, inf)
