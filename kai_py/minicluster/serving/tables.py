@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from kai_py.minicluster.registry import Endpoint
 
@@ -64,7 +65,7 @@ def _cell(found: list[Any], kind: str) -> Any:
         return age_of(found[0])
     value = found[0] if len(found) == 1 else " ".join(map(str, found))
     if kind == "string" and not isinstance(value, str):
-        return json.dumps(value, separators=(",", ":"))
+        return msgspec.json.encode(value).decode()
     return value
 
 
