@@ -65,8 +65,8 @@ class FilterReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Bind:
-    """Bind a pod to a node now. ``gpu_groups`` names the devices that it has a share of."""
+class _Place:
+    """A pod and its node. ``gpu_groups`` names the devices there that it has a share of."""
 
     pod: str
     uid: str
@@ -77,15 +77,13 @@ class Bind:
 
 
 @dataclass(frozen=True)
-class Nominate:
-    """A pod has a place on capacity that is yet to be released; it is bound in a later cycle."""
+class Bind(_Place):
+    """Bind a pod to a node now."""
 
-    pod: str
-    uid: str
-    node: str
-    podgroup: str
-    action: Action
-    gpu_groups: tuple[str, ...] = ()
+
+@dataclass(frozen=True)
+class Nominate(_Place):
+    """A pod has a place on capacity that is yet to be released; it is bound in a later cycle."""
 
 
 @dataclass(frozen=True)

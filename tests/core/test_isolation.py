@@ -7,7 +7,7 @@ from kai_py.core.options import Action
 from kai_py.core.placement.gang import Placer
 from kai_py.core.result import ReasonCode
 from kai_py.core.victims.search import Search
-from kai_py.telemetry.texts import sentence
+from kai_py.telemetry.sentences import sentence
 from tests.core.builders import Gang, bound, cluster, codes, decide, evicted, nominated, running
 
 
