@@ -187,10 +187,16 @@ class Transaction:
         last: dict[int, Operation] = {}
         evicted: dict[int, Operation] = {}
         ousted: dict[int, Operation] = {}
+        withdrawn: dict[int, Operation] = {}
         for operation in self.journal:
             pod, kind = operation.pod, operation.kind
-            last.pop(pod, None)
-            last[pod] = operation
+            if kind is _WITHDRAW:
+                withdrawn[pod], last[pod] = last[pod], operation
+            elif pod in withdrawn and _given(withdrawn[pod]) == _given(operation):
+                last[pod] = withdrawn.pop(pod)  # spared: as if nobody had asked
+            else:
+                last.pop(pod, None)
+                last[pod] = operation
             if kind is _EVICT:
                 evicted[pod] = operation
             elif kind is _WITHDRAW and pod in evicted:
@@ -227,6 +233,11 @@ class Transaction:
 def _where(operation: Operation) -> tuple[int, tuple[str, ...]]:
     """A pod that comes back to its node and its devices has not moved."""
     return operation.node, operation.devices
+
+
+def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...]]:
+    """What a pod was given."""
+    return operation.kind, operation.node, operation.devices
 
 
 def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:
