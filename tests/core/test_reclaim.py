@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from kai_py.core.invariants import violations
 from kai_py.core.options import Action
 from kai_py.core.result import ReasonCode
 from tests.core.builders import (
@@ -251,3 +252,27 @@ def test_no_more_is_moved_than_is_asked_for_and_nothing_of_a_queue_within_its_qu
     assert len(moved(result)) <= most
     assert (len(nominated(result)) > 0) == (most > 0)
     assert evicted(result) == {}
+
+
+def test_who_gives_way_while_it_stands_in_line_does_not_grow_back():
+    """Gang r1 lacks its fourth pod; the other three are taken before its turn comes: the fourth gets no place alone."""
+    gangs = {
+        "r1": Gang([*[running("a")] * 3, Pod(1)], queue="p0"),
+        "r2": Gang([running("a")] * 3, queue="q0"),
+        "r3": Gang([running("a")], queue="p0"),
+        "r4": Gang([running("b", 2)] * 2, queue="p0"),
+        "r5": Gang([running("b", 2)] * 2, queue="q0"),
+        "w0": Gang(3, queue="q0"),
+        "w1": Gang(4, queue="q0"),
+    }
+    queues = {
+        "p": Queue(quota=2, weight=0),
+        "p0": Queue("p", quota=2, limit=8, weight=0),
+        "q": Queue(quota=2),
+        "q0": Queue("q", quota=2),
+    }
+    snapshot = cluster(nodes={"a": 8, "b": 8}, queues=queues, gangs=gangs)
+    result = decide(snapshot)
+    assert {"r1-0", "r1-1", "r1-2"} <= set(evicted(result))
+    assert "r1-3" not in nominated(result)
+    assert violations(snapshot, result) == ()

@@ -35,9 +35,12 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
     if not steps:
         return
     line.build()
-    pool, failed = context.pool(), dict[object, Reason]()
+    pool, failed, changed = context.pool(), dict[object, Reason](), set[int]()
     while (podgroup := line.pop()) is not None:
-        gang, step = context.gangs[podgroup], steps[podgroup]
+        gang = context.gangs[podgroup]
+        # Who has given way since lines were formed may ask for something else now, or for nothing.
+        if (step := gang.next_step() if podgroup in changed else steps[podgroup]) is None:
+            continue
         context.considered += 1
         likes, before = _likes(context, gang, step), context.transaction.checkpoint()
         reason = failed.get(likes) or context.isolated(podgroup, partial(serve, context, pool, gang, step))
@@ -45,7 +48,9 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
             failed.clear()
             if _ends_somebody(context, before):  # what was freed at this price is not given away again
                 context.settled.add(podgroup)
-            pool.touch({context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]})
+            touched = {context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]}
+            changed |= touched
+            pool.touch(touched)
             context.grant(step)
             context.helpless.pop(podgroup, None)
         elif reason.code is not ReasonCode.INTERNAL_ERROR:  # which says nothing about its likes
