@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows, Shares
+from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.packing import Load, greedy
@@ -41,7 +42,8 @@ class Candidates:
         free = self.topology.sums(level, self.load.free)
         parts = np.flatnonzero((slots >= self.load.demand).all(axis=1) & (free >= self.load.need).all(axis=1))
         if self.pinned.nodes.size:
-            parts = parts[parts == self.pinned.part(self.topology, level)]
+            part = self.pinned.part(self.topology, level)
+            parts = parts[parts == (NONE if part is None else part)]
         up = [self.room(wider)[self.topology.upward(level, wider)[parts]] for wider in self.topology.above(level)]
         order = np.lexsort((parts, *reversed(up), self.room(level)[parts]))
         return parts[order].astype(np.int32)
