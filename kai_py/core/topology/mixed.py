@@ -116,6 +116,10 @@ class _Mixed:
             for r, amount in enumerate(free):
                 terms = [(column, float(load.request[c, r])) for c, column in places if load.request[c, r]]
                 program.row([*terms, (used[part], -float(amount))], most=0)
+        # Implied by the rest, but not for a solver that thinks in fractions: ten to forty times as fast with it.
+        for c, wanted in enumerate(load.demand.tolist()):
+            slots = {part: float(load.slots[c, part_of == part].sum()) for part in used}
+            program.row([(used[part], size) for part, size in slots.items()], least=wanted)
         outcome, solution = program.solve(self.budget)
         counts = counts_of(load, columns, solution) if solution.size else None
         self.proven &= outcome is Outcome.OPTIMAL and counts is not None
@@ -131,17 +135,19 @@ class _Mixed:
         return np.unique(np.concatenate([held, part_of[counts.any(axis=0)]])).astype(np.int32), whole
 
     def _prefix(self, nodes: Rows, part_of: Rows, packed: Amounts) -> Amounts:
-        """Without a search: the largest parts, as few as a greedy packing needs."""
-        room, held = self.candidates.room(self.constraint.narrowest), self._held(self.constraint.narrowest)
-        parts = np.unique(part_of)
-        parts = parts[np.lexsort((parts, -room[parts], ~np.isin(parts, held)))]
-        for end in range(1, len(parts)):
-            inside = np.isin(part_of, parts[:end])
-            load = self.load.at(nodes)
-            counts = greedy(Load(load.demand, load.request, load.free * inside[:, None], load.slots * inside))
-            if counts.sum() == load.demand.sum():
-                return counts
-        return packed
+        """Without a search: as few of the largest parts as a greedy packing needs, by all pods or by one class."""
+        level, load = self.constraint.narrowest, self.load.at(nodes)
+        parts, held = np.unique(part_of), self._held(level)
+        best, fewest_parts = packed, len(np.unique(part_of[packed.any(axis=0)]))
+        for size in (self.candidates.room(level), *self.topology.sums(level, self.load.slots.T).T):
+            order = parts[np.lexsort((parts, -size[parts], ~np.isin(parts, held)))]
+            for end in range(1, fewest_parts):
+                inside = np.isin(part_of, order[:end])
+                counts = greedy(Load(load.demand, load.request, load.free * inside[:, None], load.slots * inside))
+                if counts.sum() == load.demand.sum():
+                    best, fewest_parts = counts, end
+                    break
+        return best
 
 
 def choose_mixed(
