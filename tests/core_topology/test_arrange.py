@@ -1,3 +1,4 @@
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +12,7 @@ from kai_py.core.topology.domains import ROOT
 from kai_py.core.topology.parts import Arrangement, Part, wrap
 from kai_py.core.topology.program import Budget
 from tests.core_topology import reference
-from tests.core_topology.builders import grid, topology, trees
+from tests.core_topology.builders import grid, reordered, topology, trees
 
 BLOCK, RACK = 0, 1
 
@@ -265,3 +266,70 @@ def test_all_leaves_have_places_in_the_domains_that_every_part_around_them_requi
             domains = {int(tree.domain_idx[part.constraint.required, node]) for node in nodes}
             assert len(domains) == 1
             assert domains != {-1}
+
+
+@given(questions(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_members_that_stay_and_those_that_come_are_in_one_required_domain(question, data):
+    tree, root, request, free = question
+    rows = st.integers(0, len(tree.nodes) - 1)
+    pinned = {name: (data.draw(rows),) for name in data.draw(st.lists(st.sampled_from("abcdef"), max_size=2))}
+
+    def pin(part):
+        return replace(part, pinned=pinned.get(part.name, ()), children=tuple(map(pin, part.children)))
+
+    root = pin(root)
+    found = answer(tree, root, request, free)
+    if isinstance(found, Shortfall):
+        return
+
+    def nodes_of(part):
+        own = [node for leaf in found.leaves if leaf.name == part.name for node in leaf.nodes.tolist()]
+        return [*own, *part.pinned, *(node for child in part.children for node in nodes_of(child))]
+
+    def check(part):
+        level, nodes = part.constraint.required, nodes_of(part)
+        # Where nothing is placed, nothing can be mended.
+        waits = wrap(part).box.size > 0
+        if level != ROOT and waits:
+            domains = {int(tree.domain_idx[level, node]) for node in nodes}
+            assert len(domains) == 1
+            assert domains != {-1}
+        for child in part.children:
+            check(child)
+
+    check(root)
+
+
+@given(questions(), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_an_arrangement_does_not_depend_on_the_order_of_nodes(question, random):
+    tree, root, request, free = question
+    order = list(range(len(tree.nodes)))
+    random.shuffle(order)
+    found, again = answer(tree, root, request, free), answer(reordered(tree, order), root, request, free[order])
+    if isinstance(found, Shortfall):
+        assert found == again
+        return
+
+    def by_name(nodes, arrangement):
+        return {
+            (leaf.name, leaf.level, leaf.domain): sorted(
+                (nodes[row], counts) for row, counts in zip(leaf.nodes.tolist(), leaf.counts.T.tolist(), strict=True)
+            )
+            for leaf in arrangement.leaves
+        }
+
+    assert by_name(tree.nodes, found) == by_name([tree.nodes[row] for row in order], again)
+
+
+@given(questions(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_more_room_never_makes_it_impossible(question, data):
+    tree, root, request, free = question
+    found = answer(tree, root, request, free)
+    more = data.draw(st.lists(st.integers(0, 2), min_size=len(free), max_size=len(free)))
+    again = answer(tree, root, request, free + np.array(more)[:, None])
+    if isinstance(found, Arrangement):
+        assert isinstance(again, Arrangement)
+        assert again.level >= found.level

@@ -171,7 +171,7 @@ def assign(
     if not work.add_spots():
         return Outcome.INFEASIBLE, None
     work.add_families()
-    inside = np.flatnonzero(topology.partition(level) == domain).astype(np.int32)
+    inside = topology.members(level, domain)
     here = Load(load.demand, load.request, load.free[inside], load.slots[:, inside])
     places: dict[tuple[int, int], int] = {}
     differ = np.count_nonzero(load.demand) > 1

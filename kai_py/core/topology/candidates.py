@@ -48,18 +48,13 @@ class Candidates:
         order = np.lexsort((parts, *reversed(up), self.room(level)[parts]))
         return parts[order].astype(np.int32)
 
-    def nodes(self, level: int, part: int) -> Rows:
-        """Nodes of a part by name, so that what is found does not depend on the order of rows."""
-        nodes = np.flatnonzero(self.topology.partition(level) == part).astype(np.int32)
-        return nodes[np.argsort(self.topology.by_name[nodes])]
-
     def nearest(self, level: int, *, proven: bool) -> Shortfall:
         """The domain of a level into which a greedy packing gets the most pods."""
         slots: Amounts = self.topology.sums(level, self.load.slots.T)
         bound = np.minimum(slots, self.load.demand).sum(axis=1)
         best, fits = 0, 0
         for part in np.argsort(-bound, kind="stable")[:SEARCHES].tolist():
-            found = int(greedy(self.load.at(self.nodes(level, part))).sum())
+            found = int(greedy(self.load.at(self.topology.members(level, part))).sum())
             if found > fits:
                 best, fits = part, found
         path = self.topology.name_of(level, best) if fits else ()

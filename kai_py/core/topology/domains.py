@@ -163,6 +163,11 @@ class Topology:
         rows[alone[np.argsort(self.by_name[alone])]] = len(self.paths[level]) + np.arange(len(alone), dtype=np.int32)
         return rows
 
+    def members(self, level: int, part: int) -> Rows:
+        """Nodes of a part by name, so that what is found among them does not depend on the order of rows."""
+        nodes = np.flatnonzero(self.partition(level) == part).astype(np.int32)
+        return nodes[np.argsort(self.by_name[nodes])]
+
     def above(self, level: int) -> Iterator[int]:
         """The levels above a level, from the nearest to ``ROOT``."""
         return iter(range(level - 1, ROOT - 1, -1))

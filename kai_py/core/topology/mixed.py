@@ -37,7 +37,7 @@ class _Mixed:
         """The best choice whose domain is of a level."""
         cover_level = self.constraint.narrowest
         best: tuple[tuple[float, float], Choice] | None = None
-        domains = [(self.candidates.nodes(level, part), part) for part in self.candidates.possible(level).tolist()]
+        domains = [(self.topology.members(level, part), part) for part in self.candidates.possible(level).tolist()]
         bounds = [self._at_least(nodes) for nodes, _ in domains] if level < cover_level else [1] * len(domains)
         searched = 0
         # Stable: of domains that need as many parts, the tightest first.

@@ -58,10 +58,6 @@ class _Nest:
                 return False
         return self._own(position)
 
-    def _here(self, level: int, domain: int) -> Rows:
-        nodes = np.flatnonzero(self._topology.partition(level) == domain).astype(np.int32)
-        return nodes[np.argsort(self._topology.by_name[nodes])]
-
     def _take(self, position: Position, nodes: Rows, counts: Amounts) -> None:
         position.put(nodes, counts)
         self._free[nodes] -= counts.T @ self._load.request
@@ -83,7 +79,7 @@ class _Nest:
             assert cover is not None, "no more are asked for than fit"
             parts = np.flatnonzero(room).astype(np.int32)
             for part in first_of(parts[np.lexsort((parts, room[parts]))], room, cover.sizes).tolist():
-                nodes = self._here(level, part)
+                nodes = self._topology.members(level, part)
                 for _ in range(min(fitting, int(room[part]))):
                     position = Position(box, level, part)
                     counts = np.zeros((len(self._slots), len(nodes)), dtype=np.int64)
@@ -117,7 +113,7 @@ class _Nest:
         demand = np.array(position.box.demand, dtype=np.int64)
         if not demand.any():
             return True
-        nodes = self._here(position.level, position.domain)
+        nodes = self._topology.members(position.level, position.domain)
         slots = np.minimum(self._slots[:, nodes], demand[:, None])
         asked = np.flatnonzero(demand)
         if len(asked) == 1:

@@ -74,7 +74,7 @@ def lay_all(topology: Topology, root: Position, pool: Amounts) -> None:
     """
     pool = pool.copy()
     for position in sorted(root.all(), key=lambda position: -position.level):
-        nodes = np.flatnonzero(topology.partition(position.level) == position.domain).astype(np.int32)
+        nodes = topology.members(position.level, position.domain)
         counts = np.zeros((len(pool), len(nodes)), dtype=np.int64)
         for row, demand in enumerate(position.box.demand):
             if demand:
@@ -90,7 +90,8 @@ def leaves_of(wrapped: Wrapped, position: Position) -> Iterator[Places]:
         before = np.cumsum(left, axis=1) - left
         took = np.clip(np.array(leaf.demand)[:, None] - before, 0, left)
         left -= took
-        used = took.any(axis=0)
+        used = np.flatnonzero(took.any(axis=0))
+        used = used[np.argsort(position.nodes[used])]
         yield Places(leaf.name, position.level, position.domain, position.nodes[used], took[:, used])
     free: dict[Box, list[Position]] = {}
     for inner in sorted(position.inside, key=lambda inner: (inner.level, inner.domain), reverse=True):

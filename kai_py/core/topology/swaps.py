@@ -12,7 +12,7 @@ from kai_py.core.topology.hops import Hops
 #: All swaps are compared at once, in time with the square of the ranks; beyond so many, none is tried.
 _RANKS: Final = 1024
 #: Comparisons of two ranks altogether: about a tenth of a second.
-_COMPARED: Final = 8 * 10**6
+_COMPARED: Final = 5 * 10**6
 
 
 def improve(hops: Hops, talk: Amounts, settled: Amounts, nodes: Rows, kinds: Rows) -> Rows:
