@@ -132,6 +132,11 @@ def test_a_subgroup_that_no_domain_takes_is_named():
     )
 
 
+def test_of_segments_it_is_told_how_many_fit():
+    podgroup = group(*(leaf(f"s{i}", 2, required=RACK) for i in range(4)), required=BLOCK)
+    assert ask([3, 3, 3, 3, 4, 1], podgroup) == Shortfall(ShortfallCode.PART_TOO_LARGE, BLOCK, ("b0",), 6, 8, part="s0")
+
+
 def test_subgroups_that_fit_only_one_by_one_are_told_apart():
     missed = ask(
         [5, 5, 0, 0, 0, 0], group(leaf("a", 4, required=RACK), leaf("b", 3, required=RACK), leaf("c", 3, required=RACK))

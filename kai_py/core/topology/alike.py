@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,15 +13,7 @@ from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Choice, Constraint, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.cover import Cover, fewest, smallest_cover
 from kai_py.core.topology.domains import ROOT, Topology
-
-
-class _Candidate(NamedTuple):
-    """A domain that holds all, its parts at the preferred level, and what they have to make up."""
-
-    domain: int
-    parts: Rows
-    held: Rows
-    missing: int
+from kai_py.core.topology.layout import lay, pick
 
 
 def choose_alike(
@@ -47,15 +39,12 @@ def choose_alike(
     inside, refusal = required_domain(topology, constraint, slots, demand, pinned)
     if refusal is not None:
         return refusal
-    slots = np.where(inside, slots, 0)
-    free = {level: topology.sums(level, slots) for level in range(ROOT, constraint.narrowest + 1)}
+    search = _Alike(topology, constraint.narrowest, np.where(inside, slots, 0), demand, pinned)
     for level in range(constraint.narrowest, constraint.required - 1, -1):
-        domains = np.flatnonzero(free[level] >= demand).astype(np.int32)
-        if pinned.nodes.size:
-            domains = domains[domains == (NONE if (part := pinned.part(topology, level)) is None else part)]
+        domains = search.domains(level)
         if domains.size:
-            return _best(topology, constraint.narrowest, level, domains, slots, free, demand, pinned)
-    return too_small(topology, constraint, free[constraint.required], demand)
+            return search.tightest(level, domains) if level == constraint.narrowest else search.covered(level, domains)
+    return search.nearest(constraint.required)
 
 
 def required_domain(
@@ -75,186 +64,94 @@ def required_domain(
     return topology.domain_idx[level] == topology.domain_idx[level, pinned.nodes[0]], None
 
 
-def too_small(topology: Topology, constraint: Constraint, fits: Amounts, demand: int) -> Shortfall:
-    """The domain of the required level that takes the most pods: ``fits`` ``(parts,)``."""
-    level = constraint.required
-    best = int(fits.argmax())
-    most = int(fits[best])
-    path = topology.name_of(level, best) if most else ()
-    return Shortfall(ShortfallCode.TOO_SMALL, level, path, most, demand)
+@dataclass(frozen=True)
+class _Alike:
+    """One choice for pods of one class; ``cover_level`` is the preferred level."""
 
+    topology: Topology
+    cover_level: int
+    slots: Amounts
+    demand: int
+    pinned: Pinned
 
-def _best(
-    topology: Topology,
-    cover_level: int,
-    level: int,
-    domains: Rows,
-    slots: Amounts,
-    free: dict[int, Amounts],
-    demand: int,
-    pinned: Pinned,
-) -> Choice:
-    """The best of the domains of a level that hold all."""
-    up: list[Amounts] = [free[wider][topology.upward(level, wider)[domains]] for wider in topology.above(level)]
-    keys: list[Amounts | Rows] = [domains, *reversed(up), free[level][domains]]
-    # `lexsort` sorts by the last key first.
-    by_room = domains[np.lexsort(keys)]
-    if level == cover_level:
-        domain = int(by_room[0])
-        only = np.array([domain], dtype=np.int32)
-        counts = lay(topology, level, only, slots, demand)
-        return _choice(topology, level, level, domain, only, slots, counts, exact=True)
-    room = free[cover_level]
-    found = list(_candidates(topology, cover_level, level, by_room, room, demand, pinned))
-    needed = [fewest(sorted(room[each.parts].tolist(), reverse=True), each.missing) for each in found]
-    least = min(count for count in needed if count is not None)
-    covers: dict[tuple[int, ...], Cover] = {}
-    best: tuple[int, _Candidate, Cover] | None = None
-    for each, count in zip(found, needed, strict=True):
-        if count != least:
-            continue
-        sizes = (each.missing, *sorted(room[each.parts].tolist()))
-        if sizes not in covers:  # empty clusters have many equal domains
-            cover = smallest_cover(sizes[1:], each.missing)
-            assert cover is not None, "the domain holds all"
-            covers[sizes] = cover
-        if best is None or covers[sizes].leftover < best[0]:
-            best = covers[sizes].leftover, each, covers[sizes]
-    assert best is not None, "some candidate needs the fewest"
-    _, each, cover = best
-    chosen = pick(topology, cover_level, level, each.parts, room, cover.sizes, each.held)
-    if each.missing:
-        counts = np.where(np.isin(topology.partition(cover_level), each.held), slots, 0)
-        counts += lay(topology, cover_level, chosen, slots, each.missing)
-    else:
-        counts = lay(topology, cover_level, each.held, slots, demand)
-    exact = all(cover.exact for cover in covers.values())
-    used = np.union1d(each.held, chosen)
-    return _choice(topology, cover_level, level, each.domain, used, slots, counts, exact=exact)
+    @cached_property
+    def room(self) -> dict[int, Amounts]:
+        """Slots in each part, by level, down to the preferred one."""
+        return {level: self.topology.sums(level, self.slots) for level in range(ROOT, self.cover_level + 1)}
 
+    def domains(self, level: int) -> Rows:
+        """Domains of a level that hold all, and all members that stay; the tightest first, large wider ones last."""
+        room, topology = self.room, self.topology
+        domains = np.flatnonzero(room[level] >= self.demand).astype(np.int32)
+        if self.pinned.nodes.size:
+            part = self.pinned.part(topology, level)
+            domains = domains[domains == (NONE if part is None else part)]
+        up: list[Amounts] = [room[wider][topology.upward(level, wider)[domains]] for wider in topology.above(level)]
+        # `lexsort` sorts by the last key first.
+        keys: list[Amounts | Rows] = [domains, *reversed(up), room[level][domains]]
+        return domains[np.lexsort(keys)]
 
-def _candidates(
-    topology: Topology, cover_level: int, level: int, domains: Rows, room: Amounts, demand: int, pinned: Pinned
-) -> Iterator[_Candidate]:
-    owner = topology.upward(cover_level, level)
-    members = np.argsort(owner, kind="stable")
-    begin = np.searchsorted(owner[members], domains, side="left")
-    end = np.searchsorted(owner[members], domains, side="right")
-    held = np.unique(topology.partition(cover_level)[pinned.nodes])
-    held = held[room[held] > 0]
-    missing = max(demand - int(room[held].sum()), 0)
-    for domain, first, last in zip(domains.tolist(), begin.tolist(), end.tolist(), strict=True):
-        parts = members[first:last]
-        parts = parts[room[parts] > 0]
-        yield _Candidate(domain, np.setdiff1d(parts, held) if held.size else np.sort(parts), held, missing)
+    def tightest(self, level: int, domains: Rows) -> Choice:
+        """The first of the domains: it is of the preferred level."""
+        counts = lay(self.topology, level, domains[:1], self.slots, self.demand)
+        return self._choice(level, domains.item(0), domains[:1], counts, exact=True)
 
+    def covered(self, level: int, domains: Rows) -> Choice:
+        """The domain with the smallest cover by parts of the preferred level, the first of equals."""
+        room, held = self.room[self.cover_level], self._held()
+        missing = max(self.demand - int(room[held].sum()), 0)
+        offers = [
+            (domain, parts, tuple(sorted(room[parts].tolist()))) for domain, parts in self._parts(level, domains, held)
+        ]
+        needed = [fewest(sorted(sizes, reverse=True), missing) for _, _, sizes in offers]
+        least = min(count for count in needed if count is not None)
+        covers: dict[tuple[int, ...], Cover] = {}  # empty clusters have many equal domains
+        for (_, _, sizes), count in zip(offers, needed, strict=True):
+            if count == least and sizes not in covers:
+                cover = smallest_cover(sizes, missing)
+                assert cover is not None, "the domain holds all"
+                covers[sizes] = cover
+        domain, parts, sizes = min(
+            (offer for offer in offers if offer[2] in covers), key=lambda offer: covers[offer[2]].leftover
+        )
+        chosen = pick(self.topology, self.cover_level, level, parts, room, covers[sizes].sizes, held)
+        counts = self._counts(held, chosen, missing)
+        exact = all(cover.exact for cover in covers.values())
+        return self._choice(level, domain, np.union1d(held, chosen), counts, exact=exact)
 
-def pick(
-    topology: Topology, cover_level: int, level: int, parts: Rows, room: Amounts, sizes: Counter[int], held: Rows
-) -> Rows:
-    """Of equally large parts, those that lie together in few wider domains. Greedy.
+    def _held(self) -> Rows:
+        """Parts of the preferred level where members stay and more fit."""
+        held = np.unique(self.topology.partition(self.cover_level)[self.pinned.nodes])
+        return held[self.room[self.cover_level][held] > 0]
 
-    Args:
-        topology: levels and domains.
-        cover_level: level of the parts.
-        level: a wider level; all parts are in one domain of it.
-        parts: rows to pick from, ascending.
-        room: ``(all parts of cover_level,)``
-        sizes: how many of which room are wanted.
-        held: parts that are used anyway.
+    def _parts(self, level: int, domains: Rows, held: Rows) -> Iterator[tuple[int, Rows]]:
+        """Domains, and the parts in them that take any pods; those that are held apart."""
+        owner = self.topology.upward(self.cover_level, level)
+        members = np.argsort(owner, kind="stable").astype(np.int32)
+        begin = np.searchsorted(owner[members], domains, side="left")
+        end = np.searchsorted(owner[members], domains, side="right")
+        free = self.room[self.cover_level] > 0
+        free[held] = False
+        for domain, first, last in zip(domains.tolist(), begin.tolist(), end.tolist(), strict=True):
+            parts = members[first:last]
+            yield domain, parts[free[parts]]
 
-    Returns:
-        Rows, in the order in which they were picked.
-    """
-    if cover_level - level <= 1:
-        return first_of(parts, room, sizes)
-    values = np.array(sorted(sizes))
-    wanted = np.array([sizes[value] for value in values.tolist()])
-    parts = parts[np.isin(room[parts], values)]
-    parents, parent = np.unique(topology.upward(cover_level, cover_level - 1)[parts], return_inverse=True)
-    has = np.zeros((len(parents), len(values)), dtype=np.int64)
-    np.add.at(has, (parent, np.searchsorted(values, room[parts])), 1)
-    spare = has @ values
-    used = np.isin(parents, topology.upward(cover_level, cover_level - 1)[held])
-    # ``(wider levels, parents)``: domains that share one of these with what is used already are nearer to it.
-    widths = range(level + 1, cover_level - 1)
-    wider = np.zeros((len(widths), len(parents)), dtype=np.int32)
-    for row, width in enumerate(widths):
-        wider[row] = topology.upward(cover_level - 1, width)[parents]
-    near = np.array([np.isin(row, row[used]) for row in wider], dtype=np.int64).reshape(wider.shape)
-    chosen: list[int] = []
-    while wanted.any():
-        gives = np.minimum(has, wanted)
-        best = int(np.lexsort((spare, -near.sum(axis=0), -gives.sum(axis=1), ~used))[0])
-        if not gives[best].any():
-            used[best] = False
-            continue
-        mine = dict(zip(values.tolist(), gives[best].tolist(), strict=True))
-        chosen += first_of(parts[parent == best], room, mine).tolist()
-        wanted, has[best] = wanted - gives[best], 0
-        near |= wider == wider[:, best, None]
-        used[best] = False
-    return np.array(chosen, dtype=np.int32)
+    def _counts(self, held: Rows, chosen: Rows, missing: int) -> Amounts:
+        """``(N,)`` pods on nodes: parts that are held are filled before others are used."""
+        if not missing:
+            return lay(self.topology, self.cover_level, held, self.slots, self.demand)
+        full = np.where(np.isin(self.topology.partition(self.cover_level), held), self.slots, 0)
+        counts: Amounts = full + lay(self.topology, self.cover_level, chosen, self.slots, missing)
+        return counts
 
+    def _choice(self, level: int, domain: int, cover: Rows, counts: Amounts, *, exact: bool) -> Choice:
+        mask = np.isin(self.topology.partition(self.cover_level), cover)
+        left = int(self.slots[mask].sum() - counts.sum())
+        return Choice(level, domain, self.cover_level, cover.astype(np.int32), mask, counts[None, :], left, exact)
 
-def first_of(parts: Rows, room: Amounts, wanted: Mapping[int, int]) -> Rows:
-    """The first parts of each wanted size."""
-    wanted, chosen = Counter(wanted), []
-    for part, size in zip(parts.tolist(), room[parts].tolist(), strict=True):
-        if wanted[size]:
-            wanted[size] -= 1
-            chosen.append(part)
-    return np.array(chosen, dtype=np.int32)
-
-
-def _choice(
-    topology: Topology,
-    cover_level: int,
-    level: int,
-    domain: int,
-    cover: Rows,
-    slots: Amounts,
-    counts: Amounts,
-    *,
-    exact: bool,
-) -> Choice:
-    mask = np.isin(topology.partition(cover_level), cover)
-    left = int(slots[mask].sum() - counts.sum())
-    return Choice(level, domain, cover_level, np.sort(cover).astype(np.int32), mask, counts[None, :], left, exact)
-
-
-def lay(topology: Topology, level: int, parts: Rows, slots: Amounts, demand: int) -> Amounts:
-    """Lay pods over parts that hold them: on few domains of the next level, there on few of the next.
-
-    All parts but one are filled; in that one the same is done a level lower.
-
-    Args:
-        topology: levels and domains.
-        level: of the parts.
-        parts: rows.
-        slots: ``(N,)``
-        demand: at most what the parts hold.
-
-    Returns:
-        ``(N,)`` pods per node.
-    """
-    counts = np.zeros(len(slots), dtype=np.int64)
-    while True:
-        room = topology.sums(level, slots)
-        cover = smallest_cover(room[parts].tolist(), demand)
-        assert cover is not None, "the parts hold the demand"
-        order = parts[np.lexsort((parts, room[parts]))]
-        chosen = first_of(order, room, cover.sizes)
-        full, part = (chosen, None) if cover.leftover == 0 else (chosen[:-1], int(chosen[-1]))
-        filled = np.isin(topology.partition(level), full)
-        counts[filled] = slots[filled]
-        if part is None:
-            return counts
-        demand -= int(room[full].sum())
-        if level == len(topology.levels):
-            counts[topology.partition(level) == part] = demand
-            return counts
-        inside = topology.partition(level) == part
-        slots = np.where(inside, slots, 0)
-        level += 1
-        parts = np.unique(topology.partition(level)[inside])
+    def nearest(self, level: int) -> Shortfall:
+        """The domain of a level that takes the most pods."""
+        best = int(self.room[level].argmax())
+        most = int(self.room[level][best])
+        path = self.topology.name_of(level, best) if most else ()
+        return Shortfall(ShortfallCode.TOO_SMALL, level, path, most, self.demand)

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kai_py.core.resources import Amounts
 from kai_py.core.topology.alike import required_domain
 from kai_py.core.topology.assign import assign
 from kai_py.core.topology.candidates import SEARCHES, Candidates
 from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.domains import Topology
-from kai_py.core.topology.nest import allowed_domain, nest
+from kai_py.core.topology.nest import allowed_domain, copies_that_fit, nest
 from kai_py.core.topology.packing import Load
 from kai_py.core.topology.parts import Arrangement, Part, Wrapped, wrap
 from kai_py.core.topology.positions import Position, leaves_of
 from kai_py.core.topology.program import Budget, Outcome
+
+#: Domains of one level that are tried in vain.
+_TRIES = 4 * SEARCHES
 
 
 def arrange(
@@ -68,8 +72,8 @@ class _Arranging:
     def at(self, level: int) -> Position | None:
         """The best position whose domain is of a level."""
         best: Position | None = None
-        for number, domain in enumerate(self.candidates.possible(level).tolist()):
-            if number == SEARCHES and best is not None:
+        for number, domain in enumerate(self._possible(level)):
+            if number >= (SEARCHES if best is not None else _TRIES):
                 self.proven = False
                 break
             position = self._in(level, domain)
@@ -78,6 +82,15 @@ class _Arranging:
             if best is not None and best.misses == 0:
                 break
         return best
+
+    def _possible(self, level: int) -> list[int]:
+        """Domains of a level with room for all pods, and for all copies of every kind of subgroup alone."""
+        domains = self.candidates.possible(level)
+        for box, count in self.wrapped.box.inside:
+            copies = copies_that_fit(self.candidates.topology, box, level, self.candidates.load)
+            domains = domains[copies[domains] >= count]
+        rows: list[int] = domains.tolist()
+        return rows
 
     def _in(self, level: int, domain: int) -> Position | None:
         topology, load, box = self.candidates.topology, self.candidates.load, self.wrapped.box
@@ -96,18 +109,23 @@ class _Arranging:
         whole = self.candidates.nearest(level, proven=self.proven)
         if whole.fits < whole.pods:
             return whole
-        for inner in self.wrapped.inside:
-            box, copies = inner.box, dict(self.wrapped.box.inside)[inner.box]
-            allowed = allowed_domain(topology, box, box.widest)
-            slots = topology.sums(box.widest, np.where(allowed, load.slots, 0).T)
-            asked = np.flatnonzero(box.total)
-            if int((slots[:, asked] // box.total[asked]).min(axis=1).sum()) < copies:
+        named = {inner.box: inner.name for inner in reversed(self.wrapped.inside)}
+        for box, count in self.wrapped.box.inside:
+            alone = copies_that_fit(topology, box, box.widest, load)
+            copies = copies_that_fit(topology, box, level, load)
+            if not alone.any():
+                slots = topology.sums(box.widest, np.where(allowed_domain(topology, box, box.widest), load.slots, 0).T)
                 fits = np.minimum(slots, box.total).sum(axis=1)
-                best = int(fits.argmax())
-                path, most = topology.name_of(box.widest, best), int(fits[best])
-                code = ShortfallCode.PART_TOO_LARGE
-                return Shortfall(code, box.widest, path if most else (), most, box.size, part=inner.name)
+                return self._too_large(box.widest, fits, box.size, named[box])
+            if copies.max() < count:
+                return self._too_large(level, copies * box.size, count * box.size, named[box])
         return Shortfall(ShortfallCode.PARTS_COLLIDE, level, whole.domain, whole.fits, whole.pods, self.proven)
+
+    def _too_large(self, level: int, fits: Amounts, pods: int, part: str) -> Shortfall:
+        """Of ``pods`` in subgroups like ``part``, ``(parts of level,) fits`` is the most."""
+        best = int(fits.argmax())
+        path = self.candidates.topology.name_of(level, best) if fits[best] else ()
+        return Shortfall(ShortfallCode.PART_TOO_LARGE, level, path, int(fits[best]), pods, part=part)
 
 
 def _apart(topology: Topology, wrapped: Wrapped) -> Iterator[Shortfall]:

@@ -16,7 +16,7 @@ from kai_py.core.resources import Amounts
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.nest import allowed_domain
-from kai_py.core.topology.packing import Load, add_nodes, counts_of
+from kai_py.core.topology.packing import Load, add_demand, add_nodes, counts_of
 from kai_py.core.topology.parts import Box
 from kai_py.core.topology.positions import Position, lay_all
 from kai_py.core.topology.program import Budget, Outcome, Program
@@ -180,10 +180,7 @@ def assign(
             return Outcome.UNKNOWN, None
         local = add_nodes(work.program, here)
         places = {(c, inside.item(n)): column for (c, n), column in local.items()}
-        for c, wanted in enumerate(load.demand.tolist()):
-            work.program.row(
-                [(column, 1.0) for (own, _), column in local.items() if own == c], least=wanted, most=wanted
-            )
+        add_demand(work.program, here, local)
     elif (here.slots.sum(axis=1) < load.demand).any():
         return Outcome.INFEASIBLE, None
     work.add_rooms(places)

@@ -82,8 +82,8 @@ class ShortfallCode(StrEnum):
 
     NO_DOMAIN = "NoDomain"  # no node belongs to a domain of the required level
     TOO_SMALL = "DomainsTooSmall"  # no domain of the required level has room for all
-    PART_TOO_LARGE = "SubGroupDoesNotFit"  # there is room for all pods, but not for all copies of one subgroup
-    PARTS_COLLIDE = "SubGroupsDoNotFitTogether"  # each subgroup alone would fit
+    PART_TOO_LARGE = "SubGroupDoesNotFit"  # there is room for all pods, but not for one subgroup and others like it
+    PARTS_COLLIDE = "SubGroupsDoNotFitTogether"  # those that are alike would fit, had they the domain for themselves
     PINNED_APART = "MembersApart"  # pods that run already are in several domains of the required level, or in none
 
 
@@ -98,7 +98,9 @@ class Shortfall:
         fits: how many of the pods fit there; for pods that differ, how many a greedy packing finds places for.
         pods: how many would have to.
         exact: whether it is proven; False = the search ended before it had seen everything.
-        part: the subgroup that it is about; empty = the whole.
+        part: the subgroup that it is about, the first of those that are alike; empty = the whole. If not one of them
+            fits anywhere, ``level``, ``domain``, ``fits`` and ``pods`` are those of one; else they say how many pods
+            of all of them fit into the domain of the whole.
     """
 
     code: ShortfallCode

@@ -174,9 +174,15 @@ class Topology:
 
     def upward(self, level: int, wider: int) -> Rows:
         """``(parts of level,)`` the part of a wider level that each part of a level lies in."""
-        rows = np.zeros(self.parts(level), dtype=np.int32)
-        rows[self.partition(level)] = self.partition(wider)
+        rows = self._upward.get((level, wider))
+        if rows is None:
+            rows = self._upward[level, wider] = np.zeros(self.parts(level), dtype=np.int32)
+            rows[self.partition(level)] = self.partition(wider)
         return rows
+
+    @cached_property
+    def _upward(self) -> dict[tuple[int, int], Rows]:
+        return {}
 
     def sums(self, level: int, amounts: Amounts) -> Amounts:
         """``(parts, …)`` sums of ``(N, …)`` integers over the parts of a level. Exact, whatever the order of nodes."""

@@ -12,7 +12,7 @@ from kai_py.core.topology.candidates import SEARCHES, Candidates
 from kai_py.core.topology.choice import Choice, Constraint, Offer, Pinned, Shortfall
 from kai_py.core.topology.cover import fewest
 from kai_py.core.topology.domains import Topology
-from kai_py.core.topology.packing import Load, add_nodes, counts_of, greedy, pack
+from kai_py.core.topology.packing import Load, add_demand, add_nodes, counts_of, greedy, pack
 from kai_py.core.topology.program import Budget, Outcome, Program
 
 
@@ -90,17 +90,29 @@ class _Mixed:
 
     def _cover(self, nodes: Rows, packed: Amounts) -> tuple[Rows, Amounts]:
         """The fewest parts within a domain that hold all, then those with the least room: one integer program."""
-        level = self.constraint.narrowest
-        part_of = self.topology.partition(level)[nodes]
-        parts = np.unique(part_of)
-        room, held = self.candidates.room(level), self._held(level)
-        load, program = self.load.at(nodes), Program()
-        if not self.budget.allows(int(np.count_nonzero(load.slots))):
+        part_of = self.topology.partition(self.constraint.narrowest)[nodes]
+        load = self.load.at(nodes)
+        counts = None
+        if self.budget.allows(int(np.count_nonzero(load.slots))):
+            program, columns = self._program(load, part_of)
+            outcome, solution = program.solve(self.budget)
+            counts = counts_of(load, columns, solution) if solution.size else None
+            self.proven &= outcome is Outcome.OPTIMAL
+        if counts is None:
             self.proven = False
-            return self._spread(nodes, part_of, self._prefix(nodes, part_of, packed))
+            counts = self._prefix(nodes, part_of, packed)
+        whole = np.zeros_like(self.load.slots)
+        whole[:, nodes] = counts
+        used = part_of[counts.any(axis=0)]
+        return np.union1d(self._held(self.constraint.narrowest), used).astype(np.int32), whole
+
+    def _program(self, load: Load, part_of: Rows) -> tuple[Program, dict[tuple[int, int], int]]:
+        """Minimise the parts in use, then their room. Returns also the columns that :func:`add_nodes` made."""
+        room, held = self.candidates.room(self.constraint.narrowest), self._held(self.constraint.narrowest)
+        parts, program = np.unique(part_of), Program()
         columns = add_nodes(program, load)
-        for c, wanted in enumerate(load.demand.tolist()):
-            program.row([(column, 1.0) for (own, _), column in columns.items() if own == c], least=wanted, most=wanted)
+        add_demand(program, load, columns)
+        # The room of all parts together counts less than one part.
         scale = 1.0 / (1.0 + float(room[parts].sum()))
         used = {
             part: program.variable(most=1, cost=0.0 if part in held else 1 + scale * room.item(part))
@@ -116,23 +128,11 @@ class _Mixed:
             for r, amount in enumerate(free):
                 terms = [(column, float(load.request[c, r])) for c, column in places if load.request[c, r]]
                 program.row([*terms, (used[part], -float(amount))], most=0)
-        # Implied by the rest, but not for a solver that thinks in fractions: ten to forty times as fast with it.
+        # Implied by the rest, but not for a solver that thinks in fractions: up to forty times as fast with it.
         for c, wanted in enumerate(load.demand.tolist()):
-            slots = {part: float(load.slots[c, part_of == part].sum()) for part in used}
-            program.row([(used[part], size) for part, size in slots.items()], least=wanted)
-        outcome, solution = program.solve(self.budget)
-        counts = counts_of(load, columns, solution) if solution.size else None
-        self.proven &= outcome is Outcome.OPTIMAL and counts is not None
-        if counts is None:
-            counts = self._prefix(nodes, part_of, packed)
-        return self._spread(nodes, part_of, counts)
-
-    def _spread(self, nodes: Rows, part_of: Rows, counts: Amounts) -> tuple[Rows, Amounts]:
-        """Parts in use, and the counts over all nodes."""
-        whole = np.zeros_like(self.load.slots)
-        whole[:, nodes] = counts
-        held = self._held(self.constraint.narrowest)
-        return np.unique(np.concatenate([held, part_of[counts.any(axis=0)]])).astype(np.int32), whole
+            sizes = [(column, float(load.slots[c, part_of == part].sum())) for part, column in used.items()]
+            program.row(sizes, least=wanted)
+        return program, columns
 
     def _prefix(self, nodes: Rows, part_of: Rows, packed: Amounts) -> Amounts:
         """Without a search: as few of the largest parts as a greedy packing needs, by all pods or by one class."""

@@ -6,9 +6,9 @@ import numpy as np
 
 from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.tables.pods import NONE
-from kai_py.core.topology.alike import first_of
 from kai_py.core.topology.cover import smallest_cover
 from kai_py.core.topology.domains import ROOT, Topology
+from kai_py.core.topology.layout import first_of
 from kai_py.core.topology.packing import Load, greedy
 from kai_py.core.topology.parts import Box
 from kai_py.core.topology.positions import Position, compact
@@ -23,6 +23,16 @@ def allowed_domain(topology: Topology, box: Box, level: int) -> Mask:
         parts = np.unique(topology.partition(level)[list(box.pinned)])
         inside &= (topology.partition(level) == parts[0]) if len(parts) == 1 else False
     return inside
+
+
+def copies_that_fit(topology: Topology, box: Box, level: int, load: Load) -> Amounts:
+    """``(parts of level,)`` how many copies of a box fit into each part at most, by the slots of each class alone."""
+    narrow = max(box.widest, level)
+    slots = topology.sums(narrow, np.where(allowed_domain(topology, box, narrow), load.slots, 0).T)
+    asked = np.flatnonzero(box.total)
+    copies = np.zeros(topology.parts(level), dtype=np.int64)
+    np.add.at(copies, topology.upward(narrow, level), (slots[:, asked] // box.total[asked]).min(axis=1))
+    return copies
 
 
 def nest(topology: Topology, box: Box, level: int, domain: int, load: Load) -> Position | None:

@@ -132,6 +132,12 @@ def add_nodes(program: Program, load: Load) -> dict[tuple[int, int], int]:
     return columns
 
 
+def add_demand(program: Program, load: Load, columns: dict[tuple[int, int], int]) -> None:
+    """Add that all pods of every class have places."""
+    for c, wanted in enumerate(load.demand.tolist()):
+        program.row([(column, 1.0) for (own, _), column in columns.items() if own == c], least=wanted, most=wanted)
+
+
 def counts_of(load: Load, columns: dict[tuple[int, int], int], solution: np.ndarray) -> Amounts | None:
     """``(C, N)`` of a solution, checked in integers; None if the solver's tolerance let something through."""
     counts = np.zeros_like(load.slots)
@@ -146,9 +152,7 @@ def _search(load: Load, budget: Budget) -> tuple[Outcome, Amounts | None]:
         return Outcome.UNKNOWN, None
     program = Program()
     columns = add_nodes(program, load)
-    for c, wanted in enumerate(load.demand.tolist()):
-        terms = [(column, 1.0) for (own, _), column in columns.items() if own == c]
-        program.row(terms, least=wanted, most=wanted)
+    add_demand(program, load, columns)
     outcome, solution = program.solve(budget)
     counts = counts_of(load, columns, solution) if solution.size else None
     return (Outcome.UNKNOWN, None) if solution.size and counts is None else (outcome, counts)
