@@ -141,12 +141,15 @@ class _Mixed:
         best, fewest_parts = packed, len(np.unique(part_of[packed.any(axis=0)]))
         for size in (self.candidates.room(level), *self.topology.sums(level, self.load.slots.T).T):
             order = parts[np.lexsort((parts, -size[parts], ~np.isin(parts, held)))]
-            for end in range(1, fewest_parts):
+            enough, too_few = fewest_parts, 0
+            while enough - too_few > 1:
+                end = (enough + too_few) // 2
                 inside = np.isin(part_of, order[:end])
                 counts = greedy(Load(load.demand, load.request, load.free * inside[:, None], load.slots * inside))
-                if counts.sum() == load.demand.sum():
-                    best, fewest_parts = counts, end
-                    break
+                if counts.sum() < load.demand.sum():
+                    too_few = end
+                else:
+                    best, enough, fewest_parts = counts, end, end
         return best
 
 
