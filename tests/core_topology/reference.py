@@ -22,22 +22,27 @@ def covers(capacities, demand):
     return None
 
 
-def choice(tree, constraint, slots, demand):
-    """(level, count of parts, left over) of the best choice; None when there is none."""
+def choice(tree, constraint, slots, demand, running=()):
+    """(level, count of new parts, left over in them) of the best choice; None when there is none."""
     narrowest = max(constraint.required, constraint.preferred)
     required = constraint.required
+    if required != ROOT and len({int(tree.domain_idx[required, n]) for n in running} | {-1}) > 2:
+        return None
     for level in range(narrowest, required - 1, -1):
         keys = []
         for part in set(tree.partition(level).tolist()):
             nodes = [n for n in range(len(slots)) if tree.partition(level)[n] == part]
             if required != ROOT:
                 nodes = [n for n in nodes if tree.domain_idx[required, n] >= 0]
-            if sum(slots[n] for n in nodes) < demand:
+            if sum(slots[n] for n in nodes) < demand or not set(running) <= set(nodes):
                 continue
             room = {}
             for n in nodes:
-                room[tree.partition(narrowest)[n]] = room.get(tree.partition(narrowest)[n], 0) + slots[n]
-            keys.append(covers(list(room.values()), demand)[:2])
+                room[int(tree.partition(narrowest)[n])] = room.get(int(tree.partition(narrowest)[n]), 0) + slots[n]
+            held = {int(tree.partition(narrowest)[n]) for n in running}
+            missing = demand - sum(room[part] for part in held)
+            new = [size for part, size in room.items() if part not in held]
+            keys.append(covers(new, missing)[:2] if missing > 0 else (0, 0))
         if keys:
             return (level, *min(keys))
     return None

@@ -177,13 +177,22 @@ def questions(draw, max_nodes=8):
     return tree, slots, draw(st.integers(1, 12)), draw(constraints)
 
 
-@given(questions())
+@given(questions(), st.data())
 @settings(max_examples=400)
-def test_a_choice_is_the_best_of_all_covers(question):
+def test_a_choice_is_the_best_of_all_covers(question, data):
     tree, slots, pods, constraint = question
-    found = ask(tree, slots, pods, required=constraint.required, preferred=constraint.preferred)
-    got = (found.level, len(found.cover), found.leftover) if isinstance(found, Choice) else None
-    assert got == reference.choice(tree, constraint, slots, pods)
+    running = data.draw(st.one_of(st.just([]), st.lists(st.sampled_from(range(len(slots))), max_size=3)))
+    offer, pinned = Offer.of_slots(np.array(slots)), np.array(running, dtype=np.int32)
+    found = choose(tree, constraint, offer, np.array([pods]), pinned=pinned)
+    best = reference.choice(tree, constraint, slots, pods, running)
+    if isinstance(found, Shortfall):
+        assert best is None
+        return
+    held = np.unique(tree.partition(found.cover_level)[pinned])
+    new = np.setdiff1d(found.cover, held)
+    used = np.isin(tree.partition(found.cover_level), new)
+    left = int(np.array(slots)[used].sum() - found.counts[0][used].sum())
+    assert (found.level, len(new), left) == best
     assert found.exact
 
 
