@@ -160,6 +160,22 @@ def test_pods_that_ask_for_nothing_find_a_place():
     assert choose(tree, Constraint(0), offer, np.array([1000])).counts.sum() == 1000
 
 
+def test_nothing_is_asked_for_and_nothing_is_there():
+    tree, empty = topology({"a": "r1"}, ("rack",)), topology({}, ("rack",))
+    assert ask(tree, [1], 0, required=0).counts.tolist() == [[0]]
+    assert ask(empty, np.zeros(0, dtype=np.int64), 0).counts.tolist() == [[]]
+    assert ask(empty, np.zeros(0, dtype=np.int64), 1) == Shortfall(ShortfallCode.TOO_SMALL, ROOT, (), 0, 1)
+    assert ask(empty, np.zeros(0, dtype=np.int64), 1, required=0).code is ShortfallCode.NO_DOMAIN
+
+
+def test_sixteen_levels_are_searched_from_the_narrowest():
+    bits = {f"n{row:02}": tuple(str(row >> level) for level in range(15, -1, -1)) for row in range(64)}
+    tree = topology(bits, tuple(f"level{level}" for level in range(16)))
+    choice = ask(tree, np.ones(64, dtype=np.int64), 20, preferred=15)
+    # 32 nodes are the smallest domain for 20, and they share the value `row >> 5`, five levels above the last.
+    assert (choice.level, len(choice.cover)) == (10, 20)
+
+
 def test_a_block_is_chosen_out_of_four_zones():
     tree = grid(4, 8, 8, 2)
     choice = ask(tree, np.full(512, 4), 64, required=ZONE, preferred=RACK)
