@@ -110,3 +110,10 @@ def test_consolidation_comes_before_anybody_is_evicted():
     result = cycle({"a": 4, "b": 4}, gangs, queues=queues, actions=tuple(Action))
     assert evicted(result) == {}
     assert len(moved(result)) == 2
+
+
+def test_a_gang_that_lacks_its_minimum_is_not_moved():
+    """One of two runs: to restart it elsewhere would help nobody."""
+    gangs = {"half": Gang([running("a"), Pod(1, selector=(("zone", "x"),))]), "p": Gang([Pod(2)])}
+    assert moved(cycle({"a": 2, "b": 1}, gangs)) == {}
+    assert set(moved(cycle({"a": 2, "b": 1}, {**gangs, "half": Gang([running("a")])}))) == {"half-0"}

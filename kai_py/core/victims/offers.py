@@ -107,8 +107,9 @@ class Offers:
     def unbeatable(self, choice: Choice) -> bool:
         """Whether no choice can do with fewer pods, or with fewer GPUs, within all budgets."""
         missing, price = self._wanted - int(np.minimum(self._room.base, self._wanted).sum()), choice.price
-        few = price.pods <= self._room.fewest(missing, self._largest) and price.gpus <= missing * self._cost[_GPU]
-        return few and price.over_budget == 0
+        if price.over_budget or price.gpus > missing * self._cost[_GPU]:
+            return False
+        return price.pods <= 1 or price.pods <= self._room.fewest(missing, self._largest)
 
     def single(self, among: Collection[int] | None = None) -> list[Choice]:
         """For a step of one pod: every node on its own, the cheapest first."""

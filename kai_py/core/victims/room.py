@@ -34,8 +34,7 @@ class Room:
         self._needs = self.need[self._asked]
         self.slots = self._count(self.later)
         self.base = self.slots.copy()
-        lacks = (self.base[:, None] + 1) * self._needs - self.later[:, self._asked]
-        self._lacks = np.sort(lacks[self.allowed].clip(min=0), axis=0)
+        self._before = self.later.copy()
 
     def _count(self, later: Amounts) -> np.ndarray:
         fitting = (later[:, self._asked] // self._needs).min(axis=1, initial=_MANY)
@@ -65,6 +64,7 @@ class Room:
         For each resource, the least that has to be given back: what the best nodes lack for one pod more each, and all
         that a pod needs for every further one.
         """
-        first = self._lacks[:missing]
+        lacks = (self.base[:, None] + 1) * self._needs - self._before[:, self._asked]
+        first = np.sort(lacks[self.allowed].clip(min=0), axis=0)[:missing]
         rest = np.where((first > 0).all(axis=0), (missing - len(first)) * self._needs, 0)
         return int((-(-(first.sum(axis=0) + rest) // largest[self._asked].clip(min=1))).max(initial=0))

@@ -41,11 +41,13 @@ class Candidates:
         chunks: in the order in which they are considered.
         freeable: asked at most once: ``(N, R)`` no less than what all of them together give back.
         largest: ``(R,)`` no pod of theirs has more.
+        proof: asked at most twice: why all of them together cannot be enough, for reasons beside room; None = they may.
     """
 
     chunks: Iterable[Chunk]
     freeable: Callable[[], Amounts]
     largest: Amounts
+    proof: Callable[[], Reason | None] = lambda: None
 
 
 class Search:
@@ -94,7 +96,8 @@ class Search:
             return None
         # Where the step finds places, its queue is what stands in the way: no matter where victims are.
         alike = len(set(self._classes)) == 1 and not self._shared and self._simulation.refusal is None
-        return self._alike(candidates) if alike else self._mixed(candidates)
+        refusal = self._alike(candidates) if alike else self._mixed(candidates)
+        return (candidates.proof() or refusal) if refusal is not None else None
 
     def _simulate(self, victims: tuple[int, ...], taken: Sequence[Chunk], choice: Choice | None) -> bool:
         """Try a choice, unless it was tried, now or in an earlier cycle, or the budget is used up."""
@@ -115,9 +118,9 @@ class Search:
         until = 0
         for chunk in candidates.chunks:
             fuller, count = offers.take(chunk), len(offers.taken)
+            if count == _LONG and (proof := self._proof(room, candidates, wanted)) is not None:
+                return proof
             if offers.total < wanted:
-                if count == _LONG and (fits := self._at_most(room, candidates, wanted)) < wanted:
-                    return Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"fits": fits, "pods": wanted})
                 continue
             if until == 0:
                 until = count + max(FEW, count // 2)
@@ -136,9 +139,12 @@ class Search:
         fallback = Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"fits": min(offers.total, wanted), "pods": wanted})
         return self._simulation.refusal or fallback
 
-    def _at_most(self, room: Room, candidates: Candidates, wanted: int) -> int:
-        """How many pods would fit if every candidate were gone."""
-        return room.at_most(self._ledger.free + self._ledger.releasing + candidates.freeable(), wanted)
+    def _proof(self, room: Room, candidates: Candidates, wanted: int) -> Reason | None:
+        """Why not even all candidates are enough: by what they may lose, or by how many pods would fit without them."""
+        if (proof := candidates.proof()) is not None:
+            return proof
+        fits = room.at_most(self._ledger.free + self._ledger.releasing + candidates.freeable(), wanted)
+        return Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"fits": fits, "pods": wanted}) if fits < wanted else None
 
     def _at_once(self, offers: Offers, wanted: int) -> bool:
         """The first choice that is enough, if nothing further ahead can be cheaper."""
@@ -176,6 +182,8 @@ class Search:
         patience = 1
         for chunk in candidates.chunks:
             taken.append(chunk)
+            if len(taken) == _LONG and (proof := candidates.proof()) is not None:
+                return proof
             later = later + departures.most(chunk.pods)
             patience -= 1
             if patience > 0 or not (later >= need).all():

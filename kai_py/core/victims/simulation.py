@@ -50,7 +50,6 @@ class Simulation:
         self._class = snapshot.pods.class_idx
         self._subgroup = snapshot.pods.subgroup_idx
         self._requests = snapshot.classes.request
-        self._can_move = snapshot.pods.can_move
         self._had_started: set[int] = set()
         self.count = 0
         self.refusal: Reason | None = None
@@ -116,7 +115,7 @@ class Simulation:
         start = self._transaction.checkpoint()
         for pod in chunk.pods:
             place = self._own_place(pod)
-            if place is None and self._can_move(pod):
+            if place is None and chunk.movable:
                 place = self._placer.view(self._class.item(pod)).best()
             if place is None:
                 self._transaction.rollback(start)
