@@ -9,6 +9,8 @@ from math import isnan, nan
 from types import TracebackType
 from typing import NamedTuple
 
+import numpy as np
+
 from kai_py.core.gangs.members import Members
 from kai_py.core.gangs.order import PodGroupRank, podgroup_rank
 from kai_py.core.gangs.steps import Gang, Step
@@ -175,7 +177,8 @@ class Context:
         """
         depth = self.options.queue_depth.get(action)
         by_queue: dict[int, list[Waiting]] = {}
-        for gang in self.gangs.values():
+        pending = np.unique(self.snapshot.subgroups.podgroup_idx[self.ledger.pending > 0]).tolist()
+        for gang in filter(None, map(self.gangs.get, pending)):
             if gang.podgroup not in self.failed and (step := gang.next_step()) is not None:
                 by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
         for queue in by_queue.values():
