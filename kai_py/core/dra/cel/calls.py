@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from kai_py.core.dra.cel.costs import Cost, cost_of
-from kai_py.core.dra.cel.errors import EvaluationError, no_such_overload
+from kai_py.core.dra.cel.bounds import LimitedWork
+from kai_py.core.dra.cel.costs import COST_LIMIT, Cost, cost_of, needs_result
+from kai_py.core.dra.cel.errors import SelectorError, no_such_overload
 from kai_py.core.dra.cel.library import OVERLOADS
 from kai_py.core.dra.cel.library.overload import Implementation, Overload
 from kai_py.core.dra.cel.plan import Frame, Plan, Step, constant
@@ -60,6 +61,12 @@ class _Dispatch:
             compute = self._known[kinds] = self._find(kinds)
         return compute(*arguments)
 
+    def check(self, arguments: list[Value]) -> None:
+        """Refuse arguments that no overload takes, before their cost is counted."""
+        kinds = tuple(map(type, arguments))
+        if kinds not in self._known:
+            self._known[kinds] = self._find(kinds)
+
     def _find(self, kinds: tuple[type, ...]) -> Implementation:
         plain = tuple(dict if kind is DomainMap else kind for kind in kinds)
         for candidate in self._candidates:
@@ -85,26 +92,27 @@ def plan_call(call: Call, arguments: list[Plan]) -> Plan | None:
     compute = _Dispatch(call.function, chosen or candidates)
     cost = cost_of(call.function, call.overload, method=call.method)
     if arguments and all(argument.is_constant for argument in arguments):
-        return _of_constants(call, compute, cost, [argument.value for argument in arguments])
+        planned = _of_constants(call, compute, cost, [argument.value for argument in arguments])
+        if planned is not None:
+            return planned
     steps = [argument.run for argument in arguments]
     return Plan(_counted(compute, cost, steps) if cost else _plain(compute, steps))
 
 
-def _of_constants(call: Call, compute: _Dispatch, cost: Cost | None, values: list[Value]) -> Plan:
+def _of_constants(call: Call, compute: _Dispatch, cost: Cost | None, values: list[Value]) -> Plan | None:
     """Functions are pure, so compute once; but upstream does it on each device, and counts that."""
     if call.function in _CONVERSIONS and len(values) == 1:
         return constant(compute(values))
     try:
-        result = compute(values)
-    except EvaluationError as error:
-        failure = error
-
-        def fail(frame: Frame) -> Value:
-            frame.cost += 1
-            raise failure.with_traceback(None)
-
-        return Plan(fail)
-    units = cost(values, result) if cost else 1
+        with LimitedWork():
+            compute.check(values)
+            units = cost(values, None) if cost and not needs_result(cost) else 1
+            if units > COST_LIMIT:
+                return None
+            result = compute(values)
+    except SelectorError:
+        return None  # it may be absorbed, or never be reached: evaluations will tell
+    units = cost(values, result) if cost and needs_result(cost) else units
 
     def run(frame: Frame) -> Value:
         frame.cost += units
@@ -139,11 +147,22 @@ def _plain(compute: _Dispatch, steps: list[Step]) -> Step:
 
 
 def _counted(compute: _Dispatch, cost: Cost, steps: list[Step]) -> Step:
+    if needs_result(cost):
+
+        def run_then_count(frame: Frame) -> Value:
+            arguments = [step(frame) for step in steps]
+            result = compute(arguments)
+            frame.cost += cost(arguments, result)
+            frame.check()
+            return result
+
+        return run_then_count
+
     def run(frame: Frame) -> Value:
         arguments = [step(frame) for step in steps]
-        result = compute(arguments)
-        frame.cost += cost(arguments, result)
+        compute.check(arguments)
+        frame.cost += cost(arguments, None)
         frame.check()
-        return result
+        return compute(arguments)
 
     return run

@@ -42,7 +42,7 @@ extensions:
 #: Methods of strings as well. An extension may add overloads to a known function, a plain declaration may not; but
 #: an extension takes Kubernetes' own types for ``dyn``. ``string`` needs both, so the standard one is left out; and
 #: only an extension can return optionals.
-_MERGED: Final = frozenset({"indexOf", "lastIndexOf", "format.named", "validate"})
+_MERGED: Final = frozenset({"indexOf", "lastIndexOf", "format.named", "validate", "optional.unwrap", "unwrapOpt"})
 _POSITION: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ")
 _NUMBERS: Final = ("int", "uint", "double")
 _GENERIC: Final = re.compile(r"(?P<name>\w+)<(?:string, )?(?P<parameter>.+)>")

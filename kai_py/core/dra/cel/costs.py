@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from kai_py.core.dra.cel.bounds import spend
 from kai_py.core.dra.cel.library.formats import COSTS
 from kai_py.core.dra.cel.values import Address, Format, Network, Value, size
 
@@ -58,6 +59,7 @@ def _traversal(arguments: Sequence[Value], _result: Value) -> int:
 
 
 def _traverse(value: Value) -> int:
+    spend(1)
     if isinstance(value, str):
         return int(len(value.encode()) * 0.1)
     if isinstance(value, bytes):
@@ -91,6 +93,7 @@ def _new_list(_arguments: Sequence[Value], result: Value) -> int:
 
 def _flatten(arguments: Sequence[Value], _result: Value) -> int:
     depth = arguments[1] if len(arguments) > 1 and isinstance(arguments[1], int) else 1
+    depth = max(depth, 0)
     return 1 + CREATE_LIST + depth * actual_size(arguments[0])
 
 
@@ -176,6 +179,11 @@ _BY_OVERLOAD: Final = MappingProxyType(
         "contains_string": _product,
     }
 )  # fmt: skip
+
+
+def needs_result(cost: Cost) -> bool:
+    """Whether a cost can be told only afterwards; all others are told, and refused, before anything is computed."""
+    return cost in (_new_list, _result_twice)
 
 
 def cost_of(function: str, overload: str, *, method: bool) -> Cost | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kai_py.core.dra.cel.bounds import check_size
 from kai_py.core.dra.cel.errors import EvaluationError, no_such_overload
-from kai_py.core.dra.cel.library.bounds import bounded
 from kai_py.core.dra.cel.plan import Frame, Step
 from kai_py.core.dra.cel.quantity import Quantity
 from kai_py.core.dra.cel.semver import Semver
@@ -97,7 +97,7 @@ class Fold:
 
 def _iterate(items: Value, *, two: bool) -> Iterator[Sequence[Value]]:
     if isinstance(items, list):
-        return iter(list(enumerate(items))) if two else ((item,) for item in items)
+        return enumerate(items) if two else ((item,) for item in items)
     if isinstance(items, dict):
         if two:
             return ((key_value(key), value) for key, value in items.items())
@@ -121,7 +121,7 @@ def append(read: Step, added: Step) -> Step:
         frame.cost += 1
         if not isinstance(values, list) or not isinstance(more, list):
             raise no_such_overload("_+_", type_name(values), type_name(more))
-        bounded(len(values) + len(more))
+        check_size(len(values) + len(more))
         values += more
         return values
 
@@ -138,7 +138,7 @@ def insert(read: Step, rest: Sequence[Step]) -> Step:
         entries = added[0] if len(added) == 1 else {map_key(added[0]): added[1]}
         if not isinstance(values, dict) or not isinstance(entries, dict):
             raise no_such_overload("cel.@mapInsert", type_name(values), type_name(entries))
-        bounded(len(values) + len(entries))
+        check_size(len(values) + len(entries))
         for key, value in entries.items():
             if key in values:
                 raise EvaluationError(f"insert failed: key {key_value(key)} already exists")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from kai_py.core.dra.cel.bounds import LimitedWork
 from kai_py.core.dra.cel.checker import CelFeatures, check, error_at
 from kai_py.core.dra.cel.costs import COST_LIMIT
 from kai_py.core.dra.cel.device import CelDevice
-from kai_py.core.dra.cel.errors import CelError, EvaluationError, SelectorError
+from kai_py.core.dra.cel.errors import CelError, SelectorError
 from kai_py.core.dra.cel.plan import Frame, Step
 from kai_py.core.dra.cel.planner import Planner, UnsupportedError
 from kai_py.core.dra.cel.validation import fault
@@ -70,7 +71,8 @@ class Program:
         """
         frame = Frame(device.value(lists=self.features.list_type_attributes), self._slots, cost_limit)
         try:
-            value = self._step(frame)
+            with LimitedWork():
+                value = self._step(frame)
         except (
             ArithmeticError,
             LookupError,
@@ -114,6 +116,6 @@ def compile_expression(text: str, features: CelFeatures = CelFeatures()) -> Prog
         step = planner.plan(checked.root).run
     except UnsupportedError as error:
         return error_at(text, checked.positions.get(error.node.id, 0), str(error))
-    except EvaluationError as error:
+    except SelectorError as error:
         return CelError(f"program instantiation failed: {error}")
     return Program(text, features, output_type, step, planner.slots)

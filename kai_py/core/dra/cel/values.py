@@ -27,6 +27,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import SplitResult
 
+from kai_py.core.dra.cel.bounds import spend
 from kai_py.core.dra.cel.errors import EvaluationError, no_such_overload
 from kai_py.core.dra.cel.quantity import Quantity
 from kai_py.core.dra.cel.semver import Semver
@@ -258,10 +259,12 @@ def checked_uint(number: int) -> UInt:
 
 
 def _equal_lists(left: list[Value], right: list[Value]) -> bool:
+    spend(1 + len(left))
     return len(left) == len(right) and all(map(_not_unequal, left, right))
 
 
 def _equal_maps(left: dict[Value, Value], right: dict[Value, Value]) -> bool:
+    spend(1 + len(left))
     return len(left) == len(right) and all(
         key in right and _not_unequal(value, right[key]) for key, value in left.items()
     )

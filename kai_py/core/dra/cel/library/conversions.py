@@ -6,6 +6,7 @@ import math
 import re
 from typing import Final
 
+from kai_py.core.dra.cel.bounds import bounded
 from kai_py.core.dra.cel.errors import EvaluationError
 from kai_py.core.dra.cel.library.operators import timestamp
 from kai_py.core.dra.cel.library.overload import overload
@@ -70,7 +71,13 @@ def _bool_of_string(text: str) -> bool:
     return _BOOLS[text]
 
 
+def _bytes_of_string(text: str) -> bytes:
+    bounded(len(text))
+    return text.encode()
+
+
 def _string_of_bytes(data: bytes) -> str:
+    bounded(len(data))
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -110,7 +117,7 @@ OVERLOADS = (
     overload("bool(bool) -> bool", _same),
     overload("bool(string) -> bool", _bool_of_string),
     overload("bytes(bytes) -> bytes", _same),
-    overload("bytes(string) -> bytes", lambda text: text.encode()),
+    overload("bytes(string) -> bytes", _bytes_of_string),
     overload("double(double) -> double", _same),
     overload("double(int) -> double", float),
     overload("double(uint) -> double", float),

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from kai_py.core.dra.cel.bounds import bounded, spend, spend_characters
 from kai_py.core.dra.cel.errors import EvaluationError
-from kai_py.core.dra.cel.library.bounds import bounded
 from kai_py.core.dra.cel.library.conversions import double_text
 from kai_py.core.dra.cel.library.network import parse_url
 from kai_py.core.dra.cel.library.overload import overload
@@ -63,6 +63,7 @@ COSTS: Final = MappingProxyType(
 
 
 def _is_valid(name: str, text: str) -> bool:
+    spend_characters(len(text))
     if name in _PATTERNS:
         pattern, longest = _PATTERNS[name]
         return len(text) <= longest and pattern.fullmatch(text) is not None
@@ -126,6 +127,7 @@ def _formatted(verb: str, precision: int, value: Value) -> str:
 
 
 def _text(value: Value, *, inside: bool = False) -> str:  # one line for each type
+    spend(1)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

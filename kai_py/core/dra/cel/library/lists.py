@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import cmp_to_key
 from itertools import pairwise
 
+from kai_py.core.dra.cel.bounds import bounded, check_size, spend
 from kai_py.core.dra.cel.errors import EvaluationError
-from kai_py.core.dra.cel.library.bounds import bounded
 from kai_py.core.dra.cel.library.operators import add, member
 from kai_py.core.dra.cel.library.overload import Overload, overload
 from kai_py.core.dra.cel.values import NOTHING, Duration, Optional, UInt, Value, compare, equal_or_unequal
@@ -33,9 +33,10 @@ def _flatten(values: list[Value], depth: int = 1) -> list[Value]:
     if depth < 0:
         raise EvaluationError("level must be non-negative")
     flat: list[Value] = []
+    spend(1 + len(values))
     for value in values:
         flat.extend(_flatten(value, depth - 1) if isinstance(value, list) and depth else [value])
-        bounded(len(flat))
+        check_size(len(flat))
     return flat
 
 
@@ -97,10 +98,12 @@ def _sum(zero: Value) -> Callable[[list[Value]], Value]:
 
 
 def _index_of(values: list[Value], wanted: Value) -> int:
+    spend(len(values))
     return next((index for index, value in enumerate(values) if equal_or_unequal(value, wanted)), -1)
 
 
 def _last_index_of(values: list[Value], wanted: Value) -> int:
+    spend(len(values))
     backwards = range(len(values) - 1, -1, -1)
     return next((index for index in backwards if equal_or_unequal(values[index], wanted)), -1)
 

@@ -7,6 +7,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from kai_py.core.dra.cel.bounds import spend
 from kai_py.core.dra.cel.errors import EvaluationError
 from kai_py.core.dra.cel.library.overload import overload
 from kai_py.core.dra.cel.values import Address, Network, Url, Value
@@ -102,6 +103,7 @@ def parse_url(text: str) -> Url:
     Raises:
         EvaluationError: it is none.
     """
+    spend(1 + len(text))
     problem = f"URL parse error during conversion from string: {text[:60]!r} is not an absolute URL"
     absolute = text.startswith("/") or _SCHEME.match(text)
     if not absolute or _CONTROL.search(text) or _BAD_ESCAPE.search(text.partition("?")[0].partition("#")[0]):
@@ -135,6 +137,7 @@ def _hostname(url: Url) -> str:
 
 
 def _query(url: Url) -> dict[Value, Value]:
+    spend(len(url.parts.query))
     query: dict[Value, list[Value]] = {}
     for key, value in parse_qsl(url.parts.query, keep_blank_values=True):
         query.setdefault(key, []).append(value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from kai_py.core.dra.cel.bounds import bounded, spend
 from kai_py.core.dra.cel.errors import EvaluationError, no_such_overload
-from kai_py.core.dra.cel.library.bounds import bounded
 from kai_py.core.dra.cel.library.overload import overload
 from kai_py.core.dra.cel.values import (
     EMPTY,
@@ -123,6 +123,7 @@ def _order(symbol: str, test: Callable[[int], bool]) -> Callable[[Value, Value],
 def member(element: Value, container: Value) -> bool:
     """``element in container``."""
     if isinstance(container, list):
+        spend(1 + len(container))
         return any(equal_or_unequal(element, value) for value in container)
     if isinstance(container, dict):
         try:

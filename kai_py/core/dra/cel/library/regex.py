@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
 import re2
 
+from kai_py.core.dra.cel.bounds import spend, spend_characters
 from kai_py.core.dra.cel.errors import EvaluationError
 from kai_py.core.dra.cel.library.overload import overload
 from kai_py.core.dra.cel.values import Value
 
 #: Bytes that one compiled expression and its caches may take; enough for any pattern that is meant.
 _MEMORY: Final = 1 << 20
+#: What the C++ library knows and Go's does not: a match inside a character.
+_SINGLE_BYTE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\C")
+#: Work of compiling a pattern that is not a literal, in elements touched.
+_COMPILING: Final = 2000
+#: Work of one match out of many.
+_MATCH: Final = 20
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = _MEMORY
@@ -25,6 +33,9 @@ def pattern(text: str) -> re2._Regexp:  # the only name of the type
     Raises:
         EvaluationError: it is not one that RE2 knows, or it is too large.
     """
+    spend(_COMPILING)
+    if _SINGLE_BYTE.search(text):
+        raise EvaluationError("Illegal regex: invalid escape sequence: \\C")
     try:
         return re2.compile(text, _OPTIONS)
     except re2.error as error:
@@ -34,10 +45,12 @@ def pattern(text: str) -> re2._Regexp:  # the only name of the type
 
 
 def _matches(text: str, expression: str) -> bool:
+    spend_characters(len(text))
     return pattern(expression).search(text) is not None
 
 
 def _find(text: str, expression: str) -> str:
+    spend_characters(len(text))
     found = pattern(expression).search(text)
     return "" if found is None else str(found.group())
 
@@ -46,7 +59,9 @@ def _find_all(text: str, expression: str, limit: int = -1) -> list[Value]:
     found: list[Value] = []
     if limit == 0:
         return found
+    spend_characters(len(text))
     for match in pattern(expression).finditer(text):
+        spend(_MATCH)
         found.append(match.group())
         if len(found) == limit:
             break

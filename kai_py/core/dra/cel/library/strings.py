@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from kai_py.core.dra.cel.bounds import bounded, spend_characters
 from kai_py.core.dra.cel.errors import EvaluationError
-from kai_py.core.dra.cel.library.bounds import bounded
 from kai_py.core.dra.cel.library.overload import overload
 from kai_py.core.dra.cel.values import Value
 
@@ -24,7 +24,13 @@ def _char_at(text: str, index: int) -> str:
     return text[index : index + 1]
 
 
+def _contains(text: str, part: str) -> bool:
+    spend_characters(len(text))
+    return part in text
+
+
 def _index_of(text: str, part: str, offset: int = 0) -> int:
+    spend_characters(len(text))
     if offset < 0:
         raise EvaluationError(f"index out of range: {offset}")
     if not part:
@@ -33,10 +39,12 @@ def _index_of(text: str, part: str, offset: int = 0) -> int:
 
 
 def _last_index_of(text: str, part: str) -> int:
+    spend_characters(len(text))
     return text.rfind(part)
 
 
 def _last_index_of_before(text: str, part: str, offset: int) -> int:
+    spend_characters(len(text))
     if offset < 0:
         raise EvaluationError(f"index out of range: {offset}")
     if not part:
@@ -84,11 +92,12 @@ def _join(parts: list[Value], separator: str = "") -> str:
 
 
 def _quote(text: str) -> str:
+    bounded(len(text))
     return f'"{text.translate(_ESCAPES)}"'
 
 
 OVERLOADS = (
-    overload("<string>.contains(string) -> bool", lambda text, part: part in text),
+    overload("<string>.contains(string) -> bool", _contains),
     overload("<string>.startsWith(string) -> bool", lambda text, part: text.startswith(part)),
     overload("<string>.endsWith(string) -> bool", lambda text, part: text.endswith(part)),
     overload("<string>.charAt(int) -> string", _char_at),
