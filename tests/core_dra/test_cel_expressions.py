@@ -234,6 +234,11 @@ def test_it_is_an_error_of_ours(text, message):
     assert message in str(caught.value)
 
 
+def test_what_cannot_be_compared_is_unequal():
+    assert evaluate(f"{G}.version != 1") is True
+    assert evaluate(f"dyn({C}.memory) != 1") is True
+
+
 def test_equality_with_a_proud_type_on_the_right_is_false():
     assert evaluate(f'"1.2.3" == {G}.version') is False
     assert evaluate(f"1 == dyn({C}.memory)") is False

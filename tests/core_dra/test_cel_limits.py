@@ -10,6 +10,7 @@ from kai_py.core.dra.cel.bounds import MAX_SIZE
 
 DEVICE = CelDevice("d")
 TEN = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"
+LONG = "lists.range(9000).map(x, 'aaaaaaaaaa').join('')"
 THOUSAND = "[" + ",".join(["1"] * 1000) + "]"
 
 
@@ -73,8 +74,8 @@ def test_no_value_becomes_too_large(text):
         "cel.bind(l, lists.range(90000), lists.range(90000).all(x, (l + []).size() > 0))",
         "cel.bind(m, {'a': lists.range(90000)}, lists.range(90000).all(i, m == m))",
         "lists.range(5000).all(i, !'a'.matches('[a-z]{500}(b|c){300}' + string(i)))",
-        "cel.bind(s, lists.range(9000).map(x, 'aaaaaaaaaa').join(''), lists.range(99).all(i, s.findAll('a').size() > 0))",
-        "cel.bind(s, 'https://x/' + lists.range(9000).map(x, '1111111111').join(''), lists.range(900).all(i, isURL(s)))",
+        f"cel.bind(s, {LONG}, lists.range(99).all(i, s.findAll('a').size() > 0))",
+        f"cel.bind(s, 'https://x/' + {LONG}, lists.range(900).all(i, isURL(s)))",
     ],
 )
 def test_work_that_costs_do_not_count_is_stopped(text):

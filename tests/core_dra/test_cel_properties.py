@@ -1,7 +1,9 @@
 """Laws: nothing but our own errors comes out, int64 arithmetic, the order of versions, the values of quantities."""
 
 from fractions import Fraction
+from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,11 +38,13 @@ ATOMS = (
     "device", "device.driver", "device.attributes", "device.capacity", "device.allowMultipleAllocations",
     'device.attributes["a"]', 'device.attributes["a"].b', 'device.capacity["a"].b', "optional.none()", "timestamp(0)",
     'duration("1s")', 'quantity("1Ki")', 'semver("1.2.3")', 'ip("::1")', 'cidr("10.0.0.0/8")', 'url("https://a/")',
-    "9223372036854775807", "18446744073709551615u", "1e308", "dyn(1)", 'dyn("a")', "dyn([1])", "type(1)",
+    "9223372036854775807", "18446744073709551615u", "1e308", "dyn(1)", 'dyn("a")', "dyn([1])",
+    "type(1)",
     "format.uuid()",
 )  # fmt: skip
 UNARY = (
-    "!{0}", "-{0}", "({0})", "dyn({0})", "int({0})", "string({0})", "size({0})", "type({0})", "{0}.size()", "has({0}.b)",
+    "!{0}", "-{0}", "({0})", "dyn({0})", "int({0})", "string({0})", "size({0})", "type({0})", "{0}.size()",
+    "has({0}.b)",
     "{0}.b", "{0}.?b", "[{0}]", "{{{0}: 1}}", '{{"a": {0}}}', "optional.of({0})", "{0}.hasValue()", "{0}.value()",
     "{0}.isInteger()", "{0}.asInteger()", "{0}.major()", "{0}.sum()", "{0}.max()", "{0}.sort()", "{0}.flatten()",
     "{0}.distinct()", "{0}.isSorted()", "{0}.trim()", "{0}.lowerAscii()", "{0}.join()", "{0}.first()",
@@ -76,13 +80,15 @@ def harmless(text, features, device):
         return
     assert isinstance(program, Program)
     for _ in range(2):
+        message = ""
         try:
             matched, cost = program.evaluate(device, cost_limit=10_000)
         except SelectorError as error:
-            assert "internal error" not in str(error), text
+            message = str(error)
         else:
             assert isinstance(matched, bool)
             assert 0 <= cost <= 10_000
+        assert "internal error" not in message, text
 
 
 @RELAXED
@@ -103,14 +109,12 @@ def test_any_expression_gives_nothing_but_our_own_errors(text, features, device)
 def test_whole_numbers_overflow_at_64_bits(left, right, operator):
     device = CelDevice("d", {"l": left, "r": right})
     exact = {"+": left + right, "-": left - right, "*": left * right}[operator]
-    l, r = 'device.attributes["d"].l', 'device.attributes["d"].r'
-    program = compile_expression(f"{l} {operator} {r} < 0")
-    try:
+    program = compile_expression(f'device.attributes["d"].l {operator} device.attributes["d"].r < 0')
+    if -(2**63) <= exact < 2**63:
         assert program.evaluate(device)[0] is (exact < 0)
-        assert -(2**63) <= exact < 2**63
-    except SelectorError as error:
-        assert str(error) == "integer overflow"
-        assert not -(2**63) <= exact < 2**63
+    else:
+        with pytest.raises(SelectorError, match="integer overflow"):
+            program.evaluate(device)
 
 
 @RELAXED
@@ -118,14 +122,13 @@ def test_whole_numbers_overflow_at_64_bits(left, right, operator):
 def test_division_and_remainder_belong_together(left, right):
     device = CelDevice("d", {"l": left, "r": right})
     program = compile_expression(
-        'cel.bind(a, device.attributes["d"], (a.l / a.r) * a.r + a.l % a.r == a.l && (a.l % a.r) * a.l >= 0)'
+        'cel.bind(a, device.attributes["d"], a.l / a.r * a.r + a.l % a.r == a.l && (a.l % a.r >= 0 || a.l < 0))'
     )
-    quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
-    try:
+    if (left, right) == (-(2**63), -1):
+        with pytest.raises(SelectorError, match="integer overflow"):
+            program.evaluate(device)
+    else:
         assert program.evaluate(device)[0] is True
-    except SelectorError as error:
-        assert str(error) == "integer overflow"
-        assert quotient == 2**63 or abs(left % right * left) >= 2**62
 
 
 numbers = st.integers(0, 3).map(str)
@@ -154,13 +157,10 @@ def test_a_release_comes_after_its_pre_releases_and_build_metadata_does_not_coun
     assert (version == release) is (not version.prerelease)
 
 
-@RELAXED
-@given(versions)
-def test_the_specification_orders_pre_releases(version):
+def test_pre_releases_are_ordered_as_the_specification_says():
     order = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0"]
     parsed = [parse_semver(text) for text in order]
-    assert sorted([version, *parsed[::-1]]).index(parsed[0]) <= sorted([version, *parsed]).index(parsed[-1])
-    assert sorted(parsed[::-1]) == parsed
+    assert all(one < two for one, two in pairwise(parsed))
 
 
 SUFFIXES = {

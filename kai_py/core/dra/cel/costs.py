@@ -75,6 +75,10 @@ def _shorter(arguments: Sequence[Value], _result: Value) -> int:
     return _tenth(min(actual_size(arguments[0]), actual_size(arguments[1])))
 
 
+def _equals(arguments: Sequence[Value], result: Value) -> int:
+    return 1 if isinstance(arguments[0], (Address, Network)) else _shorter(arguments, result)
+
+
 def _both(arguments: Sequence[Value], _result: Value) -> int:
     return _tenth(actual_size(arguments[0]) + actual_size(arguments[1]))
 
@@ -154,7 +158,7 @@ _BY_NAME: Final = MappingProxyType(
         "containsIP": _contains_address,
         "containsCIDR": _contains_network,
         "validate": _validate,
-        "_==_": _shorter,
+        "_==_": _equals,
         "_!=_": _shorter,
     }
 )  # fmt: skip

@@ -6,7 +6,7 @@ from kai_py.core.dra.cel.costs import Cost
 from kai_py.core.dra.cel.errors import EvaluationError, no_such_overload
 from kai_py.core.dra.cel.library.operators import member
 from kai_py.core.dra.cel.plan import Frame, Plan, Step, attribute, constant
-from kai_py.core.dra.cel.values import Optional, UInt, Value, equal, type_name
+from kai_py.core.dra.cel.values import Optional, UInt, Value, equal, equal_or_unequal, type_name
 
 _SET_ELEMENTS = frozenset({bool, int, UInt, float, str})
 
@@ -49,12 +49,13 @@ def conditional(condition: Plan, yes: Plan, no: Plan) -> Plan:
 
 
 def equality(left: Step, right: Step, cost: Cost, *, wanted: bool) -> Plan:
-    """``==`` (wanted) and ``!=``."""
+    """``==`` (wanted) and ``!=``. What cannot be compared is an error for the one, and simply unequal for the other."""
+    compared = equal if wanted else equal_or_unequal
 
     def run(frame: Frame) -> Value:
         one, other = left(frame), right(frame)
         frame.cost += cost((one, other), None)
-        return equal(one, other) is wanted
+        return compared(one, other) is wanted
 
     return Plan(run)
 
@@ -90,14 +91,13 @@ def not_strictly_false(step: Step) -> Plan:
     return Plan(run)
 
 
-def or_value(function: str, first: Step, second: Step) -> Plan:
-    """``optional.or(other)`` and ``optional.orValue(other)``; the other is evaluated when it is needed."""
-    unwrap = function == "orValue"
+def or_value(first: Step, second: Step, *, unwrap: bool) -> Plan:
+    """``optional.orValue(other)`` (unwrap) and ``optional.or(other)``; the other is evaluated when it is needed."""
 
     def run(frame: Frame) -> Value:
         value = first(frame)
         if not isinstance(value, Optional):
-            raise no_such_overload(function, type_name(value))
+            return value  # only dynamic values get here, and upstream takes them for present
         if not value.present:
             return second(frame)
         return value.value if unwrap else value

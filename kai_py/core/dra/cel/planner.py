@@ -191,7 +191,7 @@ class Planner:
             case "@not_strictly_false":
                 return not_strictly_false(steps[0])
             case "or" | "orValue" if call.method:
-                return or_value(call.function, steps[0], steps[1])
+                return or_value(steps[0], steps[1], unwrap=call.function == "orValue")
         planned = plan_call(call, arguments)
         if planned is None:
             raise UnsupportedError(call, f"undeclared reference to '{call.function}' (in container '')")

@@ -144,6 +144,8 @@ def index(container: Value, key: Value) -> Value:
         if not 0 <= position < len(container):
             raise EvaluationError(f"index out of bounds: {position}")
         return container[position]
+    if not isinstance(container, (dict, DeviceValue)):
+        raise no_such_overload("_[_]", type_name(container), type_name(key))
     found = find(container, key)
     if found is _MISSING:
         raise EvaluationError(f"no such key: {_shown(key)}")
@@ -170,7 +172,7 @@ def find(container: Value, key: Value) -> Value:
         return EMPTY if found is _MISSING and type(container) is DomainMap else found
     if isinstance(container, DeviceValue):
         return container.fields.get(key, _MISSING) if isinstance(key, str) else _MISSING
-    raise EvaluationError("no such overload")
+    return _MISSING
 
 
 def select(operand: Value, field: str) -> Value:
