@@ -124,6 +124,33 @@ def test_deep_nesting_is_refused(text):
     assert "recursion" in error.message
 
 
+def with_stack_left(frames, call):
+    """Call with this many frames left on the stack."""
+    used, frame = 0, sys._getframe()
+    while frame is not None:
+        used, frame = used + 1, frame.f_back
+
+    def below(more):
+        return call() if more <= 0 else below(more - 1)
+
+    return below(sys.getrecursionlimit() - used - frames)
+
+
+def test_the_deepest_nesting_that_is_accepted_needs_a_third_of_the_stack():
+    text = nested("[1]", 30, "true")
+    assert with_stack_left(330, lambda: answer(text)) is True
+
+
+def test_a_full_stack_is_an_error_that_passes():
+    text = nested("[1]", 29, "true && true")
+    error = with_stack_left(80, lambda: compile_expression(text))
+    assert error.message == "cannot be compiled here: RecursionError"
+    program = compile_expression(text)
+    with pytest.raises(SelectorError, match="internal error: RecursionError"):
+        with_stack_left(40, lambda: program.matches(DEVICE))
+    assert program.matches(DEVICE) is True
+
+
 def test_ten_thousand_parentheses_are_refused_by_length():
     assert "longer than" in compile_expression("(" * 10_000 + "true" + ")" * 10_000).message
 

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Final
 
 from kai_py.core.dra.cel.bounds import LimitedWork
 from kai_py.core.dra.cel.checker import CelFeatures, check, error_at
 from kai_py.core.dra.cel.costs import COST_LIMIT
 from kai_py.core.dra.cel.device import CelDevice
-from kai_py.core.dra.cel.errors import CelError, SelectorError
+from kai_py.core.dra.cel.errors import CelError, InternalError, SelectorError
 from kai_py.core.dra.cel.plan import Frame, Step
 from kai_py.core.dra.cel.planner import Planner, UnsupportedError
 from kai_py.core.dra.cel.validation import fault
 from kai_py.core.dra.cel.values import type_name
 
-#: Results kept per program; beyond them it starts anew. A cluster has some hundreds of kinds of devices.
-_MAX_RESULTS: Final = 16_384
+#: Answers kept of all programs together, about 100 MB; beyond them it starts anew. Drivers that name each device give
+#: every device a signature of its own, so this is devices times selectors.
+_MAX_ANSWERS: Final = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An error to be raised again, without the frames that it was raised in."""
+
+    kind: type[SelectorError]
+    message: str
+
+
+#: By number of the program and signature of the device.
+_ANSWERS: Final[dict[tuple[int, bytes], bool | _Failure]] = {}
+_NUMBERS: Final = count()
 
 
 class Program:
@@ -34,7 +50,7 @@ class Program:
         self.output_type = output_type
         self._step = step
         self._slots = slots
-        self._results: dict[bytes, bool | SelectorError] = {}
+        self._number = next(_NUMBERS)
 
     def matches(self, device: CelDevice) -> bool:
         """Whether the device satisfies the selector; remembered by the signature of the device.
@@ -42,19 +58,21 @@ class Program:
         Raises:
             SelectorError: it could not be told, e.g. because an attribute is missing.
         """
-        signature = device.signature
-        result = self._results.get(signature)
-        if result is None:
+        key = self._number, device.signature
+        answer = _ANSWERS.get(key)
+        if answer is None:
             try:
-                result = self.evaluate(device)[0]
+                answer = self.evaluate(device)[0]
+            except InternalError:
+                raise
             except SelectorError as error:
-                result = error
-            if len(self._results) >= _MAX_RESULTS:
-                self._results.clear()
-            self._results[signature] = result
-        if isinstance(result, SelectorError):
-            raise result.with_traceback(None)
-        return result
+                answer = _Failure(type(error), str(error))
+            if len(_ANSWERS) >= _MAX_ANSWERS:
+                _ANSWERS.clear()
+            _ANSWERS[key] = answer
+        if isinstance(answer, _Failure):
+            raise answer.kind(answer.message)
+        return answer
 
     def evaluate(self, device: CelDevice, *, cost_limit: int = COST_LIMIT) -> tuple[bool, int]:
         """Evaluate afresh.
@@ -83,14 +101,13 @@ class Program:
             MemoryError,
         ) as error:
             # A fault of ours in some corner of the language must not end more than this attempt.
-            raise SelectorError(f"internal error: {type(error).__name__}: {error}") from error
+            raise InternalError(f"internal error: {type(error).__name__}: {error}") from error
         frame.check()
         if not isinstance(value, bool):
             raise SelectorError(f"CEL result of type {type_name(value)} could not be converted to bool")
         return value, frame.cost
 
 
-@lru_cache(maxsize=4096)
 def compile_expression(text: str, features: CelFeatures = CelFeatures()) -> Program | CelError:  # noqa: B008  # frozen
     """Compile a selector; the answer is remembered.
 
@@ -101,6 +118,16 @@ def compile_expression(text: str, features: CelFeatures = CelFeatures()) -> Prog
     Returns:
         The program, or what is wrong with the expression. Never raises.
     """
+    try:
+        return _compiled(text, features)
+    except (RecursionError, MemoryError) as error:
+        # Nesting is limited to what fits under a stack of hundreds of frames; this one was deeper, and need not be
+        # the next time: so it is not remembered.
+        return CelError(f"cannot be compiled here: {type(error).__name__}")
+
+
+@lru_cache(maxsize=2048)
+def _compiled(text: str, features: CelFeatures) -> Program | CelError:
     checked = check(text, features)
     if isinstance(checked, CelError):
         return checked

@@ -27,7 +27,7 @@ _OPTIONS.max_mem = _MEMORY
 
 
 @lru_cache(maxsize=1024)
-def pattern(text: str) -> re2._Regexp:  # the only name of the type
+def pattern(text: str) -> re2._Regexp:
     """Compile a pattern.
 
     Raises:
