@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from kai_py.core.dra.cel import CelDevice, CelError, Program, SelectorError, compile_expression
+from kai_py.core.dra.cel import CelDevice, CelError, CostBudget, Program, SelectorError, compile_expression
 from kai_py.core.dra.cel.bounds import MAX_SIZE
 
 DEVICE = CelDevice("d")
@@ -94,11 +94,41 @@ def test_the_cost_is_what_kubernetes_counts():
     assert program.evaluate(CelDevice("d", {"a": 1})) == (True, 13)
 
 
-def test_a_lower_limit_can_be_set():
-    program = compile_expression('device.driver == "d" && device.driver != ""')
-    assert program.evaluate(DEVICE, cost_limit=5)[0] is True
-    with pytest.raises(SelectorError, match="cost limit exceeded"):
-        program.evaluate(DEVICE, cost_limit=4)
+def devices(count):
+    return [CelDevice("d", {"uuid": f"{number}"}) for number in range(count)]
+
+
+def test_a_search_over_many_devices_has_a_budget():
+    program = compile_expression(f'device.attributes["d"].uuid != "" && {nested(TEN, 3, "x0 >= 0")}')
+    cost = program.evaluate(devices(1)[0])[1]
+    budget = CostBudget(cost * 5 + cost // 2)
+    assert [program.matches(device, budget) for device in devices(5)] == [True] * 5
+    assert budget.left == cost // 2
+    with pytest.raises(SelectorError, match="selectors of this search cost too much together"):
+        program.matches(devices(6)[5], budget)
+    assert budget.left < 0
+
+
+def test_a_remembered_answer_costs_no_budget_and_a_budget_changes_no_answer():
+    program = compile_expression(f'device.attributes["d"].uuid != "x" && {nested(TEN, 3, "x0 >= 0")}')
+    device = devices(1)[0]
+    with pytest.raises(SelectorError, match="cost too much together"):
+        program.matches(device, CostBudget(5))
+    assert program.matches(device) is True
+    spent = CostBudget(0)
+    assert program.matches(device, spent) is True
+    assert spent.left == 0
+
+
+def test_errors_and_work_use_the_budget_too():
+    budget = CostBudget(10**6)
+    with pytest.raises(SelectorError, match="division by zero"):
+        compile_expression("lists.range(9).map(x, x).size() / 0 == 1").matches(DEVICE, budget)
+    after_error = budget.left
+    assert after_error < 10**6
+    with pytest.raises(SelectorError, match="too much work"):
+        compile_expression(doubled("[1]", "[{0}, {0}]", "a28 == a28 || false")).matches(DEVICE, budget)
+    assert budget.left < after_error - 400_000
 
 
 @pytest.mark.parametrize(

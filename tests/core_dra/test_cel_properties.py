@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kai_py.core.dra.cel import (
+    COST_LIMIT,
     CelDevice,
     CelError,
     CelFeatures,
@@ -81,12 +82,12 @@ def harmless(text, features, device):
     for _ in range(2):
         message = ""
         try:
-            matched, cost = program.evaluate(device, cost_limit=10_000)
+            matched, cost = program.evaluate(device)
         except SelectorError as error:
             message = str(error)
         else:
             assert isinstance(matched, bool)
-            assert 0 <= cost <= 10_000
+            assert 0 <= cost <= COST_LIMIT
         assert "internal error" not in message, text
 
 

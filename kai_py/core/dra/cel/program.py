@@ -11,7 +11,7 @@ from kai_py.core.dra.cel.bounds import LimitedWork
 from kai_py.core.dra.cel.checker import CelFeatures, check, error_at
 from kai_py.core.dra.cel.costs import COST_LIMIT
 from kai_py.core.dra.cel.device import CelDevice
-from kai_py.core.dra.cel.errors import CelError, InternalError, SelectorError
+from kai_py.core.dra.cel.errors import CelError, InternalError, LimitError, SelectorError
 from kai_py.core.dra.cel.plan import Frame, Step
 from kai_py.core.dra.cel.planner import Planner, UnsupportedError
 from kai_py.core.dra.cel.validation import fault
@@ -30,9 +30,26 @@ class _Failure:
     message: str
 
 
+#: Elements touched that take about as long as one cost unit.
+_ELEMENTS: Final = 4
 #: By number of the program and signature of the device.
 _ANSWERS: Final[dict[tuple[int, bytes], bool | _Failure]] = {}
 _NUMBERS: Final = count()
+
+
+@dataclass
+class CostBudget:
+    """What the selectors of one search may cost together.
+
+    The limit of Kubernetes holds for one selector on one device. A million devices are searched before anyone notices
+    that each of them takes a second, so a search over many of them should bring its own.
+
+    Attributes:
+        left: cost units that may still be spent; a million take about a second. Negative when the last evaluation took
+            more than was left.
+    """
+
+    left: int
 
 
 class Program:
@@ -52,21 +69,20 @@ class Program:
         self._slots = slots
         self._number = next(_NUMBERS)
 
-    def matches(self, device: CelDevice) -> bool:
+    def matches(self, device: CelDevice, budget: CostBudget | None = None) -> bool:
         """Whether the device satisfies the selector; remembered by the signature of the device.
 
+        Args:
+            device: any.
+            budget: what the search may still spend; an answer that is remembered costs nothing.
+
         Raises:
-            SelectorError: it could not be told, e.g. because an attribute is missing.
+            SelectorError: it could not be told, e.g. because an attribute is missing; or the budget is used up.
         """
         key = self._number, device.signature
         answer = _ANSWERS.get(key)
         if answer is None:
-            try:
-                answer = self.evaluate(device)[0]
-            except InternalError:
-                raise
-            except SelectorError as error:
-                answer = _Failure(type(error), str(error))
+            answer = self._answer(device, budget or CostBudget(COST_LIMIT))
             if len(_ANSWERS) >= _MAX_ANSWERS:
                 _ANSWERS.clear()
             _ANSWERS[key] = answer
@@ -74,23 +90,43 @@ class Program:
             raise answer.kind(answer.message)
         return answer
 
-    def evaluate(self, device: CelDevice, *, cost_limit: int = COST_LIMIT) -> tuple[bool, int]:
+    def evaluate(self, device: CelDevice) -> tuple[bool, int]:
         """Evaluate afresh.
 
-        Args:
-            device: on which.
-            cost_limit: cost units that may be spent.
-
         Returns:
-            Whether the device satisfies the selector, and what telling that cost.
+            Whether the device satisfies the selector, and the cost units that telling it took.
 
         Raises:
             SelectorError: it could not be told.
         """
-        frame = Frame(device.value(lists=self.features.list_type_attributes), self._slots, cost_limit)
+        frame = self._frame(device, COST_LIMIT)
+        with LimitedWork():
+            return self._run(frame), frame.cost
+
+    def _answer(self, device: CelDevice, budget: CostBudget) -> bool | _Failure:
+        limit = min(COST_LIMIT, budget.left)
+        work = LimitedWork()
+        frame = None
         try:
-            with LimitedWork():
-                value = self._step(frame)
+            frame = self._frame(device, limit)
+            with work:
+                return self._run(frame)
+        except InternalError:
+            raise
+        except SelectorError as error:
+            if frame is not None and limit < frame.cost <= COST_LIMIT:
+                raise LimitError("the selectors of this search cost too much together") from None
+            return _Failure(type(error), str(error))
+        finally:
+            if frame is not None:
+                budget.left -= frame.cost + work.spent // _ELEMENTS
+
+    def _frame(self, device: CelDevice, limit: int) -> Frame:
+        return Frame(device.value(lists=self.features.list_type_attributes), self._slots, limit)
+
+    def _run(self, frame: Frame) -> bool:
+        try:
+            value = self._step(frame)
         except (
             ArithmeticError,
             LookupError,
@@ -105,7 +141,7 @@ class Program:
         frame.check()
         if not isinstance(value, bool):
             raise SelectorError(f"CEL result of type {type_name(value)} could not be converted to bool")
-        return value, frame.cost
+        return value
 
 
 def compile_expression(text: str, features: CelFeatures = CelFeatures()) -> Program | CelError:  # noqa: B008  # frozen
