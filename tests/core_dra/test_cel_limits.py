@@ -74,6 +74,8 @@ def test_no_value_becomes_too_large(text):
         "cel.bind(l, lists.range(90000), lists.range(90000).all(x, (l + []).size() > 0))",
         "cel.bind(m, {'a': lists.range(90000)}, lists.range(90000).all(i, m == m))",
         "lists.range(5000).all(i, !'a'.matches('[a-z]{500}(b|c){300}' + string(i)))",
+        f"{LONG}.matches('([ab]?){{900}}c')",
+        f"{LONG}.findAll('.*c|a').size() > 0",
         f"cel.bind(s, {LONG}, lists.range(99).all(i, s.findAll('a').size() > 0))",
         f"cel.bind(s, 'https://x/' + {LONG}, lists.range(900).all(i, isURL(s)))",
     ],

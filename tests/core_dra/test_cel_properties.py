@@ -97,7 +97,7 @@ def test_any_text_at_all_gives_nothing_but_our_own_errors(text, features, device
     harmless(text, features, device)
 
 
-@settings(RELAXED, max_examples=1200)
+@settings(RELAXED, max_examples=800)
 @given(expressions, FEATURES, devices)
 def test_any_expression_gives_nothing_but_our_own_errors(text, features, device):
     harmless(text, features, device)
