@@ -45,8 +45,8 @@ class CostBudget:
     that each of them takes a second, so a search over many of them should bring its own.
 
     Attributes:
-        left: cost units that may still be spent; a million take one or two seconds. Negative when the last evaluation took
-            more than was left.
+        left: cost units that may still be spent; a million take one or two seconds. Negative when the last evaluation
+            took more than was left.
     """
 
     left: int
