@@ -140,3 +140,10 @@ def test_nobody_starts_while_its_gang_is_being_moved():
     assert moved(result) == {"r1-0": "b"}
     assert nominated(result)["r1-1"] == "b"
     assert violations(snapshot, result) == ()
+
+
+def test_a_podgroup_that_may_not_be_placed_is_not_moved():
+    gangs = {"x": held(1, "a"), "y": held(1, "b", created=9), "p": Gang([Pod(2)])}
+    assert set(moved(cycle({"a": 2, "b": 2}, gangs))) == {"y-0"}
+    gangs["y"] = held(1, "b", created=9, blocked=ReasonCode.BACKING_OFF)
+    assert set(moved(cycle({"a": 2, "b": 2}, gangs))) == {"x-0"}

@@ -31,8 +31,8 @@ class Chunk(NamedTuple):
         cost: what they are charged, all together.
         core: whether the podgroup is below its minimum without them.
         breaks: rows of the leaves that are below their minimum without them: the rest of those is of no use.
-        movable: whether they may be given other places: the podgroup has its minimum, and somebody makes them anew when
-            they are evicted.
+        movable: whether they may be given other places: the podgroup has its minimum and is not blocked, and somebody
+            makes them anew when they are evicted.
     """
 
     podgroup: int
@@ -114,11 +114,11 @@ class Running:
         root = self._members.tree(podgroup)
         if root.leaf and len(only := self.pods(root.row)) == 1:  # most podgroups, by far
             core = root.minimum > 0
-            movable = root.minimum <= 1 and self._snapshot.pods.can_move(only[0])
+            movable = root.minimum <= 1 and self._comes_back(podgroup, only)
             yield Chunk(podgroup, (only[0],), self._cost(only), core, (root.row,) if core else (), movable)
             return
         left = {leaf.row: self.pods(leaf.row) for leaf in leaves(root)}
-        whole, can_move = _satisfied(root, left), self._snapshot.pods.can_move
+        whole = _satisfied(root, left)
         while any(left.values()):
             pods = _surplus(root, left)
             core = pods is None
@@ -126,7 +126,13 @@ class Running:
             breaks = tuple(left) if core else self._broken(taken) if len(taken) > 1 else ()
             for members in left.values():
                 members[:] = [pod for pod in members if pod not in taken]
-            yield Chunk(podgroup, tuple(taken), self._cost(taken), core, breaks, whole and all(map(can_move, taken)))
+            yield Chunk(
+                podgroup, tuple(taken), self._cost(taken), core, breaks, whole and self._comes_back(podgroup, taken)
+            )
+
+    def _comes_back(self, podgroup: int, pods: list[int]) -> bool:
+        """Whether pods that are evicted are made anew and may be placed again."""
+        return podgroup not in self._snapshot.podgroups.blocked and all(map(self._snapshot.pods.can_move, pods))
 
     def _broken(self, pods: list[int]) -> tuple[int, ...]:
         """Leaves of a child that goes as a whole."""
