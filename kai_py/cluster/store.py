@@ -6,13 +6,17 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import numpy as np
+
 from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
+from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
+from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.decisions import Decisions, pod_of
 from kai_py.cluster.encode.axis import Accounting, make_axis
@@ -20,6 +24,7 @@ from kai_py.cluster.failures import Failures
 from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.held import HeldBook
 from kai_py.cluster.history import HistoryBook, Stamps
+from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.nodes import NodeBook
@@ -64,7 +69,9 @@ class Store:
         self.history = HistoryBook()
         self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
-        self.pods = PodBook(self.classes, self.groups.leaf_of)
+        labels = LabelBook()
+        self.budgets = BudgetBook(labels)
+        self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
         self.assumptions = Assumptions()
@@ -74,6 +81,7 @@ class Store:
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
+            labels=labels,
             owners=self.owners,
             groups=self.groups,
             pods=self.pods,
@@ -97,6 +105,7 @@ class Store:
             **{("Node", name): faults for name, faults in self.nodes.faults.items()},
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
+            **{("PodDisruptionBudget", "/".join(name)): faults for name, faults in self.budgets.faults.items()},
         }
 
     # -- pods --------------------------------------------------------------------------------------
@@ -234,6 +243,14 @@ class Store:
             self.history.drop(name)
         return self.groups.drop(name)
 
+    def put_budget(self, budget: PodDisruptionBudget) -> None:
+        """Take in a PodDisruptionBudget. It matters to the choice of victims, but is never a reason for a cycle."""
+        self.budgets.put(budget)
+
+    def drop_budget(self, name: tuple[str, str]) -> None:
+        """Forget a PodDisruptionBudget."""
+        self.budgets.drop(name)
+
     # -- the snapshot ------------------------------------------------------------------------------
 
     def axis(self) -> ResourceAxis:
@@ -272,10 +289,11 @@ class Store:
             nodes=nodes,
             classes=self.classes.table(axis, devices.sizes if devices is not None else ()),
             pods=pods,
-            podgroups=self._with_searched(groups.podgroups),
+            podgroups=_until(now, self._with_searched(groups.podgroups)),
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
+            budgets=self.budgets.table(*self.pods.label_sets()),
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:
@@ -285,6 +303,15 @@ class Store:
         rows = {str(key): row for row, key in enumerate(podgroups.keys)}
         searched = {(rows[name], action): n for (name, action), n in self._searched.items() if name in rows}
         return dataclasses.replace(podgroups, searched=searched)
+
+
+def _until(now: float, podgroups: PodGroupTable) -> PodGroupTable:
+    """The table without checkpoints of the future: clocks differ, and nobody is worth less than nothing."""
+    history = podgroups.history
+    if history is None or not (history.checkpointed > now).any():
+        return podgroups
+    checkpointed = np.minimum(history.checkpointed, now)
+    return dataclasses.replace(podgroups, history=dataclasses.replace(history, checkpointed=checkpointed))
 
 
 def _split(name: str) -> tuple[str, str]:
