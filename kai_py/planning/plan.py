@@ -32,7 +32,12 @@ from kai_py.settings.model import Settings
 from kai_py.settings.options import core_options
 
 #: What the store calls an object in its faults, to API group and kind; what is wrong with an owner is told of its pod.
-_KINDS: Final = {"Pod": ("", "Pod"), "Grouping": ("", "Pod"), "Node": ("", "Node")}
+_KINDS: Final = {
+    "Pod": ("", "Pod"),
+    "Grouping": ("", "Pod"),
+    "Node": ("", "Node"),
+    "PodGroup": ("scheduling.run.ai", "PodGroup"),
+}
 _QUEUE: Final = ("scheduling.run.ai", "Queue")
 
 
@@ -109,7 +114,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_podgroup(podgroup)
     for owner in read.owners:
         store.put_owner(owner, now)
-    world = World(store, read.pods, now)
+    world = World(store, read.pods, now, read.budgets)
+    warnings.update(dict.fromkeys(_passed_over(read, store)))
     _complain(read, store)
     _complain_of_others(read, settings)
     return world, warnings
@@ -133,6 +139,13 @@ def _complain(read: Objects, store: Store) -> None:
         return  # a parent may be missing only because it could not be read
     for name, fault in sorted(store.queues.faults.items()):
         read.complain([fault], read.sources[*_QUEUE, "", name])
+
+
+def _passed_over(read: Objects, store: Store) -> Iterator[str]:
+    """Annotations that mean nothing, and that can be done without."""
+    for (kind, name), fault in store.history.checkpoints.faults.items():
+        namespace, _, own = name.partition("/")
+        yield str(read.sources[*_KINDS[kind], namespace, own].place(fault))
 
 
 def _left_to_others(pods: Iterable[Pod], settings: Settings) -> Iterator[str]:
