@@ -74,6 +74,37 @@ async def test_a_disruption_budget_is_asked_where_settings_say_so(cluster: Clust
         await cluster.until_bound("quick")
 
 
+async def test_of_two_equal_victims_the_one_under_an_exhausted_budget_stays(cluster: Cluster) -> None:
+    await _two_equal_victims(cluster)
+    async with cluster.scheduler():
+        await cluster.pod("quick", gpus=4, priorityClassName="urgent")
+        assert await cluster.until(lambda: _leaving(cluster)) == ["older"]
+        await cluster.delete_pod("older")
+        await cluster.until_bound("quick")
+        assert await _leaving(cluster) == []
+
+
+async def test_a_scheduler_that_may_not_read_budgets_goes_on_without(embedded: Cluster) -> None:
+    await _two_equal_victims(embedded)
+    embedded.faults.answer(403, verb="GET", path="/poddisruptionbudgets", times=1000)
+    async with embedded.scheduler():
+        await embedded.pod("quick", gpus=4, priorityClassName="urgent")
+        assert await embedded.until(lambda: _leaving(embedded)) == ["younger"]
+
+
+async def _two_equal_victims(cluster: Cluster) -> None:
+    """A node with two pods, of which the one that would have to go first is under a budget that allows nobody to."""
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    await cluster.priority("urgent", 90)
+    await _budget(cluster, {"app": "protected"})
+    async with cluster.scheduler():
+        await cluster.pod("older", gpus=4)
+        await cluster.until_bound("older")
+        await cluster.pod("younger", gpus=4, app="protected")
+        await cluster.until_bound("younger")
+
+
 async def _budget(cluster: Cluster, labels: dict[str, str]) -> str:
     """A PodDisruptionBudget that allows nobody to go; returns its path."""
     path = f"/apis/policy/v1/namespaces/{cluster.namespace}/poddisruptionbudgets"
