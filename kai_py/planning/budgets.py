@@ -19,7 +19,7 @@ from kai_py.cluster.pods import FINISHED
 from kai_py.cluster.store import Store
 from kai_py.errors import Fault, MalformedObjectError
 
-_PERCENTAGE: Final = re.compile(r"[0-9]{1,9}%")
+_PERCENTAGE: Final = re.compile(r"0*([0-9]{1,2}|100)%")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ def read_budget(manifest: Mapping[str, Any]) -> Budget:
         if value is not None and (value < 0 if isinstance(value, int) else not _PERCENTAGE.fullmatch(value)):
             why = f"should be a number of pods or a percentage such as 50%, not {value!r}"
             raise MalformedObjectError([Fault(where, f"spec.{field}", why)])
+    if spec.min_available is not None and spec.max_unavailable is not None:
+        raise MalformedObjectError([Fault(where, "spec", "minAvailable and maxUnavailable cannot be both set")])
     selector = Selector.of(spec.selector, where=where, field="spec.selector") if spec.selector is not None else None
     return Budget(budget, selector, counted=bool(manifest.get("status")))
 
@@ -91,7 +93,9 @@ class Disruptions:
         spec, expected = one.budget.spec, len(selected)
         if spec.max_unavailable is not None:
             return min(0, _scaled(spec.max_unavailable, expected) - expected)
-        return -_scaled(spec.min_available if spec.min_available is not None else 1, expected)
+        if spec.min_available is not None:
+            return -_scaled(spec.min_available, expected)
+        return -expected  # who says neither expects nobody, and allows nothing
 
 
 def _selected(one: Budget, pods: Iterable[Pod]) -> list[Pod]:

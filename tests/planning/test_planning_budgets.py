@@ -92,7 +92,13 @@ def test_what_was_evicted_is_counted_in_the_next_cycle():
         assert evicted(ask(*objects, cycles=4, settings=one_by_one))[:2] == [["web-2"], ["old"]]
 
 
-@pytest.mark.parametrize("value", [-1, "half", "50", "-5%"])
+def test_a_budget_that_says_both_is_a_fault():
+    with pytest.raises(InputError) as caught:
+        ask(budget("web", minAvailable=1, maxUnavailable=1))
+    assert [fault.field for fault in caught.value.faults] == ["spec"]
+
+
+@pytest.mark.parametrize("value", [-1, "half", "50", "-5%", "101%"])
 def test_a_number_that_means_nothing_is_a_fault(value):
     with pytest.raises(InputError) as caught:
         ask(budget("web", minAvailable=value))
