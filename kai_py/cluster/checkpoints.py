@@ -1,4 +1,4 @@
-"""When podgroups saved their work last, as they and their pods say in an annotation."""
+"""When podgroups saved their work last, as they, their owners and their pods say in an annotation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from math import inf
 
 from kai_py.api.keys import LAST_CHECKPOINT_ANNOTATION
-from kai_py.api.meta import ObjectMeta
+from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.errors import Fault
 
 Name = tuple[str, str]
@@ -17,8 +17,8 @@ About = tuple[str, str]
 class CheckpointBook:
     """The latest checkpoint of each podgroup.
 
-    The annotation may stand on the PodGroup, or on any of its pods: a group of a single pod has no object. The latest
-    of all counts. A PodGroup that is written for a workload begins with the annotations of its owner.
+    The annotation may stand on the PodGroup, on one of its owners, or on any of its pods: a group of a single pod has
+    no object. The latest of all counts.
 
     Attributes:
         faults: by kind and ``namespace/name``: annotations that are no timestamps; they are passed over.
@@ -30,13 +30,18 @@ class CheckpointBook:
         self.untold: dict[About, tuple[ObjectMeta, Fault]] = {}
         self._of_objects: dict[Name, float] = {}
         self._of_pods: dict[Name, float] = {}
+        self._of_owners: dict[str, float] = {}  # by uid
+        self._owners: dict[Name, tuple[str, ...]] = {}
+        self._owned: dict[str, tuple[Name, ...]] = {}
 
     def of(self, name: Name) -> float:
         """Seconds since the epoch; -inf = never."""
-        return max(self._of_objects.get(name, -inf), self._of_pods.get(name, -inf))
+        owners = [self._of_owners.get(uid, -inf) for uid in self._owners.get(name, ())]
+        return max(self._of_objects.get(name, -inf), self._of_pods.get(name, -inf), *owners)
 
     def put_podgroup(self, meta: ObjectMeta) -> None:
         """Read a PodGroup; without the annotation it says nothing any more."""
+        self._link(meta.key, tuple(owner.uid for owner in meta.owner_references))
         self._of_objects.pop(meta.key, None)
         if (moment := self._read("PodGroup", meta)) != -inf:
             self._of_objects[meta.key] = moment
@@ -49,8 +54,36 @@ class CheckpointBook:
         self._of_pods[name] = moment
         return True
 
+    def put_owner(self, owner: PartialObject) -> tuple[Name, ...]:
+        """Read an owner; names the podgroups that it owns if their latest checkpoint may be another one now."""
+        uid = owner.metadata.uid
+        before, moment = self._of_owners.pop(uid, -inf), self._read(owner.kind, owner.metadata)
+        if moment != -inf:
+            self._of_owners[uid] = moment
+        return self._owned.get(uid, ()) if moment != before else ()
+
+    def drop_owner(self, owner: PartialObject) -> None:
+        """An owner is gone; podgroups forget what it said when something else happens to them."""
+        self._of_owners.pop(owner.metadata.uid, None)
+        self._forgive(owner.kind, owner.metadata.key)
+
+    def _link(self, name: Name, uids: tuple[str, ...]) -> None:
+        """A podgroup has these owners now."""
+        before = self._owners.pop(name, ())
+        if uids:
+            self._owners[name] = uids
+        if uids == before:
+            return
+        for uid in before:
+            left = tuple(one for one in self._owned.pop(uid, ()) if one != name)
+            if left:
+                self._owned[uid] = left
+        for uid in uids:
+            self._owned[uid] = (*self._owned.get(uid, ()), name)
+
     def drop(self, name: Name) -> None:
         """A podgroup is gone."""
+        self._link(name, ())
         self._of_objects.pop(name, None)
         self._of_pods.pop(name, None)
         self._forgive("PodGroup", name)

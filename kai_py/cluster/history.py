@@ -16,7 +16,7 @@ from kai_py.api.keys import (
     STALE_SINCE_ANNOTATION,
     STALENESS_GRACE_ANNOTATION,
 )
-from kai_py.api.meta import ObjectMeta
+from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.checkpoints import CheckpointBook
 from kai_py.cluster.encode.times import seconds
@@ -129,6 +129,11 @@ class HistoryBook:
     def heed(self, name: Name, pod: ObjectMeta) -> None:
         """A pod of a podgroup may tell when its work was saved."""
         if self.checkpoints.put_pod(name, pod):
+            self._set(name, replace(self.of(name), checkpointed=self.checkpoints.of(name)))
+
+    def heed_owner(self, owner: PartialObject) -> None:
+        """An owner of podgroups may tell it as well."""
+        for name in self.checkpoints.put_owner(owner):
             self._set(name, replace(self.of(name), checkpointed=self.checkpoints.of(name)))
 
     def succeeded(self, name: Name) -> None:

@@ -202,7 +202,14 @@ class Store:
 
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
+        self.history.heed_owner(owner)
         return self.owners.put(owner) and self.layout.regroup(self.owners.below(owner.metadata.uid), now)
+
+    def drop_owner(self, uid: str) -> bool:
+        """Forget an owner."""
+        if (owner := self.owners.objects.get(uid)) is not None:
+            self.history.checkpoints.drop_owner(owner)
+        return self.owners.drop(uid)
 
     def put_priority_class(self, priority_class: PriorityClass) -> bool:
         """Take in a PriorityClass."""

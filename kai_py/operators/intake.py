@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
-from kai_py.api.meta import ObjectMeta
+from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.model import CustomResource
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
@@ -21,13 +22,20 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
-from kai_py.operators.kinds import BUDGETS, NODES, PODGROUPS, PODS, PRIORITY_CLASSES
+from kai_py.operators.kinds import BUDGETS, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES
 
 _log = structlog.get_logger()
 
 Name = tuple[str, str]
 R = TypeVar("R", bound=CustomResource)
 Complain = Callable[[Mapping[str, Any], Sequence[Fault]], None]
+
+
+_API_VERSIONS: Final = {
+    "Pod": PODS.api_version,
+    "PodGroup": PODGROUPS.api_version,
+    **{OWNER_KINDS[owner.plural]: owner.api_version for owner in OWNERS},
+}
 
 
 class Intake:
@@ -105,7 +113,13 @@ class Intake:
         if resource == BUDGETS:
             self._put_budget(obj)
             return False
-        return self._store.put_owner(obj, self._clock())
+        return self._put_owner(resource, obj)
+
+    def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
+        named = replace(owner, api_version=resource.api_version, kind=OWNER_KINDS.get(resource.plural, owner.kind))
+        matters = self._store.put_owner(named, self._clock())
+        self._tell_of_annotations()
+        return matters
 
     def _put_budget(self, budget: PodDisruptionBudget) -> None:
         known = self._store.budgets.faults.get(budget.metadata.key)
@@ -135,7 +149,7 @@ class Intake:
         if resource == BUDGETS:
             self._store.drop_budget(meta.key)
             return False
-        return self._store.owners.drop(meta.uid)
+        return self._store.drop_owner(meta.uid)
 
     # -- kinds that come through kopf, as plain objects ----------------------------------------------
 
@@ -170,7 +184,7 @@ class Intake:
         untold = self._store.history.checkpoints.untold
         while untold:
             (kind, _), (meta, fault) = untold.popitem()
-            self._report(_body(PODS.api_version if kind == "Pod" else PODGROUPS.api_version, kind, meta), [fault], None)
+            self._report(_body(_API_VERSIONS[kind], kind, meta), [fault], None)
 
     def _report(self, body: Mapping[str, Any], faults: Sequence[Fault], known: Fault | None) -> None:
         """Say what is wrong with an object, unless it was said before: audits read everything again."""

@@ -22,6 +22,8 @@ OWNERS: Final = (
     ResourceKind("apps", "v1", "replicasets", PartialObject),
     ResourceKind("apps", "v1", "statefulsets", PartialObject),
 )
+#: Their kinds: metadata alone does not say it.
+OWNER_KINDS: Final = {"jobs": "Job", "replicasets": "ReplicaSet", "statefulsets": "StatefulSet"}
 
 #: Kinds that come through kopf; read and written as plain objects.
 QUEUES: Final = ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False)

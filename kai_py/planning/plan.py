@@ -32,12 +32,7 @@ from kai_py.settings.model import Settings
 from kai_py.settings.options import core_options
 
 #: What the store calls an object in its faults, to API group and kind; what is wrong with an owner is told of its pod.
-_KINDS: Final = {
-    "Pod": ("", "Pod"),
-    "Grouping": ("", "Pod"),
-    "Node": ("", "Node"),
-    "PodGroup": ("scheduling.run.ai", "PodGroup"),
-}
+_KINDS: Final = {"Pod": ("", "Pod"), "Grouping": ("", "Pod"), "Node": ("", "Node")}
 _QUEUE: Final = ("scheduling.run.ai", "Queue")
 
 
@@ -144,8 +139,9 @@ def _complain(read: Objects, store: Store) -> None:
 def _passed_over(read: Objects, store: Store) -> Iterator[str]:
     """Annotations that mean nothing, and that can be done without."""
     for (kind, name), fault in store.history.checkpoints.faults.items():
-        namespace, _, own = name.partition("/")
-        yield str(read.sources[*_KINDS[kind], namespace, own].place(fault))
+        namespace, _, own = name.rpartition("/")
+        found = [one for key, one in read.sources.items() if key[1:] == (kind, namespace, own)]
+        yield from (str(one.place(fault)) for one in found)
 
 
 def _left_to_others(pods: Iterable[Pod], settings: Settings) -> Iterator[str]:

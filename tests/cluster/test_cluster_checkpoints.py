@@ -11,17 +11,21 @@ from kai_py.api.podgroup import PodGroup
 from kai_py.core.options import Options
 from kai_py.core.tables.pods import PodKey
 from kai_py.core.victims.costs import Costs
-from tests.cluster.objects import NOW, a_store, pod, put, row_of, timestamp
+from tests.cluster.objects import NOW, a_store, owner, pod, put, reference, row_of, timestamp
 
 
-def stamped(when=None, name="g"):
-    annotations = {SAVED: when if isinstance(when, str) else timestamp(when)} if when is not None else {}
-    meta = {"name": name, "namespace": "ns", "uid": "u", "annotations": annotations}
+def says(when):
+    return {SAVED: when if isinstance(when, str) else timestamp(when)} if when is not None else {}
+
+
+def stamped(when=None, name="g", owners=()):
+    meta = {"name": name, "namespace": "ns", "uid": "u", "annotations": says(when)}
+    meta["ownerReferences"] = [reference("Job", each) for each in owners]
     return PodGroup.parse({"metadata": meta, "spec": {"queue": "team"}})
 
 
 def saving(name, when, **what):
-    return pod(name, on="a", annotations={SAVED: when if isinstance(when, str) else timestamp(when)}, **what)
+    return pod(name, on="a", annotations=says(when), **what)
 
 
 def saved(store, name="g", now=NOW):
@@ -66,6 +70,43 @@ def test_of_all_that_is_said_the_latest_counts():
     store.drop_pod(PodKey("ns", "p", "uid-p"))
     put(store, stamped())
     assert saved(store) == NOW - 30
+
+
+def test_the_owner_of_a_podgroup_says_it_whoever_comes_first():
+    job = owner("Job", "j", annotations=says(NOW - 50))
+    runs = pod("p", on="a", group="g")
+    for objects in ([stamped(owners=["j"]), job, runs], [job, runs, stamped(owners=["j"])]):
+        store = a_store(*objects)
+        assert saved(store) == NOW - 50
+        put(store, owner("Job", "j", annotations=says(NOW - 5)))
+        assert saved(store) == NOW - 5
+        put(store, owner("Job", "j"))
+        assert saved(store) == -inf
+
+
+def test_an_owner_speaks_for_its_own_podgroups_alone():
+    running = [pod(name, on="a", group=name) for name in "gh"]
+    store = a_store(stamped(owners=["j"]), stamped(name="h", owners=["k"]), *running)
+    put(store, owner("Job", "j", annotations=says(NOW - 50)))
+    assert (saved(store), saved(store, "h")) == (NOW - 50, -inf)
+    put(store, stamped(owners=["k"]))
+    put(store, stamped(name="h", owners=["j", "k"]))
+    assert (saved(store), saved(store, "h")) == (-inf, NOW - 50)
+
+
+def test_what_an_owner_says_wrong_goes_with_it():
+    store = a_store(owner("Job", "j", annotations=says("yesterday")))
+    assert store.history.checkpoints.faults.keys() == {("Job", "ns/j")}
+    store.drop_owner("uid-j")
+    assert store.history.checkpoints.faults == store.history.checkpoints.untold == {}
+
+
+def test_nothing_is_remembered_of_podgroups_that_are_gone():
+    store = a_store(stamped(NOW - 50, owners=["j"]), owner("Job", "j", annotations=says(NOW - 50)))
+    store.drop_podgroup(("ns", "g"))
+    store.drop_owner("uid-j")
+    book = store.history.checkpoints
+    assert [book._of_objects, book._of_pods, book._of_owners, book._owners, book._owned] == [{}] * 5
 
 
 def test_the_future_counts_as_now():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.operators.intake import Intake
-from kai_py.operators.kinds import BUDGETS, PODS
+from kai_py.operators.kinds import BUDGETS, OWNERS, PODS
 from tests.cluster.objects import NOW, a_store, budget, pod
 
 NONSENSE = {"matchExpressions": [{"key": "app", "operator": "Like"}]}
@@ -75,6 +76,13 @@ def test_a_checkpoint_that_is_no_time_is_told_to_the_pods_author_once(intake, st
     intake.apply(PODS, [("ADDED", spoilt), ("MODIFIED", spoilt)])
     assert author.heard == [("v1", "Pod", "p", "uid-p", f"metadata.annotations[{SAVED}]")]
     assert store.take(NOW).pods.node_idx.tolist() == [0]
+
+
+def test_a_checkpoint_that_is_no_time_is_told_to_the_owners_author(intake, author):
+    (jobs, *_) = OWNERS
+    meta = ObjectMeta("j", "ns", "uid-j", annotations={SAVED: "yesterday"})
+    intake.apply(jobs, [("ADDED", PartialObject(meta, "meta.k8s.io/v1", "PartialObjectMetadata"))])
+    assert author.heard == [("batch/v1", "Job", "j", "uid-j", f"metadata.annotations[{SAVED}]")]
 
 
 def test_a_checkpoint_that_is_no_time_is_told_to_the_podgroups_author_once(intake, author):
