@@ -84,6 +84,38 @@ async def test_of_two_equal_victims_the_one_under_an_exhausted_budget_stays(clus
         assert await _leaving(cluster) == []
 
 
+async def test_of_two_equal_victims_the_one_that_has_saved_its_work_goes(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    await cluster.priority("urgent", 90)
+    async with cluster.scheduler():
+        for name in ("older", "younger"):
+            await cluster.pod(name, gpus=4)
+            await cluster.until_bound(name)
+        annotations = {"kai.scheduler/last-checkpoint-timestamp": "2999-01-01T00:00:00Z"}  # counts as now
+        await cluster.client.patch(PODS.path(cluster.namespace, "older"), {"metadata": {"annotations": annotations}})
+        await cluster.pod("quick", gpus=4, priorityClassName="urgent")
+        assert await cluster.until(lambda: _leaving(cluster)) == ["older"]
+
+
+async def test_a_malformed_checkpoint_is_told_in_an_event(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    events = f"/api/v1/namespaces/{cluster.namespace}/events"
+    async with cluster.scheduler():
+        pod = await cluster.pod("spoilt")
+        annotations = {"kai.scheduler/last-checkpoint-timestamp": "yesterday"}
+        await cluster.client.patch(PODS.path(cluster.namespace, "spoilt"), {"metadata": {"annotations": annotations}})
+
+        async def told() -> list[str]:
+            found = (await cluster.client.get_object(events))["items"]
+            about = [one for one in found if one["involvedObject"].get("uid") == pod["metadata"]["uid"]]
+            return [one["message"] for one in about if one["reason"] == "Malformed"]
+
+        assert "'yesterday' is not an RFC 3339 time" in (await cluster.until(told))[0]
+        await cluster.until_bound("spoilt")
+
+
 async def test_a_scheduler_that_may_not_read_budgets_goes_on_without(embedded: Cluster) -> None:
     await _two_equal_victims(embedded)
     embedded.faults.answer(403, verb="GET", path="/poddisruptionbudgets", times=1000)
