@@ -1,0 +1,205 @@
+"""Depth-first search for devices: requests in the order of their claims, devices best first, first success wins.
+
+It starts out naive, because most claims find their devices at once. At the first dead end it begins to think:
+interchangeable devices are tried once (``symmetry``), states that led nowhere are remembered, and what remains must
+pass a matching bound (``bounds``) before it is searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from kai_py.core.dra.bounds import Need, enough
+from kai_py.core.dra.claims import MAX_DEVICES
+from kai_py.core.dra.constraints import Values
+from kai_py.core.dra.ledger import DeviceLedger
+from kai_py.core.dra.options import Ask, Option
+from kai_py.core.dra.symmetry import Kind, State, Symmetry
+from kai_py.core.dra.trial import Trial
+
+#: A level of the search: makes a choice, yields the level below it, and undoes the choice when it is asked for more.
+_Level = Iterator["_Level | None"]
+#: What the future of a search depends on: what is taken, how much of that by the claim at hand, states of the bonds.
+_Situation = tuple[State, int, tuple[Values | None, ...]]
+#: What the last level yields.
+_DONE: Final = None
+
+
+class SearchStoppedError(Exception):
+    """The search cannot go on: its budget is used up, or (with a device) a selector failed."""
+
+    def __init__(self, option: Option | None = None, device: int = -1, claim: int = 0) -> None:
+        super().__init__()
+        self.option = option
+        self.device = device
+        self.claim = claim
+
+
+class Search:
+    """One search.
+
+    Attributes:
+        steps: how many devices were tried.
+        against_constraint: a request for all devices could not have one because of a constraint.
+    """
+
+    def __init__(
+        self, asks: Sequence[Ask], rows: Sequence[int], trial: Trial, ledger: DeviceLedger, *, budget: int
+    ) -> None:
+        self.steps = 0
+        self.against_constraint: tuple[int, Option] | None = None
+        self.chosen: list[int] = [0] * len(asks)
+        self._asks = asks
+        self._rows = rows
+        self._trial = trial
+        self._ledger = ledger
+        self._budget = budget
+        self._counts: dict[int, int] = {}
+        self._mind: _Mind | None = None
+
+    def run(self) -> bool:
+        """Search; afterwards the trial holds the devices, or nothing.
+
+        Raises:
+            SearchStoppedError: see there.
+        """
+        levels: list[_Level] = [self._enter(0)]
+        while levels:
+            for level in levels[-1]:
+                if level is _DONE:
+                    return True
+                levels.append(level)
+                break
+            else:
+                levels.pop()
+        return False
+
+    def _enter(self, number: int) -> _Level:
+        """A request: its alternatives, the first one first."""
+        if number == len(self._asks):
+            yield _DONE
+            return
+        state = None
+        if self._mind is not None:
+            state = self._mind.state(number)
+            if self._mind.hopeless(number, state):
+                return
+        ask = self._asks[number]
+        for row, option in enumerate(ask.options):
+            if self._counts.get(ask.claim, 0) + option.needed > MAX_DEVICES:
+                continue
+            self.chosen[number] = row
+            yield self._all(number, option) if option.takes_all else self._one(number, option, 0, 0)
+        if self._mind is None:
+            self._mind = _Mind(self._asks, self._rows, self._trial, self._ledger)
+        elif state is not None:
+            self._mind.remember(number, state)
+
+    def _one(self, number: int, option: Option, taken: int, start: int) -> _Level:
+        """The next device of a request; only those behind the last one, so that no set of devices is tried twice."""
+        ask, candidates = self._asks[number], option.candidates
+        last = len(candidates) - (option.needed - taken - 1)
+        failed: set[Kind] = set()
+        for place in range(start, last):
+            device = candidates[place]
+            if failed and self._thoughts.symmetry.kind(device) in failed:
+                continue
+            if not self._take(ask, option, device):
+                continue
+            if taken + 1 == option.needed:
+                yield self._enter(number + 1)
+            else:
+                yield self._one(number, option, taken + 1, place + 1)
+            self._undo(ask)
+            failed.add(self._thoughts.symmetry.kind(device))
+
+    def _all(self, number: int, option: Option) -> _Level:
+        """All devices of a request, or none."""
+        ask, taken = self._asks[number], 0
+        if option.tainted:
+            return
+        for device in option.candidates:
+            if not self._take(ask, option, device):
+                self._note(ask, option, device)
+                break
+            taken += 1
+        else:
+            if taken:
+                yield self._enter(number + 1)
+        for _ in range(taken):
+            self._undo(ask)
+
+    @property
+    def _thoughts(self) -> _Mind:
+        if self._mind is None:
+            self._mind = _Mind(self._asks, self._rows, self._trial, self._ledger)
+        return self._mind
+
+    def _take(self, ask: Ask, option: Option, device: int) -> bool:
+        admin = option.alternative.admin
+        if not self._trial.free(device, ask.claim, admin=admin):
+            return False
+        if option.failed(device):
+            raise SearchStoppedError(option, device, ask.claim)
+        self.steps += 1
+        if self.steps > self._budget:
+            raise SearchStoppedError
+        if not self._trial.take(device, ask.claim, option.bonds, option.taking(device), admin=admin):
+            return False
+        self._counts[ask.claim] = self._counts.get(ask.claim, 0) + 1
+        return True
+
+    def _undo(self, ask: Ask) -> None:
+        self._trial.undo()
+        self._counts[ask.claim] -= 1
+
+    def _note(self, ask: Ask, option: Option, device: int) -> None:
+        if any(bond.after(device) is None for bond in option.bonds):
+            self.against_constraint = ask.claim, option
+
+
+class _Mind:
+    """What a search keeps in mind once it has met a dead end."""
+
+    def __init__(self, asks: Sequence[Ask], rows: Sequence[int], trial: Trial, ledger: DeviceLedger) -> None:
+        self.symmetry = Symmetry(rows, asks, trial, ledger)
+        self._asks = asks
+        self._trial = trial
+        self._dead: set[tuple[int, _Situation]] = set()
+        self._bonds = list({bond: None for ask in asks for option in ask.options for bond in option.bonds})
+        identities = dict.fromkeys(ledger.inventory.id_idx[row] for row in rows)
+        self._bits = {identity: 1 << place for place, identity in enumerate(identities)}
+        self._needs = [self._need_of(ask, ledger) for ask in asks]
+
+    def state(self, number: int) -> _Situation:
+        """What the future of the search depends on when it comes to a request."""
+        claim = self._asks[number].claim
+        held = sum(pick.claim == claim for pick in self._trial.picks)
+        return self.symmetry.state(), held, tuple(bond.state for bond in self._bonds)
+
+    def hopeless(self, number: int, state: _Situation) -> bool:
+        """Whether it is known, or can be proved, that no way leads on from here."""
+        if (number, state) in self._dead:
+            return True
+        held = sum(self._bits[identity] for identity in self._trial.held)
+        needs = [Need(one.devices, one.candidates & ~held) for one in self._needs[number:] if one is not None]
+        return not enough(needs)
+
+    def remember(self, number: int, state: _Situation) -> None:
+        """From here no way leads on."""
+        self._dead.add((number, state))
+
+    def _need_of(self, ask: Ask, ledger: DeviceLedger) -> Need | None:
+        """The least that a request takes of exclusive devices; None = it may do without."""
+        inventory, candidates = ledger.inventory, 0
+        for option in ask.options:
+            if option.alternative.admin:
+                return None
+            for device in option.candidates:
+                if inventory.devices[device].shareable:
+                    return None
+                identity = inventory.id_idx[device]
+                if not ledger.busy(identity):
+                    candidates |= self._bits[identity]
+        return Need(min(option.needed for option in ask.options), candidates)
