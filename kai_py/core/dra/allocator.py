@@ -61,7 +61,7 @@ class Allocator:
         """Find devices on a node for all claims together; the ledger stays as it is.
 
         Of several alternatives of a request the first one is taken that lets everything else find its devices, too,
-        where earlier requests matter more than later ones.
+        once the devices of earlier requests are settled; those move only where there is no other way.
 
         Args:
             claims: those of one pod that have no allocation yet, in the pod's order.

@@ -91,9 +91,7 @@ class Search:
                 continue
             self.chosen[number] = row
             yield self._all(number, option) if option.takes_all else self._one(number, option, 0, 0)
-        if self._mind is None:
-            self._mind = _Mind(self._asks, self._rows, self._trial, self._ledger)
-        elif state is not None:
+        if self._mind is not None and state is not None:
             self._mind.remember(number, state)
 
     def _one(self, number: int, option: Option, taken: int, start: int) -> _Level:
