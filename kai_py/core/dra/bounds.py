@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
+
+from kai_py.core.dra.inventory import Charges
 
 #: Beyond so many devices the proof would cost more than the search that it saves.
 _MOST_DEVICES: Final = 256
@@ -14,6 +16,50 @@ class Need(NamedTuple):
 
     devices: int
     candidates: int
+
+
+#: Devices that are tied through counters: (bit, what it takes).
+Group = Sequence[tuple[int, Charges]]
+
+
+def counted(needs: Sequence[Need], groups: Sequence[Group], left: Mapping[int, int]) -> bool:
+    """Whether counters allow so many devices, for each need alone and for all together. False is a proof.
+
+    Args:
+        needs: what is wanted.
+        groups: of devices with counters; all other devices are free of them.
+        left: counter -> what nobody has taken.
+    """
+    union = 0
+    for need in needs:
+        union |= need.candidates
+        if _most(need.candidates, groups, left) < need.devices:
+            return False
+    return len(needs) < 2 or _most(union, groups, left) >= sum(need.devices for need in needs)
+
+
+def _most(candidates: int, groups: Sequence[Group], left: Mapping[int, int]) -> int:
+    """At most so many of the candidates can be taken together."""
+    total = candidates.bit_count()
+    for group in groups:
+        mine = [charges for bit, charges in group if bit & candidates]
+        able = [charges for charges in mine if all(left[counter] >= amount for counter, amount in charges)]
+        total -= len(mine) - most_of(able, left)
+    return total
+
+
+def most_of(devices: Sequence[Charges], left: Mapping[int, int]) -> int:
+    """At most so many of some devices can be taken together: as often as the least that all take of a counter is left.
+
+    Exact if they all take the same.
+    """
+    if not devices:
+        return 0
+    least = dict(devices[0])
+    for charges in devices[1:]:
+        own = dict(charges)
+        least = {counter: min(amount, own[counter]) for counter, amount in least.items() if counter in own}
+    return min([len(devices), *(left[counter] // amount for counter, amount in least.items() if amount > 0)])
 
 
 def enough(needs: Sequence[Need]) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from kai_py.core.dra.allocator import Allocator
+from kai_py.core.dra.bounds import most_of
 from kai_py.core.dra.claims import ALL, MAX_DEVICES, Alternative, Claim, Request
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
@@ -210,14 +211,10 @@ class _Column:
         open_rows = [row for row in rows if all(used[k] + amount <= totals[k] for k, amount in inventory.charges[row])]
         if not open_rows:
             return 0, True
-        least: dict[int, int] = dict(inventory.charges[open_rows[0]])
-        for row in open_rows[1:]:
-            own = dict(inventory.charges[row])
-            least = {k: min(amount, own[k]) for k, amount in least.items() if k in own}
-        bounds = [(totals[k] - used[k]) // amount for k, amount in least.items() if amount > 0]
+        left = {k: totals[k] - used[k] for row in open_rows for k, _ in inventory.charges[row]}
         alike = len({inventory.charges[row] for row in open_rows}) == 1
         sets = {inventory.counters.set_idx[k] for row in open_rows for k, _ in inventory.charges[row]}
-        return min([len(open_rows), *bounds]), alike and len(sets) == 1
+        return most_of([inventory.charges[row] for row in open_rows], left), alike and len(sets) == 1
 
     def _parts(self, row: int) -> tuple[int, bool]:
         """How many parts of a shareable device can be had at most, and whether that is exact."""

@@ -1,8 +1,8 @@
 """Depth-first search for devices: requests in the order of their claims, devices best first, first success wins.
 
 It starts out naive, because most claims find their devices at once. At the first dead end it begins to think:
-interchangeable devices are tried once (``symmetry``), states that led nowhere are remembered, and what remains must
-pass a matching bound (``bounds``) before it is searched.
+interchangeable devices are tried once (``symmetry``), situations that led nowhere are remembered (``mind``), and what
+remains must pass some proofs (``bounds``) before it is searched.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from kai_py.core.dra.bounds import Need, enough
 from kai_py.core.dra.claims import MAX_DEVICES
-from kai_py.core.dra.constraints import Values
 from kai_py.core.dra.ledger import DeviceLedger
+from kai_py.core.dra.mind import Mind
 from kai_py.core.dra.options import Ask, Option
-from kai_py.core.dra.symmetry import Kind, State, Symmetry
+from kai_py.core.dra.symmetry import Kind
 from kai_py.core.dra.trial import Trial
 
 #: A level of the search: makes a choice, yields the level below it, and undoes the choice when it is asked for more.
 _Level = Iterator["_Level | None"]
-#: What the future of a search depends on: what is taken, how much of that by the claim at hand, states of the bonds.
-_Situation = tuple[State, int, tuple[Values | None, ...]]
 #: What the last level yields.
 _DONE: Final = None
 
@@ -56,7 +53,8 @@ class Search:
         self._ledger = ledger
         self._budget = budget
         self._counts: dict[int, int] = {}
-        self._mind: _Mind | None = None
+        self._mind: Mind | None = None
+        self._impossible = False
 
     def run(self) -> bool:
         """Search; afterwards the trial holds the devices, or nothing.
@@ -80,10 +78,10 @@ class Search:
         if number == len(self._asks):
             yield _DONE
             return
-        state = None
+        situation = None
         if self._mind is not None:
-            state = self._mind.state(number)
-            if self._mind.hopeless(number, state):
+            situation = self._mind.situation(number)
+            if self._mind.hopeless(number, situation):
                 return
         ask = self._asks[number]
         for row, option in enumerate(ask.options):
@@ -91,8 +89,10 @@ class Search:
                 continue
             self.chosen[number] = row
             yield self._all(number, option) if option.takes_all else self._one(number, option, 0, 0)
-        if self._mind is not None and state is not None:
-            self._mind.remember(number, state)
+            if self._impossible:
+                return
+        if self._mind is not None and situation is not None:
+            self._mind.remember(number, situation)
 
     def _one(self, number: int, option: Option, taken: int, start: int) -> _Level:
         """The next device of a request; only those behind the last one, so that no set of devices is tried twice."""
@@ -101,7 +101,7 @@ class Search:
         failed: set[Kind] = set()
         for place in range(start, last):
             device = candidates[place]
-            if failed and self._thoughts.symmetry.kind(device) in failed:
+            if failed and self._think().symmetry.kind(device) in failed:
                 continue
             if not self._take(ask, option, device):
                 continue
@@ -110,7 +110,9 @@ class Search:
             else:
                 yield self._one(number, option, taken + 1, place + 1)
             self._undo(ask)
-            failed.add(self._thoughts.symmetry.kind(device))
+            failed.add(self._think().symmetry.kind(device))
+            if self._impossible:
+                return
 
     def _all(self, number: int, option: Option) -> _Level:
         """All devices of a request, or none."""
@@ -128,10 +130,10 @@ class Search:
         for _ in range(taken):
             self._undo(ask)
 
-    @property
-    def _thoughts(self) -> _Mind:
+    def _think(self) -> Mind:
         if self._mind is None:
-            self._mind = _Mind(self._asks, self._rows, self._trial, self._ledger)
+            self._mind = Mind(self._asks, self._rows, self._trial, self._ledger)
+            self._impossible = self._mind.impossible
         return self._mind
 
     def _take(self, ask: Ask, option: Option, device: int) -> bool:
@@ -155,49 +157,3 @@ class Search:
     def _note(self, ask: Ask, option: Option, device: int) -> None:
         if any(bond.after(device) is None for bond in option.bonds):
             self.against_constraint = ask.claim, option
-
-
-class _Mind:
-    """What a search keeps in mind once it has met a dead end."""
-
-    def __init__(self, asks: Sequence[Ask], rows: Sequence[int], trial: Trial, ledger: DeviceLedger) -> None:
-        self.symmetry = Symmetry(rows, asks, trial, ledger)
-        self._asks = asks
-        self._trial = trial
-        self._dead: set[tuple[int, _Situation]] = set()
-        self._bonds = list({bond: None for ask in asks for option in ask.options for bond in option.bonds})
-        identities = dict.fromkeys(ledger.inventory.id_idx[row] for row in rows)
-        self._bits = {identity: 1 << place for place, identity in enumerate(identities)}
-        self._needs = [self._need_of(ask, ledger) for ask in asks]
-
-    def state(self, number: int) -> _Situation:
-        """What the future of the search depends on when it comes to a request."""
-        claim = self._asks[number].claim
-        held = sum(pick.claim == claim for pick in self._trial.picks)
-        return self.symmetry.state(), held, tuple(bond.state for bond in self._bonds)
-
-    def hopeless(self, number: int, state: _Situation) -> bool:
-        """Whether it is known, or can be proved, that no way leads on from here."""
-        if (number, state) in self._dead:
-            return True
-        held = sum(self._bits[identity] for identity in self._trial.held)
-        needs = [Need(one.devices, one.candidates & ~held) for one in self._needs[number:] if one is not None]
-        return not enough(needs)
-
-    def remember(self, number: int, state: _Situation) -> None:
-        """From here no way leads on."""
-        self._dead.add((number, state))
-
-    def _need_of(self, ask: Ask, ledger: DeviceLedger) -> Need | None:
-        """The least that a request takes of exclusive devices; None = it may do without."""
-        inventory, candidates = ledger.inventory, 0
-        for option in ask.options:
-            if option.alternative.admin:
-                return None
-            for device in option.candidates:
-                if inventory.devices[device].shareable:
-                    return None
-                identity = inventory.id_idx[device]
-                if not ledger.busy(identity):
-                    candidates |= self._bits[identity]
-        return Need(min(option.needed for option in ask.options), candidates)

@@ -1,9 +1,12 @@
 """Devices that are interchangeable: if one of them leads nowhere, the others need not be tried.
 
-Devices are tied to each other through the counter sets that they consume. Such a group of devices is the same as
-another one if its devices, one by one, look the same to all requests of the search and its counters have as much left.
-Exchanging two equal groups turns any solution into another solution, so it is enough to try one of them. A device
-without counters is a group by itself.
+Devices are tied to each other through the counter sets that they consume. Two such groups are equal if their devices,
+one by one, look the same to all requests of the search and their counters have as much left; a device without counters
+is a group by itself. Within a group those devices are equal that look the same and consume the same counters.
+
+Exchanging equal groups, or equal devices of a group, turns every solution into another one as long as the search has
+taken the same of both. The search goes through the devices of a request in a fixed order and never back, so that the
+other solution is one that it has tried before: it is enough to try one of them.
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ _Use = tuple[int, int, bool, Taking]
 
 
 class Kind(NamedTuple):
-    """What makes devices interchangeable: the type of their group, their place in it, and what the search took of it.
+    """What makes devices interchangeable.
 
     Attributes:
-        type: number of the type of the group.
-        place: of the device among the devices of its group.
+        type: number of the type of its group.
+        place: of the first device of the group that is equal.
         uses: what the search has taken of the group so far.
     """
 
@@ -42,16 +45,20 @@ State = tuple[tuple[int, tuple[_Use, ...]], ...]
 class Symmetry:
     """The kinds of the devices of one search."""
 
-    def __init__(self, rows: Sequence[int], asks: Sequence[Ask], trial: Trial, ledger: DeviceLedger) -> None:
+    def __init__(
+        self, groups: Sequence[Sequence[int]], asks: Sequence[Ask], trial: Trial, ledger: DeviceLedger
+    ) -> None:
         self._trial = trial
         self._place: dict[int, tuple[int, int]] = {}
         self._type: list[int] = []
         looks = _Looks(asks, ledger)
         types: dict[tuple[object, ...], int] = {}
-        for number, members in enumerate(_groups(rows, ledger.inventory)):
-            self._type.append(types.setdefault(looks.of_group(members), len(types)))
-            for place, row in enumerate(members):
-                self._place[row] = number, place
+        for number, members in enumerate(groups):
+            devices, left = looks.of_group(members)
+            self._type.append(types.setdefault((devices, left), len(types)))
+            first: dict[object, int] = {}
+            for place, (row, look) in enumerate(zip(members, devices, strict=True)):
+                self._place[row] = number, first.setdefault(look, place)
 
     def kind(self, device: int) -> Kind:
         """The kind of a device as things stand in the search."""
@@ -60,7 +67,7 @@ class Symmetry:
         return Kind(self._type[group], place, tuple(uses))
 
     def state(self) -> State:
-        """What the search has taken, up to exchanging equal groups."""
+        """What the search has taken, up to exchanging what is equal."""
         uses: dict[int, list[_Use]] = {}
         for pick in self._trial.picks:
             uses.setdefault(self._place[pick.device][0], []).append(self._use(pick))
@@ -75,39 +82,27 @@ class _Looks:
 
     def __init__(self, asks: Sequence[Ask], ledger: DeviceLedger) -> None:
         self._ledger = ledger
-        self._options = [option for ask in asks for option in ask.options]
-        self._positions = [{row: place for place, row in enumerate(one.candidates)} for one in self._options]
-        self._bonds = list({bond: None for option in self._options for bond in option.bonds})
+        options = [option for ask in asks for option in ask.options]
+        self._options = [(option, frozenset(option.candidates)) for option in options]
+        self._bonds = list({bond: None for option in options for bond in option.bonds})
 
-    def of_group(self, members: Sequence[int]) -> tuple[object, ...]:
-        """All that matters of a group: its devices, what they take of its counters, and what those have left."""
+    def of_group(self, members: Sequence[int]) -> tuple[tuple[object, ...], tuple[int, ...]]:
+        """All that matters of a group: its devices with what they consume, and what is left of its counters.
+
+        Counters are numbered in the order in which the devices name them.
+        """
         inventory, ledger = self._ledger.inventory, self._ledger
         counters: dict[int, int] = {}
         devices = []
         for row in members:
             charges = tuple((counters.setdefault(k, len(counters)), amount) for k, amount in inventory.charges[row])
             devices.append((self._of_device(row), charges))
-        left = tuple(inventory.counters.totals[k] - ledger.used[k] for k in counters)
-        return tuple(devices), left, tuple(map(tuple, self._orders(members)))
-
-    def _orders(self, members: Sequence[int]) -> list[list[int]]:
-        """In which order the options would try the members."""
-        if len(members) == 1:
-            return []
-        return [
-            sorted(
-                (place for place, row in enumerate(members) if row in positions), key=lambda p: positions[members[p]]
-            )
-            for positions in self._positions
-        ]
+        return tuple(devices), tuple(inventory.counters.totals[k] - ledger.used[k] for k in counters)
 
     def _of_device(self, row: int) -> tuple[object, ...]:
         inventory, ledger = self._ledger.inventory, self._ledger
         device, identity = inventory.devices[row], inventory.id_idx[row]
-        accepted = tuple(
-            self._acceptance(option, row) if row in positions else None
-            for option, positions in zip(self._options, self._positions, strict=True)
-        )
+        accepted = tuple(_acceptance(option, row) if row in members else None for option, members in self._options)
         values = tuple(bond.values(row) for bond in self._bonds)
         left: tuple[object, ...] = ()
         if device.shareable:
@@ -117,12 +112,12 @@ class _Looks:
             )
         return accepted, values, ledger.whole[identity] > 0, ledger.shares[identity] > 0, device.shareable, left
 
-    @staticmethod
-    def _acceptance(option: Option, row: int) -> tuple[object, ...]:
-        return option.failed(row), option.taking(row)
+
+def _acceptance(option: Option, row: int) -> tuple[object, ...]:
+    return option.failed(row), option.taking(row)
 
 
-def _groups(rows: Sequence[int], inventory: Inventory) -> list[list[int]]:
+def tied_groups(rows: Sequence[int], inventory: Inventory) -> list[list[int]]:
     """Devices that are tied through counter sets; each group, and the groups, in the order of rows."""
     parent: dict[int, int] = {}
 

@@ -40,17 +40,18 @@ class Trial:
     Attributes:
         picks: in the order of choice.
         held: names (rows in ``ids``) that are taken as a whole, not only looked at.
+        charged: counter -> amount that the picks take.
     """
 
     def __init__(self, inventory: Inventory, ledger: DeviceLedger, claims: int) -> None:
         self.picks: list[Pick] = []
         self.held: set[int] = set()
+        self.charged: dict[int, int] = {}
         self._inventory = inventory
         self._ledger = ledger
         self._of_claim: list[set[int]] = [set() for _ in range(claims)]
         self._parts: dict[int, int] = {}
         self._consumed: dict[tuple[int, str], int] = {}
-        self._charged: dict[int, int] = {}
 
     def free(self, device: int, claim: int, *, admin: bool) -> bool:
         """Whether a device can be had at all: nobody has it, or for admin access the claim itself does not."""
@@ -78,7 +79,7 @@ class Trial:
         return [
             counter
             for counter, amount in self._inventory.charges[device]
-            if used[counter] + self._charged.get(counter, 0) + amount > totals[counter]
+            if used[counter] + self.charged.get(counter, 0) + amount > totals[counter]
         ]
 
     def take(self, device: int, claim: int, bonds: Sequence[Bond], amounts: Taking, *, admin: bool) -> bool:
@@ -111,7 +112,7 @@ class Trial:
         identity = self._inventory.id_idx[pick.device]
         if pick.charged:
             for counter, amount in self._inventory.charges[pick.device]:
-                self._charged[counter] -= amount
+                self.charged[counter] -= amount
         if self._inventory.devices[pick.device].shareable:
             self._parts[identity] -= 1
             for name, amount in pick.taking:
@@ -130,7 +131,7 @@ class Trial:
         identity = self._inventory.id_idx[pick.device]
         if pick.charged:
             for counter, amount in self._inventory.charges[pick.device]:
-                self._charged[counter] = self._charged.get(counter, 0) + amount
+                self.charged[counter] = self.charged.get(counter, 0) + amount
         if shareable:
             self._parts[identity] = self._parts.get(identity, 0) + 1
             for name, amount in pick.taking:
