@@ -477,6 +477,52 @@ def test_interchangeable_gpus_are_cut_once():
     assert refusal.steps < 50
 
 
+def test_gpus_that_the_search_has_cut_differently_are_not_interchangeable():
+    sizes = {"A": 1, "B": 2, "C": 3, "D": 2}
+    parts = [
+        device(f"{gpu}-{kind}", uses={gpu: {"m": size}}, has={"kind": kind})
+        for gpu in "st"
+        for kind, size in sizes.items()
+    ]
+    world = World(pool("pool", *parts, sets=counters(s={"m": 4}, t={"m": 4})))
+    # B cuts s, C cuts t; A would like to be on s, where D must go.
+    wanted = claim(*(want(selectors=(Kinds((kind,)),)) for kind in "BCAD"))
+    assert names(world.allocate(wanted)) == ["s-B", "t-C", "t-A", "s-D"]
+
+
+def test_gpus_of_which_others_left_more_or_less_are_not_interchangeable():
+    parts = [
+        device(f"{gpu}-{kind}", uses={gpu: {"m": size}}, has={"kind": kind})
+        for gpu in "st"
+        for kind, size in (("A", 2), ("W", 6))
+    ]
+    world = World(pool("pool", *parts, sets=counters(s={"m": 4}, t={"m": 6})))
+    # A is the smaller part of t, but W fits nowhere else.
+    assert names(world.allocate(claim(want(selectors=(Kinds(("A",)),)), want(selectors=(Kinds(("W",)),))))) == [
+        "s-A",
+        "t-W",
+    ]
+
+
+def test_partitions_of_one_gpu_that_take_different_counters_are_not_interchangeable():
+    small = device("small", uses={"gpu": {"m": 1}}, has={"kind": "A"})
+    other = device("other", uses={"gpu": {"c": 3}}, has={"kind": "A"})
+    large = device("large", uses={"gpu": {"m": 4}}, has={"kind": "B"})
+    world = World(pool("pool", small, other, large, sets=counters(gpu={"m": 4, "c": 4})))
+    assert names(world.allocate(claim(want(selectors=(Kinds(("A",)),)), want(selectors=(Kinds(("B",)),))))) == [
+        "other",
+        "large",
+    ]
+
+
+def test_who_took_a_device_matters_where_a_constraint_binds_one_of_them():
+    world = zoned(g0="x", g1="y", g2="x", g3="z")
+    bound = Constraint(own("zone"), requests=frozenset({"r1", "r2"}))
+    # g0 and g3 lead nowhere for the first two requests, but g3 and g0 do.
+    wanted = claim(want(1, "g0", "g3"), want(1, "g0", "g1", "g3"), want(1, "g2"), constraints=[bound])
+    assert names(world.allocate(wanted)) == ["g3", "g0", "g2"]
+
+
 def test_requests_that_outnumber_their_devices_are_refused_by_proof():
     world = World(pool("pool", *(device(f"g{i:02}", has={"zone": i}) for i in range(24))))
     some = [f"g{i:02}" for i in range(12)]
