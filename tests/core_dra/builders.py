@@ -127,6 +127,38 @@ def pool(
     return slices
 
 
+#: (profile, compute slices, memory slices, memory slices at which it can begin)
+PROFILES = (
+    ("1g", 1, 1, range(7)),
+    ("1g+", 1, 2, range(0, 8, 2)),
+    ("2g", 2, 2, range(0, 6, 2)),
+    ("3g", 3, 4, (0, 4)),
+    ("4g", 4, 4, (0,)),
+    ("7g", 7, 8, (0,)),
+)
+
+
+def partitioned(*gpus: str) -> list[Slice]:
+    """GPUs that can be cut into partitions, each profile at each of its places a device ``<gpu>-<profile>-<place>``."""
+    places = {f"s{place}": 1 for place in range(8)}
+    parts = [
+        device(
+            f"{gpu}-{profile}-{place}",
+            has={"kind": profile},
+            uses={gpu: {"c": compute, "m": memory, **{f"s{k}": 1 for k in range(place, place + memory)}}},
+        )
+        for gpu in gpus
+        for profile, compute, memory, starts in PROFILES
+        for place in starts
+    ]
+    return pool("pool", *parts, sets=counters(**{gpu: {"c": 7, "m": 8, **places} for gpu in gpus}))
+
+
+def profiles(*wanted: str) -> Claim:
+    """A claim for one partition of each of these profiles."""
+    return claim(*(want(selectors=(Kinds((profile,)),)) for profile in wanted))
+
+
 ANY = DeviceClass("any")
 
 
@@ -198,6 +230,14 @@ class World:
     def occupy(self, *names: str, pool: str = "pool", driver: str = DRIVER) -> None:
         """Somebody else has these devices."""
         self.ledger.take([Take(self.inventory.row_of_id[DeviceId(driver, pool, name)]) for name in names])
+
+
+def gpus(count, **more):
+    return [device(f"g{i}", **more) for i in range(count)]
+
+
+def zoned(**zones):
+    return World(pool("pool", *(device(name, has={"zone": zone}) for name, zone in zones.items())))
 
 
 def given(found: Allocation | Refusal) -> list[list[tuple[str, str]]]:

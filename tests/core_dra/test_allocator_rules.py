@@ -3,7 +3,6 @@
 import pytest
 
 from kai_py.core.dra.allocation import Source
-from kai_py.core.dra.allocator import AllocatorOptions
 from kai_py.core.dra.claims import ALL, Claim, Configuration, Constraint, DeviceClass
 from kai_py.core.dra.devices import UNIT, DeviceId, Policy, Range, Reach, Slice
 from kai_py.core.dra.ledger import Take
@@ -12,26 +11,23 @@ from kai_py.core.tables.classes import NodeTerm, Requirement, Toleration
 from kai_py.core.tables.nodes import Taint
 from tests.core_dra.builders import (
     DRIVER,
-    Kinds,
     Named,
     World,
     claim,
     counters,
     device,
     given,
+    gpus,
     names,
     nodes,
     own,
     pool,
     request,
     want,
+    zoned,
 )
 
 BAD = Taint("bad", "", "NoSchedule")
-
-
-def gpus(count, **more):
-    return [device(f"g{i}", **more) for i in range(count)]
 
 
 def test_a_claim_gets_the_first_devices_that_qualify():
@@ -139,10 +135,6 @@ def test_a_claim_does_not_get_the_same_device_twice_even_to_look_at():
 
 
 # constraints ------------------------------------------------------------------------------------------
-def zoned(**zones):
-    return World(pool("pool", *(device(name, has={"zone": zone}) for name, zone in zones.items())))
-
-
 def test_devices_that_must_match_come_from_one_group():
     world = zoned(g0="x", g1="y", g2="x", g3="y")
     assert names(world.allocate(claim(want(2), same=own("zone")))) == ["g0", "g2"]
@@ -458,86 +450,3 @@ def test_the_smallest_whole_device_that_will_do_is_taken():
 def test_requests_that_ask_for_the_same_get_devices_in_the_order_of_the_node():
     world = World(pool("pool", device("large", capacity={"mem": 80}), device("small", capacity={"mem": 40})))
     assert given(world.allocate(claim(want(), want()))) == [[("r0", "large"), ("r1", "small")]]
-
-
-# search -----------------------------------------------------------------------------------------------
-def test_interchangeable_devices_are_tried_once():
-    # 15 devices, of which each group has 5: choosing 6 of one group fails, and there are 5005 ways to try.
-    world = World(pool("pool", *(device(f"g{i:02}", has={"zone": f"z{i % 3}", "kind": "A"}) for i in range(15))))
-    refusal = world.allocate(claim(want(6, selectors=(Kinds(("A",)),)), same=own("zone")))
-    assert refusal.code is RefusalCode.CONSTRAINT
-    assert refusal.steps < 200
-
-
-def test_interchangeable_gpus_are_cut_once():
-    parts = [device(f"{gpu}-{i}", uses={gpu: {"m": 4}}) for gpu in "pqrstuvw" for i in range(3)]
-    sets = counters(**{gpu: {"m": 8} for gpu in "pqrstuvw"})
-    refusal = World(pool("pool", *parts, sets=sets)).allocate(claim(want(17)))
-    assert refusal.code is RefusalCode.TOGETHER
-    assert refusal.steps < 50
-
-
-def test_gpus_that_the_search_has_cut_differently_are_not_interchangeable():
-    sizes = {"A": 1, "B": 2, "C": 3, "D": 2}
-    parts = [
-        device(f"{gpu}-{kind}", uses={gpu: {"m": size}}, has={"kind": kind})
-        for gpu in "st"
-        for kind, size in sizes.items()
-    ]
-    world = World(pool("pool", *parts, sets=counters(s={"m": 4}, t={"m": 4})))
-    # B cuts s, C cuts t; A would like to be on s, where D must go.
-    wanted = claim(*(want(selectors=(Kinds((kind,)),)) for kind in "BCAD"))
-    assert names(world.allocate(wanted)) == ["s-B", "t-C", "t-A", "s-D"]
-
-
-def test_gpus_of_which_others_left_more_or_less_are_not_interchangeable():
-    parts = [
-        device(f"{gpu}-{kind}", uses={gpu: {"m": size}}, has={"kind": kind})
-        for gpu in "st"
-        for kind, size in (("A", 2), ("W", 6))
-    ]
-    world = World(pool("pool", *parts, sets=counters(s={"m": 4}, t={"m": 6})))
-    # A is the smaller part of t, but W fits nowhere else.
-    assert names(world.allocate(claim(want(selectors=(Kinds(("A",)),)), want(selectors=(Kinds(("W",)),))))) == [
-        "s-A",
-        "t-W",
-    ]
-
-
-def test_partitions_of_one_gpu_that_take_different_counters_are_not_interchangeable():
-    small = device("small", uses={"gpu": {"m": 1}}, has={"kind": "A"})
-    other = device("other", uses={"gpu": {"c": 3}}, has={"kind": "A"})
-    large = device("large", uses={"gpu": {"m": 4}}, has={"kind": "B"})
-    world = World(pool("pool", small, other, large, sets=counters(gpu={"m": 4, "c": 4})))
-    assert names(world.allocate(claim(want(selectors=(Kinds(("A",)),)), want(selectors=(Kinds(("B",)),))))) == [
-        "other",
-        "large",
-    ]
-
-
-def test_who_took_a_device_matters_where_a_constraint_binds_one_of_them():
-    world = zoned(g0="x", g1="y", g2="x", g3="z")
-    bound = Constraint(own("zone"), requests=frozenset({"r1", "r2"}))
-    # g0 and g3 lead nowhere for the first two requests, but g3 and g0 do.
-    wanted = claim(want(1, "g0", "g3"), want(1, "g0", "g1", "g3"), want(1, "g2"), constraints=[bound])
-    assert names(world.allocate(wanted)) == ["g3", "g0", "g2"]
-
-
-def test_requests_that_outnumber_their_devices_are_refused_by_proof():
-    world = World(pool("pool", *(device(f"g{i:02}", has={"zone": i}) for i in range(24))))
-    some = [f"g{i:02}" for i in range(12)]
-    refusal = world.allocate(claim(*(want(1, *some) for _ in range(13))))
-    assert refusal.code is RefusalCode.TOGETHER
-    assert refusal.steps < 100
-
-
-def test_a_search_that_takes_too_long_says_so():
-    # Each pair of devices has something in common, no three have: all triples of different devices have to be tried.
-    devices = [
-        device(f"g{i:02}", has={"zone": tuple(f"{min(i, j)}-{max(i, j)}" for j in range(30) if j != i)})
-        for i in range(30)
-    ]
-    world = World(pool("pool", *devices), options=AllocatorOptions(steps=500))
-    refusal = world.allocate(claim(want(3), same=own("zone")))
-    assert refusal.code is RefusalCode.CUT
-    assert refusal.steps == 501

@@ -15,7 +15,7 @@ from kai_py.core.dra.options import Ask, Option, bonds_of
 from kai_py.core.dra.preference import GROUPING, Preference
 from kai_py.core.dra.reasons import explain
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.search import Search, SearchStoppedError
+from kai_py.core.dra.search import Found, Search, SearchStoppedError
 from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.dra.trial import Trial
 from kai_py.core.dra.verdicts import Judge, Verdict, Verdicts
@@ -28,12 +28,12 @@ class AllocatorOptions:
     """Numbers that an allocator is run with.
 
     Attributes:
-        steps: devices that one search may try; more finds more solutions in odd cases and may take longer (some 3 µs
-            each). Ordinary claims need a step per device.
+        steps: devices that may be tried for the claims of a pod on a node; more finds more solutions in odd cases, and
+            takes 10 to 20 µs each before it gives up. Ordinary claims need a step per device.
         grouping: attributes by which devices of a node belong together; a request is served from one group if it can.
     """
 
-    steps: int = 20_000
+    steps: int = 8_000
     grouping: tuple[str, ...] = GROUPING
 
 
@@ -73,15 +73,42 @@ class Allocator:
         prepared = self._prepare(claims, node, ledger)
         if isinstance(prepared, Refusal):
             return prepared
-        trial = Trial(self.inventory, ledger, len(claims))
-        search = Search(prepared, self.inventory.at(node).rows, trial, ledger, budget=self._options.steps)
         try:
-            found = search.run()
+            found = self._search(prepared, len(claims), node, ledger)
         except SearchStoppedError as stopped:
-            return _stopped(stopped, claims, search.steps)
-        if not found:
-            return explain(search, prepared, claims, self.inventory.at(node), ledger)
-        return self._result(claims, prepared, search, trial, node)
+            return _stopped(stopped, claims)
+        if not found.solved:
+            return explain(found, prepared, claims, self.inventory.at(node), ledger)
+        return self._result(claims, prepared, found, node)
+
+    def _search(self, asks: Sequence[Ask], claims: int, node: int, ledger: DeviceLedger) -> Found:
+        """Search in the order of requests; if that takes too long, once more with the largest devices first.
+
+        What is large has few places, so that the second order finds some solutions that the first one does not; but
+        it is the first one that gives earlier requests their better alternatives.
+
+        Raises:
+            SearchStoppedError: the second search took too long as well, or a selector failed.
+        """
+        steps = self._options.steps
+        as_written = list(range(len(asks)))
+        hardest = sorted(as_written, key=lambda number: self._hardness(asks[number]))
+        rows = self.inventory.at(node).rows
+        first = steps if hardest == as_written else steps // 4
+        trial = Trial(self.inventory, ledger, claims)
+        try:
+            return Search(asks, as_written, rows, trial, ledger, budget=first).run()
+        except SearchStoppedError as stopped:
+            if stopped.option is not None or first == steps:
+                raise
+        trial.clear()
+        return Search(asks, hardest, rows, trial, ledger, budget=steps - first, spent=first).run()
+
+    def _hardness(self, ask: Ask) -> tuple[tuple[float, float], int]:
+        """Sorts requests for large devices before those for small ones, and few candidates before many."""
+        sizes = [self._preference.size(row) for option in ask.options for row in option.candidates]
+        part, bulk = min(sizes, default=(0.0, 0.0))
+        return (-part, -bulk), sum(len(option.candidates) - option.needed for option in ask.options)
 
     def _at_once(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | None:
         """The answer to a single plain request, if it is yes: what the search would find, without a search."""
@@ -159,30 +186,26 @@ class Allocator:
             if verdict == Verdict.TAINTED or (verdict == _FITS and trial.roomy(row, judge.taking(row)))
         ]
 
-    def _result(
-        self, claims: Sequence[Claim], asks: Sequence[Ask], search: Search, trial: Trial, node: int
-    ) -> Allocation:
+    def _result(self, claims: Sequence[Claim], asks: Sequence[Ask], found: Found, node: int) -> Allocation:
         chosen: list[list[int]] = [[] for _ in claims]
-        for ask, number in zip(asks, search.chosen, strict=True):
-            chosen[ask.claim].append(number)
-        taken = [ask.options[number] for ask, number in zip(asks, search.chosen, strict=True)]
         devices: list[list[tuple[int, Option]]] = [[] for _ in claims]
-        for ask, option, rows in zip(asks, taken, self._dealt(asks, taken, trial, node), strict=True):
-            devices[ask.claim].extend((row, option) for row in rows)
-        found = zip(claims, chosen, devices, strict=True)
-        return Allocation(tuple(self._claim(*one, node) for one in found), search.steps)
+        for ask, placed, rows in zip(asks, found.placed, self._dealt(asks, found, node), strict=True):
+            chosen[ask.claim].append(placed.alternative)
+            devices[ask.claim].extend((row, ask.options[placed.alternative]) for row in rows)
+        each = zip(claims, chosen, devices, strict=True)
+        return Allocation(tuple(self._claim(*one, node) for one in each), found.steps)
 
-    def _dealt(self, asks: Sequence[Ask], taken: Sequence[Option], trial: Trial, node: int) -> list[list[int]]:
+    def _dealt(self, asks: Sequence[Ask], found: Found, node: int) -> list[list[int]]:
         """The devices of each request. Requests of a claim that ask for the same get them in the order of the node.
 
         Which of them has which makes no difference to anybody; that it does not depend on our preferences makes
         results easier to compare.
         """
-        picks = iter(trial.picks)
-        dealt = [[next(picks).device for _ in range(option.needed)] for option in taken]
+        dealt = [list(placed.devices) for placed in found.placed]
         place = {row: number for number, row in enumerate(self.inventory.at(node).rows)}
         alike: dict[tuple[object, ...], list[int]] = {}
-        for number, (ask, option) in enumerate(zip(asks, taken, strict=True)):
+        for number, (ask, placed) in enumerate(zip(asks, found.placed, strict=True)):
+            option = ask.options[placed.alternative]
             alternative = option.alternative
             if not any(self.inventory.devices[row].shareable for row in dealt[number]):
                 key = ask.claim, option.judge.key, alternative.count, alternative.admin, option.bonds
@@ -200,10 +223,10 @@ class Allocator:
         return allocation_of(claim, chosen, found, self.inventory, node)
 
 
-def _stopped(stopped: SearchStoppedError, claims: Sequence[Claim], steps: int) -> Refusal:
+def _stopped(stopped: SearchStoppedError, claims: Sequence[Claim]) -> Refusal:
     """A search that did not come to an end."""
     option = stopped.option
     if option is None:
-        return Refusal(RefusalCode.CUT, steps=steps)
+        return Refusal(RefusalCode.CUT, steps=stopped.steps)
     name, message = claims[stopped.claim].name, option.judge.message(stopped.device)
-    return Refusal(RefusalCode.SELECTOR_FAILED, name, option.alternative.name, message=message, steps=steps)
+    return Refusal(RefusalCode.SELECTOR_FAILED, name, option.alternative.name, message=message, steps=stopped.steps)

@@ -18,36 +18,6 @@ class Need(NamedTuple):
     candidates: int
 
 
-#: Devices that are tied through counters: (bit, what it takes).
-Group = Sequence[tuple[int, Charges]]
-
-
-def counted(needs: Sequence[Need], groups: Sequence[Group], left: Mapping[int, int]) -> bool:
-    """Whether counters allow so many devices, for each need alone and for all together. False is a proof.
-
-    Args:
-        needs: what is wanted.
-        groups: of devices with counters; all other devices are free of them.
-        left: counter -> what nobody has taken.
-    """
-    union = 0
-    for need in needs:
-        union |= need.candidates
-        if _most(need.candidates, groups, left) < need.devices:
-            return False
-    return len(needs) < 2 or _most(union, groups, left) >= sum(need.devices for need in needs)
-
-
-def _most(candidates: int, groups: Sequence[Group], left: Mapping[int, int]) -> int:
-    """At most so many of the candidates can be taken together."""
-    total = candidates.bit_count()
-    for group in groups:
-        mine = [charges for bit, charges in group if bit & candidates]
-        able = [charges for charges in mine if all(left[counter] >= amount for counter, amount in charges)]
-        total -= len(mine) - most_of(able, left)
-    return total
-
-
 def most_of(devices: Sequence[Charges], left: Mapping[int, int]) -> int:
     """At most so many of some devices can be taken together: as often as the least that all take of a counter is left.
 

@@ -30,8 +30,8 @@ class Generation:
 
     @property
     def complete(self) -> bool:
-        """Whether all slices are there; where they disagree about the count, the first one is believed."""
-        return len(self.slices) == self.slices[0][1].count
+        """Whether all slices are there, and agree about how many they are."""
+        return all(len(self.slices) == one.count for _, one in self.slices)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Pool:
             relevant: whether a slice, by its number, concerns the node.
 
         A newer generation goes unnoticed as long as the node sees a whole old one and none of the new slices: its
-        driver is still moving devices to other nodes. That is what kube-scheduler does.
+        driver is still moving devices to other nodes. Where slices disagree about their count, the first one that the
+        node sees is believed. Both is what kube-scheduler does.
         """
         newest: Generation | None = None
         mine: list[tuple[int, Slice]] = []

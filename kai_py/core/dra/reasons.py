@@ -10,27 +10,25 @@ from kai_py.core.dra.inventory import Sight
 from kai_py.core.dra.ledger import DeviceLedger
 from kai_py.core.dra.options import Ask, Option
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.search import Search
+from kai_py.core.dra.search import Found
 from kai_py.core.dra.trial import Trial
 from kai_py.core.dra.verdicts import Verdict
 
 
-def explain(
-    search: Search, asks: Sequence[Ask], claims: Sequence[Claim], sight: Sight, ledger: DeviceLedger
-) -> Refusal:
+def explain(found: Found, asks: Sequence[Ask], claims: Sequence[Claim], sight: Sight, ledger: DeviceLedger) -> Refusal:
     """Say why there is no solution. Invalid pools come first: repairing them may be all that is needed."""
-    found = _alone(asks, claims, sight, ledger) or _together(search, asks, claims)
-    code = RefusalCode.POOL_INVALID if sight.invalid else found.code
+    reason = _alone(asks, claims, sight, ledger) or _together(found, asks, claims)
+    code = RefusalCode.POOL_INVALID if sight.invalid else reason.code
     return Refusal(
         code=code,
-        claim=found.claim,
-        request=found.request,
-        needed=found.needed,
-        matched=found.matched,
-        available=found.available,
+        claim=reason.claim,
+        request=reason.request,
+        needed=reason.needed,
+        matched=reason.matched,
+        available=reason.available,
         pools=sight.invalid or sight.incomplete,
-        counters=found.counters,
-        steps=search.steps,
+        counters=reason.counters,
+        steps=found.steps,
     )
 
 
@@ -75,9 +73,9 @@ def _code(option: Option, needed: int, free: Sequence[int], counted: Sequence[in
     return RefusalCode.COUNTERS_USED_UP if len(counted) < needed else RefusalCode.CAPACITY_USED_UP
 
 
-def _together(search: Search, asks: Sequence[Ask], claims: Sequence[Claim]) -> Refusal:
-    if search.against_constraint is not None:
-        number, option = search.against_constraint
+def _together(found: Found, asks: Sequence[Ask], claims: Sequence[Claim]) -> Refusal:
+    if found.against_constraint is not None:
+        number, option = found.against_constraint
         name = option.alternative.name
         return Refusal(RefusalCode.ALL_AGAINST_CONSTRAINT, claims[number].name, name, option.needed, option.matched)
     for ask in asks:

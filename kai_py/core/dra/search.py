@@ -8,7 +8,8 @@ remains must pass some proofs (``bounds``) before it is searched.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from kai_py.core.dra.claims import MAX_DEVICES
 from kai_py.core.dra.ledger import DeviceLedger
@@ -24,40 +25,79 @@ _DONE: Final = None
 
 
 class SearchStoppedError(Exception):
-    """The search cannot go on: its budget is used up, or (with a device) a selector failed."""
+    """The search cannot go on: its budget is used up, or a selector failed (with the option, device and claim)."""
 
-    def __init__(self, option: Option | None = None, device: int = -1, claim: int = 0) -> None:
+    def __init__(self, steps: int, option: Option | None = None, device: int = -1, claim: int = 0) -> None:
         super().__init__()
+        self.steps = steps
         self.option = option
         self.device = device
         self.claim = claim
 
 
+class Placed(NamedTuple):
+    """What a request got: the number of the alternative, and devices in the order in which they were chosen."""
+
+    alternative: int
+    devices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        solved: whether there is a solution.
+        placed: per request, in the order in which they were given; empty if there is none.
+        steps: how many devices were tried.
+        against_constraint: (claim, option) of all devices that could not be had because of a constraint.
+    """
+
+    solved: bool
+    placed: tuple[Placed, ...]
+    steps: int
+    against_constraint: tuple[int, Option] | None = None
+
+
 class Search:
     """One search.
 
-    Attributes:
-        steps: how many devices were tried.
-        against_constraint: a request for all devices could not have one because of a constraint.
+    Args:
+        asks: all requests.
+        order: numbers of requests, in the order in which they are served.
+        rows: the devices of the node.
+        trial: empty; what is taken is in there.
+        ledger: what others have taken.
+        budget: how many devices may be tried.
+        spent: how many were tried before, to be told.
     """
 
     def __init__(
-        self, asks: Sequence[Ask], rows: Sequence[int], trial: Trial, ledger: DeviceLedger, *, budget: int
+        self,
+        asks: Sequence[Ask],
+        order: Sequence[int],
+        rows: Sequence[int],
+        trial: Trial,
+        ledger: DeviceLedger,
+        *,
+        budget: int,
+        spent: int = 0,
     ) -> None:
-        self.steps = 0
-        self.against_constraint: tuple[int, Option] | None = None
-        self.chosen: list[int] = [0] * len(asks)
-        self._asks = asks
+        self._asks = [asks[number] for number in order]
+        self._order = order
         self._rows = rows
         self._trial = trial
         self._ledger = ledger
-        self._budget = budget
+        self._steps = spent
+        self._most = spent + budget
+        self._chosen = [0] * len(asks)
         self._counts: dict[int, int] = {}
+        self._against: tuple[int, Option] | None = None
         self._mind: Mind | None = None
         self._impossible = False
 
-    def run(self) -> bool:
-        """Search; afterwards the trial holds the devices, or nothing.
+    def run(self) -> Found:
+        """Search.
 
         Raises:
             SearchStoppedError: see there.
@@ -66,12 +106,20 @@ class Search:
         while levels:
             for level in levels[-1]:
                 if level is _DONE:
-                    return True
+                    return Found(True, self._placed(), self._steps)
                 levels.append(level)
                 break
             else:
                 levels.pop()
-        return False
+        return Found(False, (), self._steps, self._against)
+
+    def _placed(self) -> tuple[Placed, ...]:
+        picks = iter(self._trial.picks)
+        placed = {
+            number: Placed(row, tuple(next(picks).device for _ in range(ask.options[row].needed)))
+            for number, ask, row in zip(self._order, self._asks, self._chosen, strict=True)
+        }
+        return tuple(placed[number] for number in range(len(placed)))
 
     def _enter(self, number: int) -> _Level:
         """A request: its alternatives, the first one first."""
@@ -87,7 +135,7 @@ class Search:
         for row, option in enumerate(ask.options):
             if self._counts.get(ask.claim, 0) + option.needed > MAX_DEVICES:
                 continue
-            self.chosen[number] = row
+            self._chosen[number] = row
             yield self._all(number, option) if option.takes_all else self._one(number, option, 0, 0)
             if self._impossible:
                 return
@@ -141,10 +189,10 @@ class Search:
         if not self._trial.free(device, ask.claim, admin=admin):
             return False
         if option.failed(device):
-            raise SearchStoppedError(option, device, ask.claim)
-        self.steps += 1
-        if self.steps > self._budget:
-            raise SearchStoppedError
+            raise SearchStoppedError(self._steps, option, device, ask.claim)
+        self._steps += 1
+        if self._steps > self._most:
+            raise SearchStoppedError(self._steps)
         if not self._trial.take(device, ask.claim, option.bonds, option.taking(device), admin=admin):
             return False
         self._counts[ask.claim] = self._counts.get(ask.claim, 0) + 1
@@ -156,4 +204,4 @@ class Search:
 
     def _note(self, ask: Ask, option: Option, device: int) -> None:
         if any(bond.after(device) is None for bond in option.bonds):
-            self.against_constraint = ask.claim, option
+            self._against = ask.claim, option

@@ -123,6 +123,11 @@ class Trial:
                 self.held.discard(identity)
         _restore(pick.before)
 
+    def clear(self) -> None:
+        """Give everything back."""
+        while self.picks:
+            self.undo()
+
     def _shared(self, identity: int) -> bool:
         """Whether somebody has a part of a device already, so that its counters are charged."""
         return bool(self._ledger.shares[identity] or self._parts.get(identity))

@@ -1,0 +1,105 @@
+"""Proofs by counters: partitions that cannot be cut from what is left of their devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kai_py.core.dra.bounds import Need, most_of
+from kai_py.core.dra.inventory import Charges
+from kai_py.core.dra.ledger import DeviceLedger
+
+
+class CounterProof:
+    """What the counters of a node allow at most.
+
+    Args:
+        groups: devices that are tied through counters, as (bit, what it takes); all other devices take nothing.
+        ledger: what is taken.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[tuple[int, Charges]]], ledger: DeviceLedger) -> None:
+        counters = ledger.inventory.counters
+        self._groups = [dict(members) for members in groups]
+        self._masks = [sum(members) for members in self._groups]
+        self._all = sum(self._masks)
+        self._counters = [sorted({k for charges in one.values() for k, _ in charges}) for one in self._groups]
+        self._free = {k: counters.totals[k] - ledger.used[k] for found in self._counters for k in found}
+        self._name = {k: counters.names[k][2] for k in self._free}
+        self._least: dict[int, Mapping[str, int]] = {}
+        self._most: dict[tuple[int, int, tuple[int, ...]], int] = {}
+
+    def allows(self, needs: Sequence[tuple[int, Need]], charged: Mapping[int, int]) -> bool:
+        """Whether counters may allow all needs together; False is a proof that they do not.
+
+        Args:
+            needs: (candidates before the search took any, what is needed now).
+            charged: counter -> what the search has taken.
+        """
+        if not self._groups:
+            return True
+        left = [tuple(self._free[k] - charged.get(k, 0) for k in counters) for counters in self._counters]
+        union, devices = 0, 0
+        for _, need in needs:
+            union |= need.candidates
+            devices += need.devices
+            if self._at_most(need.candidates, left) < need.devices:
+                return False
+        if len(needs) > 1 and self._at_most(union, left) < devices:
+            return False
+        return self._adds_up(needs, left)
+
+    def _at_most(self, candidates: int, left: Sequence[tuple[int, ...]]) -> int:
+        """So many of the candidates can be taken together at most: group by group, as if each counter were alone."""
+        total = (candidates & ~self._all).bit_count()
+        for number, mask in enumerate(self._masks):
+            mine = candidates & mask
+            if not mine:
+                continue
+            key = number, mine, left[number]
+            found = self._most.get(key)
+            if found is None:
+                found = self._most[key] = self._in_group(number, mine, left[number])
+            total += found
+        return total
+
+    def _in_group(self, number: int, candidates: int, left: tuple[int, ...]) -> int:
+        room = dict(zip(self._counters[number], left, strict=True))
+        able = [
+            charges
+            for bit, charges in self._groups[number].items()
+            if bit & candidates and all(room[k] >= amount for k, amount in charges)
+        ]
+        return most_of(able, room)
+
+    def _adds_up(self, needs: Sequence[tuple[int, Need]], left: Sequence[tuple[int, ...]]) -> bool:
+        """Whether the sums of all counters of one name suffice for the least that each need takes of them."""
+        wanted: dict[str, int] = {}
+        for candidates, need in needs:
+            for name, amount in self._least_of(candidates).items():
+                wanted[name] = wanted.get(name, 0) + need.devices * amount
+        if not wanted:
+            return True
+        room = dict.fromkeys(wanted, 0)
+        for counters, amounts in zip(self._counters, left, strict=True):
+            for k, amount in zip(counters, amounts, strict=True):
+                if self._name[k] in room:
+                    room[self._name[k]] += max(0, amount)
+        return all(room[name] >= amount for name, amount in wanted.items())
+
+    def _least_of(self, candidates: int) -> Mapping[str, int]:
+        """Counter name -> the least that any candidate takes of such counters."""
+        found = self._least.get(candidates)
+        if found is None:
+            found = self._least[candidates] = {} if candidates & ~self._all else self._find_least(candidates)
+        return found
+
+    def _find_least(self, candidates: int) -> dict[str, int]:
+        least: dict[str, int] | None = None
+        for group in self._groups:
+            for bit, charges in group.items():
+                if bit & candidates:
+                    own: dict[str, int] = {}
+                    for k, amount in charges:
+                        own[self._name[k]] = own.get(self._name[k], 0) + amount
+                    least = own if least is None else {n: min(a, own[n]) for n, a in least.items() if n in own}
+        return {name: amount for name, amount in (least or {}).items() if amount > 0}
