@@ -20,6 +20,7 @@ from kai_py.cluster.nodes import label_columns
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.capacity import consumed, violates
 from kai_py.core.dra.devices import UNIT, Capacity, DeviceId
+from kai_py.core.dra.expressions import Expressions
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger, Take
 from kai_py.core.dra.refusal import Refusal, RefusalCode
@@ -27,7 +28,6 @@ from kai_py.core.dra.taints import tolerates
 from kai_py.core.tables.classes import Toleration
 from kai_py.core.tables.nodes import NodeTable, Taint
 from kai_py.errors import MalformedObjectError
-from tests.core_dra.standin import compile_expression
 
 CASES = Path(os.environ.get("KAI_PY_CASES", Path(__file__).parents[3] / "shared" / "cases")) / "dra"
 
@@ -89,7 +89,7 @@ def answer(case):
         inventory,
         (Take(inventory.row_of_id[one], *rest) for one, *rest in taken(case) if one in inventory.row_of_id),
     )
-    reader = ClaimReader(compile_expression)
+    reader = ClaimReader(Expressions().compile)
     for one in case["classes"]:
         reader.put_class(convert(DeviceClass, one))
     try:

@@ -1,4 +1,4 @@
-"""What allocated devices take of their node beside themselves (KEP-5517): cpu of a NUMA node, memory behind a device."""
+"""What devices take of their node beside themselves (KEP-5517): cpu of a NUMA node, memory behind a device."""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""CEL expressions as selectors of the allocator's devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final
+
+from kai_py.core.dra import cel
+from kai_py.core.dra.devices import UNIT, Attribute, Capacity, Device
+from kai_py.core.dra.selectors import SelectorError
+
+#: What a scheduler compiles with: expressions that are stored already may use all that is known.
+FEATURES: Final = cel.CelFeatures(list_type_attributes=True)
+
+
+@dataclass(frozen=True)
+class ExpressionSelector:
+    """A compiled expression; equal if the text is."""
+
+    text: str
+    _program: cel.Program = field(repr=False, compare=False)
+    _devices: dict[Device, cel.CelDevice] = field(repr=False, compare=False)
+
+    def matches(self, device: Device) -> bool:
+        """See :class:`~kai_py.core.dra.selectors.Selector`."""
+        seen = self._devices.get(device)
+        if seen is None:
+            seen = self._devices[device] = as_cel(device)
+        try:
+            # What it says about each device is remembered by the caller; finding out whether two devices look the
+            # same to it (``Program.matches``) would cost more than asking it.
+            return self._program.evaluate(seen)[0]
+        except cel.SelectorError as error:
+            raise SelectorError(str(error)) from error
+
+
+class Expressions:
+    """Compiles selectors that share what they make of devices."""
+
+    def __init__(self, features: cel.CelFeatures = FEATURES) -> None:
+        self._features = features
+        self._devices: dict[Device, cel.CelDevice] = {}
+
+    def compile(self, text: str) -> ExpressionSelector:
+        """A selector of an expression.
+
+        Raises:
+            SelectorError: it cannot be used on any device.
+        """
+        program = cel.compile_expression(text, self._features)
+        if isinstance(program, cel.CelError):
+            raise SelectorError(str(program))
+        return ExpressionSelector(text, program, self._devices)
+
+    def keep(self, devices: Iterable[Device]) -> None:
+        """Forget all other devices."""
+        for device in self._devices.keys() - set(devices):
+            del self._devices[device]
+
+
+def as_cel(device: Device) -> cel.CelDevice:
+    """A device as expressions see it."""
+    return cel.CelDevice(
+        driver=device.driver,
+        attributes={name: _attribute(value) for name, value in device.attributes.items()},
+        capacity={name: _quantity(value) for name, value in device.capacities.items()},
+        allow_multiple_allocations=device.shareable,
+    )
+
+
+def _attribute(attribute: Attribute) -> cel.Attribute:
+    if not attribute.kind:
+        return cel.Unsupported()
+    if attribute.kind != "version":
+        return attribute.values if attribute.many else attribute.values[0]  # type: ignore[return-value]  # of one kind
+    versions = [cel.version_attribute(str(value)) for value in attribute.values]
+    if not attribute.many:
+        return versions[0]
+    good = tuple(one for one in versions if isinstance(one, cel.Semver))
+    return good if len(good) == len(versions) else cel.Unsupported("parse semantic version")
+
+
+def _quantity(capacity: Capacity) -> cel.Quantity:
+    return cel.Quantity(Fraction(capacity.value, UNIT), capacity.value % UNIT == 0)
