@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from kai_py.core.dra.devices import Device
 from kai_py.errors import KaiError
+
+
+#: So many selectors are remembered; a cluster has as many as it has kinds of claims.
+_REMEMBERED: Final = 1024
 
 
 class SelectorError(KaiError):
@@ -47,7 +51,11 @@ class SelectorMemo:
         return all(self._matches(selector, device) for selector in selectors)
 
     def _matches(self, selector: Selector, device: Device) -> bool:
-        known = self._known.setdefault(selector, {})
+        known = self._known.get(selector)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[selector] = {}
         answer = known.get(device)
         if answer is None:
             try:

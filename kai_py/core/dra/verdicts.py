@@ -27,6 +27,8 @@ class Verdict(IntEnum):
 #: Alternatives with equal keys judge all devices alike.
 Key = tuple[object, ...]
 _UNKNOWN = 255
+#: So many alternatives are known by their identity, which keeps them alive.
+_REMEMBERED = 16_384
 _FITS, _FAILED, _NO_MATCH = int(Verdict.FITS), int(Verdict.FAILED), int(Verdict.NO_MATCH)
 
 
@@ -111,5 +113,7 @@ class Verdicts:
         judge = self._judges.get(key)
         if judge is None:
             judge = self._judges[key] = Judge(alternative, self._inventory, self._memo)
+        if len(self._by_identity) >= _REMEMBERED:
+            self._by_identity.clear()
         self._by_identity[id(alternative)] = alternative, judge
         return judge
