@@ -20,7 +20,7 @@ from kai_py.cluster.nodes import label_columns
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.capacity import consumed, violates
 from kai_py.core.dra.devices import UNIT, Capacity, DeviceId
-from kai_py.core.dra.expressions import Expressions
+from kai_py.core.dra.expressions import compile_selector
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger, Take
 from kai_py.core.dra.refusal import Refusal, RefusalCode
@@ -89,7 +89,7 @@ def answer(case):
         inventory,
         (Take(inventory.row_of_id[one], *rest) for one, *rest in taken(case) if one in inventory.row_of_id),
     )
-    reader = ClaimReader(Expressions().compile)
+    reader = ClaimReader(compile_selector)
     for one in case["classes"]:
         reader.put_class(convert(DeviceClass, one))
     try:

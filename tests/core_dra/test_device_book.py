@@ -102,11 +102,13 @@ def test_a_selector_is_asked_once_per_device_and_again_when_the_device_was_forgo
         with pytest.raises(SelectorError, match="g1"):
             memo.matches([selector], other)
     assert Counting.asked == 2
-    memo.keep([one])
-    assert memo.matches([selector], one)
-    with pytest.raises(SelectorError):
-        memo.matches([selector], other)
+    assert memo.matches([selector], device("g0"))
+    assert Counting.asked == 2
+    assert memo.matches([selector], device("g0", has={"zone": "x"}))
     assert Counting.asked == 3
+    memo.keep([])
+    assert memo.matches([selector], one)
+    assert Counting.asked == 4
 
 
 # extended resources -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from kai_py.cluster.devices.shapes import partitions, run, whole_gpus
 from kai_py.cluster.devices.slices import read_slice
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.devices import UNIT, Attribute, Capacity, NodeShare, Policy, Range, Reach
-from kai_py.core.dra.expressions import Expressions
+from kai_py.core.dra.expressions import compile_selector
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
 from kai_py.core.dra.refusal import RefusalCode
@@ -32,7 +32,7 @@ def slice_of(*devices, name="s", **spec):
 
 
 def reader(**classes):
-    found = ClaimReader(Expressions().compile)
+    found = ClaimReader(compile_selector)
     for name, expressions in classes.items():
         spec = {"selectors": [{"cel": {"expression": one}} for one in expressions]}
         found.put_class(convert(DeviceClass, {"metadata": {"name": name}, "spec": spec}))
@@ -262,5 +262,5 @@ def test_an_allocator_says_when_no_device_of_a_class_is_there():
 
 # shapes -----------------------------------------------------------------------------------------------
 def test_all_claims_of_the_shapes_that_are_measured_find_devices():
-    assert run(whole_gpus(nodes=5, gpus=3), Expressions().compile) == 15
-    assert run(partitions(nodes=3), Expressions().compile) == 21
+    assert run(whole_gpus(nodes=5, gpus=3), compile_selector) == 15
+    assert run(partitions(nodes=3), compile_selector) == 21

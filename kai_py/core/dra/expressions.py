@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from kai_py.core.dra import cel
@@ -21,45 +21,29 @@ class ExpressionSelector:
 
     text: str
     _program: cel.Program = field(repr=False, compare=False)
-    _devices: dict[Device, cel.CelDevice] = field(repr=False, compare=False)
 
     def matches(self, device: Device) -> bool:
         """See :class:`~kai_py.core.dra.selectors.Selector`."""
-        seen = self._devices.get(device)
-        if seen is None:
-            seen = self._devices[device] = as_cel(device)
         try:
-            # What it says about each device is remembered by the caller; finding out whether two devices look the
-            # same to it (``Program.matches``) would cost more than asking it.
-            return self._program.evaluate(seen)[0]
+            # Not ``Program.matches``: what was said about a device is remembered by the caller already.
+            return self._program.evaluate(as_cel(device))[0]
         except cel.SelectorError as error:
             raise SelectorError(str(error)) from error
 
 
-class Expressions:
-    """Compiles selectors that share what they make of devices."""
+def compile_selector(text: str) -> ExpressionSelector:
+    """A selector of an expression.
 
-    def __init__(self, features: cel.CelFeatures = FEATURES) -> None:
-        self._features = features
-        self._devices: dict[Device, cel.CelDevice] = {}
-
-    def compile(self, text: str) -> ExpressionSelector:
-        """A selector of an expression.
-
-        Raises:
-            SelectorError: it cannot be used on any device.
-        """
-        program = cel.compile_expression(text, self._features)
-        if isinstance(program, cel.CelError):
-            raise SelectorError(str(program))
-        return ExpressionSelector(text, program, self._devices)
-
-    def keep(self, devices: Iterable[Device]) -> None:
-        """Forget all other devices."""
-        for device in self._devices.keys() - set(devices):
-            del self._devices[device]
+    Raises:
+        SelectorError: it cannot be used on any device.
+    """
+    program = cel.compile_expression(text, FEATURES)
+    if isinstance(program, cel.CelError):
+        raise SelectorError(str(program))
+    return ExpressionSelector(text, program)
 
 
+@lru_cache(maxsize=64)  # the selectors of a class and of a request are asked one after the other
 def as_cel(device: Device) -> cel.CelDevice:
     """A device as expressions see it."""
     return cel.CelDevice(
