@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from tests.core_dra.builders import PROFILES, World, gpus, names, partitioned, pool, profiles
+from tests.core_dra.builders import PROFILES, World, claim, device, gpus, names, partitioned, pool, profiles, want
 from tests.core_dra.reference import brute_force, problems
 from tests.core_dra.strategies import claims, worlds
 
@@ -21,8 +21,8 @@ def assignment_of(found, wanted):
     chosen, assignment = [], []
     for one, asked in zip(found.claims, wanted, strict=True):
         by_request = {}
-        for device in one.devices:
-            by_request.setdefault(device.request, []).append(device.row)
+        for result in one.devices:
+            by_request.setdefault(result.request, []).append(result.row)
         numbers = [
             next(i for i, option in enumerate(request.alternatives) if option.name in by_request)
             for request in asked.requests
@@ -117,3 +117,24 @@ def test_partitions_are_cut_whenever_they_fit(wanted, names_of_gpus):
         by_gpu = groupby(sorted(name.split("-") for name in names(found)), key=lambda parts: parts[0])
         for _, parts in by_gpu:
             assert sum(next(one[1] for one in PROFILES if one[0] == part[1]) for part in parts) <= 7
+
+
+def packs(sizes, left):
+    """Whether parts fit into devices, by trying all."""
+    if not sizes:
+        return True
+    return any(
+        packs(sizes[1:], sorted([*left[:row], room - sizes[0], *left[row + 1 :]]))
+        for row, room in enumerate(left)
+        if room >= sizes[0] and room not in left[:row]
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@forall(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.lists(st.integers(4, 9), min_size=1, max_size=4))
+def test_parts_of_devices_are_found_whenever_they_fit(sizes, devices):
+    shared = [device(f"s{i}", capacity={"mem": size}, shareable=True) for i, size in enumerate(devices)]
+    found = World(pool("pool", *shared)).allocate(*(claim(want(capacity={"mem": size})) for size in sizes))
+    if isinstance(found, Refusal):
+        assert found.code is not RefusalCode.CUT
+    assert isinstance(found, Allocation) == packs(sorted(sizes, reverse=True), sorted(devices))

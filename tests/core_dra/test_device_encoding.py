@@ -156,6 +156,13 @@ def test_a_taint_rule_taints_the_devices_that_it_selects():
         (claim_of(exactly(), constraints=[{"requests": ["r"]}]), "spec.devices.constraints[0]"),
         (claim_of(exactly(capacity={"requests": {"m": "x"}})), "spec.devices.requests[0].exactly.capacity.requests[m]"),
         (claim_of(*(exactly(f"r{i}") for i in range(33))), "spec.devices.requests"),
+        (claim_of(exactly(), constraints=[{"matchAttribute": "a/b"}] * 33), "spec.devices.constraints"),
+        (claim_of(exactly(), config=[{}] * 33), "spec.devices.config"),
+        (claim_of(exactly(tolerations=[{}] * 17)), "spec.devices.requests[0].exactly.tolerations"),
+        (
+            claim_of({"name": "r", "firstAvailable": [{"name": "s", "deviceClassName": "any"}] * 9}),
+            "spec.devices.requests[0].firstAvailable",
+        ),
         (
             claim_of({"name": "r", "firstAvailable": [{"name": "s", "deviceClassName": "any", "count": -1}]}),
             "spec.devices.requests[0].firstAvailable[0].count",

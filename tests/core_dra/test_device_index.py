@@ -92,7 +92,7 @@ def repeated(world, wanted):
     return 40
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @forall(worlds(), st.lists(claims(), min_size=1, max_size=2))
 def test_a_count_is_exact_or_a_bound_as_it_says(world, wanted):
     found = DeviceIndex(world.allocator, world.ledger).room(wanted)
@@ -102,7 +102,7 @@ def test_a_count_is_exact_or_a_bound_as_it_says(world, wanted):
         assert min(found.count.item(0), 40) == fits
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @forall(worlds(), claims(most=1), st.lists(claims(), min_size=1, max_size=4))
 def test_a_column_that_follows_the_ledger_is_one_that_is_made_anew(world, watched, others):
     index = DeviceIndex(world.allocator, world.ledger)

@@ -49,7 +49,7 @@ def test_a_copy_is_independent():
     assert other.consumed == {0: {"mem": 6}}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @forall(worlds(), st.lists(claims(), min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_taking_and_giving_back_in_any_order_leaves_no_trace(world, wanted, shuffled):
     ledger: DeviceLedger = world.ledger

@@ -188,7 +188,7 @@ def some_slices(draw):
     return slices
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @forall(some_slices(), st.sampled_from("ab"), st.randoms(use_true_random=False))
 def test_a_node_sees_what_the_rules_say_in_whatever_order_slices_come(slices, node, shuffled: random.Random):
     expected = reference(slices, node)

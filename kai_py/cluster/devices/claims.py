@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -32,8 +32,15 @@ Compile = Callable[[str], Selector]
 
 #: So many specs are remembered.
 _REMEMBERED: Final = 4096
-_MAX_REQUESTS: Final = 32
-_MAX_ALTERNATIVES: Final = 8
+#: The API server lets no more pass (``resource.k8s.io/v1``).
+_MOST: Final = {
+    "requests": 32,
+    "constraints": 32,
+    "config": 32,
+    "selectors": 32,
+    "firstAvailable": 8,
+    "tolerations": 16,
+}
 
 
 class BrokenSelector(msgspec.Struct, frozen=True):
@@ -112,8 +119,8 @@ class ClaimReader:
         return Claim(where, known.requests, known.constraints, known.config)
 
     def _read(self, spec: DeviceClaim) -> Claim:
-        if len(spec.requests) > _MAX_REQUESTS:
-            raise _fault("spec.devices.requests", f"there may be {_MAX_REQUESTS}, not {len(spec.requests)}")
+        for field, found in (("requests", spec.requests), ("constraints", spec.constraints), ("config", spec.config)):
+            _limit(found, f"spec.devices.{field}")
         return Claim(
             name="",
             requests=tuple(self._request(one, f"spec.devices.requests[{i}]") for i, one in enumerate(spec.requests)),
@@ -130,8 +137,7 @@ class ClaimReader:
             return Request(request.name, (self._alternative(request.exactly, request.name, f"{field}.exactly"),))
         if not request.first_available:
             raise _fault(field, "it has neither exactly nor firstAvailable: a kind of request that is not known here")
-        if len(request.first_available) > _MAX_ALTERNATIVES:
-            raise _fault(f"{field}.firstAvailable", f"there may be {_MAX_ALTERNATIVES} alternatives")
+        _limit(request.first_available, f"{field}.firstAvailable")
         alternatives = [
             self._alternative(one, f"{request.name}/{one.name}", f"{field}.firstAvailable[{i}]")
             for i, one in enumerate(request.first_available)
@@ -141,6 +147,8 @@ class ClaimReader:
     def _alternative(self, wanted: SubRequest, name: str, field: str) -> Alternative:
         if not wanted.device_class_name:
             raise _fault(f"{field}.deviceClassName", "there is none: a kind of request that is not known here")
+        _limit(wanted.selectors, f"{field}.selectors")
+        _limit(wanted.tolerations, f"{field}.tolerations")
         device_class = self._classes.get(wanted.device_class_name)
         if device_class is None:
             message = f"there is no DeviceClass {wanted.device_class_name!r}"
@@ -176,6 +184,12 @@ class ClaimReader:
                 known = BrokenSelector(str(error))
             self._selectors[expression] = known
         return known
+
+
+def _limit(found: Sequence[object], field: str) -> None:
+    most = _MOST[field.rpartition(".")[2]]
+    if len(found) > most:
+        raise _fault(field, f"there may be {most}, not {len(found)}")
 
 
 def _fault(field: str, message: str) -> MalformedObjectError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kai_py.core.dra.allocation import Allocation, ClaimAllocation, allocated, allocation_of
-from kai_py.core.dra.claims import ALL, MAX_DEVICES, Alternative, Claim
+from kai_py.core.dra.claims import ALL, MAX_CONFIGURATIONS, MAX_DEVICES, Alternative, Claim
 from kai_py.core.dra.constraints import Bond
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
@@ -79,7 +79,7 @@ class Allocator:
             return _stopped(stopped, claims)
         if not found.solved:
             return explain(found, prepared, claims, self.inventory.at(node), ledger)
-        return self._result(claims, prepared, found, node)
+        return _writable(self._result(claims, prepared, found, node), claims)
 
     def _search(self, asks: Sequence[Ask], claims: int, node: int, ledger: DeviceLedger) -> Found:
         """Search in the order of requests; if that takes too long, once more with the largest devices first.
@@ -106,9 +106,15 @@ class Allocator:
 
     def _hardness(self, ask: Ask) -> tuple[tuple[float, float], int]:
         """Sorts requests for large devices before those for small ones, and few candidates before many."""
-        sizes = [self._preference.size(row) for option in ask.options for row in option.candidates]
+        sizes = [self._size(option, row) for option in ask.options for row in option.candidates]
         part, bulk = min(sizes, default=(0.0, 0.0))
         return (-part, -bulk), sum(len(option.candidates) - option.needed for option in ask.options)
+
+    def _size(self, option: Option, row: int) -> tuple[float, float]:
+        """How large a device is for a search: of a shared one only what is taken of it."""
+        capacities = self.inventory.devices[row].capacities
+        parts = [amount / capacities[name].value for name, amount in option.taking(row) if amount]
+        return (max(parts), 0.0) if parts else self._preference.size(row)
 
     def _at_once(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | None:
         """The answer to a single plain request, if it is yes: what the search would find, without a search."""
@@ -221,6 +227,15 @@ class Allocator:
     ) -> ClaimAllocation:
         found = [allocated(self.inventory, row, one.alternative, one.taking(row)) for row, one in devices]
         return allocation_of(claim, chosen, found, self.inventory, node)
+
+
+def _writable(allocation: Allocation, claims: Sequence[Claim]) -> Allocation | Refusal:
+    """The allocation, unless the API server would refuse to store it."""
+    for claim, found in zip(claims, allocation.claims, strict=True):
+        if len(found.config) > MAX_CONFIGURATIONS:
+            code = RefusalCode.TOO_MANY_CONFIGURATIONS
+            return Refusal(code, claim.name, needed=len(found.config), steps=allocation.steps)
+    return allocation
 
 
 def _stopped(stopped: SearchStoppedError, claims: Sequence[Claim]) -> Refusal:

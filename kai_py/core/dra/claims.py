@@ -13,6 +13,8 @@ from kai_py.core.tables.classes import Toleration
 ALL: Final = -1
 #: A claim can hold so many devices (``status.allocation.devices.results``).
 MAX_DEVICES: Final = 32
+#: And so many configurations (``status.allocation.devices.config``).
+MAX_CONFIGURATIONS: Final = 64
 #: So much is the first of several alternatives worth; each later one is worth one less.
 BEST_ALTERNATIVE: Final = 8
 

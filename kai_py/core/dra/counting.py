@@ -1,4 +1,4 @@
-"""Proofs by counters: partitions that cannot be cut from what is left of their devices."""
+"""Proofs by sums: partitions and parts of devices that cannot be cut from what is left of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from kai_py.core.dra.bounds import Need, most_of
 from kai_py.core.dra.inventory import Charges
 from kai_py.core.dra.ledger import DeviceLedger
+from kai_py.core.dra.options import Ask
+from kai_py.core.dra.trial import Trial
 
 
 class CounterProof:
@@ -103,3 +105,56 @@ class CounterProof:
                         own[self._name[k]] = own.get(self._name[k], 0) + amount
                     least = own if least is None else {n: min(a, own[n]) for n, a in least.items() if n in own}
         return {name: amount for name, amount in (least or {}).items() if amount > 0}
+
+
+class CapacityProof:
+    """What the capacities of shared devices allow at most.
+
+    Args:
+        asks: all requests, in the order in which they are served.
+        trial: what the search has taken.
+        ledger: what others have taken.
+    """
+
+    def __init__(self, asks: Sequence[Ask], trial: Trial, ledger: DeviceLedger) -> None:
+        self._trial = trial
+        self._ledger = ledger
+        self._demands = [_least_of_parts(ask) for ask in asks]
+        self._rows = [{row for option in ask.options for row in option.candidates} for ask in asks]
+
+    def allows(self, number: int, *, at_all: bool = False) -> bool:
+        """Whether capacities may suffice for all requests from one on; False is a proof that they do not.
+
+        Args:
+            number: of the first request that is not served yet.
+            at_all: as if the search had taken nothing.
+        """
+        wanted: dict[str, int] = {}
+        rows: set[int] = set()
+        for demand, candidates in zip(self._demands[number:], self._rows[number:], strict=True):
+            if demand:
+                rows |= candidates
+            for name, amount in demand.items():
+                wanted[name] = wanted.get(name, 0) + amount
+        return all(amount <= sum(self._left(row, name, at_all) for row in rows) for name, amount in wanted.items())
+
+    def _left(self, row: int, name: str, at_all: bool) -> int:
+        inventory = self._ledger.inventory
+        capacity = inventory.devices[row].capacities.get(name)
+        if capacity is None:
+            return 0
+        identity = inventory.id_idx[row]
+        left = capacity.value - self._ledger.consumed.get(identity, {}).get(name, 0)
+        return max(0, left if at_all else left - self._trial.consumed.get((identity, name), 0))
+
+
+def _least_of_parts(ask: Ask) -> dict[str, int]:
+    """Capacity -> the least that a request takes of it, however it is served; nothing if it can do without parts."""
+    least: dict[str, int] | None = None
+    for option in ask.options:
+        for row in option.candidates:
+            own = {name: amount * option.needed for name, amount in option.taking(row)}
+            least = own if least is None else {n: min(a, own[n]) for n, a in least.items() if n in own}
+            if not least:
+                return {}
+    return least or {}

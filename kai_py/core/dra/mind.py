@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kai_py.core.dra.bounds import Need, enough
 from kai_py.core.dra.constraints import Bond, Values
-from kai_py.core.dra.counting import CounterProof
+from kai_py.core.dra.counting import CapacityProof, CounterProof
 from kai_py.core.dra.devices import Scalar
 from kai_py.core.dra.ledger import DeviceLedger
 from kai_py.core.dra.options import Ask
@@ -53,6 +53,7 @@ class Mind:
         self._having = {bond: self._values_of(bond, rows) for bond in self._bonds}
         wishes = [self._wish_of(ask) for ask in asks]
         self._wishes = [_merged([one for one in wishes[row:] if one is not None]) for row in range(len(asks))]
+        self._capacities = CapacityProof(asks, trial, ledger)
 
     def situation(self, number: int) -> Situation:
         """Where the search is when it comes to a request."""
@@ -64,6 +65,8 @@ class Mind:
         """Whether it is known, or can be proved, that no way leads on from here."""
         if (number, situation) in self._dead:
             return True
+        if not self._capacities.allows(number):
+            return True
         held = sum(self._bits[identity] for identity in self._trial.held)
         allowed = {bond: self._allowed(bond, bond.state) for bond in self._bonds}
         return not self._enough(self._wishes[number], held, allowed, self._trial.charged)
@@ -71,6 +74,8 @@ class Mind:
     @property
     def impossible(self) -> bool:
         """Whether it can be proved that there is no solution at all."""
+        if not self._capacities.allows(0, at_all=True):
+            return True
         everything = dict.fromkeys(self._bonds, -1)
         wishes = self._wishes[0]
         if not self._enough(wishes, 0, everything, {}):

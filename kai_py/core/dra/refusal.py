@@ -11,6 +11,7 @@ class RefusalCode(StrEnum):
 
     # of the claim itself: no node can help
     TOO_MANY_DEVICES = "TooManyDevices"
+    TOO_MANY_CONFIGURATIONS = "TooManyConfigurations"
     # of the pools
     POOL_INCOMPLETE = "PoolIncomplete"
     POOL_INVALID = "PoolInvalid"

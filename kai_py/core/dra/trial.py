@@ -41,17 +41,18 @@ class Trial:
         picks: in the order of choice.
         held: names (rows in ``ids``) that are taken as a whole, not only looked at.
         charged: counter -> amount that the picks take.
+        consumed: (name, capacity) -> amount that the picks take of shared devices.
     """
 
     def __init__(self, inventory: Inventory, ledger: DeviceLedger, claims: int) -> None:
         self.picks: list[Pick] = []
         self.held: set[int] = set()
         self.charged: dict[int, int] = {}
+        self.consumed: dict[tuple[int, str], int] = {}
         self._inventory = inventory
         self._ledger = ledger
         self._of_claim: list[set[int]] = [set() for _ in range(claims)]
         self._parts: dict[int, int] = {}
-        self._consumed: dict[tuple[int, str], int] = {}
 
     def free(self, device: int, claim: int, *, admin: bool) -> bool:
         """Whether a device can be had at all: nobody has it, or for admin access the claim itself does not."""
@@ -69,7 +70,7 @@ class Trial:
         committed = self._ledger.consumed.get(identity, _NOTHING)
         capacities = self._inventory.devices[device].capacities
         return all(
-            committed.get(name, 0) + self._consumed.get((identity, name), 0) + amount <= capacities[name].value
+            committed.get(name, 0) + self.consumed.get((identity, name), 0) + amount <= capacities[name].value
             for name, amount in amounts
         )
 
@@ -116,7 +117,7 @@ class Trial:
         if self._inventory.devices[pick.device].shareable:
             self._parts[identity] -= 1
             for name, amount in pick.taking:
-                self._consumed[identity, name] -= amount
+                self.consumed[identity, name] -= amount
         else:
             self._of_claim[pick.claim].discard(identity)
             if not pick.admin:
@@ -140,7 +141,7 @@ class Trial:
         if shareable:
             self._parts[identity] = self._parts.get(identity, 0) + 1
             for name, amount in pick.taking:
-                self._consumed[identity, name] = self._consumed.get((identity, name), 0) + amount
+                self.consumed[identity, name] = self.consumed.get((identity, name), 0) + amount
         else:
             self._of_claim[pick.claim].add(identity)
             if not pick.admin:
