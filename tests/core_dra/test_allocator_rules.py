@@ -1,6 +1,5 @@
 """What the allocator does, rule by rule."""
 
-
 from kai_py.core.dra.allocation import Source
 from kai_py.core.dra.claims import ALL, Claim, Configuration, Constraint, DeviceClass
 from kai_py.core.dra.devices import Reach, Slice

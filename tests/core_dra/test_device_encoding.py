@@ -107,6 +107,10 @@ def test_a_slice_says_where_its_devices_are_or_leaves_it_to_them():
             {"devices": [{"name": "g", "capacity": {"memory": {"value": "much"}}}]},
             "spec.devices[0].capacity[memory].value",
         ),
+        (
+            {"devices": [{"name": "g", "consumesCounters": [{"counterSet": "s", "counters": {"m": {"value": -1}}}]}]},
+            "spec.devices[0].consumesCounters[0].counters[m]",
+        ),
         ({"nodeSelector": {"nodeSelectorTerms": []}}, "spec.nodeSelector.nodeSelectorTerms"),
         ({"nodeName": ""}, "spec"),
         ({"devices": [{"name": f"g{i}"} for i in range(129)]}, "spec.devices"),
@@ -199,6 +203,12 @@ def test_a_selector_that_does_not_compile_fails_when_it_is_asked():
     selector = read.requests[0].alternatives[0].device_class.selectors[0]
     with pytest.raises(SelectorError, match="undeclared reference"):
         selector.matches(read_slice(slice_of({"name": "g0"})).devices[0])
+
+
+def test_parameters_may_hold_any_json():
+    config = [{"opaque": {"driver": "d", "parameters": {"huge": 10**30, "nested": [None, {"a": 1.5}]}}}]
+    read = reader(any=[]).read(claim_of(exactly(), config=config))
+    assert read.config[0].opaque.parameters["huge"] == 10**30
 
 
 def test_claims_that_ask_for_the_same_share_what_was_read():

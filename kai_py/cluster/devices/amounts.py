@@ -19,13 +19,15 @@ def amount(quantity: Quantity, where: str, field: str) -> int:
     """A quantity in billionths, finer ones rounded up as Kubernetes does.
 
     Raises:
-        MalformedObjectError: it is not a quantity.
+        MalformedObjectError: it is not a quantity, or a negative one.
     """
     try:
         exact = math.ceil(parse_quantity(quantity) * UNIT)
     except ValueError as error:
         raise MalformedObjectError([Fault(where, field, str(error))]) from error
-    return max(-_MOST, min(_MOST, exact))
+    if exact < 0:
+        raise MalformedObjectError([Fault(where, field, f"must not be negative, and {quantity!r} is")])
+    return min(_MOST, exact)
 
 
 def amounts(quantities: Mapping[str, Quantity], where: str, field: str) -> dict[str, int]:

@@ -71,7 +71,9 @@ class ClaimReader:
         self._selectors: dict[str, Selector] = {}
         self._classes: dict[str, DeviceClass] = {}
         self._claims: dict[bytes, Claim | MalformedObjectError] = {}
-        self._encoder = msgspec.msgpack.Encoder(enc_hook=dict)  # absent maps are proxies, which it does not know
+        # JSON has whole numbers of any size, which somebody's parameters may hold; absent maps are proxies, which the
+        # encoder does not know.
+        self._encoder = msgspec.json.Encoder(enc_hook=dict)
 
     def put_class(self, found: ApiClass) -> None:
         """Take in a class, new or changed. An allocation that was made before stays as it was made.

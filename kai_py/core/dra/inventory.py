@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class Inventory:
         ids: ``(I,)`` the different names of devices; generations of a pool share them.
         id_idx: ``(D,)`` the name of a device.
         pool_idx: ``(D,)``
+        slice_idx: ``(D,)``
         node_idx: ``(D,)`` the node that has the device to itself, else ``NOWHERE``; int32.
         charges: ``(D,)`` what a device takes of counters.
         charges_of_id: ``(I,)`` the same of all devices of a name.
@@ -67,6 +69,8 @@ class Inventory:
         row_of_id: name -> row in ``ids``.
         counters: all shared counters.
         pools: ``(P,)``
+        slices: ``(S,)``
+        nodes: for which it was laid out; only names and labels matter.
     """
 
     devices: tuple[Device, ...]
@@ -78,14 +82,13 @@ class Inventory:
     charges: tuple[Charges, ...]
     charges_of_id: tuple[Charges, ...]
     devices_of_id: tuple[tuple[int, ...], ...]
-    row_of_id: dict[DeviceId, int]
+    row_of_id: Mapping[DeviceId, int]
     counters: Counters
     pools: tuple[Pool, ...]
     slices: tuple[Slice, ...]
     nodes: NodeTable
     _reaches: dict[Reach, Mask] = field(default_factory=dict, repr=False, compare=False)
     _sights: dict[int, Sight] = field(default_factory=dict, repr=False, compare=False)
-    _plan: list[_Plan] = field(default_factory=list, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.devices)
@@ -131,10 +134,12 @@ class Inventory:
             return np.ones(len(self.nodes), dtype=np.bool_)
         return np.array([name == reach.node for name in self.nodes.names], dtype=np.bool_)
 
+    @cached_property
+    def _plan(self) -> _Plan:
+        return _Plan.of(self)
+
     def _look(self, node: int) -> Sight:
-        if not self._plan:
-            self._plan.append(_Plan.of(self))
-        plan = self._plan[0]
+        plan = self._plan
         rows = [*plan.local.get(node, ()), *(row for row, reach in plan.wide if self.sees(node, reach))]
         bad: dict[PoolState, list[str]] = {PoolState.INCOMPLETE: [], PoolState.INVALID: []}
         for pool in plan.unsettled:
