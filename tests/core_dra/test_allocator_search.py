@@ -97,6 +97,19 @@ def test_a_search_that_takes_too_long_says_so():
     assert refusal.steps == 5
 
 
+def test_a_claim_that_finds_nothing_even_alone_is_named_when_all_together_take_too_long():
+    world = World(pool("pool", *gpus(6)), options=AllocatorOptions(steps=12))
+    refusal = world.allocate(claim(want(4)), claim(want(1, "g5"), want(1, "g5"), name="greedy"))
+    assert (refusal.code, refusal.claim) == (RefusalCode.TOGETHER, "greedy")
+
+
+def test_a_caller_can_share_a_budget_among_nodes():
+    world = World(pool("pool", *gpus(6)))
+    wanted = [claim(want(2)), claim(want(2))]
+    assert world.allocator.allocate(wanted, 0, world.ledger, steps=2).code is RefusalCode.CUT
+    assert world.allocator.allocate(wanted, 0, world.ledger, steps=40).steps == 4
+
+
 def test_where_the_order_of_requests_takes_too_long_the_largest_devices_are_sought_first():
     wanted = profiles("1g+", "1g", "3g", "2g", "4g", "4g", "4g")
     world = World(partitioned("s", "t", "u"), options=AllocatorOptions(steps=100))

@@ -15,8 +15,9 @@ from kai_py.core.dra.options import Ask, Option, bonds_of
 from kai_py.core.dra.preference import GROUPING, Preference
 from kai_py.core.dra.reasons import explain
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.search import Found, Search, SearchStoppedError
+from kai_py.core.dra.search import Found, SearchStoppedError
 from kai_py.core.dra.selectors import SelectorMemo
+from kai_py.core.dra.strategy import Strategy
 from kai_py.core.dra.trial import Trial
 from kai_py.core.dra.verdicts import Judge, Verdict, Verdicts
 
@@ -29,11 +30,11 @@ class AllocatorOptions:
 
     Attributes:
         steps: devices that may be tried for the claims of a pod on a node; more finds more solutions in odd cases, and
-            takes 10 to 20 µs each before it gives up. Ordinary claims need a step per device.
+            takes some 20 µs each before it gives up. Ordinary claims need a step per device.
         grouping: attributes by which devices of a node belong together; a request is served from one group if it can.
     """
 
-    steps: int = 8_000
+    steps: int = 4_000
     grouping: tuple[str, ...] = GROUPING
 
 
@@ -57,7 +58,9 @@ class Allocator:
         self._options = options
         self._preference = Preference(inventory, options.grouping)
 
-    def allocate(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | Refusal:
+    def allocate(
+        self, claims: Sequence[Claim], node: int, ledger: DeviceLedger, *, steps: int | None = None
+    ) -> Allocation | Refusal:
         """Find devices on a node for all claims together; the ledger stays as it is.
 
         Of several alternatives of a request the first one is taken that lets everything else find its devices, too,
@@ -67,54 +70,22 @@ class Allocator:
             claims: those of one pod that have no allocation yet, in the pod's order.
             node: row of the node.
             ledger: what is taken.
+            steps: what is left of a budget for several nodes; None = as the options say.
         """
         if (simple := self._at_once(claims, node, ledger)) is not None:
             return simple
         prepared = self._prepare(claims, node, ledger)
         if isinstance(prepared, Refusal):
             return prepared
+        sight = self.inventory.at(node)
         try:
-            found = self._search(prepared, len(claims), node, ledger)
+            budget = self._options.steps if steps is None else min(steps, self._options.steps)
+            found = Strategy(prepared, sight.rows, ledger, self._preference, budget).solve()
         except SearchStoppedError as stopped:
             return _stopped(stopped, claims)
         if not found.solved:
-            return explain(found, prepared, claims, self.inventory.at(node), ledger)
+            return explain(found, prepared, claims, sight, ledger)
         return _writable(self._result(claims, prepared, found, node), claims)
-
-    def _search(self, asks: Sequence[Ask], claims: int, node: int, ledger: DeviceLedger) -> Found:
-        """Search in the order of requests; if that takes too long, once more with the largest devices first.
-
-        What is large has few places, so that the second order finds some solutions that the first one does not; but
-        it is the first one that gives earlier requests their better alternatives.
-
-        Raises:
-            SearchStoppedError: the second search took too long as well, or a selector failed.
-        """
-        steps = self._options.steps
-        as_written = list(range(len(asks)))
-        hardest = sorted(as_written, key=lambda number: self._hardness(asks[number]))
-        rows = self.inventory.at(node).rows
-        first = steps if hardest == as_written else steps // 4
-        trial = Trial(self.inventory, ledger, claims)
-        try:
-            return Search(asks, as_written, rows, trial, ledger, budget=first).run()
-        except SearchStoppedError as stopped:
-            if stopped.option is not None or first == steps:
-                raise
-        trial.clear()
-        return Search(asks, hardest, rows, trial, ledger, budget=steps - first, spent=first).run()
-
-    def _hardness(self, ask: Ask) -> tuple[tuple[float, float], int]:
-        """Sorts requests for large devices before those for small ones, and few candidates before many."""
-        sizes = [self._size(option, row) for option in ask.options for row in option.candidates]
-        part, bulk = min(sizes, default=(0.0, 0.0))
-        return (-part, -bulk), sum(len(option.candidates) - option.needed for option in ask.options)
-
-    def _size(self, option: Option, row: int) -> tuple[float, float]:
-        """How large a device is for a search: of a shared one only what is taken of it."""
-        capacities = self.inventory.devices[row].capacities
-        parts = [amount / capacities[name].value for name, amount in option.taking(row) if amount]
-        return (max(parts), 0.0) if parts else self._preference.size(row)
 
     def _at_once(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | None:
         """The answer to a single plain request, if it is yes: what the search would find, without a search."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kai_py.core.dra.claims import Constraint
 from kai_py.core.dra.devices import Scalar
 from kai_py.core.dra.inventory import Inventory
@@ -16,12 +18,14 @@ class Bond:
 
     Attributes:
         constraint: what it is about.
+        initial: the state before any device is chosen.
         state: matching: the values that all devices so far share, None = no device yet; distinct: all their values.
     """
 
     def __init__(self, constraint: Constraint, inventory: Inventory) -> None:
         self.constraint = constraint
-        self.state: Values | None = _NONE if constraint.distinct else None
+        self.initial: Final[Values | None] = _NONE if constraint.distinct else None
+        self.state: Values | None = self.initial
         self._inventory = inventory
         self._values: dict[int, Values] = {}
 

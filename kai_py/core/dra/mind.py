@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from kai_py.core.dra.bounds import Need, enough
 from kai_py.core.dra.constraints import Bond, Values
@@ -18,12 +19,24 @@ from kai_py.core.dra.trial import Trial
 Situation = tuple[State, int, tuple[Values | None, ...]]
 
 
+#: In the midst of a search, attributes with more values than that are not looked at value by value.
+_MANY_VALUES: Final = 16
+
+
 @dataclass(frozen=True)
 class _Wish:
-    """The least that a request takes of exclusive devices: so many of the candidates, bound by these."""
+    """The least that a request wants.
+
+    Attributes:
+        devices: how many different ones.
+        candidates: exclusive devices that nobody has.
+        shareable: devices that may serve any number of requests.
+        bonds: constraints that bind all of them.
+    """
 
     devices: int
     candidates: int
+    shareable: int
     bonds: tuple[Bond, ...]
 
 
@@ -50,6 +63,7 @@ class Mind:
             ledger,
         )
         self._bonds = list({bond: None for ask in asks for option in ask.options for bond in option.bonds})
+        self._distinct = [bond for bond in self._bonds if bond.constraint.distinct]
         self._having = {bond: self._values_of(bond, rows) for bond in self._bonds}
         wishes = [self._wish_of(ask) for ask in asks]
         self._wishes = [_merged([one for one in wishes[row:] if one is not None]) for row in range(len(asks))]
@@ -68,41 +82,69 @@ class Mind:
         if not self._capacities.allows(number):
             return True
         held = sum(self._bits[identity] for identity in self._trial.held)
-        allowed = {bond: self._allowed(bond, bond.state) for bond in self._bonds}
-        return not self._enough(self._wishes[number], held, allowed, self._trial.charged)
+        states = {bond: bond.state for bond in self._bonds}
+        return not self._solvable(self._wishes[number], held, states, self._trial.charged, _MANY_VALUES)
 
     @property
     def impossible(self) -> bool:
         """Whether it can be proved that there is no solution at all."""
-        if not self._capacities.allows(0, at_all=True):
-            return True
-        everything = dict.fromkeys(self._bonds, -1)
-        wishes = self._wishes[0]
-        if not self._enough(wishes, 0, everything, {}):
-            return True
-        for bond in self._bonds:
-            bound = [one for one in wishes if bond in one.bonds]
-            if bond.constraint.distinct:
-                if sum(one.devices for one in bound) > len(self._having[bond]):
-                    return True
-            elif not any(self._enough(bound, 0, everything | {bond: one}, {}) for one in self._having[bond].values()):
-                return bool(bound)
-        return False
+        states = {bond: bond.initial for bond in self._bonds}
+        most = max(map(len, self._having.values()), default=0)
+        return not (self._capacities.allows(0, at_all=True) and self._solvable(self._wishes[0], 0, states, {}, most))
 
     def remember(self, number: int, situation: Situation) -> None:
         """From here no way leads on."""
         self._dead.add((number, situation))
 
+    def _solvable(
+        self,
+        wishes: Sequence[_Wish],
+        held: int,
+        states: Mapping[Bond, Values | None],
+        charged: Mapping[int, int],
+        many: int,
+    ) -> bool:
+        """Whether wishes may all come true; False is a proof that they do not."""
+        allowed = {bond: self._allowed(bond, state) for bond, state in states.items()}
+        if not self._enough(wishes, held, allowed, charged):
+            return False
+        for bond, state in states.items():
+            bound = [one for one in wishes if bond in one.bonds]
+            if not bound or bond.constraint.distinct or state is not None or len(self._having[bond]) > many:
+                continue
+            # No device is chosen yet: there must be some value with which all of them can be found.
+            each = self._having[bond].values()
+            if not any(self._enough(bound, held, {**allowed, bond: devices}, charged) for devices in each):
+                return False
+        return True
+
     def _enough(
         self, wishes: Sequence[_Wish], held: int, allowed: Mapping[Bond, int], charged: Mapping[int, int]
     ) -> bool:
-        needs = []
+        """Whether there are enough devices, counters, and different values, each looked at alone."""
+        needs, both = [], []
         for wish in wishes:
-            candidates = wish.candidates & ~held
+            candidates, shareable = wish.candidates & ~held, wish.shareable
             for bond in wish.bonds:
                 candidates &= allowed[bond]
-            needs.append((wish.candidates, Need(wish.devices, candidates)))
-        return self._counters.allows(needs, charged) and enough([need for _, need in needs])
+                shareable &= allowed[bond]
+            both.append(Need(wish.devices, candidates | shareable))
+            needs.append((wish.candidates, Need(max(0, wish.devices - shareable.bit_count()), candidates)))
+        if not self._counters.allows(needs, charged) or not enough([need for _, need in needs]):
+            return False
+        for bond in self._distinct:
+            own = [need for wish, need in zip(wishes, both, strict=True) if bond in wish.bonds]
+            if own and not enough([self._by_value(bond, need) for need in own]):
+                return False
+        return True
+
+    def _by_value(self, bond: Bond, need: Need) -> Need:
+        """A need for devices as one for values: no two devices can have the same, so each has one to itself."""
+        values = 0
+        for place, devices in enumerate(self._having[bond].values()):
+            if devices & need.candidates:
+                values |= 1 << place
+        return Need(need.devices, values)
 
     def _allowed(self, bond: Bond, state: Values | None) -> int:
         """The devices that a constraint lets pass as it stands."""
@@ -123,25 +165,28 @@ class Mind:
         return having
 
     def _wish_of(self, ask: Ask) -> _Wish | None:
-        """None = the request may do without exclusive devices."""
-        inventory, candidates = self._ledger.inventory, 0
+        """None = the request only looks at devices."""
+        inventory, ledger = self._ledger.inventory, self._ledger
+        masks = {False: 0, True: 0}
         for option in ask.options:
             if option.alternative.admin:
                 return None
             for device in option.candidates:
-                if inventory.devices[device].shareable:
-                    return None
-                identity = inventory.id_idx[device]
-                if not self._ledger.busy(identity):
-                    candidates |= self._bits[identity]
+                identity, shareable = inventory.id_idx[device], inventory.devices[device].shareable
+                if not (ledger.whole[identity] if shareable else ledger.busy(identity)):
+                    masks[shareable] |= self._bits[identity]
         bonds = ask.options[0].bonds if len(ask.options) == 1 else ()
-        return _Wish(min(option.needed for option in ask.options), candidates, bonds)
+        return _Wish(min(option.needed for option in ask.options), masks[False], masks[True], bonds)
 
 
 def _merged(wishes: Sequence[_Wish]) -> list[_Wish]:
-    """Wishes for the same devices as one."""
+    """Wishes for the same devices as one, as long as each device serves only one of them."""
     found: dict[tuple[int, tuple[Bond, ...]], int] = {}
+    others = []
     for one in wishes:
-        key = one.candidates, one.bonds
-        found[key] = found.get(key, 0) + one.devices
-    return [_Wish(devices, candidates, bonds) for (candidates, bonds), devices in found.items()]
+        if one.shareable:
+            others.append(one)
+        else:
+            key = one.candidates, one.bonds
+            found[key] = found.get(key, 0) + one.devices
+    return [*(_Wish(devices, candidates, 0, bonds) for (candidates, bonds), devices in found.items()), *others]

@@ -17,6 +17,7 @@ from kai_py.core.dra.verdicts import Verdict
 
 def explain(found: Found, asks: Sequence[Ask], claims: Sequence[Claim], sight: Sight, ledger: DeviceLedger) -> Refusal:
     """Say why there is no solution. Invalid pools come first: repairing them may be all that is needed."""
+    asks = [ask for ask in asks if found.claim in (-1, ask.claim)]
     reason = _alone(asks, claims, sight, ledger) or _together(found, asks, claims)
     code = RefusalCode.POOL_INVALID if sight.invalid else reason.code
     return Refusal(
@@ -81,4 +82,4 @@ def _together(found: Found, asks: Sequence[Ask], claims: Sequence[Claim]) -> Ref
     for ask in asks:
         if any(option.bonds for option in ask.options):
             return Refusal(RefusalCode.CONSTRAINT, claims[ask.claim].name, ask.request.name, ask.options[0].needed)
-    return Refusal(RefusalCode.TOGETHER)
+    return Refusal(RefusalCode.TOGETHER, claims[asks[0].claim].name if len({ask.claim for ask in asks}) == 1 else "")

@@ -48,15 +48,17 @@ class Found:
 
     Attributes:
         solved: whether there is a solution.
-        placed: per request, in the order in which they were given; empty if there is none.
+        placed: per request that was searched for, ascending by its number; empty if there is no solution.
         steps: how many devices were tried.
         against_constraint: (claim, option) of all devices that could not be had because of a constraint.
+        claim: the one that alone finds nothing; -1 = that is not known of any.
     """
 
     solved: bool
     placed: tuple[Placed, ...]
     steps: int
     against_constraint: tuple[int, Option] | None = None
+    claim: int = -1
 
 
 class Search:
@@ -64,12 +66,15 @@ class Search:
 
     Args:
         asks: all requests.
-        order: numbers of requests, in the order in which they are served.
+        order: numbers of the requests that are searched for, in the order in which they are served.
         rows: the devices of the node.
         trial: empty; what is taken is in there.
         ledger: what others have taken.
         budget: how many devices may be tried.
         spent: how many were tried before, to be told.
+
+    Attributes:
+        steps: how many devices were tried.
     """
 
     def __init__(
@@ -84,13 +89,13 @@ class Search:
         spent: int = 0,
     ) -> None:
         self._asks = [asks[number] for number in order]
-        self._order = order
+        self._slot = sorted(range(len(order)), key=order.__getitem__)
         self._rows = rows
         self._trial = trial
         self._ledger = ledger
-        self._steps = spent
+        self.steps = spent
         self._most = spent + budget
-        self._chosen = [0] * len(asks)
+        self._chosen = [0] * len(order)
         self._counts: dict[int, int] = {}
         self._against: tuple[int, Option] | None = None
         self._mind: Mind | None = None
@@ -106,20 +111,20 @@ class Search:
         while levels:
             for level in levels[-1]:
                 if level is _DONE:
-                    return Found(True, self._placed(), self._steps)
+                    return Found(True, self._placed(), self.steps)
                 levels.append(level)
                 break
             else:
                 levels.pop()
-        return Found(False, (), self._steps, self._against)
+        return Found(False, (), self.steps, self._against)
 
     def _placed(self) -> tuple[Placed, ...]:
         picks = iter(self._trial.picks)
-        placed = {
-            number: Placed(row, tuple(next(picks).device for _ in range(ask.options[row].needed)))
-            for number, ask, row in zip(self._order, self._asks, self._chosen, strict=True)
-        }
-        return tuple(placed[number] for number in range(len(placed)))
+        placed = [
+            Placed(row, tuple(next(picks).device for _ in range(ask.options[row].needed)))
+            for ask, row in zip(self._asks, self._chosen, strict=True)
+        ]
+        return tuple(placed[slot] for slot in self._slot)
 
     def _enter(self, number: int) -> _Level:
         """A request: its alternatives, the first one first."""
@@ -189,10 +194,10 @@ class Search:
         if not self._trial.free(device, ask.claim, admin=admin):
             return False
         if option.failed(device):
-            raise SearchStoppedError(self._steps, option, device, ask.claim)
-        self._steps += 1
-        if self._steps > self._most:
-            raise SearchStoppedError(self._steps)
+            raise SearchStoppedError(self.steps, option, device, ask.claim)
+        self.steps += 1
+        if self.steps > self._most:
+            raise SearchStoppedError(self.steps)
         if not self._trial.take(device, ask.claim, option.bonds, option.taking(device), admin=admin):
             return False
         self._counts[ask.claim] = self._counts.get(ask.claim, 0) + 1
