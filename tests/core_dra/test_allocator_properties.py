@@ -85,6 +85,19 @@ def test_a_plain_request_gets_what_the_search_would_find(count, busy, wanted):
         assert at_once == found
 
 
+@settings(max_examples=200, deadline=None)
+@forall(worlds(), some_claims, st.integers(1, 12))
+def test_with_few_steps_the_answer_is_right_or_that_it_takes_too_long(world, wanted, steps):
+    rows = world.inventory.at(0).rows
+    found = world.allocator.allocate(wanted, 0, world.ledger, steps=steps)
+    if isinstance(found, Refusal):
+        feasible = brute_force(wanted, world.inventory, world.ledger, rows) is not None
+        assert found.code is RefusalCode.CUT or not feasible
+    else:
+        chosen, assignment = assignment_of(found, wanted)
+        assert [*problems(wanted, chosen, assignment, world.inventory, world.ledger, rows)] == []
+
+
 def room_for(wanted, gpus):
     """Whether profiles fit, by trying all places of all of them. ``gpus``: memory slices that are taken, as bits."""
     if not wanted:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from kai_py.core.dra.allocation import Allocation, ClaimAllocation, allocated, allocation_of
+from kai_py.core.dra.asks import Ask, Option, bonds_of
 from kai_py.core.dra.claims import ALL, MAX_CONFIGURATIONS, MAX_DEVICES, Alternative, Claim
 from kai_py.core.dra.constraints import Bond
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
-from kai_py.core.dra.options import Ask, Option, bonds_of
 from kai_py.core.dra.preference import GROUPING, Preference
 from kai_py.core.dra.reasons import explain
 from kai_py.core.dra.refusal import Refusal, RefusalCode

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kai_py.core.dra.asks import Ask
 from kai_py.core.dra.bounds import Need, enough
 from kai_py.core.dra.constraints import Bond, Values
 from kai_py.core.dra.counting import CapacityProof, CounterProof
 from kai_py.core.dra.devices import Scalar
 from kai_py.core.dra.ledger import DeviceLedger
-from kai_py.core.dra.options import Ask
 from kai_py.core.dra.symmetry import State, Symmetry, tied_groups
 from kai_py.core.dra.trial import Trial
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from kai_py.core.dra.asks import Ask, Option
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Sight
 from kai_py.core.dra.ledger import DeviceLedger
-from kai_py.core.dra.options import Ask, Option
 from kai_py.core.dra.refusal import Refusal, RefusalCode
 from kai_py.core.dra.search import Found
 from kai_py.core.dra.trial import Trial

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from kai_py.core.dra.asks import Ask, Option
 from kai_py.core.dra.claims import MAX_DEVICES
 from kai_py.core.dra.ledger import DeviceLedger
 from kai_py.core.dra.mind import Mind
-from kai_py.core.dra.options import Ask, Option
 from kai_py.core.dra.symmetry import Kind
 from kai_py.core.dra.trial import Trial
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kai_py.core.dra.asks import Ask, Option
 from kai_py.core.dra.ledger import DeviceLedger
-from kai_py.core.dra.options import Ask, Option
 from kai_py.core.dra.preference import Preference, Size
 from kai_py.core.dra.search import Found, Search, SearchStoppedError
 from kai_py.core.dra.trial import Trial

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kai_py.core.dra.asks import Ask, Option
 from kai_py.core.dra.capacity import Taking
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
-from kai_py.core.dra.options import Ask, Option
 from kai_py.core.dra.trial import Pick, Trial
 
 #: What a search took of a group: (place of the device, number of the claim, admin access, what is consumed).
