@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
@@ -67,4 +66,5 @@ def _attribute(attribute: Attribute) -> cel.Attribute:
 
 
 def _quantity(capacity: Capacity) -> cel.Quantity:
-    return cel.Quantity(Fraction(capacity.value, UNIT), capacity.value % UNIT == 0)
+    units, rest = divmod(capacity.value, UNIT)
+    return cel.parse_quantity(f"{capacity.value}n" if rest else str(units))
