@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,16 @@ OutputOption = Annotated[
     Output, typer.Option("--output", "-o", help="Form of the answer: a table for people, json or yaml for programs.")
 ]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Print the rows of tables alone, for other programs.")]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Settings from this file, read once, instead of from the ConfigMap kai-py-settings.",
+        show_default=False,
+    ),
+]
 Kubeconfig = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="The kubeconfig; by default $KUBECONFIG or ~/.kube/config.", show_default=False),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kai_py.cli.failures import note
 from kai_py.cli.live import connected
-from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption
+from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption, SettingsFile
 from kai_py.cli.output import Output, print_document, print_tables
 from kai_py.cli.plan_view import headline, tables
 from kai_py.planning.cluster import read_cluster
@@ -44,16 +43,7 @@ def plan_command(
     ] = False,
     cycles: Annotated[int, typer.Option(min=1, help="Run at most so many cycles; stop after an idle one.")] = 1,
     cycle_seconds: Annotated[float, typer.Option(min=0, help="Time between cycles, in seconds.")] = 1.0,
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="The settings document; by default that of the ConfigMap kai-py-settings among the objects.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: SettingsFile = None,
     now: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="The time, as in 2026-01-31T12:00:00Z; by default now.", show_default=False),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
 
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig
+from kai_py.cli.options import Context, Kubeconfig, SettingsFile
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
 
@@ -60,16 +59,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="Settings from a file, read once, instead of from the ConfigMap.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: SettingsFile = None,
     settings_configmap: Annotated[
         str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings; it is watched.")
     ] = _written(_DEFAULTS.settings_configmap),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kai_py.cluster.encode.podgroup import SubGroupRow
+from kai_py.cluster.history import Past
 from kai_py.cluster.pods import Blocked
 from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.rows import Slots, SortedRows
 from kai_py.core.resources import Rows
 from kai_py.core.result import ReasonCode
-from kai_py.core.tables.podgroups import GroupKey, PodGroupTable, SubGroupTable
+from kai_py.core.tables.podgroups import GroupKey, History, PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE
 from kai_py.core.tables.queues import QueueTable
 
@@ -39,6 +41,7 @@ class GroupRow(NamedTuple):
         more: leaf slots of pods that name no leaf: in a podgroup without subgroups the label means nothing, in others
             it is a mistake.
         blocked: why it cannot be scheduled.
+        past: what has happened to it.
     """
 
     queue: str
@@ -50,6 +53,7 @@ class GroupRow(NamedTuple):
     slots: tuple[int, ...]
     more: tuple[int, ...]
     blocked: Blocked | None
+    past: Past
 
 
 class GroupRows:
@@ -66,6 +70,14 @@ class GroupRows:
             min_member=np.int32,
             slot=np.int32,
             blocked=np.bool_,
+            started=np.float64,
+            stale_since=np.float64,
+            grace=np.float64,
+            delay=np.float64,
+            finishing=np.bool_,
+            never_preempts=np.bool_,
+            evicted=np.float64,
+            checkpointed=np.float64,
         )
         #: Rows of the subgroups of those podgroups that have any, in the order of their podgroups.
         self._subrows: SortedRows[tuple[str, str, str, int]] = SortedRows(
@@ -95,6 +107,14 @@ class GroupRows:
             row.subgroups[0].min_member,
             NONE if tree else row.slot,
             row.blocked is not None,
+            row.past.started,
+            row.past.stale_since,
+            row.past.grace,
+            row.past.delay,
+            row.past.finishing,
+            row.past.never_preempts,
+            row.past.evicted,
+            row.past.checkpointed,
         )
         size = len(row.subgroups) if tree else 0
         for gone in range(size, self._sizes.get(key, 0)):
@@ -139,6 +159,7 @@ class GroupRows:
             created=columns["created"],
             blocked=self._blocked_rows(queues, table, queue_idx) | self._blocked_by_themselves(columns["blocked"]),
             offset=offset,
+            history=_history(columns),
         )
         subgroups, slot = _subgroups(columns, self._subrows.share(), offset)
         leaf_rows = np.full(slots + 1, NONE, dtype=np.int32)
@@ -165,6 +186,15 @@ class GroupRows:
 
     def _blocked_by_themselves(self, column: NDArray[np.bool_]) -> dict[int, Blocked]:
         return {row: self._blocked[self._rows.keys[row]] for row in np.flatnonzero(column).tolist()}
+
+
+def _history(columns: Columns) -> History | None:
+    """The histories; None if no podgroup has any."""
+    history = History(**{field.name: columns[field.name] for field in fields(History)})
+    times_unknown = np.isneginf(history.started) & np.isposinf(history.stale_since) & np.isnan(history.grace)
+    blank = times_unknown & (history.delay == 0) & ~history.finishing & ~history.never_preempts
+    blank &= np.isneginf(history.evicted) & np.isneginf(history.checkpointed)
+    return None if blank.all() else history
 
 
 def _subgroups(groups: Columns, trees: Columns, offset: Rows) -> tuple[SubGroupTable, Rows]:

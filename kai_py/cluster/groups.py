@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Mapping
 
 from kai_py.api.keys import DEFAULT_QUEUE, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
 from kai_py.api.podgroup import PodGroup, SubGroup, TopologyConstraint
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.support import unsupported_by_group
 from kai_py.cluster.encode.times import seconds
+from kai_py.cluster.group import Group, Name, Part, says
 from kai_py.cluster.group_rows import GroupRow, GroupRows, GroupTables
+from kai_py.cluster.history import HistoryBook
 from kai_py.cluster.membership import DerivedGroup
 from kai_py.cluster.pods import Blocked, Place, PodFacts
 from kai_py.cluster.priorities import PriorityBook
@@ -23,56 +23,6 @@ from kai_py.core.tables.pods import NONE, PodKey
 from kai_py.core.tables.queues import QueueTable
 from kai_py.errors import Fault
 
-Name = tuple[str, str]
-_NEVER: Final = float("inf")
-
-
-@dataclass(slots=True)
-class Part:
-    """Pods of a podgroup that name the same subgroup."""
-
-    slot: int
-    pods: int = 0
-
-
-@dataclass(slots=True)
-class Group:
-    """One podgroup that has unfinished pods.
-
-    Attributes:
-        name: (namespace, name).
-        slot: leaf slot of pods that name no subgroup.
-        members: its unfinished pods.
-        terms: what its pods say that it asks for; the first pod by name counts.
-        divided: whether pods may contradict each other in that.
-        created: when the oldest pod was; None = to be found anew.
-        problems: how many pods cannot be scheduled as they are.
-        leaving: how many pods were told to go.
-        parts: by subgroup; None = no pod names one, and the podgroup has none.
-        key: identity of its row, once it has one.
-    """
-
-    name: Name
-    slot: int
-    members: set[PodKey] = field(default_factory=set)
-    terms: Terms | None = None
-    divided: bool = False
-    created: float | None = _NEVER
-    problems: int = 0
-    leaving: int = 0
-    parts: dict[str, Part] | None = None
-    key: GroupKey | None = None
-
-    def named_parts(self) -> Iterator[tuple[str, int]]:
-        """The subgroups that pods name, and their slots; the empty one for pods that name none."""
-        named = 0
-        for name, part in (self.parts or {}).items():
-            named += part.pods
-            if part.pods:
-                yield name, part.slot
-        if named < len(self.members):
-            yield "", self.slot
-
 
 class GroupBook:
     """All podgroups with unfinished pods, and all PodGroup objects.
@@ -82,6 +32,7 @@ class GroupBook:
 
     Args:
         priorities: what PriorityClasses are worth.
+        history: what has happened to podgroups.
 
     Attributes:
         groups: those with unfinished pods.
@@ -90,12 +41,13 @@ class GroupBook:
         facts: of all pods; they are looked up only where pods of one podgroup contradict each other.
     """
 
-    def __init__(self, priorities: PriorityBook) -> None:
+    def __init__(self, priorities: PriorityBook, history: HistoryBook) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
         self.malformed: dict[Name, Fault] = {}
         self.facts: Mapping[PodKey, PodFacts] = {}
         self._priorities = priorities
+        self._history = history
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
         self._unwritten: dict[Name, DerivedGroup] = {}
@@ -126,12 +78,12 @@ class GroupBook:
         if group is None:
             group = self.groups[facts.place.group] = Group(facts.place.group, self._take_slot())
         if before is not None:
-            if _says(before) == _says(facts):
+            if says(before) == says(facts):
                 return
             self._count(group, before, -1)
         group.members.add(facts.key)
         self._count(group, facts, 1)
-        self._heed(group, facts.place.terms)
+        group.heed(facts.place.terms)
         self._dirty[group.name] = None
 
     def leave(self, facts: PodFacts) -> None:
@@ -146,21 +98,9 @@ class GroupBook:
             self._close(group)
 
     def _count(self, group: Group, facts: PodFacts, step: int) -> None:
-        assert facts.place is not None
-        group.problems += step * (facts.problem is not None)
-        group.leaving += step * (facts.deleted != _NEVER)
-        if facts.place.part:
+        group.count(facts, step)
+        if facts.place is not None and facts.place.part:
             self._part(group, facts.place.part).pods += step
-        if step > 0 and group.created is not None:
-            group.created = min(group.created, facts.created)
-        elif step < 0 and facts.created == group.created:
-            group.created = None
-
-    def _heed(self, group: Group, terms: Terms | None) -> None:
-        if len(group.members) == 1:
-            group.terms, group.divided = terms, False
-        elif terms != group.terms:
-            group.divided = True
 
     def _part(self, group: Group, name: str) -> Part:
         if group.parts is None:
@@ -231,6 +171,8 @@ class GroupBook:
     # -- rows --------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
+        for name in self._history.changed():
+            self._changed(name)
         dirty, self._dirty = self._dirty, {}
         for name in dirty:
             self._refresh(self.groups[name])
@@ -238,7 +180,7 @@ class GroupBook:
     def _refresh(self, group: Group) -> None:
         """Write the group's row anew."""
         if group.divided:
-            self._agree(group)
+            group.agree(self.facts)
         podgroup, terms = self.objects.get(group.name), group.terms
         key = GroupKey(*group.name, podgroup.metadata.uid if podgroup else "")
         if group.key is not None and group.key != key:
@@ -251,12 +193,13 @@ class GroupBook:
             queue=_queue(podgroup, terms),
             priority=priority,
             preemptible=said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY,
-            created=seconds(podgroup.metadata.creation_timestamp) if podgroup else self._created(group),
+            created=seconds(podgroup.metadata.creation_timestamp) if podgroup else group.oldest(self.facts),
             slot=group.slot,
             subgroups=subgroups,
             slots=self._leaf_slots(group, subgroups),
-            more=_strays(group, subgroups),
+            more=group.strays(subgroups),
             blocked=self._block(group, podgroup, subgroups),
+            past=self._history.of(group.name),
         )
         self._rows.put(key, row)
         staying = len(group.members) - group.leaving
@@ -264,18 +207,6 @@ class GroupBook:
             self._unwritten[group.name] = terms.derived
         else:
             self._unwritten.pop(group.name, None)
-
-    def _agree(self, group: Group) -> None:
-        """Let the first pod decide, by name, of those that say anything."""
-        terms = {pod: place.terms for pod in group.members if (place := self.facts[pod].place) is not None}
-        first = min((pod for pod, said in terms.items() if said is not None), default=None)
-        group.terms = terms[first] if first is not None else None
-        group.divided = any(said != group.terms for said in terms.values())
-
-    def _created(self, group: Group) -> float:
-        if group.created is None:
-            group.created = min(self.facts[pod].created for pod in group.members)
-        return group.created
 
     def _leaf_slots(self, group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
         if len(subgroups) == 1:
@@ -308,14 +239,6 @@ class GroupBook:
         return None
 
 
-def _strays(group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
-    """Leaf slots of pods that name no leaf of their podgroup."""
-    if len(subgroups) == 1:
-        return tuple(slot for part, slot in group.named_parts() if part)
-    leaves = {row.name for row in subgroups if row.leaf}
-    return tuple(slot for part, slot in group.named_parts() if part not in leaves)
-
-
 def _queue(podgroup: PodGroup | None, terms: Terms | None) -> str:
     said = (podgroup.spec.queue or podgroup.metadata.labels.get(QUEUE_LABEL, "")) if podgroup else ""
     return said or (terms.queue if terms else "") or DEFAULT_QUEUE
@@ -327,11 +250,6 @@ def _constraints(
     if podgroup is not None:
         return podgroup.spec.topology_constraint, podgroup.spec.sub_groups
     return (terms.topology, terms.sub_groups) if terms is not None else (None, ())
-
-
-def _says(facts: PodFacts) -> tuple[object, ...]:
-    """What of a pod matters to its podgroup."""
-    return facts.place, facts.problem, facts.created, facts.deleted != _NEVER
 
 
 def _same(one: PodGroup, other: PodGroup) -> bool:

@@ -1,8 +1,8 @@
-"""What has happened to podgroups, and how patient they are: kept beside the rows, because few podgroups have any."""
+"""What has happened to podgroups, and how patient they are; podgroups that are gone may still have a past."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf, isfinite, nan
@@ -11,6 +11,7 @@ import numpy as np
 
 from kai_py.api.duration import Duration
 from kai_py.api.keys import (
+    LAST_CHECKPOINT_ANNOTATION,
     LAST_EVICTION_ANNOTATION,
     LAST_START_ANNOTATION,
     STALE_SINCE_ANNOTATION,
@@ -18,7 +19,6 @@ from kai_py.api.keys import (
 )
 from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.encode.times import seconds
-from kai_py.core.tables.podgroups import GroupKey, History, PodGroupTable
 
 Name = tuple[str, str]
 #: Annotations to write; None removes one.
@@ -27,7 +27,7 @@ Stamps = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Past:
-    """One podgroup's history; the fields are the columns of ``History``, but for ``evicted``, which is only kept."""
+    """One podgroup's history; the fields are the columns of ``History``."""
 
     started: float = -inf
     stale_since: float = inf
@@ -36,6 +36,7 @@ class Past:
     delay: float = 0.0
     finishing: bool = False
     never_preempts: bool = False
+    checkpointed: float = -inf
 
 
 _BLANK = Past()
@@ -56,20 +57,22 @@ class HistoryBook:
         self._pasts: dict[Name, Past] = {}
         self._shown: dict[Name, tuple[str | None, ...]] = {}
         self._marked: dict[Name, None] = {}
-        self._made: tuple[PodGroupTable, PodGroupTable] | None = None
+        self._changed: dict[Name, None] = {}
+        #: Those that run below their minimum: few, and asked for in every cycle.
+        self._stale: dict[Name, None] = {}
 
     def put(self, podgroup: PodGroup) -> None:
         """Read an object: times that KAI and we keep in annotations, and the patience that its spec asks for."""
         annotations, spec, name = podgroup.metadata.annotations, podgroup.spec, podgroup.metadata.key
         grace = spec.staleness_grace_period or _duration(annotations.get(STALENESS_GRACE_ANNOTATION))
-        before = self._pasts.get(name, _BLANK)
+        before = self.of(name)
         past = replace(
             self._with_annotations(podgroup, before),
             grace=grace.seconds if grace is not None else nan,
             delay=spec.preemption_delay.seconds if spec.preemption_delay is not None else 0.0,
+            checkpointed=seconds(annotations.get(LAST_CHECKPOINT_ANNOTATION)) or -inf,
         )
-        if not _same(past, before):
-            self._set(name, past)
+        self._set(name, past)
 
     def _with_annotations(self, podgroup: PodGroup, past: Past) -> Past:
         """A history with those times that the object says now and did not say when it was seen last."""
@@ -90,10 +93,19 @@ class HistoryBook:
 
     def changes(self, podgroup: PodGroup) -> Stamps:
         """Annotations that the object should have, where they differ from those that it has."""
-        past = self._pasts.get(podgroup.metadata.key, _BLANK)
+        past = self.of(podgroup.metadata.key)
         wanted = dict(zip(_STAMPS, map(_written, _times(past)), strict=True))
         annotations = podgroup.metadata.annotations
         return {key: text for key, text in wanted.items() if text != annotations.get(key)}
+
+    def of(self, name: Name) -> Past:
+        """The history of a podgroup."""
+        return self._pasts.get(name, _BLANK)
+
+    def changed(self) -> list[Name]:
+        """Podgroups whose history is another one than at the last call."""
+        changed, self._changed = list(self._changed), {}
+        return changed
 
     def marked(self) -> list[Name]:
         """Podgroups to whose annotations something happened since the last call."""
@@ -102,36 +114,35 @@ class HistoryBook:
 
     def evicted(self, name: Name, now: float) -> None:
         """A pod of a podgroup was evicted."""
-        self._stamp(name, replace(self._pasts.get(name, _BLANK), evicted=now))
+        self._stamp(name, replace(self.of(name), evicted=now))
 
     def started(self, name: Name, now: float) -> None:
         """A podgroup has begun to run."""
-        self._stamp(name, replace(self._pasts.get(name, _BLANK), started=now))
+        self._stamp(name, replace(self.of(name), started=now))
 
     def succeeded(self, name: Name) -> None:
         """A pod of a podgroup has succeeded."""
-        self._set(name, replace(self._pasts.get(name, _BLANK), finishing=True))
+        self._set(name, replace(self.of(name), finishing=True))
 
     def never_preempts(self, name: Name) -> None:
         """A pod of a podgroup says ``preemptionPolicy: Never``."""
-        self._set(name, replace(self._pasts.get(name, _BLANK), never_preempts=True))
+        self._set(name, replace(self.of(name), never_preempts=True))
 
     def stale(self, names: Collection[Name], now: float) -> None:
         """These podgroups run below their minimum, and no others do."""
-        for name, past in list(self._pasts.items()):
-            if past.stale_since != inf and name not in names:
-                self._stamp(name, replace(past, stale_since=inf))
+        for name in [name for name in self._stale if name not in names]:
+            self._stamp(name, replace(self.of(name), stale_since=inf))
         for name in names:
-            past = self._pasts.get(name, _BLANK)
+            past = self.of(name)
             if now < past.stale_since:
                 self._stamp(name, replace(past, stale_since=now))
 
     def drop(self, name: Name) -> None:
         """A podgroup is gone."""
-        self._shown.pop(name, None)
-        self._marked.pop(name, None)
+        for book in (self._shown, self._marked, self._stale):
+            book.pop(name, None)
         if self._pasts.pop(name, None) is not None:
-            self._made = None
+            self._changed[name] = None
 
     def retain(self, lives: Callable[[Name], bool]) -> None:
         """Forget all podgroups that are gone."""
@@ -143,33 +154,17 @@ class HistoryBook:
         self._set(name, past)
 
     def _set(self, name: Name, past: Past) -> None:
-        self._made = None
+        if _same(past, self.of(name)):
+            return
+        self._changed[name] = None
+        if past.stale_since != inf:
+            self._stale[name] = None
+        else:
+            self._stale.pop(name, None)
         if _same(past, _BLANK):
             self._pasts.pop(name, None)
         else:
             self._pasts[name] = past
-
-    def with_history(self, podgroups: PodGroupTable) -> PodGroupTable:
-        """The table with the histories of its podgroups; the same one as long as nothing changes."""
-        if self._made is None or self._made[0] is not podgroups:
-            history = self._columns(podgroups.keys)
-            self._made = podgroups, replace(podgroups, history=history) if history is not None else podgroups
-        return self._made[1]
-
-    def _columns(self, keys: Sequence[GroupKey]) -> History | None:
-        """The columns for the podgroups of a snapshot; None if none of them has a history."""
-        blank = _BLANK
-        pasts = [self._pasts.get(key[:2], blank) for key in keys] if self._pasts else []
-        if all(past is blank for past in pasts):
-            return None
-        return History(
-            started=np.array([past.started for past in pasts]),
-            stale_since=np.array([past.stale_since for past in pasts]),
-            grace=np.array([past.grace for past in pasts]),
-            delay=np.array([past.delay for past in pasts]),
-            finishing=np.array([past.finishing for past in pasts]),
-            never_preempts=np.array([past.never_preempts for past in pasts]),
-        )
 
 
 def _times(past: Past) -> tuple[float, float, float]:

@@ -33,7 +33,7 @@ class OwnerBook:
         return True
 
     def drop(self, uid: str) -> bool:
-        """Forget an owner."""
+        """Forget an owner; pods below it keep what was derived from it until they change themselves."""
         owner = self.objects.pop(uid, None)
         if owner is not None:
             self._unlink(owner)

@@ -9,6 +9,9 @@ from kai_py.api.podgroup import Preemptibility, SubGroup, TopologyConstraint
 from kai_py.cluster.encode.podgroup import SubGroupRow, subgroup_rows
 from kai_py.cluster.membership import DerivedGroup, Membership
 
+#: What a podgroup asks for, in the order of the fields of ``Terms``.
+_Asks = tuple[str, str, int | None, int | None, tuple[SubGroup, ...], Preemptibility, TopologyConstraint | None]
+
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Terms:
@@ -37,7 +40,7 @@ class TermsPool:
     """Makes equal terms one object: fifty thousand pods that stand alone ask for a handful of things."""
 
     def __init__(self) -> None:
-        self._known: WeakValueDictionary[tuple[object, ...], Terms] = WeakValueDictionary()
+        self._known: WeakValueDictionary[_Asks, Terms] = WeakValueDictionary()
 
     def of(self, membership: Membership, near: Terms | None) -> Terms | None:
         """The terms of a membership; None when the podgroup is somebody else's to define.
@@ -53,26 +56,18 @@ class TermsPool:
             return self._shared(group)
         if near is not None and near.derived == group:
             return near
-        return _terms(group, derived=group)
+        return Terms(*_asks(group), derived=group)
 
     def _shared(self, group: DerivedGroup) -> Terms:
-        key = (
-            group.queue,
-            group.priority_class,
-            group.min_member,
-            group.min_sub_group,
-            group.sub_groups,
-            group.preemptibility,
-            group.topology,
-        )
-        found = self._known.get(key)
+        asks = _asks(group)
+        found = self._known.get(asks)
         if found is None:
-            found = self._known[key] = _terms(group)
+            found = self._known[asks] = Terms(*asks)
         return found
 
 
-def _terms(group: DerivedGroup, derived: DerivedGroup | None = None) -> Terms:
-    return Terms(
+def _asks(group: DerivedGroup) -> _Asks:
+    return (
         group.queue,
         group.priority_class,
         group.min_member,
@@ -80,5 +75,4 @@ def _terms(group: DerivedGroup, derived: DerivedGroup | None = None) -> Terms:
         group.sub_groups,
         group.preemptibility,
         group.topology,
-        derived,
     )

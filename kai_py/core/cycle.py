@@ -9,6 +9,7 @@ import numpy as np
 from kai_py.core.actions.allocate import allocate
 from kai_py.core.actions.consolidate import consolidate
 from kai_py.core.actions.context import Context
+from kai_py.core.actions.give_back import give_back
 from kai_py.core.actions.preempt import preempt
 from kai_py.core.actions.reclaim import reclaim
 from kai_py.core.actions.renew import renew
@@ -77,6 +78,7 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
         started = clock()
         ACTIONS[action](context)
         seconds[str(action)] = clock() - started
+    give_back(context)
     decisions = tuple(context.transaction.decisions())
     placed = sum(not isinstance(decision, Evict) for decision in decisions)
     stats = Stats(considered=context.considered, placed=placed, seconds=seconds)
@@ -84,7 +86,8 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
     stale = tuple(str(keys[row]) for row in context.stale)
     begun = tuple(str(keys[row]) for row in _started(snapshot, had, ledger.allocated))
     errors = {str(keys[row]): reason for row, reason in context.failed.items()}
-    return CycleResult(decisions, diagnoses(context), shares, stats, stale, begun, errors)
+    searched = {(str(keys[row]), str(action)): count for (row, action), count in context.searched.items()}
+    return CycleResult(decisions, diagnoses(context), shares, stats, stale, begun, errors, searched)
 
 
 def _started(snapshot: Snapshot, before: Rows, after: Rows) -> list[int]:

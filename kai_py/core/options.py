@@ -53,6 +53,8 @@ class Options:
         queue_depth: at most so many podgroups per leaf queue are looked at by an action; absent = all.
         reclaim_saturation: by how much fuller than the reclaimer a sibling must stay that loses something, at least 1.
         consolidation_limit: podgroups that may be moved for one; 0 = never move, negative = no limit.
+        consolidation_pause: seconds after an eviction in which a podgroup is not moved: nobody goes to and fro.
+        restart_seconds: what a restart costs each GPU of a podgroup beside the work that is lost.
         staleness_grace: seconds that a gang may run below its minimum; negative = for ever.
         preempt_min_runtime, reclaim_min_runtime: seconds after its start in which a podgroup is safe, unless its queue
             says otherwise.
@@ -67,6 +69,8 @@ class Options:
     queue_depth: Mapping[Action, int] = field(default_factory=dict)
     reclaim_saturation: float = 1.0
     consolidation_limit: int = 16
+    consolidation_pause: float = 300.0
+    restart_seconds: float = 300.0
     staleness_grace: float = 60.0
     preempt_min_runtime: float = 0.0
     reclaim_min_runtime: float = 0.0

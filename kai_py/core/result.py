@@ -65,8 +65,8 @@ class FilterReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Bind:
-    """Bind a pod to a node now. ``gpu_groups`` names the devices that it has a share of."""
+class _Place:
+    """A pod and its node. ``gpu_groups`` names the devices there that it has a share of."""
 
     pod: str
     uid: str
@@ -77,15 +77,13 @@ class Bind:
 
 
 @dataclass(frozen=True)
-class Nominate:
-    """A pod has a place on capacity that is yet to be released; it is bound in a later cycle."""
+class Bind(_Place):
+    """Bind a pod to a node now."""
 
-    pod: str
-    uid: str
-    node: str
-    podgroup: str
-    action: Action
-    gpu_groups: tuple[str, ...] = ()
+
+@dataclass(frozen=True)
+class Nominate(_Place):
+    """A pod has a place on capacity that is yet to be released; it is bound in a later cycle."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +177,8 @@ class CycleResult:
         stale: podgroups that run with less than their minimum.
         started: podgroups that had nobody running and get somebody bound.
         errors: podgroups over which the cycle stumbled: a reason ``InternalError`` that says what happened and where.
+        searched: choices of victims that were tried in vain before a budget ended the search, by podgroup and action;
+            the next snapshot tells them to the next cycle.
     """
 
     decisions: tuple[Decision, ...]
@@ -188,3 +188,4 @@ class CycleResult:
     stale: tuple[str, ...] = ()
     started: tuple[str, ...] = ()
     errors: Mapping[str, Reason] = field(default_factory=dict)
+    searched: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.encode.shares import labels_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
@@ -106,9 +107,9 @@ class Dispatcher:
         for preemptor, victims in evictions.items():
             if self._has_room(len(victims)):
                 sent += self._assume(self._errands(victims), now)
-                self._leaving.update(map(_key, victims))
+                self._leaving.update(map(pod_of, victims))
             else:
-                self._store.give_up(preemptor, now)
+                self._store.decisions.give_up(preemptor, now)
                 _log.info("evictions postponed", podgroup=preemptor, victims=len(victims), leaving=len(self._leaving))
         if sent:
             self._idle.clear()
@@ -119,7 +120,7 @@ class Dispatcher:
         sent = 0
         for errand in errands:
             for decision in errand:
-                self._store.assume(decision, now)
+                self._store.decisions.assume(decision, now)
             self._queue.put_nowait(errand)
             sent += len(errand)
         return sent
@@ -142,7 +143,7 @@ class Dispatcher:
 
     def _possible(self, decision: Bind | Evict) -> bool:
         """Whether the store still looks as the decision found it."""
-        key = _key(decision)
+        key = pod_of(decision)
         facts = self._store.pods.facts.get(key)
         if facts is None or self._store.assumptions.get(key) is not None:
             return False
@@ -175,11 +176,11 @@ class Dispatcher:
                 done = await self._carry_out(decision)
             except Exception:  # the edge of the loop: one decision must not end the others
                 _log.exception("decision dropped", pod=decision.pod, podgroup=decision.podgroup)
-                self._store.forget(decision, self._clock(), blame_node=False)
+                self._store.decisions.forget(decision, self._clock(), blame_node=False)
                 done = False
             if not done:
                 for rest in errand[row + 1 :]:
-                    self._store.release(rest, self._clock())
+                    self._store.decisions.release(rest, self._clock())
                 return
 
     async def _carry_out(self, decision: Bind | Evict) -> bool:
@@ -194,7 +195,7 @@ class Dispatcher:
                 await asyncio.sleep(backoff.delay())
                 continue
             except LeaseLostError:
-                self._store.release(decision, self._clock())
+                self._store.decisions.release(decision, self._clock())
                 return False
             except ApiError as error:
                 self._refused(decision, error)
@@ -216,7 +217,7 @@ class Dispatcher:
 
     async def _label(self, namespace: str, name: str, decision: Bind) -> Result:
         """Write down on which devices a pod gets its share, before it can start there; a pod that waits has none."""
-        stale = self._store.device_labels(PodKey(namespace, name, decision.uid))
+        stale = self._store.layout.device_labels(pod_of(decision))
         labels: dict[str, str | None] = {**dict.fromkeys(stale), **labels_of(decision.gpu_groups)}
         return await self._writer.label(namespace, name, decision.uid, labels)
 
@@ -224,7 +225,7 @@ class Dispatcher:
         if isinstance(decision, Bind):
             self._metrics.binds.labels(str(result.outcome)).inc()
         if result.ok or (isinstance(decision, Evict) and result.outcome is Outcome.NOT_FOUND):
-            self._store.acknowledge(decision)
+            self._store.decisions.acknowledge(decision)
             self._tell(decision, result, "")
             return True
         # The pod is elsewhere, gated, or gone: its next watch event says so. The node is not to blame.
@@ -238,9 +239,10 @@ class Dispatcher:
 
     def _forget(self, decision: Bind | Evict, why: str, *, blame_node: bool) -> None:
         """Take a decision back; whoever an eviction was for cannot have it now."""
-        self._store.forget(decision, self._clock(), blame_node=blame_node)
+        self._store.decisions.forget(decision, self._clock(), blame_node=blame_node)
         if isinstance(decision, Evict) and decision.preemptor:
-            self._store.give_up(decision.preemptor, self._clock(), f"the eviction of {decision.pod} was refused: {why}")
+            refusal = f"the eviction of {decision.pod} was refused: {why}"
+            self._store.decisions.give_up(decision.preemptor, self._clock(), refusal)
 
     def _refused(self, decision: Bind | Evict, error: ApiError) -> None:
         """The server will not do it, at least not for this pod and node."""
@@ -250,8 +252,3 @@ class Dispatcher:
         _log.warning("refused", pod=decision.pod, podgroup=decision.podgroup, code=error.code, why=str(error))
         self._tell(decision, None, str(error))
         self._wake()
-
-
-def _key(decision: Bind | Evict) -> PodKey:
-    namespace, _, name = decision.pod.partition("/")
-    return PodKey(namespace, name, decision.uid)

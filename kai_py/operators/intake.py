@@ -119,7 +119,7 @@ class Intake:
             return self._store.nodes.drop(meta.name)
         if resource == PRIORITY_CLASSES:
             return self._store.drop_priority_class(meta.name)
-        return self._store.drop_owner(meta.uid)
+        return self._store.owners.drop(meta.uid)
 
     # -- kinds that come through kopf, as plain objects ----------------------------------------------
 
@@ -131,11 +131,11 @@ class Intake:
             return
         name = str(body["metadata"]["name"])
         self._report(body, queue, self._store.queues.malformed.get(name))
-        self._woken(self._store.put_malformed_queue(name, queue.faults[0]))
+        self._woken(self._store.queues.put_malformed(name, queue.faults[0]))
 
     def drop_queue(self, name: str) -> None:
         """A Queue was deleted."""
-        self._woken(self._store.drop_queue(name))
+        self._woken(self._store.queues.drop(name))
 
     def put_podgroup(self, body: Mapping[str, Any]) -> None:
         """A PodGroup was made or changed."""

@@ -39,7 +39,7 @@ class PodGroupWriter:
             await asyncio.sleep(EVERY)
             if not self._leading():
                 continue
-            for group in self._store.unwritten():
+            for group in self._store.groups.unwritten():
                 # The store knows its groups by shape; they come from the pod grouper.
                 assert isinstance(group, Group)
                 name = (group.namespace, group.name)

@@ -84,7 +84,7 @@ class Shell:
             scope,
             settings.accounting,
         )
-        self.store.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
+        self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
@@ -228,7 +228,7 @@ class Shell:
     def settings_changed(self, _: Settings) -> None:
         """New settings are in force."""
         self.store.accounting = self.settings.accounting
-        self.store.share_gpus(allowed=self.settings.current.gpu_sharing == "trusted", now=self._clock())
+        self.store.layout.share_gpus(allowed=self.settings.current.gpu_sharing == "trusted", now=self._clock())
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:

@@ -11,7 +11,7 @@ from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Nominate, QueueShares
 from kai_py.errors import Fault
 from kai_py.planning.world import World, is_finished
-from kai_py.telemetry.texts import sentence
+from kai_py.telemetry.sentences import sentence
 
 Json = dict[str, Any]
 

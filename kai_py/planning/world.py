@@ -49,20 +49,21 @@ class World:
             namespace, _, name = decision.pod.partition("/")
             pod = self.pods[namespace, name]
             if isinstance(decision, Bind):
-                self._put(_running(pod, decision), now)
+                self.put(_running(pod, decision), now)
             elif isinstance(decision, Evict):
-                self._put(_terminating(pod, now), now)
+                self.put(_terminating(pod, now), now)
         for name_, pod in list(self.pods.items()):
             if pod.metadata.deletion_timestamp is None or name_ in self._stuck or is_finished(pod):
                 continue
             if pod.metadata.controller is not None:
-                self._put(_recreated(pod), now)
+                self.put(_recreated(pod), now)
             else:
                 self.gone.add(name_)
                 del self.pods[name_]
                 self.store.drop_pod(key_of(pod))
 
-    def _put(self, pod: Pod, now: float) -> None:
+    def put(self, pod: Pod, now: float) -> None:
+        """Take in a pod that is new, or another one than before."""
         self.pods[pod.metadata.key] = pod
         self.store.put_pod(pod, now)
 

@@ -18,7 +18,7 @@ from kai_py.api.podgroup import QueueDetails, ReasonDetails, SchedulingCondition
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Diagnosis, Evict, Reason, ReasonCode
 from kai_py.telemetry.amounts import quantity
-from kai_py.telemetry.texts import has_numbers, headline, sentence
+from kai_py.telemetry.sentences import has_numbers, headline, sentence
 
 #: What the API server and kubectl show of an Event's note; conditions follow it to stay readable in ``describe``.
 MAX_MESSAGE: Final = 1024
@@ -47,8 +47,8 @@ def pod_condition(
     Args:
         diagnosis: why it waits.
         now: seconds since the epoch.
-        axis: as for ``texts.sentence``.
-        waiting: as for ``texts.headline``.
+        axis: as for ``sentences.sentence``.
+        waiting: as for ``sentences.headline``.
         generation: the pod's ``metadata.generation``; 0 leaves ``observedGeneration`` out.
 
     Returns:
@@ -104,8 +104,8 @@ def scheduling_conditions(
         diagnosis: why the podgroup waits; None when it waits no more.
         now: seconds since the epoch.
         node_pool: ours.
-        axis: as for ``texts.sentence``.
-        waiting: as for ``texts.headline``.
+        axis: as for ``sentences.sentence``.
+        waiting: as for ``sentences.headline``.
         refresh: write new numbers even if nothing else has changed.
 
     Returns:

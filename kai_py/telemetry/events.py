@@ -9,7 +9,7 @@ from kai_py.api.keys import PODGROUP_API_VERSION
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Bind, Decision, Diagnosis, Nominate
 from kai_py.telemetry.conditions import clipped, eviction_note
-from kai_py.telemetry.texts import headline, next_step
+from kai_py.telemetry.sentences import headline, next_step
 
 EventType = Literal["Normal", "Warning"]
 
@@ -67,8 +67,8 @@ def waiting(
 
     Args:
         diagnosis: why it waits.
-        axis: as for ``texts.sentence``.
-        in_line: as ``waiting`` for ``texts.headline``.
+        axis: as for ``sentences.sentence``.
+        in_line: as ``waiting`` for ``sentences.headline``.
         podgroup_uid: empty for a podgroup that exists in memory only: then its first pod is told.
     """
     note = headline(diagnosis, axis, waiting=in_line)

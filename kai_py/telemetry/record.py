@@ -14,7 +14,7 @@ from kai_py.core.tables.snapshot import Snapshot
 from kai_py.telemetry import events
 from kai_py.telemetry.events import EventText
 from kai_py.telemetry.metrics import Metrics
-from kai_py.telemetry.texts import in_line
+from kai_py.telemetry.sentences import in_line
 from kai_py.telemetry.told import Item, News, Told
 
 

@@ -18,7 +18,7 @@ from kai_py.core.result import Diagnosis, Reason, ReasonCode
 from kai_py.telemetry.amounts import per_unit
 from kai_py.telemetry.conditions import ON_NODE_POOL, POD_SCHEDULED, code_of, without_code
 from kai_py.telemetry.places import histogram, nearest_miss
-from kai_py.telemetry.texts import has_numbers, next_step, place_in_line, sentence, todo, verdict
+from kai_py.telemetry.sentences import has_numbers, next_step, place_in_line, sentence, todo, verdict
 from kai_py.telemetry.why_age import ages
 
 Object = Mapping[str, Any]  # JSON of an API object
@@ -69,8 +69,8 @@ def why_diagnosis(diagnosis: Diagnosis, axis: ResourceAxis | None = None, *, wai
 
     Args:
         diagnosis: of the podgroup.
-        axis: as for ``texts.sentence``.
-        waiting: as for ``texts.headline``.
+        axis: as for ``sentences.sentence``.
+        waiting: as for ``sentences.headline``.
     """
     subject = f"podgroup {diagnosis.podgroup}"
     if not diagnosis.reasons:

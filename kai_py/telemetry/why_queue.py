@@ -14,7 +14,7 @@ from kai_py.api.queue import UNLIMITED, Queue, QueueResource
 from kai_py.core.resources import CPU, GPU, MEMORY
 from kai_py.errors import MalformedObjectError
 from kai_py.telemetry.amounts import amount, noun, per_unit
-from kai_py.telemetry.texts import todo
+from kai_py.telemetry.sentences import todo
 from kai_py.telemetry.why import Why
 from kai_py.telemetry.why_waiting import Waiter
 

@@ -40,8 +40,10 @@ objects = st.fixed_dictionaries(
 @settings(max_examples=40, deadline=None)
 @given(obj=objects | documents)
 def test_structs_answer_every_document(kind, obj):
+    read = None
     with suppress(MalformedObjectError):
-        decode(kind, json.dumps(obj).encode())
+        read = decode(kind, json.dumps(obj).encode())
+    assert read is None or isinstance(read, kind)
 
 
 @pytest.mark.parametrize("kind", [Queue, PodGroup, Topology])

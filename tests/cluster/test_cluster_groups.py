@@ -298,7 +298,7 @@ def test_when_pods_contradict_each_other_the_first_by_name_decides_whoever_came_
 
 
 def unwritten(store: Store) -> list[str]:
-    return [group.name for group in store.unwritten()]
+    return [group.name for group in store.groups.unwritten()]
 
 
 def test_a_gang_of_more_than_one_pod_wants_an_object_until_there_is_one():
@@ -317,7 +317,7 @@ def test_a_gang_of_more_than_one_pod_wants_an_object_until_there_is_one():
 def test_what_is_to_be_written_is_what_the_owner_says_now():
     store = a_store(pod("p", owner=("Job", "train")), pod("q", owner=("Job", "train")))
     put(store, owner("Job", "train", annotations={"kai.scheduler/batch-min-member": "2"}))
-    assert [group.min_member for group in store.unwritten()] == [2]
+    assert [group.min_member for group in store.groups.unwritten()] == [2]
 
 
 def test_pods_that_stand_alone_or_name_their_podgroup_want_none():

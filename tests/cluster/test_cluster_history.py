@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from kai_py.api.keys import LAST_EVICTION_ANNOTATION, LAST_START_ANNOTATION, STALE_SINCE_ANNOTATION
@@ -9,7 +11,8 @@ from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.history import HistoryBook
 from kai_py.core.options import Action
 from kai_py.core.result import Evict
-from tests.cluster.objects import NOW, a_store, pod, podgroup, row_of
+from kai_py.core.tables.pods import PodKey
+from tests.cluster.objects import NOW, a_store, pod, podgroup, put, row_of
 
 NAME = ("ns", "g")
 NOON, LATER = "2027-01-15T12:00:00Z", "2027-01-15T12:05:00Z"
@@ -117,3 +120,51 @@ def test_a_podgroup_that_is_deleted_takes_its_past_along():
     store.history.started(NAME, NOW)
     store.drop_podgroup(NAME)
     assert NAME not in store.history._pasts
+
+
+def started_in(snapshot):
+    history = snapshot.podgroups.history
+    return dict(zip((key.name for key in snapshot.podgroups.keys), history.started.tolist(), strict=True))
+
+
+def test_a_past_stays_with_its_podgroup_while_rows_come_and_go():
+    store = a_store(podgroup("m"), pod("m", on="a", group="m"))
+    store.history.started(("ns", "m"), NOW)
+    first = store.take(NOW)
+    for name in ("a", "z"):
+        put(store, podgroup(name))
+        put(store, pod(name, on="a", group=name))
+    store.history.started(("ns", "z"), NOW + 1)
+    assert started_in(store.take(NOW)) == {"a": -inf, "m": NOW, "z": NOW + 1}
+    store.history.started(("ns", "m"), NOW + 2)
+    store.drop_pod(PodKey("ns", "a", "uid-a"))
+    assert started_in(store.take(NOW)) == {"m": NOW + 2, "z": NOW + 1}
+    assert started_in(first) == {"m": NOW}
+
+
+def test_a_past_that_does_not_change_leaves_the_table_as_it_is():
+    store = a_store(podgroup("g"), pod("p", on="a", group="g"))
+    store.history.never_preempts(NAME)
+    first = store.take(NOW).podgroups
+    store.history.never_preempts(NAME)
+    assert store.take(NOW).podgroups is first
+    store.history.succeeded(NAME)
+    assert store.take(NOW).podgroups.history.finishing.tolist() == [True]
+
+
+def test_without_any_past_there_are_no_columns():
+    store = a_store(podgroup("g"), pod("p", on="a", group="g"))
+    assert store.take(NOW).podgroups.history is None
+    store.history.stale([NAME], NOW)
+    assert store.take(NOW).podgroups.history.stale_since.tolist() == [NOW]
+    store.history.stale([], NOW)
+    assert store.take(NOW).podgroups.history is None
+
+
+def test_only_stale_podgroups_that_are_there_are_remembered_as_such(book):
+    book.stale([("ns", "x"), ("ns", "y")], NOW)
+    book.drop(("ns", "x"))
+    book.marked()
+    book.stale([], NOW + 1)
+    assert book.marked() == [("ns", "y")]
+    assert (book.of(("ns", "x")).stale_since, book.of(("ns", "y")).stale_since) == (inf, inf)

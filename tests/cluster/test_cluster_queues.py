@@ -48,7 +48,7 @@ def test_additional_resources_are_accounted_under_their_own_names():
     column = snapshot.axis.accounted.index("example.com/nic")
     assert snapshot.queues.quota[:, column].tolist() == [2, inf]
     assert snapshot.classes.accounted[0, column] == 1
-    store.drop_queue("q")
+    store.queues.drop("q")
     assert "example.com/nic" not in store.take(NOW).axis.accounted
 
 
@@ -108,8 +108,8 @@ def test_our_own_status_writes_change_nothing():
 
 def test_a_queue_that_becomes_malformed_keeps_its_last_good_spec():
     store = a_store(queue("q", gpus=3), pod("p", queue="q"))
-    assert store.put_malformed_queue("q", FAULT)
-    assert not store.put_malformed_queue("q", FAULT)
+    assert store.queues.put_malformed("q", FAULT)
+    assert not store.queues.put_malformed("q", FAULT)
     snapshot = store.take(NOW)
     assert snapshot.queues.quota[0, 2] == 3000
     assert blocked(snapshot, "pg-p-uid-p") is None
@@ -119,7 +119,7 @@ def test_a_queue_that_becomes_malformed_keeps_its_last_good_spec():
 def test_a_queue_that_was_never_good_is_as_good_as_missing():
     store = a_store(pod("p", queue="q"), queue("below", parent="q"))
     assert blocked(store.take(NOW), "pg-p-uid-p") == "QueueDoesNotExist"
-    store.put_malformed_queue("q", FAULT)
+    store.queues.put_malformed("q", FAULT)
     assert blocked(store.take(NOW), "pg-p-uid-p") == "QueueInvalid"
     assert "below" in store.queues.faults
     store.put_queue(queue("q"))
@@ -130,9 +130,9 @@ def test_a_queue_that_was_never_good_is_as_good_as_missing():
 @pytest.mark.parametrize("good", [True, False])
 def test_a_malformed_queue_that_is_deleted_is_forgotten(good):
     store = a_store(*([queue("q")] if good else []), pod("p", queue="q"))
-    store.put_malformed_queue("q", FAULT)
-    assert store.drop_queue("q")
-    assert not store.drop_queue("q")
+    store.queues.put_malformed("q", FAULT)
+    assert store.queues.drop("q")
+    assert not store.queues.drop("q")
     assert blocked(store.take(NOW), "pg-p-uid-p") == "QueueDoesNotExist"
     assert not store.faults
 

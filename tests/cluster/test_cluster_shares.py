@@ -109,7 +109,7 @@ def test_a_snapshot_without_shares_has_no_devices():
 
 def test_a_decision_on_its_way_sits_on_its_devices_already():
     store = a_store(sharing(gpu_fraction="0.5"))
-    store.assume(dataclasses.replace(bind("p", "a"), gpu_groups=("x",)), NOW)
+    store.decisions.assume(dataclasses.replace(bind("p", "a"), gpu_groups=("x",)), NOW)
     snapshot = store.take(NOW)
     assert snapshot.devices.groups == {row_of(snapshot, "p"): ("x",)}
     put(store, sharing(gpu_fraction="0.5", on="a", labels={"runai-gpu-group": "x"}))
@@ -119,7 +119,7 @@ def test_a_decision_on_its_way_sits_on_its_devices_already():
 
 def test_shares_wait_where_settings_do_not_trust_them_and_no_longer_when_they_do():
     store = a_store(sharing(gpu_fraction="0.5"))
-    store.share_gpus(allowed=False, now=NOW)
+    store.layout.share_gpus(allowed=False, now=NOW)
     assert blocked(store.take(NOW), "pg-p-uid-p") == "Unsupported"
-    store.share_gpus(allowed=True, now=NOW)
+    store.layout.share_gpus(allowed=True, now=NOW)
     assert blocked(store.take(NOW), "pg-p-uid-p") is None

@@ -178,11 +178,11 @@ class KeptUpToDate(RuleBasedStateMachine):
     @rule(name=QUEUES)
     def spoil_queue(self, name):
         self.malformed_queues[name] = Fault(f"Queue {name}", "spec", "is no good")
-        self.store.put_malformed_queue(name, self.malformed_queues[name])
+        self.store.queues.put_malformed(name, self.malformed_queues[name])
 
     @rule(name=QUEUES)
     def drop_queue(self, name):
-        self.store.drop_queue(name)
+        self.store.queues.drop(name)
         self.malformed_queues.pop(name, None)
         self.forget("queue", name)
 
@@ -237,13 +237,13 @@ class KeptUpToDate(RuleBasedStateMachine):
     @rule(data=st.data(), to=NODES)
     def assume_bind(self, data, to):
         key = data.draw(st.sampled_from(self.in_state(PodState.PENDING)))
-        self.store.assume(bind(key.name, to, key.uid), self.now)
+        self.store.decisions.assume(bind(key.name, to, key.uid), self.now)
 
     @precondition(lambda self: self.in_state(PodState.BOUND, PodState.RELEASING))
     @rule(data=st.data())
     def assume_eviction(self, data):
         key = data.draw(st.sampled_from(self.in_state(PodState.BOUND, PodState.RELEASING)))
-        self.store.assume(evict(key.name, key.uid), self.now)
+        self.store.decisions.assume(evict(key.name, key.uid), self.now)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), answer=st.sampled_from(["acknowledge", "release", "forget", "forget and blame"]))
@@ -252,11 +252,11 @@ class KeptUpToDate(RuleBasedStateMachine):
         decision = self.decision(key, flight.node)
         match answer:
             case "acknowledge":
-                self.store.acknowledge(decision)
+                self.store.decisions.acknowledge(decision)
             case "release":
-                self.store.release(decision, self.now)
+                self.store.decisions.release(decision, self.now)
             case _:
-                self.store.forget(decision, self.now, blame_node="blame" in answer)
+                self.store.decisions.forget(decision, self.now, blame_node="blame" in answer)
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 70.0, 400.0]))
     def pass_time(self, seconds):
@@ -267,14 +267,14 @@ class KeptUpToDate(RuleBasedStateMachine):
     def rebuilt(self) -> Store:
         """A fresh store that is told the outcome of it all, the kinds in another order."""
         fresh = Store(group_of)
-        fresh.failures = fresh._reader._failures = copy.deepcopy(self.store.failures)
-        fresh.assumptions = copy.deepcopy(self.store.assumptions)
+        fresh.failures._records.update(copy.deepcopy(self.store.failures._records))
+        fresh.assumptions._flights.update(self.store.assumptions._flights)
         for kind in ("owner", "podgroup", "pod", "priority", "queue", "node"):
             for (each_kind, _), each in sorted(self.objects.items()):
                 if each_kind == kind:
                     put(fresh, each, self.now)
         for name, fault in self.malformed_queues.items():
-            fresh.put_malformed_queue(name, fault)
+            fresh.queues.put_malformed(name, fault)
         for name, fault in self.malformed_groups.items():
             fresh.groups.put_malformed(("ns", name), fault)
         return fresh
@@ -286,7 +286,9 @@ class KeptUpToDate(RuleBasedStateMachine):
         expected = contents(fresh.take(self.now))
         for name, said in contents(snapshot).items():
             assert said == expected[name], name
-        assert [group.name for group in self.store.unwritten()] == [group.name for group in fresh.unwritten()]
+        assert [group.name for group in self.store.groups.unwritten()] == [
+            group.name for group in fresh.groups.unwritten()
+        ]
         assert {place for place in self.store.faults if place[0] != "Node"} == set(fresh.faults)
         check_ledger(snapshot)
         self.taken.append((snapshot, digest(snapshot)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from kai_py.cluster.decisions import CONFIRM_WITHIN
 from kai_py.cluster.failures import FIRST_PAUSE, NODE_MEMORY
 from kai_py.cluster.pods import STUCK_AFTER, key_of
 from kai_py.cluster.scope import Scope
-from kai_py.cluster.store import CONFIRM_WITHIN, Store
+from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.tables.pods import PodKey
@@ -220,13 +221,13 @@ def test_absurd_amounts_do_not_overflow_a_queues_sum():
 
 def test_an_assumed_pod_counts_as_bound_at_once():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     assert after(store) == {"p": "BOUND a"}
 
 
 def test_an_assumed_eviction_counts_from_the_moment_it_was_decided():
     store = a_store(pod("p", on="a"))
-    store.assume(evict("p"), NOW)
+    store.decisions.assume(evict("p"), NOW)
     store.put_pod(pod("p", on="a", labels={"new": "label"}), NOW + 100)
     assert after(store, 100) == {"p": "RELEASING a"}
     assert after(store, STUCK_AFTER + 1) == {"p": "STUCK a"}
@@ -235,23 +236,23 @@ def test_an_assumed_eviction_counts_from_the_moment_it_was_decided():
 def test_a_released_decision_leaves_the_pod_as_it_was_and_nothing_behind():
     store = a_store(pod("p"), pod("q", on="a"))
     for decision in (bind("p", "a"), evict("q")):
-        store.assume(decision, NOW)
-        store.release(decision, NOW)
+        store.decisions.assume(decision, NOW)
+        store.decisions.release(decision, NOW)
     assert after(store) == {"p": "PENDING", "q": "BOUND a"}
     assert store.failures.next_expiry(NOW) is None
 
 
 def test_giving_up_an_eviction_does_not_forget_that_the_pod_was_told_to_go():
     store = a_store(pod("p", on="a", deleted=NOW - 5))
-    store.assume(evict("p"), NOW)
-    store.forget(evict("p"), NOW, blame_node=False)
+    store.decisions.assume(evict("p"), NOW)
+    store.decisions.forget(evict("p"), NOW, blame_node=False)
     assert after(store) == {"p": "RELEASING a"}
 
 
 def test_a_refused_bind_pauses_the_pod_and_keeps_it_from_the_node_that_is_to_blame():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
-    store.forget(bind("p", "a"), NOW, blame_node=True)
+    store.decisions.assume(bind("p", "a"), NOW)
+    store.decisions.forget(bind("p", "a"), NOW, blame_node=True)
     assert after(store) == {"p": "GATED"}
     assert blocked(store.take(NOW), "pg-p-uid-p") == "BackingOff"
     assert store.failures.next_expiry(NOW) == NOW + FIRST_PAUSE
@@ -270,35 +271,35 @@ def excluded(store: Store, seconds: float) -> set[str]:
 
 def test_the_watch_may_be_faster_than_the_answer():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     store.put_pod(pod("p", on="a"), NOW)
-    store.acknowledge(bind("p", "a"))
+    store.decisions.acknowledge(bind("p", "a"))
     assert len(store.assumptions) == 0
     assert after(store) == {"p": "BOUND a"}
 
 
 def test_a_refusal_after_the_watch_has_shown_the_pod_bound_changes_nothing():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     store.put_pod(pod("p", on="b"), NOW)
-    store.forget(bind("p", "a"), NOW, blame_node=True)
+    store.decisions.forget(bind("p", "a"), NOW, blame_node=True)
     assert after(store) == {"p": "BOUND b"}
     assert len(store.failures) == 0
 
 
 def test_a_refusal_for_a_pod_that_is_gone_leaves_nothing_behind():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     store.put_pod(pod("p", deleted=NOW), NOW)
-    store.forget(bind("p", "a"), NOW, blame_node=True)
+    store.decisions.forget(bind("p", "a"), NOW, blame_node=True)
     assert len(store.failures) == len(store.assumptions) == 0
     assert after(store) == {}
 
 
 def test_news_about_a_pod_do_not_end_a_decision_that_they_do_not_show():
     store = a_store(pod("p"), pod("q", on="a"))
-    store.assume(bind("p", "a"), NOW)
-    store.assume(evict("q"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
+    store.decisions.assume(evict("q"), NOW)
     store.put_pod(pod("p", labels={"new": "label"}), NOW)
     store.put_pod(pod("q", on="a", labels={"new": "label"}), NOW)
     assert after(store) == {"p": "BOUND a", "q": "RELEASING a"}
@@ -308,7 +309,7 @@ def test_news_about_a_pod_do_not_end_a_decision_that_they_do_not_show():
 
 def test_a_pod_whose_bind_is_on_its_way_holds_its_place_even_if_it_wants_to_be_left_alone_now():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     store.put_pod(pod("p", annotations={"kai.scheduler/skip-podgrouper": "true"}), NOW)
     assert after(store) == {"p": "BOUND a"}
 
@@ -316,8 +317,8 @@ def test_a_pod_whose_bind_is_on_its_way_holds_its_place_even_if_it_wants_to_be_l
 def test_a_sent_decision_that_nobody_confirms_is_given_up():
     store = a_store(pod("p"), pod("q", on="a"))
     for decision in (bind("p", "a"), evict("q")):
-        store.assume(decision, NOW)
-        store.acknowledge(decision)
+        store.decisions.assume(decision, NOW)
+        store.decisions.acknowledge(decision)
     assert not store.tidy(NOW + CONFIRM_WITHIN)
     assert store.tidy(NOW + CONFIRM_WITHIN + 1)
     assert after(store) == {"p": "PENDING", "q": "BOUND a"}
@@ -325,29 +326,29 @@ def test_a_sent_decision_that_nobody_confirms_is_given_up():
 
 def test_a_decision_that_is_still_being_sent_is_not_given_up():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     assert not store.tidy(NOW + 10 * CONFIRM_WITHIN)
     assert after(store) == {"p": "BOUND a"}
 
 
 def test_two_decisions_about_one_pod_are_a_bug():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     with pytest.raises(InvariantError):
-        store.assume(bind("p", "b"), NOW)
+        store.decisions.assume(bind("p", "b"), NOW)
 
 
 def test_a_pod_that_is_bound_forgets_its_failures():
     store = a_store(pod("p"))
-    store.assume(bind("p", "a"), NOW)
-    store.forget(bind("p", "a"), NOW, blame_node=True)
+    store.decisions.assume(bind("p", "a"), NOW)
+    store.decisions.forget(bind("p", "a"), NOW, blame_node=True)
     store.put_pod(pod("p", on="a"), NOW)
     assert len(store.failures) == 0
 
 
 def test_slots_are_balanced_after_everybody_is_gone():
     store = a_store(pod("p"), pod("q", on="a"), pod("r", group="g", subgroup="x"), pod("s", foreign=True, on="b"))
-    store.assume(bind("p", "a"), NOW)
+    store.decisions.assume(bind("p", "a"), NOW)
     store.take(NOW)
     for each in store.known_pods():
         store.drop_pod(each)
@@ -357,7 +358,7 @@ def test_slots_are_balanced_after_everybody_is_gone():
     assert not store.classes._number
     assert not store.groups._rows._queues._number
     assert len(store.groups._free) == store.groups._slots
-    assert (store._names, store._kept, store.owners._pods) == ({}, {}, {})
+    assert (store._names, store.layout._kept, store.owners._pods) == ({}, {}, {})
 
 
 # -- owners and priorities -----------------------------------------------------------------------------
@@ -368,7 +369,7 @@ def test_a_running_pod_is_grouped_anew_when_its_owner_becomes_known():
     put(store, owner("Job", "train", labels={"kai.scheduler/queue": "research"}))
     snapshot = store.take(NOW)
     assert snapshot.queues.names[snapshot.podgroups.queue_idx[0]] == "research"
-    assert not store._kept
+    assert not store.layout._kept
 
 
 def test_owners_are_heard_across_generations_and_in_any_order():
@@ -422,15 +423,7 @@ def test_a_priority_class_that_is_made_later_counts_for_pods_that_wait():
     assert store.take(NOW).podgroups.priority.tolist() == [75]
 
 
-# -- lists, and what is shared -------------------------------------------------------------------------
-
-
-def test_what_a_fresh_list_does_not_name_is_forgotten():
-    store = a_store(pod("p"), pod("q", annotations={"kai.scheduler/skip-podgrouper": "true"}), priority_class("x", 1))
-    gone: list[tuple[str, str]] = []
-    for kind, present in (("Pod", [("ns", "p")]), ("Node", [("", "a")]), ("Queue", []), ("PriorityClass", [])):
-        store.replace_all(kind, present, gone.append)
-    assert gone == [("ns", "q"), ("", "b"), ("", "team"), ("", "x")]
+# -- what is shared ------------------------------------------------------------------------------------
 
 
 def test_snapshots_share_what_did_not_change():
@@ -458,11 +451,11 @@ def test_a_pod_is_known_by_its_name():
 def test_the_memory_of_running_pods_is_small():
     """Of a pod that runs and whose owners are known nothing is kept but facts."""
     store = a_store(owner("Job", "train"), pod("p", on="a", owner=("Job", "train")))
-    assert not store._kept
+    assert not store.layout._kept
     waiting = pod("q")
     store.put_pod(waiting, NOW)
     store.put_pod(replace(waiting, spec=replace(waiting.spec, node_name="a")), NOW)
-    assert not store._kept
+    assert not store.layout._kept
 
 
 def test_a_timestamp_that_cannot_be_read_is_no_reason_to_stop():

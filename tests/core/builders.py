@@ -117,6 +117,8 @@ class Gang(Sub):
     delay: float = 0.0
     finishing: bool = False
     never: bool = False
+    evicted: float = -inf
+    checkpointed: float = -inf
 
 
 def running(on: str, gpus: float = 1, **what: object) -> Pod:
@@ -269,6 +271,8 @@ def _history(gangs: Sequence[Gang]) -> History:
         delay=column("delay"),
         finishing=np.array([gang.finishing for gang in gangs], dtype=np.bool_),
         never_preempts=np.array([gang.never for gang in gangs], dtype=np.bool_),
+        evicted=column("evicted"),
+        checkpointed=column("checkpointed"),
     )
 
 

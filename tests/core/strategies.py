@@ -111,6 +111,8 @@ histories = st.one_of(
             "delay": st.sampled_from([0.0, 2 * NOW]),
             "finishing": st.sampled_from([False, False, True]),
             "never": st.sampled_from([False, False, True]),
+            "evicted": st.sampled_from([-inf, NOW - 5]),
+            "checkpointed": st.sampled_from([-inf, NOW - 2]),
         }
     ),
 )

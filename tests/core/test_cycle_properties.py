@@ -34,20 +34,20 @@ def arrays(snapshot):
                 yield value
 
 
-@settings(max_examples=150, derandomize=True)
+@settings(max_examples=150)
 @given(snapshots())
 def test_every_result_keeps_all_invariants(snapshot):
     assert violations(snapshot, decide(snapshot)) == ()
 
 
-@settings(max_examples=50, derandomize=True)
+@settings(max_examples=50)
 @given(snapshots())
 def test_every_result_keeps_all_invariants_when_pods_are_spread_and_lines_are_short(snapshot):
     result = decide(snapshot, gpu=Strategy.SPREAD, cpu=Strategy.SPREAD, queue_depth={Action.ALLOCATE: 1})
     assert violations(snapshot, result) == ()
 
 
-@settings(max_examples=50, derandomize=True)
+@settings(max_examples=50)
 @given(snapshots())
 def test_the_same_snapshot_decides_the_same_and_is_not_changed(snapshot):
     before = [array.tobytes() for array in arrays(snapshot)]
@@ -56,7 +56,7 @@ def test_the_same_snapshot_decides_the_same_and_is_not_changed(snapshot):
     assert [array.tobytes() for array in arrays(snapshot)] == before
 
 
-@settings(max_examples=50, derandomize=True)
+@settings(max_examples=50)
 @given(snapshots())
 def test_what_started_is_not_decided_about_again(snapshot):
     """A second cycle, in which everything bound by the first one runs, starts nothing that was refused before."""
@@ -75,14 +75,14 @@ def test_what_started_is_not_decided_about_again(snapshot):
     assert not set(bound(first)) & set(nominated(second))
 
 
-@settings(max_examples=150, derandomize=True)
+@settings(max_examples=150)
 @given(one_queue())
 def test_places_are_those_that_the_slow_reference_finds(snapshot):
     result = decide(snapshot, actions=(Action.ALLOCATE,))
     assert (bound(result), nominated(result)) == slowly(snapshot)
 
 
-@settings(max_examples=50, derandomize=True)
+@settings(max_examples=50)
 @given(snapshots())
 def test_the_clock_decides_nothing(snapshot):
     ticks = iter(range(10**6))

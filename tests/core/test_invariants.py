@@ -239,13 +239,22 @@ def test_preemption_takes_from_lower_priority_in_the_same_queue():
     assert found(snapshot, evict("g-0", preemptor="ns/u"), for_u) == {}
 
 
-def test_what_reclaim_freed_may_go_to_a_more_important_podgroup_of_the_queue():
+def test_what_was_freed_for_one_is_not_given_to_another():
     queues = {"rich": Queue(quota=0), "q": Queue(quota=4)}
     gangs = {"g": Gang([running("a")], queue="rich"), "p": Gang(1), "u": URGENT}
     snapshot = cluster(nodes={"a": 1}, queues=queues, gangs=gangs)
     takes = nominate("u-0", podgroup="u")
-    assert found(snapshot, evict("g-0", action=RECLAIM), takes) == {}
-    assert "gains no place" in found(snapshot, evict("g-0", action=RECLAIM), replace(takes, action=RECLAIM))["ns/p"]
+    assert "gains no place" in found(snapshot, evict("g-0", action=RECLAIM), takes)["ns/p"]
+
+
+def test_reclaim_moves_no_more_than_it_asks_for():
+    queues = {"rich": Queue(quota=0), "poor": Queue(quota=4)}
+    gangs = {"g": Gang([running("a")] * 2, queue="rich"), "p": Gang(1, queue="poor")}
+    snapshot = cluster(nodes={"a": 2, "b": 8}, queues=queues, gangs=gangs)
+    gain = nominate("p-0", podgroup="p", action=RECLAIM)
+    moves = [(evict(pod, action=RECLAIM, moved=True), nominate(pod, "b", action=RECLAIM)) for pod in ("g-0", "g-1")]
+    assert found(snapshot, *moves[0], gain) == {}
+    assert "more moved than it asks for" in found(snapshot, *moves[0], *moves[1], gain)["ns/p"]
 
 
 def test_a_pod_that_moves_within_a_queue_beyond_its_limit_is_not_new():

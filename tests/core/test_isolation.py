@@ -7,7 +7,7 @@ from kai_py.core.options import Action
 from kai_py.core.placement.gang import Placer
 from kai_py.core.result import ReasonCode
 from kai_py.core.victims.search import Search
-from kai_py.telemetry.texts import sentence
+from kai_py.telemetry.sentences import sentence
 from tests.core.builders import Gang, bound, cluster, codes, decide, evicted, nominated, running
 
 
@@ -39,6 +39,14 @@ def test_the_others_are_placed_and_the_one_says_what_happened(stumble):
     reason = result.errors["ns/odd"]
     assert reason.details["error"] == "ZeroDivisionError: we did not think of this"
     assert reason.details["where"].startswith(f"{__name__}:")
+
+
+def test_one_that_cannot_be_ranked_stands_in_no_line(stumble):
+    snapshot = cluster(nodes={"a": 8}, gangs={"good": 2, "odd": 2})
+    stumble(Context, "rank", snapshot, "odd")
+    result = decide(snapshot)
+    assert sorted(bound(result)) == ["good-0", "good-1"]
+    assert codes(result) == {"odd": ReasonCode.INTERNAL_ERROR}
 
 
 def test_what_was_begun_is_taken_back(stumble):

@@ -163,7 +163,6 @@ def test_reclaim_goes_by_the_queue_below_the_lowest_common_one_or_by_the_own_one
         assert reclaim_min_runtime(table, *rows, options) == seconds
 
 
-@pytest.mark.xfail(strict=True, reason="the surplus of an elastic podgroup is protected together with its core")
 def test_an_elastic_podgroup_gives_its_surplus_within_its_minimum_run_time():
     gangs = {"v": held(4, priority=1, minimum=3, started=100.0), "p": Gang(1)}
     queues = {"q": Queue(preempt_min_runtime=60)}

@@ -3,12 +3,13 @@
 import pytest
 
 from kai_py.core.gangs.members import Members
-from kai_py.core.options import Action
+from kai_py.core.options import Action, Options
 from kai_py.core.queues.service import Ranker
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.victims.candidates import LeafLine, Pool, VictimLine
 from kai_py.core.victims.chunks import Running
+from kai_py.core.victims.costs import Costs
 from tests.core.builders import Gang, Pod, Queue, Sub, cluster, running
 
 
@@ -66,10 +67,10 @@ def line(queues=None, shares=None, **gangs):
     """The pieces of all podgroups in the order in which they are taken, over all queues."""
     snapshot = cluster(nodes={"a": 64}, queues=queues, gangs=gangs)
     ledger = Ledger(snapshot)
-    pool = Pool(ledger, Running(ledger, Members(snapshot)))
+    pool = Pool(ledger, Running(ledger, Members(snapshot)), Costs(snapshot, Options()))
     fair = snapshot.queues.quota if shares is None else shares
     ranker = Ranker(ledger, fair, ledger.free.sum(axis=0) @ snapshot.axis.accounting.astype(float))
-    leaves = {queue: LeafLine(pool, queue, lambda _: True) for queue in pool.queues}
+    leaves = {queue: LeafLine(pool, queue) for queue in pool.queues}
     found = VictimLine(snapshot.queues, ledger.queue_allocated, ranker, leaves)
     return [" ".join(sorted(snapshot.pods.keys[pod].name for pod in chunk.pods)) for chunk in found]
 
@@ -111,13 +112,13 @@ def test_departments_are_compared_before_their_teams():
 def test_a_podgroup_that_lost_a_piece_stands_in_line_anew():
     snapshot = cluster(nodes={"a": 64}, gangs={"g": Gang(on(3), minimum=1), "h": Gang(on(2), minimum=1)})
     ledger = Ledger(snapshot)
-    pool = Pool(ledger, Running(ledger, Members(snapshot)))
-    first = LeafLine(pool, 0, lambda _: True).pop()
+    pool = Pool(ledger, Running(ledger, Members(snapshot)), Costs(snapshot, Options()))
+    first = LeafLine(pool, 0).pop()
     transaction = Transaction(ledger)
     for pod in first.pods:
         transaction.evict(pod, action=Action.PREEMPT, preemptor=0)
     pool.touch({first.podgroup})
-    names = [snapshot.pods.keys[chunk.pods[0]].name for chunk in LeafLine(pool, 0, lambda _: True)]
+    names = [snapshot.pods.keys[chunk.pods[0]].name for chunk in LeafLine(pool, 0)]
     assert snapshot.pods.keys[first.pods[0]].name == "h-1"
     assert names == ["g-2", "g-1", "h-0", "g-0"]
 

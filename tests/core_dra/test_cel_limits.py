@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from kai_py.core.dra.cel import CelDevice, CelError, Program, SelectorError, compile_expression
+from kai_py.core.dra.cel import CelDevice, CelError, CostBudget, Program, SelectorError, compile_expression
 from kai_py.core.dra.cel.bounds import MAX_SIZE
 
 DEVICE = CelDevice("d")
@@ -74,6 +74,8 @@ def test_no_value_becomes_too_large(text):
         "cel.bind(l, lists.range(90000), lists.range(90000).all(x, (l + []).size() > 0))",
         "cel.bind(m, {'a': lists.range(90000)}, lists.range(90000).all(i, m == m))",
         "lists.range(5000).all(i, !'a'.matches('[a-z]{500}(b|c){300}' + string(i)))",
+        f"{LONG}.matches('([ab]?){{900}}c')",
+        f"{LONG}.findAll('.*c|a').size() > 0",
         f"cel.bind(s, {LONG}, lists.range(99).all(i, s.findAll('a').size() > 0))",
         f"cel.bind(s, 'https://x/' + {LONG}, lists.range(900).all(i, isURL(s)))",
     ],
@@ -94,11 +96,41 @@ def test_the_cost_is_what_kubernetes_counts():
     assert program.evaluate(CelDevice("d", {"a": 1})) == (True, 13)
 
 
-def test_a_lower_limit_can_be_set():
-    program = compile_expression('device.driver == "d" && device.driver != ""')
-    assert program.evaluate(DEVICE, cost_limit=5)[0] is True
-    with pytest.raises(SelectorError, match="cost limit exceeded"):
-        program.evaluate(DEVICE, cost_limit=4)
+def devices(count):
+    return [CelDevice("d", {"uuid": f"{number}"}) for number in range(count)]
+
+
+def test_a_search_over_many_devices_has_a_budget():
+    program = compile_expression(f'device.attributes["d"].uuid != "" && {nested(TEN, 3, "x0 >= 0")}')
+    cost = program.evaluate(devices(1)[0])[1]
+    budget = CostBudget(cost * 5 + cost // 2)
+    assert [program.matches(device, budget) for device in devices(5)] == [True] * 5
+    assert budget.left == cost // 2
+    with pytest.raises(SelectorError, match="selectors of this search cost too much together"):
+        program.matches(devices(6)[5], budget)
+    assert budget.left < 0
+
+
+def test_a_remembered_answer_costs_no_budget_and_a_budget_changes_no_answer():
+    program = compile_expression(f'device.attributes["d"].uuid != "x" && {nested(TEN, 3, "x0 >= 0")}')
+    device = devices(1)[0]
+    with pytest.raises(SelectorError, match="cost too much together"):
+        program.matches(device, CostBudget(5))
+    assert program.matches(device) is True
+    spent = CostBudget(0)
+    assert program.matches(device, spent) is True
+    assert spent.left == 0
+
+
+def test_errors_and_work_use_the_budget_too():
+    budget = CostBudget(10**6)
+    with pytest.raises(SelectorError, match="division by zero"):
+        compile_expression("lists.range(9).map(x, x).size() / 0 == 1").matches(DEVICE, budget)
+    after_error = budget.left
+    assert after_error < 10**6
+    with pytest.raises(SelectorError, match="too much work"):
+        compile_expression(doubled("[1]", "[{0}, {0}]", "a28 == a28 || false")).matches(DEVICE, budget)
+    assert budget.left < after_error - 400_000
 
 
 @pytest.mark.parametrize(
@@ -122,6 +154,33 @@ def test_deep_nesting_is_refused(text):
     error = compile_expression(text)
     assert isinstance(error, CelError)
     assert "recursion" in error.message
+
+
+def with_stack_left(frames, call):
+    """Call with this many frames left on the stack."""
+    used, frame = 0, sys._getframe()
+    while frame is not None:
+        used, frame = used + 1, frame.f_back
+
+    def below(more):
+        return call() if more <= 0 else below(more - 1)
+
+    return below(sys.getrecursionlimit() - used - frames)
+
+
+def test_the_deepest_nesting_that_is_accepted_needs_a_third_of_the_stack():
+    text = nested("[1]", 30, "true")
+    assert with_stack_left(330, lambda: answer(text)) is True
+
+
+def test_a_full_stack_is_an_error_that_passes():
+    text = nested("[1]", 29, "true && true")
+    error = with_stack_left(80, lambda: compile_expression(text))
+    assert error.message == "cannot be compiled here: RecursionError"
+    program = compile_expression(text)
+    with pytest.raises(SelectorError, match="internal error: RecursionError"):
+        with_stack_left(40, lambda: program.matches(DEVICE))
+    assert program.matches(DEVICE) is True
 
 
 def test_ten_thousand_parentheses_are_refused_by_length():

@@ -22,7 +22,7 @@ async def test_a_pod_that_was_there_before_the_scheduler_is_bound_too(cluster: C
     await cluster.queue("team")
     await cluster.pod("early")
     async with cluster.scheduler():
-        await cluster.until_bound("early")
+        assert await cluster.until_bound("early") == {"early": "node-0"}
 
 
 async def test_pods_of_other_schedulers_are_left_alone(cluster: Cluster) -> None:
@@ -80,7 +80,7 @@ async def test_a_waiting_pod_is_bound_when_room_is_made(cluster: Cluster) -> Non
         await cluster.pod("second", gpus=8)
         await cluster.until(lambda: cluster.message("second"))
         await cluster.delete_pod("first")
-        await cluster.until_bound("second")
+        assert await cluster.until_bound("second") == {"second": "node-0"}
 
 
 async def test_pods_of_a_job_get_one_podgroup_and_nothing_is_written_to_them(cluster: Cluster) -> None:

@@ -49,7 +49,7 @@ async def test_a_throttled_scheduler_waits_and_goes_on(embedded: Cluster) -> Non
     async with embedded.scheduler():
         embedded.faults.answer(429, verb="POST", path="/binding", times=3, retry_after=1)
         await embedded.pod("one")
-        await embedded.until_bound("one", patience=40)
+        assert await embedded.until_bound("one", patience=40) == {"one": "node-0"}
 
 
 async def test_events_during_a_broken_watch_are_not_missed(embedded: Cluster) -> None:
@@ -62,7 +62,7 @@ async def test_events_during_a_broken_watch_are_not_missed(embedded: Cluster) ->
         embedded.faults.compact()
         embedded.faults.break_watches()
         await embedded.pod("two")
-        await embedded.until_bound("two")
+        assert await embedded.until_bound("two") == {"one": "node-0", "two": "node-0"}
 
 
 async def test_an_api_server_that_was_away_is_followed_when_it_is_back(embedded: Cluster) -> None:
@@ -76,7 +76,7 @@ async def test_an_api_server_that_was_away_is_followed_when_it_is_back(embedded:
         await embedded.faults.resume()
         assert not running.done()
         await embedded.pod("after")
-        await embedded.until_bound("after", patience=60)
+        assert set(await embedded.until_bound("after", patience=60)) == {"before", "after"}
 
 
 async def test_a_pod_that_somebody_else_binds_is_left_where_it_is(cluster: Cluster) -> None:
@@ -94,8 +94,10 @@ async def test_a_pod_that_somebody_else_binds_is_left_where_it_is(cluster: Clust
         }
         with contextlib.suppress(ConflictError):  # the scheduler was faster
             await cluster.client.post(f"{path}/binding", binding)
+        place = (await cluster.until_bound("contested"))["contested"]
         await cluster.pod("next")
-        await cluster.until_bound("contested", "next")
+        places = await cluster.until_bound("next")
+        assert (places["contested"], set(places)) == (place, {"contested", "next"})
 
 
 async def test_only_the_leader_decides_and_another_takes_over(cluster: Cluster) -> None:
@@ -112,7 +114,7 @@ async def test_only_the_leader_decides_and_another_takes_over(cluster: Cluster) 
             assert held["spec"]["holderIdentity"] == "first"
     async with cluster.scheduler(leader_elect=True, lease=lease, identity="third"):
         await cluster.pod("three")
-        await cluster.until_bound("three", patience=30)
+        assert set(await cluster.until_bound("three", patience=30)) == {"one", "two", "three"}
 
 
 async def test_settings_reload_and_faults_keep_the_last_good_ones(cluster: Cluster) -> None:

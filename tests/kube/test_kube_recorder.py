@@ -72,6 +72,9 @@ async def test_what_has_no_namespace_is_reported_in_default(server: ScriptedServ
     fail(recorder, pod=Reference("scheduling.run.ai/v2", "Queue", "", "q"))
     with running(recorder):
         await until(lambda: recorder.sent == 1)
+    [body] = made(server)
+    assert body["metadata"]["namespace"] == "default"
+    assert body["regarding"] == {"apiVersion": "scheduling.run.ai/v2", "kind": "Queue", "name": "q"}
 
 
 async def test_repetitions_that_wait_are_one_event_with_a_count(server: ScriptedServer, recorder: EventRecorder):
@@ -115,6 +118,12 @@ async def test_other_reasons_notes_and_objects_are_other_events(server: Scripted
     recorder.record(POD, "GangNotReady", "0/4 nodes fit", action="Scheduling", type="Warning")
     with running(recorder):
         await until(lambda: recorder.sent == 4)
+    assert [(body["reason"], body["note"], body["regarding"]["uid"]) for body in made(server)] == [
+        ("FailedScheduling", "0/4 nodes fit", "u1"),
+        ("FailedScheduling", "quota exceeded", "u1"),
+        ("FailedScheduling", "0/4 nodes fit", "u2"),
+        ("GangNotReady", "0/4 nodes fit", "u1"),
+    ]
 
 
 async def test_after_the_window_a_repetition_is_a_new_event(

@@ -16,7 +16,7 @@ from kubernetes_asyncio import client, config, watch
 from kai_py.minicluster import MiniCluster
 
 from .conftest import binding, client_session, pod
-from .test_minicluster_storage import until
+from .test_minicluster_storage import comes
 
 
 async def test_kubernetes_asyncio_creates_binds_and_watches(cluster: MiniCluster) -> None:
@@ -76,7 +76,7 @@ async def test_a_kopf_operator_runs_against_it(cluster: MiniCluster) -> None:
     widget = {"metadata": {"name": "w"}, "spec": {"to": "you"}}
     storage.create("widgets.example.com", widget, "default")
     greeting = lambda: storage.get("widgets.example.com", "w", "default").get("status", {}).get("greeting")  # noqa: E731
-    await until(lambda: greeting() == "hello you")
+    assert await comes(lambda: greeting() == "hello you")
     stop.set()
     await asyncio.wait_for(operator, 10)
 

@@ -13,6 +13,7 @@ from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.serving import watches
 
 from .conftest import Api, binding, client_session, pod
+from .test_minicluster_storage import comes
 
 
 async def test_requests_fail_as_often_as_asked(cluster: MiniCluster, mini: Api) -> None:
@@ -113,6 +114,23 @@ async def test_a_reader_that_falls_behind_is_dropped(
 async def read_all(events: AsyncIterator[dict[str, Any]]) -> None:
     while True:
         await anext(events)
+
+
+async def test_a_client_that_goes_ends_its_watch_quietly(
+    cluster: MiniCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    watchers, before = cluster.storage.store.collections["configmaps"].watchers, len(caplog.records)
+    host, port = cluster.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /api/v1/configmaps?watch=true HTTP/1.1\r\nHost: mini\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    assert len(watchers) == 1
+    writer.transport.abort()
+    for i in range(3):
+        cluster.storage.create("configmaps", {"metadata": {"name": f"c{i}"}}, "default")
+        await asyncio.sleep(0)
+    assert await comes(lambda: not watchers)
+    assert [record.getMessage() for record in caplog.records[before:]] == []
 
 
 async def test_a_token_is_asked_for() -> None:

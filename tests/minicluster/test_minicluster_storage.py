@@ -14,13 +14,13 @@ from kai_py.minicluster import DeleteOptions, MiniCluster, RefusedError, Storage
 from .conftest import pod
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition, with a deadline."""
+async def comes(holds: Callable[[], bool]) -> bool:
+    """Whether a condition comes to hold within a few seconds; answers as soon as it does."""
     for _ in range(300):
         if holds():
-            return
+            return True
         await asyncio.sleep(0.01)
-    pytest.fail("the condition did not come to hold")
+    return False
 
 
 def replica_set(name: str = "rs") -> dict[str, Any]:
@@ -86,7 +86,7 @@ async def test_workers_run_with_the_storage_and_end_with_the_cluster() -> None:
 
     async with MiniCluster(workers=[label_pods]) as cluster:
         cluster.storage.create("pods", pod(), "default")
-        await until(lambda: "labels" in cluster.storage.get("pods", "p", "default")["metadata"])
+        assert await comes(lambda: "labels" in cluster.storage.get("pods", "p", "default")["metadata"])
     assert ended.is_set()
 
 
@@ -104,13 +104,13 @@ async def test_dependents_go_with_their_owner(cluster: MiniCluster) -> None:
     owner = storage.create("replicasets.apps", replica_set(), "default")
     storage.create("pods", owned_by(owner), "default")
     storage.delete("replicasets.apps", "rs", "default")
-    await until(lambda: storage.find("pods", "p", "default") is None)
+    assert await comes(lambda: storage.find("pods", "p", "default") is None)
 
 
 async def test_an_object_without_living_owner_goes(cluster: MiniCluster) -> None:
     ghost = {"metadata": {"name": "ghost", "uid": "00000000-0000-0000-0000-000000000000"}}
     cluster.storage.create("pods", owned_by(ghost), "default")
-    await until(lambda: cluster.storage.find("pods", "p", "default") is None)
+    assert await comes(lambda: cluster.storage.find("pods", "p", "default") is None)
 
 
 async def test_an_object_with_one_living_owner_stays(cluster: MiniCluster) -> None:
@@ -122,7 +122,7 @@ async def test_an_object_with_one_living_owner_stays(cluster: MiniCluster) -> No
     storage.create("pods", body, "default")
     storage.delete("replicasets.apps", "one", "default")
     owners = lambda: storage.get("pods", "p", "default")["metadata"]["ownerReferences"]  # noqa: E731  # read twice
-    await until(lambda: [owner["name"] for owner in owners()] == ["two"])
+    assert await comes(lambda: [owner["name"] for owner in owners()] == ["two"])
 
 
 async def test_orphaned_dependents_stay_without_owner(cluster: MiniCluster) -> None:
@@ -130,7 +130,7 @@ async def test_orphaned_dependents_stay_without_owner(cluster: MiniCluster) -> N
     owner = storage.create("replicasets.apps", replica_set(), "default")
     storage.create("pods", owned_by(owner), "default")
     storage.delete("replicasets.apps", "rs", "default", DeleteOptions(propagation="Orphan"))
-    await until(lambda: storage.find("replicasets.apps", "rs", "default") is None)
+    assert await comes(lambda: storage.find("replicasets.apps", "rs", "default") is None)
     assert "ownerReferences" not in storage.get("pods", "p", "default")["metadata"]
 
 
@@ -140,10 +140,10 @@ async def test_a_foreground_owner_waits_for_what_blocks_it(cluster: MiniCluster)
     storage.create("pods", owned_by(owner, blockOwnerDeletion=True), "default")
     storage.bind("default", "p", "n")
     storage.delete("replicasets.apps", "rs", "default", DeleteOptions(propagation="Foreground"))
-    await until(lambda: "deletionTimestamp" in storage.get("pods", "p", "default")["metadata"])
+    assert await comes(lambda: "deletionTimestamp" in storage.get("pods", "p", "default")["metadata"])
     assert storage.get("replicasets.apps", "rs", "default")["metadata"]["finalizers"] == ["foregroundDeletion"]
     storage.delete("pods", "p", "default", DeleteOptions(grace=0))
-    await until(lambda: storage.find("replicasets.apps", "rs", "default") is None)
+    assert await comes(lambda: storage.find("replicasets.apps", "rs", "default") is None)
 
 
 async def test_a_namespace_goes_when_it_is_empty(cluster: MiniCluster) -> None:
@@ -153,10 +153,10 @@ async def test_a_namespace_goes_when_it_is_empty(cluster: MiniCluster) -> None:
     storage.create("pods", pod(), "team")
     storage.bind("team", "p", "n")
     storage.delete("namespaces", "team")
-    await until(lambda: not storage.list("configmaps", "team"))
+    assert await comes(lambda: not storage.list("configmaps", "team"))
     assert storage.get("namespaces", "team")["status"]["phase"] == "Terminating"
     storage.delete("pods", "p", "team", DeleteOptions(grace=0))
-    await until(lambda: storage.find("namespaces", "team") is None)
+    assert await comes(lambda: storage.find("namespaces", "team") is None)
 
 
 async def test_a_disruption_budget_counts_healthy_pods(cluster: MiniCluster) -> None:
@@ -169,7 +169,7 @@ async def test_a_disruption_budget_counts_healthy_pods(cluster: MiniCluster) -> 
         storage.create("pods", owned_by(owner, name), "default")
         storage.patch("pods", name, ready, "default", subresource="status")
     status = lambda: storage.get("poddisruptionbudgets.policy", "b", "default").get("status", {})  # noqa: E731
-    await until(lambda: status().get("disruptionsAllowed") == 1)
+    assert await comes(lambda: status().get("disruptionsAllowed") == 1)
     assert (status()["currentHealthy"], status()["desiredHealthy"], status()["expectedPods"]) == (2, 1, 2)
 
 
@@ -179,9 +179,9 @@ async def test_a_ready_node_loses_its_taint_and_a_cordoned_one_gets_another(clus
     taints = lambda: [t["key"] for t in storage.get("nodes", "n")["spec"].get("taints", [])]  # noqa: E731
     assert taints() == ["node.kubernetes.io/not-ready"]
     storage.patch("nodes", "n", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, subresource="status")
-    await until(lambda: taints() == [])
+    assert await comes(lambda: taints() == [])
     storage.patch("nodes", "n", {"spec": {"unschedulable": True}})
-    await until(lambda: taints() == ["node.kubernetes.io/unschedulable"])
+    assert await comes(lambda: taints() == ["node.kubernetes.io/unschedulable"])
 
 
 async def test_history_is_bounded_and_says_so() -> None:
@@ -219,5 +219,5 @@ spec:
             older.translation.to_served(storage.get("gadgets.example.com", "g"))["apiVersion"] == "example.com/v1beta1"
         )
         storage.delete("customresourcedefinitions.apiextensions.k8s.io", "gadgets.example.com")
-        await until(lambda: not storage.registry.knows("gadgets.example.com"))
+        assert await comes(lambda: not storage.registry.knows("gadgets.example.com"))
         assert storage.find("customresourcedefinitions.apiextensions.k8s.io", "gadgets.example.com") is None

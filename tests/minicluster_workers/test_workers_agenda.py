@@ -91,10 +91,14 @@ async def test_a_refused_key_comes_back_later_and_later():
 
 async def test_the_wall_clock_waits_for_news_or_for_the_time():
     clock, news = WallClock(), asyncio.Event()
-    await clock.wait(news, clock.time() - 1)
-    await clock.wait(news, clock.time() + 0.01)
+    late, soon, never = (
+        asyncio.create_task(clock.wait(news, until)) for until in (clock.time() - 1, clock.time() + 0.01, None)
+    )
+    await asyncio.wait({late, soon}, timeout=5)
+    assert [waiting.done() for waiting in (late, soon, never)] == [True, True, False]
     news.set()
-    await asyncio.wait_for(clock.wait(news, None), 1)
+    await turns()
+    assert never.done()
 
 
 def test_timestamps_are_read_as_they_are_written():

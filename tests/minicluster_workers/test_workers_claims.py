@@ -78,7 +78,7 @@ async def test_every_pod_gets_one_claim_and_no_more(world: World):
     world.storage.create(TEMPLATES, template())
     for i in range(120):
         world.storage.create("pods", claiming(f"p{i}"))
-    await world.until(lambda: len(claims(world)) >= 120)
+    assert await world.comes(lambda: len(claims(world)) >= 120)
     await world.settle()
     owners = {claim["metadata"]["ownerReferences"][0]["name"] for claim in claims(world)}
     assert len(owners) == len(claims(world)) == 120
@@ -101,7 +101,7 @@ async def test_claims_go_with_their_pod(world: World):
     await world.settle()
     allocate(world, claims(world)[0], world.pod())
     world.storage.delete("pods", "a", "default")
-    await world.until(lambda: claims(world) == [], "the claim is gone")
+    assert await world.comes(lambda: claims(world) == [])
 
 
 async def test_claims_of_a_finished_pod_are_freed_and_deleted(world: World):

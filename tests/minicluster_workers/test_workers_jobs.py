@@ -254,7 +254,7 @@ async def test_a_finished_job_is_deleted_with_its_pods_after_its_time_to_live(wo
 async def test_a_deleted_job_lets_its_pods_go(world: World):
     await submit(world, job(parallelism=2))
     world.storage.delete(JOBS, "train", "default", DeleteOptions(propagation="Background"))
-    await world.until(lambda: world.pods() == [], "the pods are gone")
+    assert await world.comes(lambda: world.pods() == [])
 
 
 async def test_a_job_that_is_made_again_starts_from_nothing(world: World):
@@ -290,5 +290,5 @@ async def test_a_template_that_is_refused_is_tried_again(world: World):
 
 async def test_a_job_with_hundreds_of_pods_gets_them_all(world: World):
     await submit(world, job(parallelism=450, completions=450, completionMode="Indexed"))
-    await world.until(lambda: status(world).get("active") == 450, "450 pods are active")
+    assert await world.comes(lambda: status(world).get("active") == 450)
     assert len({one["spec"]["hostname"] for one in world.pods()}) == 450

@@ -43,12 +43,14 @@ class World:
         self.clock.advance(seconds)
         await self.settle()
 
-    async def until(self, condition: Callable[[], bool], what: str = "the condition") -> None:
-        """Let workers work until something holds; no worker's time passes."""
+    async def comes(self, holds: Callable[[], bool]) -> bool:
+        """Let workers work, and tell whether something comes to hold; no worker's time passes."""
         deadline = asyncio.get_running_loop().time() + 5
-        while not condition():
-            assert asyncio.get_running_loop().time() < deadline, f"{what} does not hold after 5 s"
+        while not holds():
+            if asyncio.get_running_loop().time() >= deadline:
+                return False
             await asyncio.sleep(0)
+        return True
 
     def pod(self, name: str = "a") -> Object:
         return self.storage.get("pods", name, "default")

@@ -39,7 +39,7 @@ def intake(alarm):
     made.replace(NODES, [node("a"), node("b")], set())
     made.replace(PODS, [WAITING], set())
     alarm.woken = 0
-    store.assume(SENT, 0.0)
+    store.decisions.assume(SENT, 0.0)
     return made
 
 

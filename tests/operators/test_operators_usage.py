@@ -161,12 +161,16 @@ async def test_a_server_that_does_not_answer_is_asked_again(keep, server):
     assert not keeper._read
     server.error = None
     await lead(keeper, until=lambda: keeper._read)
+    assert server.asked > 2
 
 
-async def test_without_the_right_to_read_usage_begins_anew(keep, server):
+async def test_without_the_right_to_read_usage_begins_anew(keep, clock, server):
     server.error = ForbiddenError("no", status=403)
     keeper = keep()
     await lead(keeper, until=lambda: keeper._read)
+    after(keeper, clock, 0, 8)
+    after(keeper, clock, 10, 8)
+    assert gpu_usage(keeper) == {"team": 1.0}
 
 
 async def test_a_conflict_is_left_to_the_next_writing(keep, server):

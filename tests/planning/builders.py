@@ -13,9 +13,9 @@ def node(name="n1", gpus=8):
     }
 
 
-def queue(name="team", gpus=-1, limit=-1, parent=None, **metadata):
+def queue(name="team", gpus=-1, limit=-1, parent=None, weight=1, **metadata):
     open_end = {"quota": -1, "limit": -1}
-    resources = {"cpu": open_end, "memory": open_end, "gpu": {"quota": gpus, "limit": limit, "overQuotaWeight": 1}}
+    resources = {"cpu": open_end, "memory": open_end, "gpu": {"quota": gpus, "limit": limit, "overQuotaWeight": weight}}
     spec = {"resources": resources} | ({"parentQueue": parent} if parent else {})
     return {
         "apiVersion": "scheduling.run.ai/v2",

@@ -88,7 +88,7 @@ def test_a_name_can_be_given_once():
 def test_the_same_name_in_another_namespace_or_kind_is_another_object():
     elsewhere = pod("n1")
     elsewhere["metadata"]["namespace"] = "other"
-    plan([node(), pod("n1"), elsewhere, queue()], now=NOW)
+    assert sorted(plan([node(), pod("n1"), elsewhere, queue()], now=NOW).pods) == ["default/n1", "other/n1"]
 
 
 @pytest.mark.parametrize("parents", [{"a": "b", "b": "a"}, {"a": "missing"}])

@@ -15,7 +15,7 @@ from kai_py.telemetry.conditions import (
     timestamp,
     with_condition,
 )
-from kai_py.telemetry.texts import sentence
+from kai_py.telemetry.sentences import sentence
 from tests.core.builders import AXIS
 
 NOW = 1_700_000_000.0

@@ -7,7 +7,8 @@ import pytest
 from kai_py.core.result import Diagnosis, FilterReason, Reason, ReasonCode
 from kai_py.telemetry.amounts import amount, amount_more, amount_of, quantity
 from kai_py.telemetry.places import FILTER_TEXTS, histogram, nearest_miss
-from kai_py.telemetry.texts import TEXTS, headline, in_line, next_step, sentence, verdict
+from kai_py.telemetry.sentences import headline, in_line, next_step, sentence, verdict
+from kai_py.telemetry.texts import TEXTS
 from tests.core.builders import AXIS
 
 GIB = 2**30

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain, takewhile
+from functools import partial
+
+import numpy as np
 
 from kai_py.core.actions.context import Context
 from kai_py.core.actions.evicting import search, serve_in_line
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Strategy
-from kai_py.core.resources import ACCOUNTED, GPU
+from kai_py.core.resources import ACCOUNTED, GPU, Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.victims.candidates import Pool
-from kai_py.core.victims.chunks import Chunk
+from kai_py.core.victims.moves import Movers
 from kai_py.core.victims.rules import NobodyLost
+from kai_py.core.victims.search import Candidates
 
 ACTION = Action.CONSOLIDATE
 _GPU = ACCOUNTED.index(GPU)
@@ -34,15 +36,25 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
         return Reason(ReasonCode.NO_VICTIMS, {})
     if (refusal := _not_in_sum(context, step)) is not None:
         return refusal
-    movable = (row for row in pool.cheapest if row != gang.podgroup)
-    chunks = chain.from_iterable(_replaceable(context, row) for row in movable)
-    return search(context, gang, step, chunks, NobodyLost(context.options.consolidation_limit), action=ACTION)
+    movers = Movers(context.ledger, context.running, pool, _rested(context))
+    largest = max(step.pods, key=partial(_gpus, context))
+    chunks = movers.chunks(context.placer.view(context.snapshot.pods.class_idx.item(largest)), step)
+    candidates = Candidates(chunks, lambda: movers.freeable, pool.largest_pod)
+    rule = NobodyLost(context.options.consolidation_limit)
+    return search(context, pool, gang, step, candidates, rule, action=ACTION)
 
 
-def _replaceable(context: Context, row: int) -> Iterator[Chunk]:
-    """Pieces of a podgroup that somebody makes anew when they are evicted: all others would be lost, not moved."""
-    pods = context.snapshot.pods
-    return takewhile(lambda chunk: all(map(pods.can_move, chunk.pods)), context.running.chunks(row))
+def _gpus(context: Context, pod: int) -> int:
+    snapshot = context.snapshot
+    return snapshot.classes.costs[snapshot.pods.class_idx.item(pod)][_GPU]
+
+
+def _rested(context: Context) -> Mask:
+    """``(G,)`` podgroups that may be moved: who has just been evicted is left in peace for a while."""
+    history = context.snapshot.podgroups.history
+    if history is None:
+        return np.ones(len(context.snapshot.podgroups), dtype=np.bool_)
+    return history.evicted + context.options.consolidation_pause <= context.snapshot.now
 
 
 def _not_in_sum(context: Context, step: Step) -> Reason | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from math import isnan, nan
 from types import TracebackType
 from typing import NamedTuple
+
+import numpy as np
 
 from kai_py.core.gangs.members import Members
 from kai_py.core.gangs.order import PodGroupRank, podgroup_rank
@@ -22,6 +25,7 @@ from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.victims.candidates import Pool
 from kai_py.core.victims.chunks import Running
+from kai_py.core.victims.costs import Costs
 
 
 class Waiting(NamedTuple):
@@ -44,6 +48,8 @@ class Context:
         considered: podgroups that were looked at, counted each time.
         helpless: why nobody has to make room for a podgroup, by row; the latest such reason.
         stale: podgroups that run with less than their minimum.
+        settled: podgroups for which others were ended in this cycle, by row.
+        searched: choices of victims that a search tried before its budget ended it, by row and action.
         failed: podgroups over which we stumbled, and how; they are left alone for the rest of the cycle.
     """
 
@@ -63,6 +69,8 @@ class Context:
     considered: int = 0
     helpless: dict[int, Reason] = field(default_factory=dict)
     stale: list[int] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)
+    searched: dict[tuple[int, Action], int] = field(default_factory=dict)
     failed: dict[int, Reason] = field(default_factory=dict)
 
     def isolated(self, podgroup: int, serve: Callable[[], Reason | None]) -> Reason | None:
@@ -98,7 +106,12 @@ class Context:
 
     def pool(self) -> Pool:
         """Possible victims; made anew for every action, because the one before has changed who has places."""
-        return Pool(self.ledger, self.running)
+        return Pool(self.ledger, self.running, self.costs, self.settled)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What victims cost."""
+        return Costs(self.snapshot, self.options)
 
     def patience(self, gang: Gang) -> Reason | None:
         """What keeps a podgroup from having others evicted for it."""
@@ -157,6 +170,11 @@ class Context:
         if step.growth is None:
             self.refusals.pop(step.podgroup, None)
 
+    def _stand(self, gang: Gang, by_queue: dict[int, list[Waiting]]) -> None:
+        """Put a podgroup in its queue's line if it asks for something."""
+        if (step := gang.next_step()) is not None:
+            by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
+
     def line_up(self, action: Action) -> Iterator[Waiting]:
         """Podgroups that ask an action for something, at most the queue depth per leaf, first in order first.
 
@@ -164,9 +182,10 @@ class Context:
         """
         depth = self.options.queue_depth.get(action)
         by_queue: dict[int, list[Waiting]] = {}
-        for gang in self.gangs.values():
-            if gang.podgroup not in self.failed and (step := gang.next_step()) is not None:
-                by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
+        pending = np.unique(self.snapshot.subgroups.podgroup_idx[self.ledger.pending > 0]).tolist()
+        for gang in filter(None, map(self.gangs.get, pending)):
+            if gang.podgroup not in self.failed:
+                self.isolated(gang.podgroup, partial(self._stand, gang, by_queue))
         for queue in by_queue.values():
             queue.sort()  # Ranks end in the row, so two are never equal and gangs are never compared.
             for place, waiting in enumerate(queue, start=1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from kai_py.core.actions.context import Context
@@ -11,10 +11,12 @@ from kai_py.core.options import Action
 from kai_py.core.queues.gates import overrun
 from kai_py.core.queues.line import Line
 from kai_py.core.result import Reason, ReasonCode
+from kai_py.core.state.transaction import Checkpoint, Kind
+from kai_py.core.tables.pods import PodState
 from kai_py.core.victims.candidates import Pool
-from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.rules import Rule
-from kai_py.core.victims.search import Search
+from kai_py.core.victims.search import Candidates, Search
+from kai_py.core.victims.simulation import Simulation
 
 #: Makes room for one podgroup's step; None on success, else why not.
 Serve = Callable[[Context, Pool, Gang, Step], Reason | None]
@@ -27,21 +29,29 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
     """
     steps: dict[int, Step] = {}
     line = Line(context.snapshot.queues, context.ranker, cost=lambda podgroup: steps[podgroup].cost)
-    for rank, gang, step in context.line_up(action):
-        steps[gang.podgroup] = step
+    for rank, gang, first in context.line_up(action):
+        steps[gang.podgroup] = first
         line.add(context.queue_of(gang), gang.podgroup, rank)
     if not steps:
         return
     line.build()
-    pool, failed = context.pool(), dict[object, Reason]()
+    pool, failed, changed = context.pool(), dict[object, Reason](), set[int]()
     while (podgroup := line.pop()) is not None:
-        gang, step = context.gangs[podgroup], steps[podgroup]
+        gang = context.gangs[podgroup]
+        # Who has given way since lines were formed may ask for something else now, or for nothing.
+        step = gang.next_step() if podgroup in changed else steps.get(podgroup)
+        if step is None:
+            continue
         context.considered += 1
         likes, before = _likes(context, gang, step), context.transaction.checkpoint()
         reason = failed.get(likes) or context.isolated(podgroup, partial(serve, context, pool, gang, step))
         if reason is None:
             failed.clear()
-            pool.touch({context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]})
+            if _ends_somebody(context, before):  # what was freed at this price is not given away again
+                context.settled.add(podgroup)
+            touched = {context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]}
+            changed |= touched
+            pool.touch(touched)
             context.grant(step)
             context.helpless.pop(podgroup, None)
         elif reason.code is not ReasonCode.INTERNAL_ERROR:  # which says nothing about its likes
@@ -65,14 +75,27 @@ def _likes(context: Context, gang: Gang, step: Step) -> object:
 
 
 def search(
-    context: Context, gang: Gang, step: Step, victims: Iterable[Chunk], rule: Rule, *, action: Action
+    context: Context, pool: Pool, gang: Gang, step: Step, candidates: Candidates, rule: Rule, *, action: Action
 ) -> Reason | None:
     """Search victims for a step, with the gate of its queue; None on success."""
     queue, preemptible = context.queue_of(gang), context.preemptible(gang)
-    return Search(
+    simulation = Simulation(
         step,
         context.placer,
         context.transaction,
         action=action,
         gate=lambda: overrun(context.ledger, queue, step.cost, preemptible=preemptible),
-    ).run(victims, rule)
+        rule=rule,
+    )
+    skip = context.snapshot.podgroups.searched.get((gang.podgroup, action), 0)
+    run = Search(step, context.placer, context.ledger, simulation, pool.costs, skip=skip)
+    refusal = run.run(candidates)
+    if refusal is not None and run.next_skip:
+        context.searched[gang.podgroup, action] = run.next_skip
+    return refusal
+
+
+def _ends_somebody(context: Context, before: Checkpoint) -> bool:
+    """Whether since a checkpoint anybody was evicted who has no other place."""
+    state, operations = context.ledger.state, context.transaction.journal[before:]
+    return any(one.kind is Kind.EVICT and state.item(one.pod) == PodState.RELEASING for one in operations)

@@ -9,6 +9,7 @@ from kai_py.core.options import Action
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.victims.candidates import LeafLine, Pool
 from kai_py.core.victims.rules import AnyVictims
+from kai_py.core.victims.search import Candidates
 
 ACTION = Action.PREEMPT
 
@@ -25,7 +26,11 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
     priority = podgroups.priority.item(gang.podgroup)
     if pool.lowest_priority(queue) >= priority:
         return Reason(ReasonCode.NO_VICTIMS, {"queue": context.snapshot.queues.names[queue]})
-    line = LeafLine(pool, queue, lambda row: podgroups.priority.item(row) < priority and context.preemptible_now(row))
+    lower = podgroups.priority < priority
+    line = LeafLine(pool, queue, eligible=lower.item, protected=lambda row: not context.preemptible_now(row))
     if line.peek() is None:
         return Reason(ReasonCode.NO_VICTIMS, {"queue": context.snapshot.queues.names[queue]})
-    return search(context, gang, step, line, AnyVictims(), action=ACTION)
+    candidates = Candidates(
+        line, lambda: pool.freeable(pool.all & lower & (podgroups.queue_idx == queue)), pool.largest_pod
+    )
+    return search(context, pool, gang, step, candidates, AnyVictims(), action=ACTION)

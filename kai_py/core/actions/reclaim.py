@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kai_py.core.actions.context import Context
 from kai_py.core.actions.evicting import search, serve_in_line
 from kai_py.core.gangs.steps import Gang, Step
@@ -10,6 +12,7 @@ from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.victims.bounds import cannot_reclaim
 from kai_py.core.victims.candidates import LeafLine, Pool, VictimLine
 from kai_py.core.victims.rules import ReclaimRule
+from kai_py.core.victims.search import Candidates
 
 ACTION = Action.RECLAIM
 
@@ -32,14 +35,22 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
         cost=step.cost,
         saturation=context.options.reclaim_saturation,
     )
-    victims = [leaf for leaf in pool.queues if leaf != queue and rule.may_take_from(leaf)]
+    others = [leaf for leaf in pool.queues if leaf != queue]
+    victims = [leaf for leaf in others if rule.may_take_from(leaf)]
     if not victims:
-        return Reason(ReasonCode.NO_VICTIMS, {"queue": queues.names[queue]})
-    if (proof := _proof(context, pool, rule, step, victims)) is not None:
-        return proof
-    leaves = {leaf: LeafLine(pool, leaf, lambda row: context.reclaimable_now(row, queue)) for leaf in victims}
+        nobody = Reason(ReasonCode.NO_VICTIMS, {"queue": queues.names[queue]})
+        return (_proof(context, pool, rule, step, others) if others else None) or nobody
+    leaves = {
+        leaf: LeafLine(pool, leaf, protected=lambda row: not context.reclaimable_now(row, queue)) for leaf in victims
+    }
     line = VictimLine(queues, context.ledger.queue_allocated, context.ranker, leaves)
-    return search(context, gang, step, line, rule, action=ACTION)
+    candidates = Candidates(
+        line,
+        freeable=lambda: pool.freeable(pool.all & np.isin(context.snapshot.podgroups.queue_idx, victims)),
+        largest=pool.largest_pod,
+        proof=lambda: _proof(context, pool, rule, step, others),
+    )
+    return search(context, pool, gang, step, candidates, rule, action=ACTION)
 
 
 def _not_owed(context: Context, queue: int, step: Step) -> Reason | None:
@@ -58,11 +69,11 @@ def _not_owed(context: Context, queue: int, step: Step) -> Reason | None:
     return None
 
 
-def _proof(context: Context, pool: Pool, rule: ReclaimRule, step: Step, victims: list[int]) -> Reason | None:
-    """What all candidates together could give is not enough."""
+def _proof(context: Context, pool: Pool, rule: ReclaimRule, step: Step, leaves: list[int]) -> Reason | None:
+    """What all other queues together could give is not enough."""
     ledger, snapshot = context.ledger, context.snapshot
     preemptible = ledger.queue_allocated - ledger.queue_non_preemptible
     nothing = (0,) * len(step.cost)
-    held = {leaf: tuple(preemptible[leaf].tolist()) for leaf in victims}
-    largest = {leaf: pool.largest.get(leaf, nothing) for leaf in victims}
+    held = {leaf: tuple(preemptible[leaf].tolist()) for leaf in leaves}
+    largest = {leaf: pool.largest.get(leaf, nothing) for leaf in leaves}
     return cannot_reclaim(snapshot, ledger.room(), rule, step.cost, held, largest)

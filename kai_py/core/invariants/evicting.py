@@ -10,9 +10,11 @@ import numpy as np
 from kai_py.core.invariants.outcome import Outcome, Violation, joined, rows_where
 from kai_py.core.options import Action
 from kai_py.core.queues.min_runtime import preempt_min_runtime, reclaim_min_runtime
-from kai_py.core.resources import Amounts
+from kai_py.core.resources import ACCOUNTED, GPU, Amounts
 from kai_py.core.result import Decision, Evict, Nominate
 from kai_py.core.tables.pods import NONE, PodState
+
+_GPU = ACCOUNTED.index(GPU)
 
 
 @dataclass
@@ -96,16 +98,13 @@ def words(outcome: Outcome) -> Iterator[Violation]:
 
 
 def gains(outcome: Outcome) -> Iterator[Violation]:
-    """Whoever has others evicted gains a place by it, at the expense of others, and is allowed to.
-
-    What reclaim has freed for a podgroup, a more important one of its queue may take over in the same cycle.
-    """
+    """Whoever has others evicted gains a place by it, at the expense of others, and is allowed to."""
     snapshot, history = outcome.snapshot, outcome.snapshot.podgroups.history
     for search in searches(outcome):
         if search.action is Action.STALE_GANG_EVICTION or search.preemptor == NONE:
             continue
         name = str(snapshot.podgroups.keys[search.preemptor])
-        if not search.gained and not _taken_over(outcome, search):
+        if not search.gained:
             yield Violation(name, f"has others evicted by {search.action} and gains no place")
         if search.preemptor in outcome.podgroups(_one(*search.lost, *search.moved)):
             yield Violation(name, "has its own pods evicted")
@@ -118,16 +117,6 @@ def gains(outcome: Outcome) -> Iterator[Violation]:
             created = snapshot.podgroups.created[search.preemptor]
             if snapshot.now < created + history.delay[search.preemptor]:
                 yield Violation(name, "has others evicted before its preemption delay is over")
-
-
-def _taken_over(outcome: Outcome, search: Search) -> bool:
-    """Whether the place that was gained went to another podgroup of the same queue by preemption."""
-    nominations = (one for one in outcome.result.decisions if isinstance(one, Nominate))
-    by_preemption = [outcome.row_of_podgroup[one.podgroup] for one in nominations if one.action is Action.PREEMPT]
-    of, priority = outcome.snapshot.podgroups.queue_idx, outcome.snapshot.podgroups.priority
-    return search.action is not Action.PREEMPT and any(
-        of[row] == of[search.preemptor] and priority[row] > priority[search.preemptor] for row in by_preemption
-    )
 
 
 def preemptions(outcome: Outcome) -> Iterator[Violation]:
@@ -156,18 +145,25 @@ def reclaims(outcome: Outcome) -> Iterator[Violation]:
             yield Violation(names[mine], "reclaims more than its fair share")
         yield from _within_share(outcome, search, mine, cost)
         yield from _saturation(outcome, search, mine, cost)
+        yield from _moves(outcome, search, cost)
 
 
 def _within_share(outcome: Outcome, search: Search, mine: int, cost: Amounts) -> Iterator[Violation]:
-    """Before it loses the last podgroup's pods, a queue is above what it is entitled to, or above quota for a quota."""
+    """Before it loses the last podgroup's pods, a queue is above what it is entitled to, or above quota for a quota.
+
+    With those pods the podgroup may have held others, that were given places in this cycle and went together with them.
+    """
     table, fair = outcome.snapshot.queues, outcome.result.shares.fair_share
     entitled = np.where(np.isinf(table.quota), table.limit, np.minimum(table.limit, np.maximum(table.quota, fair)))
     lost = _one(*search.lost)
     after = search.held - outcome.costs(lost)
     groups = outcome.podgroups(lost)
+    waiting = rows_where(outcome.ours & (outcome.snapshot.pods.state == PodState.PENDING))
+    waiting = waiting[~np.isin(waiting, outcome.placed)]
+    groups_waiting = outcome.podgroups(waiting)
     by_queue: dict[tuple[int, int], list[Amounts]] = {}
     for podgroup in np.unique(groups).tolist():
-        pieces = outcome.costs(lost[groups == podgroup])
+        pieces = outcome.costs(joined(lost[groups == podgroup], waiting[groups_waiting == podgroup]))
         ours, theirs = _leveled(table.paths[mine], table.paths[outcome.snapshot.podgroups.queue_idx[podgroup]])
         by_queue.setdefault((ours, theirs), []).append(pieces[theirs])
     for (ours, theirs), pieces_lost in by_queue.items():
@@ -177,6 +173,15 @@ def _within_share(outcome: Outcome, search: Search, mine: int, cost: Amounts) ->
         above_quota = any((held > table.quota[theirs]).any() for held in last)
         if not (above_share or (within_quota and above_quota)):
             yield Violation(table.names[theirs], "loses to reclaim what it is entitled to")
+
+
+def _moves(outcome: Outcome, search: Search, cost: Amounts) -> Iterator[Violation]:
+    """Reclaim moves no more than it asks for: GPUs, or, where it asks for none, everything else."""
+    snapshot = outcome.snapshot
+    moved = snapshot.classes.accounted[snapshot.pods.class_idx[_one(*search.moved)]].sum(axis=0)
+    asked = [_GPU] if cost[_GPU] else range(len(cost))
+    if any(moved[a] > cost[a] for a in asked):
+        yield Violation(str(snapshot.podgroups.keys[search.preemptor]), "has more moved than it asks for")
 
 
 def _leveled(mine: tuple[int, ...], theirs: tuple[int, ...]) -> tuple[int, int]:

@@ -181,17 +181,35 @@ class Transaction:
     def decisions(self) -> Iterator[Decision]:
         """What the journal amounts to, pod by pod in the order of their last operation.
 
-        A pod that was evicted and nominated back to its own node and devices simply stays.
+        A pod that was evicted and nominated back to its own node and devices simply stays. Whoever takes the new place
+        of a pod that moves evicts it; and who takes a place over that others have moved for is whom they move for.
         """
         last: dict[int, Operation] = {}
         evicted: dict[int, Operation] = {}
+        ousted: dict[int, Operation] = {}
+        withdrawn: dict[int, Operation] = {}
         for operation in self.journal:
-            last.pop(operation.pod, None)
-            last[operation.pod] = operation
-            if operation.kind is _EVICT:
-                evicted[operation.pod] = operation
+            pod, kind = operation.pod, operation.kind
+            if kind is _WITHDRAW:
+                withdrawn[pod], last[pod] = last[pod], operation
+            elif pod in withdrawn and _given(withdrawn[pod]) == _given(operation):
+                last[pod] = withdrawn.pop(pod)  # spared: as if nobody had asked
+            else:
+                last.pop(pod, None)
+                last[pod] = operation
+            if kind is _EVICT:
+                evicted[pod] = operation
+            elif kind is _WITHDRAW and pod in evicted:
+                evicted[pod] = evicted[pod]._replace(action=operation.action, preemptor=operation.preemptor)
+            elif kind is _WITHDRAW:
+                ousted[self.podgroup_of(pod)] = operation
+            else:
+                ousted.pop(self.podgroup_of(pod), None)
         for pod, operation in last.items():
-            yield from self._decisions_of(pod, operation, evicted.get(pod))
+            eviction = evicted.get(pod)
+            if eviction is not None and (by := ousted.get(eviction.preemptor)) is not None:
+                eviction = eviction._replace(action=by.action, preemptor=by.preemptor)
+            yield from self._decisions_of(pod, operation, eviction)
 
     def _decisions_of(self, pod: int, last: Operation, evicted: Operation | None) -> Iterator[Decision]:
         snapshot = self.ledger.snapshot
@@ -215,6 +233,11 @@ class Transaction:
 def _where(operation: Operation) -> tuple[int, tuple[str, ...]]:
     """A pod that comes back to its node and its devices has not moved."""
     return operation.node, operation.devices
+
+
+def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...]]:
+    """What a pod was given."""
+    return operation.kind, operation.node, operation.devices
 
 
 def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,8 @@ class History:
         delay: ``(G,)`` seconds after its creation before it may have others evicted.
         finishing: ``(G,)`` some pod of it has succeeded.
         never_preempts: ``(G,)`` a pod of it says ``preemptionPolicy: Never``.
+        evicted: ``(G,)`` when a pod of it was evicted last, seconds since the epoch; -inf = never.
+        checkpointed: ``(G,)`` when its work was saved last, seconds since the epoch; -inf = never.
     """
 
     started: NDArray[np.float64]
@@ -45,6 +48,8 @@ class History:
     delay: NDArray[np.float64]
     finishing: Mask
     never_preempts: Mask
+    evicted: NDArray[np.float64]
+    checkpointed: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class PodGroupTable:
         blocked: why a podgroup may not be scheduled at all, known before the cycle: row -> (code, details).
         offset: ``(G + 1,)`` rows of a podgroup's subgroups are ``offset[g]`` to ``offset[g + 1]``, its root first.
         history: None = there is none.
+        searched: choices of victims that an earlier cycle tried in vain before its budget ended it, by row and action.
     """
 
     keys: tuple[GroupKey, ...]
@@ -70,6 +76,7 @@ class PodGroupTable:
     blocked: dict[int, tuple[ReasonCode, dict[str, str]]]
     offset: Rows
     history: History | None = None
+    searched: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)

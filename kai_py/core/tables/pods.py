@@ -49,6 +49,19 @@ class PodKey(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Budgets:
+    """PodDisruptionBudgets.
+
+    Attributes:
+        allowed: ``(B,)`` evictions that each allows now.
+        of_pod: ``(P,)`` row of the tightest budget that a pod is under; ``NONE`` = of none.
+    """
+
+    allowed: Rows
+    of_pod: Rows
+
+
+@dataclass(frozen=True)
 class PodTable:
     """The unfinished pods of a snapshot, sorted by (namespace, name); other schedulers' pods hold capacity too.
 

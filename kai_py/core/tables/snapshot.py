@@ -12,7 +12,7 @@ from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.devices import SharedDevices
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
-from kai_py.core.tables.pods import PodTable
+from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Snapshot:
         now: seconds since the epoch.
         axis: the resource axes of all tables.
         devices: what can be shared; None where nobody shares or asks for a share.
+        budgets: disruption budgets; None where there are none.
     """
 
     now: float
@@ -38,6 +39,7 @@ class Snapshot:
     subgroups: SubGroupTable
     queues: QueueTable
     devices: SharedDevices | None = None
+    budgets: Budgets | None = None
 
     @classmethod
     def seal(
@@ -52,6 +54,7 @@ class Snapshot:
         subgroups: SubGroupTable,
         queues: QueueTable,
         devices: SharedDevices | None = None,
+        budgets: Budgets | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -88,7 +91,11 @@ class Snapshot:
                 raise ValueError(f"devices.groups points beyond the {len(pods)} pods")
         elif any(one.share is not None for one in classes.classes):
             raise ValueError("classes ask for shares, but there is no table of devices")
-        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices)
+        if budgets is not None:
+            _expect("budgets.of_pod", budgets.of_pod, (len(pods),))
+            _refer("budgets.of_pod", budgets.of_pod, len(budgets.allowed))
+            budgets.of_pod.flags.writeable = budgets.allowed.flags.writeable = False
+        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets)
 
 
 def _seal(label: str, table: DataclassInstance, rows: int, *, apart_from: tuple[str, ...] = ()) -> None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from functools import cached_property, total_ordering
-from itertools import islice
+from itertools import islice, takewhile
 from math import inf
 from typing import Any
 
-from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM, PodGroupRank
+import numpy as np
+
+from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM
 from kai_py.core.queues.service import Ranker
-from kai_py.core.resources import Amounts, Cost
+from kai_py.core.resources import Amounts, Cost, Mask
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.victims.chunks import Chunk, Running
+from kai_py.core.victims.costs import Costs
+
+#: Whoever ranks last is taken first. Under an exhausted disruption budget nobody is, as long as there is anybody else;
+#: then the least important go, of those whoever has a surplus, then who loses the least work per GPU, then who came
+#: last.
+VictimRank = tuple[bool, int, int, float, float, str, int]
 
 
 @total_ordering
@@ -43,11 +51,19 @@ class Pool:
 
     Sorted once per queue and action: a search takes a few from the front, and there are thousands of searches. What
     a search has changed is put right by :meth:`touch`.
+
+    Args:
+        ledger: who has places.
+        running: the same by podgroup.
+        costs: what is lost with each.
+        settled: rows of podgroups for which others were ended in this cycle; they keep what that was done for.
     """
 
-    def __init__(self, ledger: Ledger, running: Running) -> None:
+    def __init__(self, ledger: Ledger, running: Running, costs: Costs, settled: Container[int] = ()) -> None:
         self._ledger = ledger
         self._running = running
+        self._settled = settled
+        self.costs = costs
         self._table = ledger.snapshot.podgroups
         self._sorted: dict[int, list[int]] = {}
         #: Where the untouched begin in a sorted list: victims are mostly taken from its front.
@@ -60,7 +76,8 @@ class Pool:
     def _by_queue(self) -> dict[int, list[int]]:
         """Rows of preemptible podgroups with places, by leaf queue."""
         found: dict[int, list[int]] = {}
-        rows = [row for row in self._running.podgroups if self._table.preemptible.item(row)]
+        settled, preemptible = self._settled, self._table.preemptible
+        rows = [row for row in self._running.podgroups if preemptible.item(row) and row not in settled]
         for row, queue in zip(rows, self._table.queue_idx[rows].tolist(), strict=True):
             found.setdefault(queue, []).append(row)
         found.pop(ROOT, None)
@@ -78,14 +95,22 @@ class Pool:
         return {queue: tuple(costs[rows].max(axis=0).tolist()) for queue, rows in self._by_queue.items()}
 
     @cached_property
-    def cheapest(self) -> list[int]:
-        """All podgroups of all queues, those first that are least to move: by GPUs, memory, cpu, then importance."""
-        costs, table = self._running.costs, self._table
-        rows = [row for rows in self._by_queue.values() for row in rows]
-        return sorted(
-            rows,
-            key=lambda row: (costs[row].tolist()[::-1], table.priority.item(row), -table.created.item(row), row),
-        )
+    def largest_pod(self) -> Amounts:
+        """``(R,)`` no pod that may be taken has more."""
+        snapshot, rows = self._ledger.snapshot, self._running.on_nodes(self.all)
+        most: Amounts = snapshot.classes.request[np.unique(snapshot.pods.class_idx[rows])].max(axis=0, initial=0)
+        return most
+
+    @cached_property
+    def all(self) -> Mask:
+        """``(G,)`` podgroups of all queues."""
+        mask = np.zeros(len(self._table), dtype=np.bool_)
+        mask[[row for rows in self._by_queue.values() for row in rows]] = True
+        return mask
+
+    def freeable(self, podgroups: Mask) -> Amounts:
+        """``(N, R)`` no less than what nodes get back when all pods of some podgroups go."""
+        return self._running.given_back(self._running.on_nodes(podgroups))
 
     def touch(self, podgroups: Iterable[int]) -> None:
         """These have gained or lost places."""
@@ -93,19 +118,30 @@ class Pool:
         for row in podgroups:
             if self._table.preemptible.item(row) and (queue := self._table.queue_idx.item(row)) != ROOT:
                 first, end = self._table.offset.item(row), self._table.offset.item(row + 1)
-                if self._ledger.active[first:end].any():
+                if self._ledger.active[first:end].any() and row not in self._settled:
                     self._touched.setdefault(queue, set()).add(row)
                 else:
                     self._touched.get(queue, set()).discard(row)
                     self._gone.add(row)
 
-    def _rank(self, podgroup: int, *, core: bool | None = None) -> PodGroupRank:
+    def _rank(self, podgroup: int, *, core: bool | None = None) -> VictimRank:
         """Rank of a podgroup whose core, or some surplus, would go next; by default as it stands."""
         table = self._table
         if core is None:
             core = not self._has_surplus(podgroup)
-        stage, uid = AT_MINIMUM if core else ABOVE_MINIMUM, table.keys[podgroup].uid
-        return -table.priority.item(podgroup), stage, table.created.item(podgroup), uid, podgroup
+        return (
+            not self.costs.exhausted.item(podgroup),
+            -table.priority.item(podgroup),
+            AT_MINIMUM if core else ABOVE_MINIMUM,
+            -self.costs.seconds.item(podgroup),
+            table.created.item(podgroup),
+            table.keys[podgroup].uid,
+            podgroup,
+        )
+
+    def rank_as_it_stands(self, podgroup: int) -> VictimRank:
+        """The same for whom nobody has asked for anything yet."""
+        return self._rank(podgroup)
 
     def _has_surplus(self, podgroup: int) -> bool:
         """Whether the first chunk of a podgroup is surplus. Most podgroups are one leaf: two numbers tell."""
@@ -131,9 +167,10 @@ class Pool:
         chunk = next(chunks, None)
         return None if chunk is None else (self.rank(podgroup, chunk), podgroup, chunk, chunks)
 
-    def fresh(self, podgroup: int) -> Entry | None:
-        """The same from its first chunk on."""
-        return self.entry(podgroup, self._running.chunks(podgroup))
+    def fresh(self, podgroup: int, *, surplus_only: bool) -> Entry | None:
+        """The same from its first chunk on; on demand without its core."""
+        chunks = self._running.chunks(podgroup)
+        return self.entry(podgroup, takewhile(lambda chunk: not chunk.core, chunks) if surplus_only else chunks)
 
     def untouched(self, queue: int) -> Iterator[int]:
         """Podgroups of a queue that no search has changed, least important first."""
@@ -157,20 +194,32 @@ class LeafLine:
         pool: all podgroups.
         queue: the leaf.
         eligible: which podgroups may be taken from.
+        protected: which of those keep their core.
     """
 
-    def __init__(self, pool: Pool, queue: int, eligible: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        queue: int,
+        *,
+        eligible: Callable[[int], bool] = lambda _: True,
+        protected: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         self._pool = pool
+        self._protected = protected
         self._rest = (row for row in pool.untouched(queue) if eligible(row))
         self._head = self._next_fresh()
-        self._heap = [entry for row in pool.touched(queue) if eligible(row) and (entry := pool.fresh(row))]
+        self._heap = [entry for row in pool.touched(queue) if eligible(row) and (entry := self._fresh(row))]
         heapq.heapify(self._heap)
 
     def _next_fresh(self) -> Entry | None:
         for row in self._rest:
-            if (entry := self._pool.fresh(row)) is not None:
+            if (entry := self._fresh(row)) is not None:
                 return entry
         return None
+
+    def _fresh(self, row: int) -> Entry | None:
+        return self._pool.fresh(row, surplus_only=self._protected(row))
 
     def _heap_first(self) -> bool:
         return bool(self._heap) and (self._head is None or self._heap[0] < self._head)

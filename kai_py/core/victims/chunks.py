@@ -14,9 +14,12 @@ import numpy as np
 from scipy import sparse
 
 from kai_py.core.gangs.members import Members, Subgroup, leaves
-from kai_py.core.resources import Amounts, Cost
+from kai_py.core.resources import DEVICE, Amounts, Cost, Mask, Rows
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import ACTIVE, NONE, PodState
+
+#: A class' members are compared slowly; these are asked for every pod.
+_ACTIVE = frozenset(map(int, ACTIVE))
 
 
 class Chunk(NamedTuple):
@@ -27,12 +30,17 @@ class Chunk(NamedTuple):
         pods: rows.
         cost: what they are charged, all together.
         core: whether the podgroup is below its minimum without them.
+        breaks: rows of the leaves that are below their minimum without them: the rest of those is of no use.
+        movable: whether they may be given other places: the podgroup has its minimum and is not blocked, and somebody
+            makes them anew when they are evicted.
     """
 
     podgroup: int
     pods: tuple[int, ...]
     cost: Cost
     core: bool
+    breaks: tuple[int, ...] = ()
+    movable: bool = True
 
 
 class Running:
@@ -69,7 +77,7 @@ class Running:
         order, begins = self._by_subgroup
         rows = order[begins[leaf] : begins[leaf + 1]].tolist()
         state = self._ledger.state
-        active = [pod for pod in rows if state.item(pod) in ACTIVE]
+        active = [pod for pod in rows if state.item(pod) in _ACTIVE]
         return sorted(active, key=self._members.placing_order, reverse=True) if len(active) > 1 else active
 
     @cached_property
@@ -82,17 +90,53 @@ class Running:
         counts = sparse.csr_array((np.ones(len(rows), dtype=np.int64), (groups, pods.class_idx[rows])), shape=shape)
         return np.asarray(counts @ self._snapshot.classes.accounted, dtype=np.int64)
 
+    def on_nodes(self, podgroups: Mask) -> Rows:
+        """Rows of the pods of some podgroups, ``(G,)``, that have a place on a node."""
+        pods, ledger = self._snapshot.pods, self._ledger
+        rows = np.flatnonzero((pods.subgroup_idx != NONE) & (ledger.node != NONE) & np.isin(ledger.state, ACTIVE))
+        found: Rows = rows[podgroups[self._snapshot.subgroups.podgroup_idx[pods.subgroup_idx[rows]]]].astype(np.int32)
+        return found
+
+    def given_back(self, rows: Rows) -> Amounts:
+        """``(N, R)`` no less than what nodes get back if some pods that have nodes leave."""
+        pods, ledger = self._snapshot.pods, self._ledger
+        shape = (len(self._snapshot.nodes), len(self._snapshot.classes))
+        ones = np.ones(len(rows), dtype=np.int64)
+        counts = sparse.csr_array((ones, (ledger.node[rows], pods.class_idx[rows])), shape=shape)
+        given = np.asarray(counts @ self._snapshot.classes.request, dtype=np.int64)
+        if (devices := ledger.devices) is not None:  # as if each were the last one on its devices
+            for pod in set(rows.tolist()).intersection(devices.of_pod):
+                given[ledger.node.item(pod), devices.table.column] += DEVICE * len(devices.of_pod[pod])
+        return given
+
     def chunks(self, podgroup: int) -> Iterator[Chunk]:
         """All pieces of a podgroup in the order in which they are taken."""
         root = self._members.tree(podgroup)
+        if root.leaf and len(only := self.pods(root.row)) == 1:  # most podgroups, by far
+            core = root.minimum > 0
+            movable = root.minimum <= 1 and self._comes_back(podgroup, only)
+            yield Chunk(podgroup, (only[0],), self._cost(only), core, (root.row,) if core else (), movable)
+            return
         left = {leaf.row: self.pods(leaf.row) for leaf in leaves(root)}
+        whole = _satisfied(root, left)
         while any(left.values()):
             pods = _surplus(root, left)
             core = pods is None
             taken = pods if pods is not None else [pod for members in left.values() for pod in members]
+            breaks = tuple(left) if core else self._broken(taken) if len(taken) > 1 else ()
             for members in left.values():
                 members[:] = [pod for pod in members if pod not in taken]
-            yield Chunk(podgroup, tuple(taken), self._cost(taken), core)
+            yield Chunk(
+                podgroup, tuple(taken), self._cost(taken), core, breaks, whole and self._comes_back(podgroup, taken)
+            )
+
+    def _comes_back(self, podgroup: int, pods: list[int]) -> bool:
+        """Whether pods that are evicted are made anew and may be placed again."""
+        return podgroup not in self._snapshot.podgroups.blocked and all(map(self._snapshot.pods.can_move, pods))
+
+    def _broken(self, pods: list[int]) -> tuple[int, ...]:
+        """Leaves of a child that goes as a whole."""
+        return tuple(dict.fromkeys(self._snapshot.pods.subgroup_idx[pods].tolist()))
 
     def _cost(self, pods: list[int]) -> Cost:
         classes, of = self._snapshot.classes, self._snapshot.pods.class_idx

@@ -20,6 +20,8 @@ class Departures:
         self._class = ledger.snapshot.pods.class_idx
         self._requests = ledger.snapshot.classes.request
         self._left: dict[tuple[int, str], int] = {}
+        #: Devices, by node and name, that nobody shares any more.
+        self.closed: set[tuple[int, str]] = set()
 
     def gives(self, pod: int) -> Amounts:
         """``(R,)`` what a pod that has a node gives back by going after all others that were asked about."""
@@ -32,8 +34,10 @@ class Departures:
         for name in names:
             left = self._left.get((node, name), devices.on(node)[name].later) - amount
             self._left[node, name] = left
-            closed += left == 0
-        return self._with_devices(request, closed)
+            if left == 0:
+                self.closed.add((node, name))
+                closed += 1
+        return self.with_devices(request, closed)
 
     def most(self, pods: Iterable[int]) -> Amounts:
         """``(R,)`` no less than what some pods give back: as if each were the last one on its devices."""
@@ -42,9 +46,10 @@ class Departures:
         if self._ledger.devices is None:
             return total
         of_pod = self._ledger.devices.of_pod
-        return self._with_devices(total, sum(len(of_pod.get(pod, ())) for pod in rows))
+        return self.with_devices(total, sum(len(of_pod.get(pod, ())) for pod in rows))
 
-    def _with_devices(self, amounts: Amounts, count: int) -> Amounts:
+    def with_devices(self, amounts: Amounts, count: int) -> Amounts:
+        """``(R,)`` amounts and some whole devices."""
         if not count or self._ledger.devices is None:
             return amounts
         more = amounts.copy()

@@ -11,21 +11,29 @@ from math import inf
 from typing import Protocol
 
 from kai_py.core.queues.fair_share import allocatable_shares
-from kai_py.core.resources import Amounts, Cost, Rows, Shares
+from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Cost, Rows, Shares
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.victims.chunks import Chunk
 
+_GPU = ACCOUNTED.index(GPU)
+
 
 class Rule(Protocol):
-    """What an action asks about victims."""
+    """What an action asks about victims.
+
+    Attributes:
+        blamed: the first victim that the last set was refused for, where it is one victim's fault.
+    """
+
+    blamed: Chunk | None
 
     def accepts(self, lost: Sequence[Chunk], disturbed: Sequence[Chunk]) -> Reason | None:
         """Judge a set of victims, least important first.
 
         Args:
             lost: those that find no other place.
-            disturbed: all that were considered for eviction, moved and spared ones included.
+            disturbed: those, and those that are moved to another place.
 
         Returns:
             None if it is acceptable, else what forbids it.
@@ -34,6 +42,8 @@ class Rule(Protocol):
 
 class AnyVictims:
     """Preemption within a queue: who is a candidate at all may be taken."""
+
+    blamed: Chunk | None = None
 
     def accepts(self, lost: Sequence[Chunk], disturbed: Sequence[Chunk]) -> Reason | None:  # noqa: ARG002  # as the rules do
         """Always."""
@@ -46,6 +56,8 @@ class NobodyLost:
     Args:
         limit: podgroups that may be moved for one.
     """
+
+    blamed: Chunk | None = None
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -89,10 +101,10 @@ class ReclaimRule:
         self._quota = queues.quota.tolist()
         self._queue = queue
         self._cost = cost
-        self._asked = [a for a, amount in enumerate(cost) if amount > 0]
         self._saturation = saturation
         self._paths = queues.paths
         self._levels: dict[int, tuple[int, int]] = {}
+        self.blamed: Chunk | None = None
 
     def leveled(self, victim: int) -> tuple[int, int]:
         """The first pair of different ancestors of reclaimer and victim, at equal depth from the top."""
@@ -103,34 +115,64 @@ class ReclaimRule:
         return found
 
     def may_take_from(self, victim: int) -> bool:
-        """Whether podgroups of a leaf queue are candidates at all."""
+        """Whether podgroups of a leaf queue are candidates at all: whether it may lose anything."""
         mine, theirs = self.leveled(victim)
-        held = self._allocated[theirs]
-        if not self._within_quota(mine):
-            return any(have > share for have, share in zip(held, self._entitled[theirs], strict=True))
-        quota = self._quota[theirs]
-        over = any(held[a] > quota[a] for a in self._asked)
-        return over or not any(held[a] < quota[a] for a in self._asked)
+        return self._may_lose(theirs, self._allocated[theirs], mine)
 
     def _within_quota(self, queue: int) -> bool:
         """Whether a queue of ours stays within its quota with what is asked for."""
         held, quota = self._allocated[queue], self._quota[queue]
         return all(have + more <= most for have, more, most in zip(held, self._cost, quota, strict=True))
 
-    def accepts(self, lost: Sequence[Chunk], disturbed: Sequence[Chunk]) -> Reason | None:  # noqa: ARG002  # as the rules do
-        """Every chunk must come from a queue that is still above what it is entitled to, and siblings stay fuller."""
+    def accepts(self, lost: Sequence[Chunk], disturbed: Sequence[Chunk]) -> Reason | None:
+        """What is lost must come from queues that are still above what they are entitled to, and siblings stay fuller.
+
+        Who finds another place is disturbed, though nobody loses anything. (KAI asks no more then, and lets a queue
+        restart any number of another one's pods.) We ask whether the other queue may be taken from at all, and move no
+        more than is asked for.
+        """
+        if (refusal := self._beyond_entitlement(lost)) is not None:
+            return refusal
+        ended = set(lost)
+        moved = [chunk for chunk in disturbed if chunk not in ended]
+        return self._too_many_moved(moved) or self._unfair_to_siblings(self._left(lost, moved))
+
+    def _beyond_entitlement(self, chunks: Sequence[Chunk]) -> Reason | None:
         left: dict[int, list[float]] = {}
-        for chunk in lost:
+        self.blamed = None
+        for chunk in chunks:
             victim = self._queue_of.item(chunk.podgroup)
             mine, theirs = self.leveled(victim)
-            remaining = left.setdefault(theirs, list(self._allocated[theirs]))
-            if not self._may_lose(theirs, remaining, mine):
+            if not self._may_lose(theirs, left.get(theirs, self._allocated[theirs]), mine):
+                self.blamed = chunk
                 return self._refusal(ReasonCode.VICTIM_WITHIN_SHARE, theirs)
-            for queue in self._paths[victim]:
-                held = left.setdefault(queue, list(self._allocated[queue]))
-                for a, amount in enumerate(chunk.cost):
-                    held[a] -= amount
-        return self._unfair_to_siblings(left)
+            self._take(chunk.cost, victim, left)
+        return None
+
+    def _too_many_moved(self, moved: Sequence[Chunk]) -> Reason | None:
+        for victim in dict.fromkeys(self._queue_of.item(chunk.podgroup) for chunk in moved):
+            if not self.may_take_from(victim):
+                return self._refusal(ReasonCode.VICTIM_WITHIN_SHARE, self.leveled(victim)[1])
+        for a in [_GPU] if self._cost[_GPU] else range(len(self._cost)):
+            amount = sum(chunk.cost[a] for chunk in moved)
+            if amount > self._cost[a]:
+                return Reason(ReasonCode.VICTIMS_WITHOUT_PLACE, {"podGroups": 0})
+        return None
+
+    def _left(self, lost: Sequence[Chunk], moved: Sequence[Chunk]) -> dict[int, list[float]]:
+        """What queues whose pods are disturbed hold afterwards."""
+        left: dict[int, list[float]] = {}
+        for chunk in lost:
+            self._take(chunk.cost, self._queue_of.item(chunk.podgroup), left)
+        for chunk in moved:
+            self._take((0,) * len(chunk.cost), self._queue_of.item(chunk.podgroup), left)
+        return left
+
+    def _take(self, cost: Cost, victim: int, left: dict[int, list[float]]) -> None:
+        for queue in self._paths[victim]:
+            held = left.setdefault(queue, list(self._allocated[queue]))
+            for a, amount in enumerate(cost):
+                held[a] -= amount
 
     def _may_lose(self, queue: int, remaining: Sequence[float], mine: int) -> bool:
         """Maintain the fair share, or guarantee our quota: one of the two must allow the next chunk."""
@@ -140,7 +182,7 @@ class ReclaimRule:
         return self._within_quota(mine) and any(have > most for have, most in zip(remaining, quota, strict=True))
 
     def _unfair_to_siblings(self, left: dict[int, list[float]]) -> Reason | None:
-        """At each level, we may not end up fuller, relative to our fair share, than a sibling that lost something."""
+        """At each level, we may not end up fuller, relative to our fair share, than a sibling that is disturbed."""
         for queue in self._paths[self._queue]:
             held = left.get(queue, self._allocated[queue])
             for sibling in self._queues.children[self._queues.parent.item(queue)]:

@@ -31,21 +31,17 @@ def admit_priority(pod: Object, reader: Reader) -> None:
     policy = (found or {}).get("preemptionPolicy", "PreemptLowerPriority")
     if found and not spec.get("priorityClassName"):
         spec["priorityClassName"] = found["metadata"]["name"]
-    name = pod["metadata"]["name"]
-    if spec.setdefault("priority", value) != value:
-        raise forbidden(
-            PODS,
-            name,
-            f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority"
-            f" admission controller computed {value} from the given PriorityClass name",
-        )
-    if spec.setdefault("preemptionPolicy", policy) != policy:
-        raise forbidden(
-            PODS,
-            name,
-            f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod"
-            f" spec; priority admission controller computed {policy} from the given PriorityClass name",
-        )
+    for field, called, computed in (
+        ("priority", "integer value of priority", value),
+        ("preemptionPolicy", "string value of PreemptionPolicy", policy),
+    ):
+        if (said := spec.setdefault(field, computed)) != computed:
+            raise forbidden(
+                PODS,
+                pod["metadata"]["name"],
+                f"the {called} ({said}) must not be provided in pod spec; priority admission controller computed"
+                f" {computed} from the given PriorityClass name",
+            )
 
 
 def _class_of(spec: Object, reader: Reader, pod: Object) -> Object | None:

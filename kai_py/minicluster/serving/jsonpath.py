@@ -1,4 +1,4 @@
-"""The part of JSONPath that printer columns use: fields, indexes, ``[*]``, filters by equality, ``..`` not."""
+"""The part of JSONPath that printer columns use: fields, indexes, slices, ``[*]``, filters by equality, ``..`` not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 _STEP: Final = re.compile(
     r"""\.(?P<field>(?:\\.|[^.\[\]\\])+)
       | \[(?P<index>-?\d+)\]
+      | \[(?P<slice>-?\d*:-?\d*)\]
       | \[(?P<all>\*)\]
       | \['(?P<quoted>[^']*)'\]
       | \[\?\(\s*@\.(?P<key>[\w.]+)\s*==\s*(?P<value>"[^"]*"|'[^']*'|[^)\s]+)\s*\)\]""",
@@ -52,6 +53,9 @@ def _step(item: Any, kind: str, argument: str) -> list[Any]:
     if kind == "index":
         number = int(argument)
         return [item[number]] if -len(item) <= number < len(item) else []
+    if kind == "slice":
+        first, last = (int(end) if end else None for end in argument.split(":"))
+        return item[first:last]
     key, _, wanted = argument.partition("=")
     return [element for element in item if str(_deep(element, key)) == wanted]
 

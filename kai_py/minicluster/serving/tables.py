@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from kai_py.minicluster.registry import Endpoint
 
-from .columns import COLUMNS, Column, age
+from .cells import age
+from .columns import COLUMNS, Column
 from .jsonpath import find
 
 Object = dict[str, Any]
@@ -62,7 +65,7 @@ def _cell(found: list[Any], kind: str) -> Any:
         return age_of(found[0])
     value = found[0] if len(found) == 1 else " ".join(map(str, found))
     if kind == "string" and not isinstance(value, str):
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return msgspec.json.encode(value).decode()
     return value
 
 

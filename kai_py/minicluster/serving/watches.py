@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -76,10 +77,11 @@ class WatchSession:
         else:
             collection.watchers.add(watcher)
         try:
-            await response.prepare(request)
-            if first:
-                await response.write(first)
-            await self._follow(response, watcher)
+            with contextlib.suppress(ConnectionResetError):  # the client has gone, and nobody is left to be told
+                await response.prepare(request)
+                if first:
+                    await response.write(first)
+                await self._follow(response, watcher)
         finally:
             collection.watchers.discard(watcher)
         return response

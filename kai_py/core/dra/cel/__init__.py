@@ -8,7 +8,7 @@ from kai_py.core.dra.cel.checker import CelFeatures
 from kai_py.core.dra.cel.costs import COST_LIMIT
 from kai_py.core.dra.cel.device import Attribute, CelDevice, Unsupported, version_attribute
 from kai_py.core.dra.cel.errors import CelError, SelectorError
-from kai_py.core.dra.cel.program import Program, compile_expression
+from kai_py.core.dra.cel.program import CostBudget, Program, compile_expression
 from kai_py.core.dra.cel.quantity import Quantity, parse_quantity
 from kai_py.core.dra.cel.semver import Semver, parse_semver
 
@@ -18,6 +18,7 @@ __all__ = [
     "CelDevice",
     "CelError",
     "CelFeatures",
+    "CostBudget",
     "Program",
     "Quantity",
     "SelectorError",

@@ -24,15 +24,24 @@ _LEFT: Final[ContextVar[list[int]]] = ContextVar("work left")
 
 
 class LimitedWork:
-    """Counts the work of one evaluation, as a context manager."""
+    """Counts the work of one evaluation, as a context manager.
 
-    __slots__ = ("_token",)
+    Attributes:
+        spent: elements touched, once the context is left.
+    """
+
+    __slots__ = ("_left", "_token", "spent")
+
+    def __init__(self) -> None:
+        self.spent = 0
 
     def __enter__(self) -> None:
-        self._token = _LEFT.set([MAX_WORK])
+        self._left = [MAX_WORK]
+        self._token = _LEFT.set(self._left)
 
     def __exit__(self, *_failure: object) -> None:
         _LEFT.reset(self._token)
+        self.spent = MAX_WORK - self._left[0]
 
 
 def spend(elements: int) -> None:

@@ -1,7 +1,7 @@
 """Parse and type-check an expression: Google's CEL (cel-cpp) in the wrapper cel-expr-python.
 
 What the wrapper must be told is written here: which libraries Kubernetes loads, the functions it adds, and the type
-of the variable ``device``. Its evaluator is not used; docs/decisions/0005-cel.md says why.
+of the variable ``device``. Its evaluator is not used; docs/decisions/0006-cel.md says why.
 """
 
 from __future__ import annotations
@@ -79,10 +79,11 @@ def check(text: str, features: CelFeatures) -> CheckedExpression | CelError:
         return CelError("the expression is not valid UTF-8")
     environment = _environment(features)
     try:
-        return read_checked(environment.compile(text).serialize())
+        serialized = environment.compile(text).serialize()
     except (RuntimeError, ValueError, LookupError) as error:
         match = _STATUS.match(str(error))
         return compile_error(match["message"] if match else str(error))
+    return read_checked(serialized)
 
 
 def compile_error(detail: str) -> CelError:
@@ -98,7 +99,7 @@ def error_at(text: str, offset: int, message: str) -> CelError:
     """An error at a code point of the expression, laid out like the checker's own."""
     before = text[:offset]
     line, column = before.count("\n") + 1, offset - before.rfind("\n")
-    shown = text.splitlines()[line - 1] if text.splitlines() else ""
+    shown = text.split("\n")[line - 1]
     return compile_error(f"ERROR: <input>:{line}:{column}: {message}\n | {shown}\n | {'.' * (column - 1)}^")
 
 

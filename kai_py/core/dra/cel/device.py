@@ -70,7 +70,7 @@ class CelDevice:
         return hashlib.blake2b(repr(seen).encode(errors="surrogatepass"), digest_size=16).digest()
 
     @cached_property
-    def has_lists(self) -> str:
+    def _list(self) -> str:
         """Name of an attribute of list type, empty if there is none."""
         return next((name for name, value in self.attributes.items() if isinstance(value, tuple)), "")
 
@@ -83,8 +83,8 @@ class CelDevice:
         Raises:
             SelectorError: an attribute has no supported value.
         """
-        if self.has_lists and not lists:
-            raise SelectorError(f"attribute {self.has_lists}: unsupported attribute value")
+        if self._list and not lists:
+            raise SelectorError(f"attribute {self._list}: unsupported attribute value")
         return self._value
 
     @cached_property

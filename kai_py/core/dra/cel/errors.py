@@ -43,6 +43,12 @@ class LimitError(SelectorError):
     code = "SelectorLimit"
 
 
+class InternalError(SelectorError):
+    """A fault of ours, or too little memory or stack: the next time it may go well, so it is not remembered."""
+
+    code = "SelectorInternal"
+
+
 def no_such_overload(function: str, *types: str) -> EvaluationError:
     """The error for arguments that a function does not take; only values of dynamic type get this far."""
     return EvaluationError(f"no such overload: {function}({', '.join(types)})")

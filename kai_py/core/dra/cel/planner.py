@@ -65,7 +65,7 @@ class Planner:
     slots: int = 0
     scope: dict[str, Variable] = field(default_factory=dict)
 
-    def plan(self, node: Node) -> Plan:  # one line for each kind of node
+    def plan(self, node: Node) -> Plan:
         """Plan a node.
 
         Raises:
@@ -164,7 +164,7 @@ class Planner:
 
     # calls
 
-    def _call(self, call: Call) -> Plan:  # one line for each operator
+    def _call(self, call: Call) -> Plan:
         match call.function:
             case "_[_]":
                 return self._index(call, optional=False)

@@ -126,7 +126,7 @@ def _formatted(verb: str, precision: int, value: Value) -> str:
     raise EvaluationError(f"error during formatting: %{verb} cannot take a value of type {type_name(value)}")
 
 
-def _text(value: Value, *, inside: bool = False) -> str:  # one line for each type
+def _text(value: Value, *, inside: bool = False) -> str:
     spend(1)
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -45,7 +45,7 @@ def timestamp(nanos: int) -> Timestamp:
     raise EvaluationError("timestamp overflow")
 
 
-def add(left: Value, right: Value) -> Value:  # one line for each pair of types
+def add(left: Value, right: Value) -> Value:
     """``left + right``."""
     kinds = type(left), type(right)
     if kinds == (int, int):
@@ -214,7 +214,7 @@ def _shown(key: Value) -> str:
     return str(key)
 
 
-def _not(value: bool) -> bool:  # an operator
+def _not(value: bool) -> bool:
     return not value
 
 

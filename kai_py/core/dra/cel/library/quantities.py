@@ -37,14 +37,14 @@ def _order(left: Quantity | Semver, right: Quantity | Semver) -> int:
     return (left > right) - (left < right)  # type: ignore[operator]  # overloads pair equal types
 
 
-def _semver(text: str, normalize: bool = False) -> Semver:  # the language's own signature
+def _semver(text: str, normalize: bool = False) -> Semver:
     try:
         return parse_semver(text, normalize=normalize)
     except ValueError as error:
         raise EvaluationError(str(error)) from None
 
 
-def _is_semver(text: str, normalize: bool = False) -> bool:  # the language's own signature
+def _is_semver(text: str, normalize: bool = False) -> bool:
     try:
         parse_semver(text, normalize=normalize)
     except ValueError:

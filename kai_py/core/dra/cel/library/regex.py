@@ -8,7 +8,7 @@ from typing import Final
 
 import re2
 
-from kai_py.core.dra.cel.bounds import spend, spend_characters
+from kai_py.core.dra.cel.bounds import spend
 from kai_py.core.dra.cel.errors import EvaluationError
 from kai_py.core.dra.cel.library.overload import overload
 from kai_py.core.dra.cel.values import Value
@@ -19,15 +19,15 @@ _MEMORY: Final = 1 << 20
 _SINGLE_BYTE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 #: Work of compiling a pattern that is not a literal, in elements touched.
 _COMPILING: Final = 2000
-#: Work of one match out of many.
-_MATCH: Final = 20
+#: States of a pattern visited in the time that other functions need for one element.
+_STATES: Final = 16
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = _MEMORY
 
 
 @lru_cache(maxsize=1024)
-def pattern(text: str) -> re2._Regexp:  # the only name of the type
+def pattern(text: str) -> re2._Regexp:
     """Compile a pattern.
 
     Raises:
@@ -44,14 +44,23 @@ def pattern(text: str) -> re2._Regexp:  # the only name of the type
         raise EvaluationError(f"Illegal regex: {shown}") from None
 
 
+def _compiled(text: str, expression: str) -> re2._Regexp:
+    """The pattern, once the worst that it can do to the text is counted: RE2 may visit each state at each character."""
+    compiled = pattern(expression)
+    _spend_search(len(text), compiled.programsize)
+    return compiled
+
+
+def _spend_search(characters: int, states: int) -> None:
+    spend(1 + characters * states // _STATES)
+
+
 def _matches(text: str, expression: str) -> bool:
-    spend_characters(len(text))
-    return pattern(expression).search(text) is not None
+    return _compiled(text, expression).search(text) is not None
 
 
 def _find(text: str, expression: str) -> str:
-    spend_characters(len(text))
-    found = pattern(expression).search(text)
+    found = _compiled(text, expression).search(text)
     return "" if found is None else str(found.group())
 
 
@@ -59,12 +68,12 @@ def _find_all(text: str, expression: str, limit: int = -1) -> list[Value]:
     found: list[Value] = []
     if limit == 0:
         return found
-    spend_characters(len(text))
-    for match in pattern(expression).finditer(text):
-        spend(_MATCH)
+    compiled = _compiled(text, expression)
+    for match in compiled.finditer(text):
         found.append(match.group())
         if len(found) == limit:
             break
+        _spend_search(len(text) - match.end(), compiled.programsize)  # each match is a search of the rest
     return found
 
 

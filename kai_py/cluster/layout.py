@@ -1,0 +1,160 @@
+"""Laying pods out: in the books of pods and podgroups, and anew when something else decides about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from kai_py.api.pod import Pod
+from kai_py.cluster.classes import ClassBook
+from kai_py.cluster.encode.shares import groups_of, names_device
+from kai_py.cluster.groups import GroupBook
+from kai_py.cluster.history import HistoryBook
+from kai_py.cluster.owners import OwnerBook
+from kai_py.cluster.phases import Assumptions
+from kai_py.cluster.pods import PodBook, PodFacts, facts_of
+from kai_py.cluster.reading import PodReader, Stubs
+from kai_py.core.tables.pods import PodKey
+
+
+class PodLayout:
+    """Writes down what is known of each pod, and keeps those that may have to be read again.
+
+    A pod is read again when an owner, a PriorityClass or a setting changes, when a decision about it is taken back, and
+    when a pause of it ends.
+
+    Args:
+        reader: tells where pods belong, and what they ask for.
+        classes: counts who uses its numbers.
+        owners: of the pods that are kept.
+        groups: pods join and leave them.
+        pods: where pods are laid out.
+        assumptions: decisions that are on their way.
+        history: learns whose pods never preempt.
+    """
+
+    def __init__(
+        self,
+        reader: PodReader,
+        *,
+        classes: ClassBook,
+        owners: OwnerBook,
+        groups: GroupBook,
+        pods: PodBook,
+        assumptions: Assumptions,
+        history: HistoryBook,
+    ) -> None:
+        self._reader = reader
+        self._classes = classes
+        self._owners = owners
+        self._groups = groups
+        self._pods = pods
+        self._assumptions = assumptions
+        self._history = history
+        self._stubs = Stubs()
+        #: Pods of ours that may have to be read again: those that wait, whole; of those that run the part that decides
+        #: about grouping, as long as an owner of theirs is not known.
+        self._kept: dict[PodKey, Pod] = {}
+
+    def put(self, key: PodKey, pod: Pod, now: float, *, ours: bool) -> bool:
+        """Lay a pod out as a watch reports it; tells whether anything that matters changed."""
+        self._unkeep(key)
+        if ours and not (pod.spec.node_name and self._owners.knows_all_above(pod.metadata)):
+            self._kept[key] = self._stubs.of(pod) if pod.spec.node_name else pod
+            self._owners.attach(key, pod.metadata)
+        return self._read(key, pod, now, ours=ours)
+
+    def drop(self, key: PodKey) -> bool:
+        """Forget a pod."""
+        self._reader.forget(key)
+        self._unkeep(key)
+        return self._drop_facts(key)
+
+    def again(self, key: PodKey, now: float) -> None:
+        """Lay a pod out anew: a decision about it was given up, or a pause has ended."""
+        pod, facts = self._kept.get(key), self._pods.facts.get(key)
+        if pod is not None and not (facts is not None and facts.bound):
+            self._read(key, pod, now, ours=True)
+        else:
+            self._pods.fly(key, self._assumptions.get(key))
+
+    def regroup(self, keys: Iterable[PodKey], now: float) -> bool:
+        """Find the places of kept pods anew, because an owner changed; tells whether any did."""
+        changed = [self._regroup(key, now) for key in keys]
+        return any(changed)
+
+    def regroup_all(self) -> None:
+        """Find the places of all kept pods anew; those that had none stay without."""
+        for key in list(self._kept):
+            self._regroup(key, None)
+
+    def share_gpus(self, *, allowed: bool, now: float) -> None:
+        """Whether pods that wait may have parts of GPUs, from now on; at first they may."""
+        if allowed != self._reader.gpu_sharing:
+            self._reader.gpu_sharing = allowed
+            for key in list(self._kept):
+                self.again(key, now)
+
+    def device_labels(self, key: PodKey) -> list[str]:
+        """The labels by which a pod that waits names devices, from an earlier attempt to bind it."""
+        pod = self._kept.get(key)
+        return [label for label in pod.metadata.labels if names_device(label)] if pod is not None else []
+
+    def _unkeep(self, key: PodKey) -> None:
+        if (pod := self._kept.pop(key, None)) is not None:
+            self._owners.detach(key, pod.metadata)
+
+    def _read(self, key: PodKey, pod: Pod, now: float, *, ours: bool) -> bool:
+        """Lay a pod out, with the decision that is on its way for it."""
+        before, flight = self._pods.facts.get(key), self._assumptions.get(key)
+        holds = bool(pod.spec.node_name) or flight is not None
+        place = self._reader.place(pod, before.place if before is not None and holds else None) if ours else None
+        promised = "" if ours else pod.status.nominated_node_name  # by another scheduler: counts like a pod
+        if place is None and not (holds or promised):
+            return self._drop_facts(key)
+        if place is not None and pod.spec.preemption_policy == "Never":
+            self._history.never_preempts(place.group)
+        demand, problem = self._reader.demand(pod, key, now, ours=place is not None)
+        share = demand.constraints.share
+        facts = facts_of(
+            pod,
+            place,
+            bound=pod.spec.node_name or promised,
+            class_number=self._classes.take(demand),
+            problem=problem,
+            flight=flight,
+            groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
+        )
+        return self._lay(before, facts)
+
+    def _regroup(self, key: PodKey, now: float | None) -> bool:
+        """Find a pod's place anew. Without ``now``, one that had none stays without."""
+        pod, before = self._kept[key], self._pods.facts.get(key)
+        if before is not None and before.bound and self._owners.knows_all_above(pod.metadata):
+            self._unkeep(key)
+        if before is None:
+            return now is not None and self._read(key, pod, now, ours=True)
+        place = self._reader.place(pod, before.place if before.node else None)
+        if place is None and not before.node:
+            return self._drop_facts(key)
+        self._classes.hold(before.class_number)
+        return self._lay(before, replace(before, place=place))
+
+    def _lay(self, before: PodFacts | None, facts: PodFacts) -> bool:
+        """Write down what is known of a pod now; its class number is counted already."""
+        if before is not None and before.place is not None:
+            if facts.place is None or facts.place.group != before.place.group:
+                self._groups.leave(before)
+                before = None
+        else:
+            before = None
+        if facts.place is not None:
+            self._groups.join(before, facts)
+        return self._pods.put(facts)
+
+    def _drop_facts(self, key: PodKey) -> bool:
+        facts = self._pods.drop(key)
+        if facts is not None and facts.place is not None:
+            self._groups.leave(facts)
+        return facts is not None

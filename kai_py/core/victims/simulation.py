@@ -1,0 +1,151 @@
+"""The simulation: evict, nominate, give back, move, judge. Exact, in the transaction, and undone if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kai_py.core.filters.resources import fits
+from kai_py.core.gangs.steps import Step
+from kai_py.core.options import Action
+from kai_py.core.placement.gang import Placer
+from kai_py.core.placement.views import Place
+from kai_py.core.resources import Mask
+from kai_py.core.result import Reason
+from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.pods import NONE, PodState
+from kai_py.core.victims.chunks import Chunk
+from kai_py.core.victims.rules import Rule
+
+
+class Simulation:
+    """What would happen to everybody if some victims went for one podgroup's step.
+
+    Args:
+        step: what is to be placed.
+        placer: finds places.
+        transaction: worked in; as before after a failure.
+        action: for whose decisions.
+        gate: asked with the step charged, whether its queue and all above it may hold that much.
+        rule: which victims are acceptable.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        placer: Placer,
+        transaction: Transaction,
+        *,
+        action: Action,
+        gate: Callable[[], Reason | None],
+        rule: Rule,
+    ) -> None:
+        self._step = step
+        self._placer = placer
+        self._transaction = transaction
+        self._action = action
+        self._gate = gate
+        self._rule = rule
+        self._ledger = transaction.ledger
+        snapshot = transaction.ledger.snapshot
+        self._class = snapshot.pods.class_idx
+        self._subgroup = snapshot.pods.subgroup_idx
+        self._requests = snapshot.classes.request
+        self._had_started: set[int] = set()
+        #: Podgroups whose running pods are moved.
+        self._moving: set[int] = set()
+        self.count = 0
+        self.refusal: Reason | None = None
+        #: The victim without whom the last refusal of the rule would have been none.
+        self.blamed: Chunk | None = None
+
+    def succeeds(self, victims: Sequence[Chunk], nodes: Mask | None) -> bool:
+        """Try it, with the step on some nodes only; what is not acceptable is undone, and ``refusal`` says why.
+
+        Args:
+            victims: who goes, least important first; whoever need not is spared, or gets another place.
+            nodes: ``(N,)`` where the step may go; None = anywhere.
+        """
+        self.count += 1
+        self.blamed = None
+        start = self._transaction.checkpoint()
+        pods = [pod for chunk in victims for pod in chunk.pods]
+        self._had_started = {pod for pod in pods if self._ledger.state.item(pod) == PodState.ALLOCATED}
+        for pod in pods:
+            self._transaction.evict(pod, action=self._action, preemptor=self._step.podgroup)
+        if self._nominate_step(nodes):
+            lost, disturbed = self._settle(victims)
+            refusal = self._gate() or self._rule.accepts(lost, disturbed)
+            if refusal is None:
+                return True
+            self.refusal, self.blamed = refusal, self._rule.blamed
+        self._transaction.rollback(start)
+        return False
+
+    def _nominate_step(self, nodes: Mask | None) -> bool:
+        for pod in self._step.pods:
+            place = self._placer.view(self._class.item(pod)).best(nodes)
+            if place is None:
+                return False
+            self._transaction.nominate(pod, place.node, action=self._action, devices=place.devices)
+        return True
+
+    def _settle(self, victims: Sequence[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
+        """Spare whom we can, the most important first.
+
+        What is left of a subgroup that loses its minimum is of no use to anybody.
+
+        Returns:
+            Those that are lost, and those that are lost or moved; least important first.
+        """
+        lost, disturbed, broken = list[Chunk](), list[Chunk](), set[int]()
+        self._moving = set()
+        for chunk in reversed(victims):
+            was = [(self._ledger.node.item(pod), self._devices(pod)) for pod in chunk.pods]
+            spared = broken.isdisjoint(self._subgroup[list(chunk.pods)].tolist()) and self._spare(chunk)
+            if not spared:
+                lost.append(chunk)
+                broken.update(chunk.breaks)
+            if not spared or was != [(self._ledger.node.item(pod), self._devices(pod)) for pod in chunk.pods]:
+                disturbed.append(chunk)
+        return lost[::-1], disturbed[::-1]
+
+    def _devices(self, pod: int) -> tuple[str, ...]:
+        """Devices that a pod has a share of."""
+        return () if self._ledger.devices is None else self._ledger.devices.of_pod.get(pod, ())
+
+    def _spare(self, chunk: Chunk) -> bool:
+        """Leave a victim where it is, or give it another place, all its pods or none."""
+        start = self._transaction.checkpoint()
+        for pod in sorted(chunk.pods, key=self._had_started.__contains__):
+            place = self._own_place(pod)
+            if place is None and chunk.movable:
+                place = self._placer.view(self._class.item(pod)).best()
+                if pod not in self._had_started:
+                    self._moving.add(chunk.podgroup)
+            if place is None:
+                self._transaction.rollback(start)
+                return False
+            # Who was about to start when this search began still does, if there is idle room for it, and nobody of its
+            # podgroup has to come back first.
+            starts = place.now and pod in self._had_started and chunk.podgroup not in self._moving
+            settle = self._transaction.place if starts else self._transaction.nominate
+            settle(pod, place.node, action=self._action, devices=place.devices)
+        if self._gate() is not None:  # the queue that we share has room for one of us only
+            self._transaction.rollback(start)
+            return False
+        return True
+
+    def _own_place(self, pod: int) -> Place | None:
+        """The node, and the devices, that a victim was evicted from, if there is still room for it."""
+        ledger, node = self._ledger, self._ledger.node.item(pod)
+        if node == NONE:
+            return None
+        request, free = self._requests[self._class.item(pod)], ledger.free[node]
+        later = fits(request, (free + ledger.releasing[node])[None, :]).item(0)
+        # Only who was about to start can start now: nobody else's idle room has to be looked at.
+        now = later and pod in self._had_started and fits(request, free[None, :]).item(0)
+        names = self._devices(pod)
+        if ledger.devices is not None and names:
+            device_now, device_later = ledger.devices.holds(pod, node, names)
+            now, later = now and device_now, later and device_later
+        return Place(node, now, names) if later else None
