@@ -65,3 +65,19 @@ def test_no_expression_can_be_evaluated_on_a_device_with_an_attribute_that_nobod
     with pytest.raises(SelectorError, match="attribute odd"):
         compile_selector("device.allowMultipleAllocations").matches(odd)
     assert not compile_selector("device.allowMultipleAllocations").matches(device("g1"))
+
+
+def test_a_selector_that_costs_too_much_on_many_devices_fails_on_the_rest():
+    squares = "[" + ", ".join(["1"] * 80) + "]"
+    costly = f'{squares}.all(x, {squares}.all(y, x == y)) && device.driver == "{DRIVER}"'
+    selector = compile_selector(costly)
+    answers = []
+    for i in range(200):
+        try:
+            answers.append(selector.matches(device(f"g{i}", has={"index": i})))
+        except SelectorError as error:
+            answers.append(str(error))
+    assert answers[0] is True
+    assert "cost" in str(answers[-1])
+    cheap = compile_selector(f'device.driver == "{DRIVER}"')
+    assert all(cheap.matches(device(f"g{i}", has={"index": i})) for i in range(200))

@@ -14,18 +14,28 @@ from kai_py.core.dra.selectors import SelectorError
 FEATURES: Final = cel.CelFeatures(list_type_attributes=True)
 
 
+#: Cost units that a selector may spend on its first devices, and on every further one. Ordinary expressions cost 2 to
+#: 100; the limit of Kubernetes, a million on each device, would let one claim hold up a cluster for hours.
+_COST: Final = 1_000_000
+_COST_PER_DEVICE: Final = 200
+
+
 @dataclass(frozen=True)
 class ExpressionSelector:
-    """A compiled expression; equal if the text is."""
+    """A compiled expression; equal if the text is.
+
+    One that has cost too much on the devices so far fails on all others.
+    """
 
     text: str
     _program: cel.Program = field(repr=False, compare=False)
+    _budget: cel.CostBudget = field(repr=False, compare=False)
 
     def matches(self, device: Device) -> bool:
         """See :class:`~kai_py.core.dra.selectors.Selector`."""
+        self._budget.left += _COST_PER_DEVICE
         try:
-            # Not ``Program.matches``: what was said about a device is remembered by the caller already.
-            return self._program.evaluate(as_cel(device))[0]
+            return self._program.matches(as_cel(device), self._budget)
         except cel.SelectorError as error:
             raise SelectorError(str(error)) from error
 
@@ -39,7 +49,7 @@ def compile_selector(text: str) -> ExpressionSelector:
     program = cel.compile_expression(text, FEATURES)
     if isinstance(program, cel.CelError):
         raise SelectorError(str(program))
-    return ExpressionSelector(text, program)
+    return ExpressionSelector(text, program, cel.CostBudget(_COST))
 
 
 @lru_cache(maxsize=64)  # the selectors of a class and of a request are asked one after the other
