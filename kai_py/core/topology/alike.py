@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import ROOT, Topology
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Choice, Constraint, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.cover import Cover, fewest, smallest_cover
-from kai_py.core.topology.domains import ROOT, Topology
 from kai_py.core.topology.layout import lay, pick
 
 

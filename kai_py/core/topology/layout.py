@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import Topology
 from kai_py.core.topology.cover import smallest_cover
-from kai_py.core.topology.domains import Topology
 
 
 def pick(
