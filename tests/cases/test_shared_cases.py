@@ -33,8 +33,6 @@ def needs(case):
     for item in case.get("objects", ()):
         if item["kind"] in ("ResourceClaim", "NodeResourceTopology"):
             return item["kind"]
-        if item["kind"] == "PodGroup" and "topologyConstraint" in json.dumps(item["spec"]):
-            return "topology"
     return None
 
 

@@ -94,6 +94,7 @@ class Search:
             return None
         # Where the step finds places, its queue is what stands in the way: no matter where victims are.
         alike = len(set(self._classes)) == 1 and not self._shared and self._simulation.refusal is None
+        alike = alike and self._placer.wish(self._step) is None
         return self._alike(candidates) if alike else self._mixed(candidates)
 
     def _simulate(self, victims: tuple[int, ...], taken: Sequence[Chunk], choice: Choice | None) -> bool:

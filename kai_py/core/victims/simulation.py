@@ -71,7 +71,7 @@ class Simulation:
         self._had_started = {pod for pod in pods if self._ledger.state.item(pod) == PodState.ALLOCATED}
         for pod in pods:
             self._transaction.evict(pod, action=self._action, preemptor=self._step.podgroup)
-        if self._nominate_step(nodes):
+        if self._placer.nominate(self._step, self._transaction, action=self._action, within=nodes):
             lost, disturbed = self._settle(victims)
             refusal = self._gate() or self._rule.accepts(lost, disturbed)
             if refusal is None:
@@ -79,14 +79,6 @@ class Simulation:
             self.refusal, self.blamed = refusal, self._rule.blamed
         self._transaction.rollback(start)
         return False
-
-    def _nominate_step(self, nodes: Mask | None) -> bool:
-        for pod in self._step.pods:
-            place = self._placer.view(self._class.item(pod)).best(nodes)
-            if place is None:
-                return False
-            self._transaction.nominate(pod, place.node, action=self._action, devices=place.devices)
-        return True
 
     def _settle(self, victims: Sequence[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
         """Spare whom we can, the most important first.
@@ -116,7 +108,7 @@ class Simulation:
         start = self._transaction.checkpoint()
         for pod in chunk.pods:
             place = self._own_place(pod)
-            if place is None and self._can_move(pod):
+            if place is None and self._can_move(pod) and not self._fixed(pod):
                 place = self._placer.view(self._class.item(pod)).best()
             if place is None:
                 self._transaction.rollback(start)
@@ -129,6 +121,11 @@ class Simulation:
             self._transaction.rollback(start)
             return False
         return True
+
+    def _fixed(self, pod: int) -> bool:
+        """Whether a victim has to stay with others of its podgroup."""
+        table = self._ledger.snapshot.topologies
+        return table is not None and table.fixed.item(self._transaction.podgroup_of(pod))
 
     def _own_place(self, pod: int) -> Place | None:
         """The node, and the devices, that a victim was evicted from, if there is still room for it."""
