@@ -185,8 +185,9 @@ class Nearness:
         found = choose(topology, wish.tree.constraint, offer, wish.demand, pinned=wish.pinned, budget=self._budget)
         if isinstance(found, Shortfall):
             return found
-        rows = np.arange(found.counts.shape[1], dtype=np.int32)
-        nodes = _deal(step.pods, self._classes(step.pods), wish.classes, rows, found.counts)
+        # Where several domains are needed, the last one is filled first; KAI Scheduler does so.
+        order = np.argsort(-topology.partition(found.cover_level), kind="stable").astype(np.int32)
+        nodes = _deal(step.pods, self._classes(step.pods), wish.classes, order, found.counts[:, order])
         return Seats(tuple(nodes[pod] for pod in step.pods), found.mask)
 
     def _offer(self, wish: Wish, *, later: bool) -> Offer:

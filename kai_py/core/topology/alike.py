@@ -24,7 +24,7 @@ def choose_alike(
     In this order: the required level; the narrowest level, from the preferred upward, of which a domain holds all; the
     fewest domains of the preferred level; the least left over in them; the domain with the least room, then the one
     in the wider domains with the least room, so that large ones stay whole; of equally large parts those that share
-    wider domains; the first by path.
+    wider domains; by path the first domain, but the last parts where several are needed.
 
     Args:
         topology: levels and domains.
