@@ -14,6 +14,10 @@
     │   ├── ThrottledError         429, with the time to wait
     │   ├── GoneError              410: the resourceVersion is too old; list again
     │   └── UnavailableError       5xx, or no answer at all; try again later
+    ├── SelectorError              a CEL selector gives no answer for a device (``core.dra.cel.errors``)
+    │   ├── EvaluationError        its own fault: a missing attribute, an overflow
+    │   ├── LimitError             it costs too much
+    │   └── InternalError          a bug of ours, while evaluating
     ├── LeaseLostError             we are not the leader (any more)
     └── InvariantError             a bug of ours: the state contradicts itself
 

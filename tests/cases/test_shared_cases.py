@@ -15,8 +15,8 @@ RUNNER = CASES / "run_cases.py"
 #: Where we do better on purpose; docs/limits.md says the same to our users.
 DIFFERENT = {
     "allocate#70": "KAI takes the tightest wide domain first, we the tightest of the level that is preferred",
-    "consolidation#2": "KAI moves those that started last, we those that hold least",
-    "consolidation#3": "KAI moves those that started last, we those that hold least",
+    "consolidation#2": "KAI moves those that started last, we empty the node where the least has to leave",
+    "consolidation#3": "KAI moves those that started last, we empty the node where the least has to leave",
     "integration/reclaim#22": "KAI leaves a queue below its quota, because its allocation would give back what it took",
 }
 

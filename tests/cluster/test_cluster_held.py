@@ -10,7 +10,7 @@ from kai_py.cluster.held import HeldBook
 from kai_py.core.options import Action
 from kai_py.core.result import CycleResult, Nominate
 from kai_py.core.tables.pods import PodKey
-from tests.cluster.objects import NOW, a_store, pod
+from tests.cluster.objects import NOW, a_store, pod, podgroup, row_of
 
 A, B = PodKey("ns", "a", "uid-a"), PodKey("ns", "b", "uid-b")
 
@@ -109,3 +109,13 @@ def test_a_nomination_by_another_scheduler_counts_as_a_pod_and_is_not_held():
     store = a_store(pod("theirs", foreign=True, nominated="b"))
     assert held_in(store.take(NOW)) == {}
     assert list(store.held.unwritten()) == []
+
+
+def test_the_next_cycle_knows_how_far_a_search_has_come():
+    store = a_store(pod("waits", group="g"), podgroup("g"))
+    result = dataclasses.replace(result_of(store), searched={("ns/g", "reclaim"): 48, ("ns/gone", "preempt"): 7})
+    store.remember(result, NOW)
+    snapshot = store.take(NOW)
+    assert snapshot.podgroups.searched == {(row_of(snapshot, "g"), Action.RECLAIM): 48}
+    store.remember(result_of(store), NOW)
+    assert store.take(NOW).podgroups.searched == {}

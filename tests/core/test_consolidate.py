@@ -2,6 +2,7 @@
 
 import pytest
 
+from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Strategy
 from kai_py.core.result import ReasonCode
 from tests.core.builders import Gang, Node, Pod, Queue, cluster, decide, evicted, moved, nominated, running, waiting
@@ -110,3 +111,39 @@ def test_consolidation_comes_before_anybody_is_evicted():
     result = cycle({"a": 4, "b": 4}, gangs, queues=queues, actions=tuple(Action))
     assert evicted(result) == {}
     assert len(moved(result)) == 2
+
+
+def test_a_gang_that_lacks_its_minimum_is_not_moved():
+    """One of two runs: to restart it elsewhere would help nobody."""
+    gangs = {"half": Gang([running("a"), Pod(1, selector=(("zone", "x"),))]), "p": Gang([Pod(2)])}
+    assert moved(cycle({"a": 2, "b": 1}, gangs)) == {}
+    assert set(moved(cycle({"a": 2, "b": 1}, {**gangs, "half": Gang([running("a")])}))) == {"half-0"}
+
+
+def test_nobody_starts_while_its_gang_is_being_moved():
+    """r1's missing pod was about to start on b; then r1's other pod moves there, so both start together."""
+    gangs = {
+        "r1": Gang([running("a"), Pod(1)]),
+        "r2": Gang([Pod(2)]),
+        "r3": Gang([running("b", 2), Pod(2)]),
+        "r4": Gang([running("b", 4)]),
+        "w0": Gang([Pod(2)]),
+    }
+    queues = {
+        "p": Queue(quota=2, weight=0),
+        "q": Queue("p", quota=2, weight=0),
+        "o": Queue(quota=2, weight=0),
+        "o0": Queue("o", quota=2, weight=0),
+    }
+    snapshot = cluster(nodes={"a": 4, "b": 8}, queues=queues, gangs=gangs)
+    result = decide(snapshot)
+    assert moved(result) == {"r1-0": "b"}
+    assert nominated(result)["r1-1"] == "b"
+    assert violations(snapshot, result) == ()
+
+
+def test_a_podgroup_that_may_not_be_placed_is_not_moved():
+    gangs = {"x": held(1, "a"), "y": held(1, "b", created=9), "p": Gang([Pod(2)])}
+    assert set(moved(cycle({"a": 2, "b": 2}, gangs))) == {"y-0"}
+    gangs["y"] = held(1, "b", created=9, blocked=ReasonCode.BACKING_OFF)
+    assert set(moved(cycle({"a": 2, "b": 2}, gangs))) == {"x-0"}

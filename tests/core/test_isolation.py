@@ -41,6 +41,14 @@ def test_the_others_are_placed_and_the_one_says_what_happened(stumble):
     assert reason.details["where"].startswith(f"{__name__}:")
 
 
+def test_one_that_cannot_be_ranked_stands_in_no_line(stumble):
+    snapshot = cluster(nodes={"a": 8}, gangs={"good": 2, "odd": 2})
+    stumble(Context, "rank", snapshot, "odd")
+    result = decide(snapshot)
+    assert sorted(bound(result)) == ["good-0", "good-1"]
+    assert codes(result) == {"odd": ReasonCode.INTERNAL_ERROR}
+
+
 def test_what_was_begun_is_taken_back(stumble):
     snapshot = cluster(nodes={"a": 2}, gangs={"odd": Gang(2, priority=90), "good": 2})
     stumble(Placer, "place", snapshot, "odd")

@@ -195,7 +195,8 @@ def test_growth_makes_room_where_the_others_are():
     }
     result = decide(cluster(nodes={**FLOOR}, gangs=gangs), consolidation_limit=0)
     assert racks_of(of_g(nominated(result))) == {"yb"}
-    assert evicted(result) == {"low-0": "g"}
+    assert evicted(result) == {}
+    assert set(moved(result)) <= {"low-0", "low-1"}  # there is room for them elsewhere
 
 
 @pytest.mark.parametrize("required", ["", "rack"])

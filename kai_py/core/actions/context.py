@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from math import isnan, nan
 from types import TracebackType
 from typing import NamedTuple
+
+import numpy as np
 
 from kai_py.core.gangs.members import Members
 from kai_py.core.gangs.order import PodGroupRank, podgroup_rank
@@ -168,6 +170,11 @@ class Context:
         if step.growth is None:
             self.refusals.pop(step.podgroup, None)
 
+    def _stand(self, gang: Gang, by_queue: dict[int, list[Waiting]]) -> None:
+        """Put a podgroup in its queue's line if it asks for something."""
+        if (step := gang.next_step()) is not None:
+            by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
+
     def line_up(self, action: Action) -> Iterator[Waiting]:
         """Podgroups that ask an action for something, at most the queue depth per leaf, first in order first.
 
@@ -175,9 +182,10 @@ class Context:
         """
         depth = self.options.queue_depth.get(action)
         by_queue: dict[int, list[Waiting]] = {}
-        for gang in self.gangs.values():
-            if gang.podgroup not in self.failed and (step := gang.next_step()) is not None:
-                by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
+        pending = np.unique(self.snapshot.subgroups.podgroup_idx[self.ledger.pending > 0]).tolist()
+        for gang in filter(None, map(self.gangs.get, pending)):
+            if gang.podgroup not in self.failed:
+                self.isolated(gang.podgroup, partial(self._stand, gang, by_queue))
         for queue in by_queue.values():
             queue.sort()  # Ranks end in the row, so two are never equal and gangs are never compared.
             for place, waiting in enumerate(queue, start=1):

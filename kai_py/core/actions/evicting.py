@@ -29,8 +29,8 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
     """
     steps: dict[int, Step] = {}
     line = Line(context.snapshot.queues, context.ranker, cost=lambda podgroup: steps[podgroup].cost)
-    for rank, gang, step in context.line_up(action):
-        steps[gang.podgroup] = step
+    for rank, gang, first in context.line_up(action):
+        steps[gang.podgroup] = first
         line.add(context.queue_of(gang), gang.podgroup, rank)
     if not steps:
         return
@@ -39,7 +39,8 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
     while (podgroup := line.pop()) is not None:
         gang = context.gangs[podgroup]
         # Who has given way since lines were formed may ask for something else now, or for nothing.
-        if (step := gang.next_step() if podgroup in changed else steps[podgroup]) is None:
+        step = gang.next_step() if podgroup in changed else steps.get(podgroup)
+        if step is None:
             continue
         context.considered += 1
         likes, before = _likes(context, gang, step), context.transaction.checkpoint()

@@ -36,17 +36,20 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
         saturation=context.options.reclaim_saturation,
     )
     others = [leaf for leaf in pool.queues if leaf != queue]
-    if others and (proof := _proof(context, pool, rule, step, others)) is not None:
-        return proof
     victims = [leaf for leaf in others if rule.may_take_from(leaf)]
     if not victims:
-        return Reason(ReasonCode.NO_VICTIMS, {"queue": queues.names[queue]})
+        nobody = Reason(ReasonCode.NO_VICTIMS, {"queue": queues.names[queue]})
+        return (_proof(context, pool, rule, step, others) if others else None) or nobody
     leaves = {
         leaf: LeafLine(pool, leaf, protected=lambda row: not context.reclaimable_now(row, queue)) for leaf in victims
     }
     line = VictimLine(queues, context.ledger.queue_allocated, context.ranker, leaves)
-    theirs = np.isin(context.snapshot.podgroups.queue_idx, victims)
-    candidates = Candidates(line, lambda: pool.freeable(pool.all & theirs), pool.largest_pod)
+    candidates = Candidates(
+        line,
+        freeable=lambda: pool.freeable(pool.all & np.isin(context.snapshot.podgroups.queue_idx, victims)),
+        largest=pool.largest_pod,
+        proof=lambda: _proof(context, pool, rule, step, others),
+    )
     return search(context, pool, gang, step, candidates, rule, action=ACTION)
 
 

@@ -128,6 +128,8 @@ class Gang:
             None when nothing is pending, or the minimum cannot be formed, or growth is exhausted.
         """
         root = self.root
+        if root.leaf and not self.ledger.pending.item(root.row):
+            return None
         if not self.satisfied(root):
             return self._step(self._lacking(root), (root,)) if self.formable(root) else None
         return next((step for step in self._growth((root,)) if step.growth not in exhausted), None)

@@ -149,15 +149,21 @@ def reclaims(outcome: Outcome) -> Iterator[Violation]:
 
 
 def _within_share(outcome: Outcome, search: Search, mine: int, cost: Amounts) -> Iterator[Violation]:
-    """Before it loses the last podgroup's pods, a queue is above what it is entitled to, or above quota for a quota."""
+    """Before it loses the last podgroup's pods, a queue is above what it is entitled to, or above quota for a quota.
+
+    With those pods the podgroup may have held others, that were given places in this cycle and went together with them.
+    """
     table, fair = outcome.snapshot.queues, outcome.result.shares.fair_share
     entitled = np.where(np.isinf(table.quota), table.limit, np.minimum(table.limit, np.maximum(table.quota, fair)))
     lost = _one(*search.lost)
     after = search.held - outcome.costs(lost)
     groups = outcome.podgroups(lost)
+    waiting = rows_where(outcome.ours & (outcome.snapshot.pods.state == PodState.PENDING))
+    waiting = waiting[~np.isin(waiting, outcome.placed)]
+    groups_waiting = outcome.podgroups(waiting)
     by_queue: dict[tuple[int, int], list[Amounts]] = {}
     for podgroup in np.unique(groups).tolist():
-        pieces = outcome.costs(lost[groups == podgroup])
+        pieces = outcome.costs(joined(lost[groups == podgroup], waiting[groups_waiting == podgroup]))
         ours, theirs = _leveled(table.paths[mine], table.paths[outcome.snapshot.podgroups.queue_idx[podgroup]])
         by_queue.setdefault((ours, theirs), []).append(pieces[theirs])
     for (ours, theirs), pieces_lost in by_queue.items():

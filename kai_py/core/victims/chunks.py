@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +31,8 @@ class Chunk(NamedTuple):
         cost: what they are charged, all together.
         core: whether the podgroup is below its minimum without them.
         breaks: rows of the leaves that are below their minimum without them: the rest of those is of no use.
+        movable: whether they may be given other places: the podgroup has its minimum, is not blocked and requires no
+            level of a topology, and somebody makes them anew when they are evicted.
     """
 
     podgroup: int
@@ -39,6 +40,7 @@ class Chunk(NamedTuple):
     cost: Cost
     core: bool
     breaks: tuple[int, ...] = ()
+    movable: bool = True
 
 
 class Running:
@@ -112,9 +114,11 @@ class Running:
         root = self._members.tree(podgroup)
         if root.leaf and len(only := self.pods(root.row)) == 1:  # most podgroups, by far
             core = root.minimum > 0
-            yield Chunk(podgroup, (only[0],), self._cost(only), core, (root.row,) if core else ())
+            movable = root.minimum <= 1 and self._comes_back(podgroup, only)
+            yield Chunk(podgroup, (only[0],), self._cost(only), core, (root.row,) if core else (), movable)
             return
         left = {leaf.row: self.pods(leaf.row) for leaf in leaves(root)}
+        whole = _satisfied(root, left)
         while any(left.values()):
             pods = _surplus(root, left)
             core = pods is None
@@ -122,12 +126,16 @@ class Running:
             breaks = tuple(left) if core else self._broken(taken) if len(taken) > 1 else ()
             for members in left.values():
                 members[:] = [pod for pod in members if pod not in taken]
-            yield Chunk(podgroup, tuple(taken), self._cost(taken), core, breaks)
+            yield Chunk(
+                podgroup, tuple(taken), self._cost(taken), core, breaks, whole and self._comes_back(podgroup, taken)
+            )
 
-    def movable_chunks(self, podgroup: int) -> Iterator[Chunk]:
-        """The same as far as somebody makes the pods anew when they are evicted: others would be lost, not moved."""
-        can_move = self._snapshot.pods.can_move
-        return takewhile(lambda chunk: all(map(can_move, chunk.pods)), self.chunks(podgroup))
+    def _comes_back(self, podgroup: int, pods: list[int]) -> bool:
+        """Whether pods that are evicted are made anew and may be placed again, no matter how near to others."""
+        topologies = self._snapshot.topologies
+        if podgroup in self._snapshot.podgroups.blocked or (topologies and topologies.fixed.item(podgroup)):
+            return False
+        return all(map(self._snapshot.pods.can_move, pods))
 
     def _broken(self, pods: list[int]) -> tuple[int, ...]:
         """Leaves of a child that goes as a whole."""

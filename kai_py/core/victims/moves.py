@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,4 +92,4 @@ class Movers:
             here = [row for row in dict.fromkeys(groups[begins[node] : begins[node + 1]].tolist()) if row not in seen]
             seen.update(here)
             for row in sorted(here, key=self._pool.rank_as_it_stands, reverse=True):
-                yield from self._running.movable_chunks(row)
+                yield from takewhile(lambda chunk: chunk.movable, self._running.chunks(row))

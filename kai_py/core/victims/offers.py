@@ -107,8 +107,9 @@ class Offers:
     def unbeatable(self, choice: Choice) -> bool:
         """Whether no choice can do with fewer pods, or with fewer GPUs, within all budgets."""
         missing, price = self._wanted - int(np.minimum(self._room.base, self._wanted).sum()), choice.price
-        few = price.pods <= self._room.fewest(missing, self._largest) and price.gpus <= missing * self._cost[_GPU]
-        return few and price.over_budget == 0
+        if price.over_budget or price.gpus > missing * self._cost[_GPU]:
+            return False
+        return price.pods <= 1 or price.pods <= self._room.fewest(missing, self._largest)
 
     def single(self, among: Collection[int] | None = None) -> list[Choice]:
         """For a step of one pod: every node on its own, the cheapest first."""
@@ -148,10 +149,10 @@ class Offers:
             nodes[now.node] = True
             got[now.node] += now.slots
             missing -= now.slots
-            for node in self._gone_with(now.victims - chosen) | {now.node}:
-                if (again := self._best_offer(node, got[node], missing, {*chosen, *now.victims})) is not None:
-                    heapq.heappush(heap, (again.key, again))
             chosen |= now.victims
+            for node in self._gone_with(now.victims) | {now.node}:
+                if (again := self._best_offer(node, got[node], missing, chosen)) is not None:
+                    heapq.heappush(heap, (again.key, again))
         return self._choice(nodes, chosen) if missing <= 0 else None
 
     def _gone_with(self, victims: Collection[int]) -> set[int]:
@@ -159,12 +160,12 @@ class Offers:
         nodes = [{self._ledger.node.item(pod) for pod in self.taken[number].pods} - {NONE} for number in victims]
         return {node for some in nodes if len(some) > 1 for node in some}
 
-    def _best_offer(self, node: int, got: int, missing: int, chosen: Collection[int]) -> Offer | None:
+    def _best_offer(self, node: int, got: int, missing: int, chosen: set[int]) -> Offer | None:
         """One slot more, or all that can be had here, whichever costs less for each."""
         most = min(self._room.slots.item(node) - got, missing)
         if most <= 0:
             return None
-        here = frozenset(chosen).intersection(self._on_node[node])
+        here = frozenset([number for number in self._on_node[node] if number in chosen])
         offers = [offer for slots in {1, most} for offer in self._offers(node, got, slots, here)]
         return min(offers, key=lambda offer: (offer.key, -offer.slots), default=None)
 
@@ -193,11 +194,8 @@ class Offers:
         """Those who are left when everybody stays who can, asked one after the other."""
         needed, kept = [], set[str]()
         for number in numbers:
-            opens = self._shares(number, node) - kept if self._ledger.devices is not None else kept
-            keeps = gives[number]
-            if opens is not kept and opens:
-                keeps = self._with_devices(keeps, len(opens))
-            left = _minus(spare, keeps)
+            opens = self._shares(number, node) - kept
+            left = _minus(spare, self._with_devices(gives[number], len(opens)) if opens else gives[number])
             if min(left, default=0) >= 0:
                 spare = left
                 kept |= opens

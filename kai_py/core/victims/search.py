@@ -21,6 +21,7 @@ from kai_py.core.state.ledger import Ledger
 from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.costs import Costs
 from kai_py.core.victims.departures import Departures
+from kai_py.core.victims.domains import DomainChoice, Domains
 from kai_py.core.victims.offers import Choice, Offers
 from kai_py.core.victims.room import Room
 from kai_py.core.victims.simulation import Simulation
@@ -41,11 +42,13 @@ class Candidates:
         chunks: in the order in which they are considered.
         freeable: asked at most once: ``(N, R)`` no less than what all of them together give back.
         largest: ``(R,)`` no pod of theirs has more.
+        proof: asked at most twice: why all of them together cannot be enough, for reasons beside room; None = they may.
     """
 
     chunks: Iterable[Chunk]
     freeable: Callable[[], Amounts]
     largest: Amounts
+    proof: Callable[[], Reason | None] = lambda: None
 
 
 class Search:
@@ -94,14 +97,22 @@ class Search:
             return None
         # Where the step finds places, its queue is what stands in the way: no matter where victims are.
         alike = len(set(self._classes)) == 1 and not self._shared and self._simulation.refusal is None
-        alike = alike and self._placer.wish(self._step) is None
-        return self._alike(candidates) if alike else self._mixed(candidates)
+        wish = self._placer.wish(self._step)
+        domains = Domains.of(self._step, self._placer, self._ledger, self._costs)
+        if domains is not None:
+            refusal = self._near(domains, candidates)
+        elif alike and (wish is None or not wish.required):
+            refusal = self._alike(candidates)
+        else:
+            refusal = self._mixed(candidates)
+        return (candidates.proof() or refusal) if refusal is not None else None
 
-    def _simulate(self, victims: tuple[int, ...], taken: Sequence[Chunk], choice: Choice | None) -> bool:
+    def _simulate(self, victims: tuple[int, ...], taken: Sequence[Chunk], choice: Choice | DomainChoice | None) -> bool:
         """Try a choice, unless it was tried, now or in an earlier cycle, or the budget is used up."""
-        if victims in self._tried or self._exhausted:
+        key = (-1 - choice.domain, *victims) if isinstance(choice, DomainChoice) else victims
+        if key in self._tried or self._exhausted:
             return False
-        self._tried.add(victims)
+        self._tried.add(key)
         if len(self._tried) <= self._skip:
             return False
         return self._simulation.succeeds([taken[row] for row in victims], choice.nodes if choice else None)
@@ -116,9 +127,9 @@ class Search:
         until = 0
         for chunk in candidates.chunks:
             fuller, count = offers.take(chunk), len(offers.taken)
+            if count == _LONG and (proof := self._proof(room, candidates, wanted)) is not None:
+                return proof
             if offers.total < wanted:
-                if count == _LONG and (fits := self._at_most(room, candidates, wanted)) < wanted:
-                    return Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"fits": fits, "pods": wanted})
                 continue
             if until == 0:
                 until = count + max(FEW, count // 2)
@@ -137,9 +148,12 @@ class Search:
         fallback = Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"fits": min(offers.total, wanted), "pods": wanted})
         return self._simulation.refusal or fallback
 
-    def _at_most(self, room: Room, candidates: Candidates, wanted: int) -> int:
-        """How many pods would fit if every candidate were gone."""
-        return room.at_most(self._ledger.free + self._ledger.releasing + candidates.freeable(), wanted)
+    def _proof(self, room: Room, candidates: Candidates, wanted: int) -> Reason | None:
+        """Why not even all candidates are enough: by what they may lose, or by how many pods would fit without them."""
+        if (proof := candidates.proof()) is not None:
+            return proof
+        fits = room.at_most(self._ledger.free + self._ledger.releasing + candidates.freeable(), wanted)
+        return Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"fits": fits, "pods": wanted}) if fits < wanted else None
 
     def _at_once(self, offers: Offers, wanted: int) -> bool:
         """The first choice that is enough, if nothing further ahead can be cheaper."""
@@ -177,6 +191,8 @@ class Search:
         patience = 1
         for chunk in candidates.chunks:
             taken.append(chunk)
+            if len(taken) == _LONG and (proof := candidates.proof()) is not None:
+                return proof
             later = later + departures.most(chunk.pods)
             patience -= 1
             if patience > 0 or not (later >= need).all():
@@ -189,3 +205,38 @@ class Search:
         if taken and (later >= need).all() and self._simulate(tuple(range(len(taken))), taken, None):
             return None
         return self._simulation.refusal or Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"pods": len(self._step.pods)})
+
+    # -- all pods of the step have to be in one domain ------------------------------------------------
+
+    def _near(self, domains: Domains, candidates: Candidates) -> Reason | None:
+        """Make room in one domain: the cheapest of those that are enough a little further ahead than the first."""
+        refusal, until = Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"pods": len(self._step.pods)}), 0
+        for chunk in candidates.chunks:
+            domains.take(chunk)
+            count = len(domains.taken)
+            if count == _LONG and not domains.possible(candidates.freeable()):
+                return candidates.proof() or refusal
+            if not domains.enough:
+                continue
+            until = until or count + max(FEW, count // 2)
+            if count < until:
+                continue
+            if self._attempt_domains(domains):
+                return None
+            if self._exhausted:
+                break
+            until = count + max(1, count // 2)
+        if self._attempt_domains(domains):
+            return None
+        return self._simulation.refusal or refusal
+
+    def _attempt_domains(self, domains: Domains) -> bool:
+        """Try every domain, the cheapest first; where the step does not fit after all, with all candidates there."""
+        promised = []
+        for choice in domains.cheapest():
+            before = self._simulation.refusal
+            if self._simulate(choice.victims, domains.taken, choice):
+                return True
+            if self._simulation.refusal is before:
+                promised.append(choice.domain)
+        return any(self._simulate(choice.victims, domains.taken, choice) for choice in domains.all_of(promised))

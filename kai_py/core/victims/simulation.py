@@ -50,8 +50,9 @@ class Simulation:
         self._class = snapshot.pods.class_idx
         self._subgroup = snapshot.pods.subgroup_idx
         self._requests = snapshot.classes.request
-        self._can_move = snapshot.pods.can_move
         self._had_started: set[int] = set()
+        #: Podgroups whose running pods are moved.
+        self._moving: set[int] = set()
         self.count = 0
         self.refusal: Reason | None = None
         #: The victim without whom the last refusal of the rule would have been none.
@@ -89,6 +90,7 @@ class Simulation:
             Those that are lost, and those that are lost or moved; least important first.
         """
         lost, disturbed, broken = list[Chunk](), list[Chunk](), set[int]()
+        self._moving = set()
         for chunk in reversed(victims):
             was = [(self._ledger.node.item(pod), self._devices(pod)) for pod in chunk.pods]
             spared = broken.isdisjoint(self._subgroup[list(chunk.pods)].tolist()) and self._spare(chunk)
@@ -106,26 +108,24 @@ class Simulation:
     def _spare(self, chunk: Chunk) -> bool:
         """Leave a victim where it is, or give it another place, all its pods or none."""
         start = self._transaction.checkpoint()
-        for pod in chunk.pods:
+        for pod in sorted(chunk.pods, key=self._had_started.__contains__):
             place = self._own_place(pod)
-            if place is None and self._can_move(pod) and not self._fixed(pod):
+            if place is None and chunk.movable:
                 place = self._placer.view(self._class.item(pod)).best()
+                if pod not in self._had_started:
+                    self._moving.add(chunk.podgroup)
             if place is None:
                 self._transaction.rollback(start)
                 return False
-            # Who was about to start when this search began still does, if there is idle room for it.
-            starts = place.now and pod in self._had_started
+            # Who was about to start when this search began still does, if there is idle room for it, and nobody of its
+            # podgroup has to come back first.
+            starts = place.now and pod in self._had_started and chunk.podgroup not in self._moving
             settle = self._transaction.place if starts else self._transaction.nominate
             settle(pod, place.node, action=self._action, devices=place.devices)
         if self._gate() is not None:  # the queue that we share has room for one of us only
             self._transaction.rollback(start)
             return False
         return True
-
-    def _fixed(self, pod: int) -> bool:
-        """Whether a victim has to stay with others of its podgroup."""
-        table = self._ledger.snapshot.topologies
-        return table is not None and table.fixed.item(self._transaction.podgroup_of(pod))
 
     def _own_place(self, pod: int) -> Place | None:
         """The node, and the devices, that a victim was evicted from, if there is still room for it."""
