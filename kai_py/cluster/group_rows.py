@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kai_py.cluster.encode.podgroup import SubGroupRow
+from kai_py.cluster.encode.topology import Constraints
 from kai_py.cluster.history import Past
 from kai_py.cluster.pods import Blocked
 from kai_py.cluster.queues import QueueBook
@@ -24,11 +25,17 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 class GroupTables(NamedTuple):
-    """The tables, and ``(slots + 1,)`` the subgroup row of each leaf slot; the last one serves slot -1."""
+    """All podgroups.
+
+    Attributes:
+        leaf_rows: ``(slots + 1,)`` the subgroup row of each leaf slot; the last one serves slot -1.
+        constraints: what podgroups ask of topologies, by their rows.
+    """
 
     podgroups: PodGroupTable
     subgroups: SubGroupTable
     leaf_rows: Rows
+    constraints: Mapping[int, Constraints]
 
 
 class GroupRow(NamedTuple):
@@ -42,6 +49,7 @@ class GroupRow(NamedTuple):
             it is a mistake.
         blocked: why it cannot be scheduled.
         past: what has happened to it.
+        constraints: what it asks of topologies.
     """
 
     queue: str
@@ -54,6 +62,7 @@ class GroupRow(NamedTuple):
     more: tuple[int, ...]
     blocked: Blocked | None
     past: Past
+    constraints: Constraints = ()
 
 
 class GroupRows:
@@ -87,6 +96,7 @@ class GroupRows:
         self._sizes: dict[GroupKey, int] = {}
         self._more: dict[GroupKey, tuple[int, ...]] = {}
         self._blocked: dict[GroupKey, Blocked] = {}
+        self._constraints: dict[GroupKey, Constraints] = {}
         self._revision = 0
         self._tables: tuple[object, GroupTables] | None = None
 
@@ -123,6 +133,7 @@ class GroupRows:
             self._subrows.put((*key, at), *row.subgroups[at], row.slots[at])
         _set(self._sizes, key, size or None)
         self._revision += _set(self._more, key, row.more or None) | _set(self._blocked, key, row.blocked)
+        self._revision += _set(self._constraints, key, row.constraints or None)
 
     def drop(self, key: GroupKey) -> None:
         """Remove a podgroup."""
@@ -131,6 +142,7 @@ class GroupRows:
         for at in range(self._sizes.pop(key, 0)):
             self._subrows.drop((*key, at))
         self._revision += _set(self._more, key, None) | _set(self._blocked, key, None)
+        self._revision += _set(self._constraints, key, None)
 
     def tables(self, queues: QueueBook, table: QueueTable, slots: int) -> GroupTables:
         """The tables, shared with the last snapshot if nothing in them changed.
@@ -166,11 +178,15 @@ class GroupRows:
         leaves = np.flatnonzero(subgroups.leaf)
         leaf_rows[slot[leaves]] = leaves
         for key, more in self._more.items():
-            row = self._rows.row(key)
-            assert row is not None
             # Pods that name no leaf of a podgroup with subgroups are shown at its first one; they are blocked.
-            leaf_rows[list(more)] = leaves[np.searchsorted(leaves, offset[row])]
-        return GroupTables(podgroups, subgroups, leaf_rows)
+            leaf_rows[list(more)] = leaves[np.searchsorted(leaves, offset[self._row(key)])]
+        constraints = {self._row(key): asked for key, asked in self._constraints.items()}
+        return GroupTables(podgroups, subgroups, leaf_rows, constraints)
+
+    def _row(self, key: GroupKey) -> int:
+        row = self._rows.row(key)
+        assert row is not None
+        return row
 
     def _blocked_rows(self, queues: QueueBook, table: QueueTable, queue_idx: Rows) -> dict[int, Blocked]:
         """Podgroups that have no queue, or one that is divided further."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kai_py.api.keys import DEFAULT_QUEUE, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
-from kai_py.api.podgroup import PodGroup, SubGroup, TopologyConstraint
+from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
-from kai_py.cluster.encode.support import unsupported_by_group
 from kai_py.cluster.encode.times import seconds
+from kai_py.cluster.encode.topology import Constraints, constraints_of
 from kai_py.cluster.group import Group, Name, Part, says
 from kai_py.cluster.group_rows import GroupRow, GroupRows, GroupTables
 from kai_py.cluster.history import HistoryBook
@@ -200,6 +200,7 @@ class GroupBook:
             more=group.strays(subgroups),
             blocked=self._block(group, podgroup, subgroups),
             past=self._history.of(group.name),
+            constraints=_constraints(podgroup, terms),
         )
         self._rows.put(key, row)
         staying = len(group.members) - group.leaving
@@ -227,9 +228,6 @@ class GroupBook:
             }
         if podgroup is None and group.terms is None:
             return ReasonCode.PODGROUP_MISSING, {"podGroup": group.name[1]}
-        topology, parts = _constraints(podgroup, group.terms)
-        if (unsupported := unsupported_by_group(topology, parts)) is not None:
-            return ReasonCode.UNSUPPORTED, {"object": f"PodGroup {'/'.join(group.name)}", "field": unsupported}
         if len(subgroups) > 1:
             leaves = {row.name for row in subgroups if row.leaf}
             for part in sorted(part for part, _ in group.named_parts() if part not in leaves):
@@ -244,12 +242,10 @@ def _queue(podgroup: PodGroup | None, terms: Terms | None) -> str:
     return said or (terms.queue if terms else "") or DEFAULT_QUEUE
 
 
-def _constraints(
-    podgroup: PodGroup | None, terms: Terms | None
-) -> tuple[TopologyConstraint | None, tuple[SubGroup, ...]]:
+def _constraints(podgroup: PodGroup | None, terms: Terms | None) -> Constraints:
     if podgroup is not None:
-        return podgroup.spec.topology_constraint, podgroup.spec.sub_groups
-    return (terms.topology, terms.sub_groups) if terms is not None else (None, ())
+        return constraints_of(podgroup.spec.topology_constraint, podgroup.spec.sub_groups)
+    return constraints_of(terms.topology, terms.sub_groups) if terms is not None else ()
 
 
 def _same(one: PodGroup, other: PodGroup) -> bool:

@@ -14,6 +14,7 @@ from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.topology import Topology
 from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.decisions import Decisions, pod_of
@@ -33,6 +34,7 @@ from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
 from kai_py.cluster.scope import Scope
+from kai_py.cluster.topologies import TopologyBook
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult, Evict, Nominate
@@ -64,6 +66,7 @@ class Store:
         self.priorities = PriorityBook()
         self.nodes = NodeBook()
         self.queues = QueueBook()
+        self.topologies = TopologyBook()
         self.history = HistoryBook()
         self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
@@ -102,6 +105,7 @@ class Store:
             **self._reader.faults,
             **{("Node", name): faults for name, faults in self.nodes.faults.items()},
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
+            **{("Topology", name): (fault,) for name, fault in self.topologies.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
             **{("PodDisruptionBudget", "/".join(name)): faults for name, faults in self.budgets.faults.items()},
         }
@@ -237,6 +241,10 @@ class Store:
             return self.queues.drop(queue.name)
         return self.queues.put(queue)
 
+    def put_topology(self, topology: Topology) -> bool:
+        """Take in a topology."""
+        return self.topologies.put(topology)
+
     def put_podgroup(self, podgroup: PodGroup) -> bool:
         """Take in a PodGroup."""
         self.history.put(podgroup)
@@ -281,6 +289,7 @@ class Store:
         nodes = self.nodes.table(axis)
         queues = self.queues.table(axis)
         groups = self.groups.tables(self.queues, queues)
+        podgroups, topologies = self.topologies.constrain(groups, nodes)
         pods = self.pods.table(now, self.nodes.row_of, groups.leaf_rows)
         if self.held:
             pods = dataclasses.replace(pods, held_idx=self.held.rows(pods.keys, self.nodes.row_of))
@@ -294,11 +303,12 @@ class Store:
             nodes=nodes,
             classes=self.classes.table(axis, devices.sizes if devices is not None else ()),
             pods=pods,
-            podgroups=self._with_searched(groups.podgroups),
+            podgroups=self._with_searched(podgroups),
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
             budgets=self.budgets.table(*self.pods.label_sets()),
+            topologies=topologies,
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:

@@ -25,6 +25,8 @@ class ReasonCode(StrEnum):
     PODGROUP_INVALID = "PodGroupInvalid"
     SUBGROUP_MISSING = "SubGroupDoesNotExist"
     POD_INVALID = "PodInvalid"
+    TOPOLOGY_MISSING = "TopologyDoesNotExist"
+    TOPOLOGY_INVALID = "TopologyConstraintInvalid"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -35,6 +37,10 @@ class ReasonCode(StrEnum):
     # places
     UNSCHEDULABLE = "PodSchedulingErrors"
     GANG_DOES_NOT_FIT = "GangDoesNotFit"
+    DOMAINS_TOO_SMALL = "DomainsTooSmall"
+    SUBGROUP_TOO_LARGE = "SubGroupDoesNotFit"
+    SUBGROUPS_COLLIDE = "SubGroupsDoNotFitTogether"
+    MEMBERS_APART = "MembersApart"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
     # victims: why nobody has to make room

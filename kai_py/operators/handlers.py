@@ -56,8 +56,11 @@ def registry(configmap: tuple[str, str] | None) -> kopf.OperatorRegistry:
             memo.intake.put_podgroup(dict(body))
 
     @kopf.on.event(TOPOLOGIES.group, TOPOLOGIES.version, TOPOLOGIES.plural, registry=handlers)
-    def topology(memo: Shell, **_: Any) -> None:
-        memo.cycles.wake()
+    def topology(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name
+        if type == "DELETED":
+            memo.intake.drop_topology(body.metadata.name or "")
+        else:
+            memo.intake.put_topology(dict(body))
 
     if configmap is not None:
         namespace, name = configmap

@@ -16,6 +16,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
+from kai_py.api.topology import Topology
 from kai_py.cluster.pods import FINISHED, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey
@@ -167,6 +168,20 @@ class Intake:
         """A Queue was deleted."""
         self._woken(self._store.queues.drop(name))
 
+    def put_topology(self, body: Mapping[str, Any]) -> None:
+        """A Topology was made or changed."""
+        topology = _parsed(Topology, body)
+        if isinstance(topology, Topology):
+            self._woken(self._store.put_topology(topology))
+            return
+        name = str(body["metadata"]["name"])
+        self._report(body, topology.faults, self._store.topologies.malformed.get(name))
+        self._woken(self._store.topologies.put_malformed(name, topology.faults[0]))
+
+    def drop_topology(self, name: str) -> None:
+        """A Topology was deleted."""
+        self._woken(self._store.topologies.drop(name))
+
     def put_podgroup(self, body: Mapping[str, Any]) -> None:
         """A PodGroup was made or changed."""
         podgroup = _parsed(PodGroup, body)
@@ -198,8 +213,10 @@ class Intake:
         """A PodGroup was deleted."""
         self._woken(self._store.drop_podgroup(name))
 
-    def retain(self, *, queues: AbstractSet[str], podgroups: AbstractSet[Name]) -> None:
+    def retain(self, *, queues: AbstractSet[str], podgroups: AbstractSet[Name], topologies: AbstractSet[str]) -> None:
         """These exist; a deletion of any other was missed."""
+        for topology in sorted({*self._store.topologies.topologies, *self._store.topologies.malformed} - topologies):
+            self.drop_topology(topology)
         for queue in sorted({*self._store.queues.queues, *self._store.queues.malformed} - queues):
             self.drop_queue(queue)
         known = {*self._store.groups.objects, *self._store.groups.malformed}

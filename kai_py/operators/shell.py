@@ -24,7 +24,7 @@ from kai_py.kube.reflector import Reflector
 from kai_py.kube.writer import Writer
 from kai_py.operators.dispatch import Dispatcher
 from kai_py.operators.intake import Intake
-from kai_py.operators.kinds import BUDGETS, NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES
+from kai_py.operators.kinds import BUDGETS, NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES, TOPOLOGIES
 from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
@@ -196,9 +196,12 @@ class Shell:
     # -- audits ------------------------------------------------------------------------------------
 
     async def audit(self) -> None:
-        """Compare our memory of Queues and PodGroups with what the server has."""
+        """Compare our memory of Queues, Topologies and PodGroups with what the server has."""
         queues = await list_all(self.client, QUEUES)
+        topologies = await list_all(self.client, TOPOLOGIES)
         podgroups = await list_all(self.client, PODGROUPS)
+        for body in topologies:
+            self.intake.put_topology(body)
         for body in queues:
             self.intake.put_queue(body)
         for body in podgroups:
@@ -206,6 +209,7 @@ class Shell:
         self.intake.retain(
             queues={body["metadata"]["name"] for body in queues},
             podgroups={(body["metadata"]["namespace"], body["metadata"]["name"]) for body in podgroups},
+            topologies={body["metadata"]["name"] for body in topologies},
         )
 
     async def _audits(self) -> None:

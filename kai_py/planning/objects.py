@@ -15,6 +15,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.topology import Topology
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
@@ -43,7 +44,6 @@ _IDLE: Final = frozenset(
         ("", "ConfigMap"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
-        ("kai.scheduler", "Topology"),
         ("node.k8s.io", "RuntimeClass"),
         ("resource.k8s.io", "DeviceClass"),
         ("resource.k8s.io", "ResourceClaim"),
@@ -77,6 +77,7 @@ class Objects:
     pods: list[Pod] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=list)
     podgroups: list[PodGroup] = field(default_factory=list)
+    topologies: list[Topology] = field(default_factory=list)
     priority_classes: list[PriorityClass] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
@@ -146,6 +147,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("", "Pod"): lambda: objects.pods.append(convert(Pod, manifest)),
         ("scheduling.run.ai", "Queue"): lambda: objects.queues.append(Queue.parse(manifest)),
         ("scheduling.run.ai", "PodGroup"): lambda: objects.podgroups.append(PodGroup.parse(manifest)),
+        ("kai.scheduler", "Topology"): lambda: objects.topologies.append(Topology.parse(manifest)),
         ("scheduling.k8s.io", "PriorityClass"): lambda: objects.priority_classes.append(
             convert(PriorityClass, manifest)
         ),

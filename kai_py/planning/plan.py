@@ -105,6 +105,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_queue(queue)
     surprises = queue_warnings(store.queues.queues)
     warnings.update(dict.fromkeys(str(one) for name in sorted(surprises) for one in surprises[name]))
+    for topology in read.topologies:
+        store.put_topology(topology)
     for podgroup in read.podgroups:
         store.put_podgroup(podgroup)
     for owner in read.owners:

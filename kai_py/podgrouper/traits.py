@@ -98,11 +98,14 @@ def duration_of(lineage: Lineage, context: Context, key: str, *, negative: bool)
 
 
 def topology_of(lineage: Lineage) -> TopologyConstraint | None:
-    """The topology constraint of the annotations; ``None`` without one that names a topology."""
+    """The topology constraint of the annotations; ``None`` without any.
+
+    One that names a level and no topology is passed on: whoever keeps constraints says what is missing.
+    """
     topology, required, preferred = (
         next((value for _, value in lineage.annotations(key)), "")
         for key in (keys.TOPOLOGY_ANNOTATION, keys.REQUIRED_LEVEL_ANNOTATION, keys.PREFERRED_LEVEL_ANNOTATION)
     )
-    if not topology:
+    if not (topology or required or preferred):
         return None
     return TopologyConstraint(topology=topology, required_topology_level=required, preferred_topology_level=preferred)

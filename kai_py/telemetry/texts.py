@@ -16,6 +16,7 @@ from kai_py.telemetry.amounts import amount, per_unit
 from kai_py.telemetry.case import Case
 from kai_py.telemetry.places import histogram, node_next_step
 from kai_py.telemetry.text import Text, about, fixed
+from kai_py.telemetry.topology_texts import TOPOLOGY_TEXTS
 from kai_py.telemetry.victim_texts import VICTIM_TEXTS
 
 _MEGABYTE: Final = 1_000_000
@@ -263,5 +264,6 @@ TEXTS: Final[Mapping[str, Text]] = {
         evidence=lambda case: case.name("error"),
         used=frozenset({"error"}),
     ),
+    **TOPOLOGY_TEXTS,
     **VICTIM_TEXTS,
 }

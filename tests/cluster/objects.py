@@ -14,6 +14,7 @@ from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.topology import Topology
 from kai_py.api.workload import Workload
 from kai_py.cluster.store import Store
 from kai_py.core.options import Action
@@ -154,6 +155,13 @@ def podgroup(name: str, *, uid: str = "", created: float = NOW - 500, labels: An
     return PodGroup.parse({"metadata": {**meta, "labels": labels or {}}, "spec": {"queue": "team", **spec}})
 
 
+def topology(name: str = "dc", *levels: str) -> Topology:
+    """Levels are labels, from the widest; ``label=alias`` gives one a second name."""
+    pairs = [level.partition("=") for level in levels or ("zone", "rack")]
+    spec = {"levels": [{"nodeLabel": label, **({"alias": alias} if alias else {})} for label, _, alias in pairs]}
+    return Topology.parse({"metadata": {"name": name, "uid": f"uid-{name}"}, "spec": spec})
+
+
 def priority_class(name: str, value: int, *, default: bool = False) -> PriorityClass:
     return convert(PriorityClass, {"metadata": {"name": name}, "value": value, "globalDefault": default})
 
@@ -192,6 +200,8 @@ def put(store: Store, each: object, now: float = NOW) -> bool:
             return store.put_node(each)
         case Queue():
             return store.put_queue(each)
+        case Topology():
+            return store.put_topology(each)
         case PodGroup():
             return store.put_podgroup(each)
         case PriorityClass():

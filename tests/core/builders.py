@@ -17,12 +17,15 @@ from kai_py.core.resources import DEVICE, GPU, ResourceAxis
 from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Nominate, ReasonCode
 from kai_py.core.tables.classes import ClassTable, NodeTerm, PodClass, PreferredTerm, Toleration
 from kai_py.core.tables.devices import MILLION, Share, SharedDevices
+from kai_py.core.tables.domains import ROOT as ANY_LEVEL
+from kai_py.core.tables.domains import Level, Topology
 from kai_py.core.tables.labels import LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable, Taint
 from kai_py.core.tables.podgroups import ALL, GroupKey, History, PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.tables.snapshot import Snapshot
+from kai_py.core.tables.topologies import TopologyTable
 
 GIB = 2**30
 AXIS = ResourceAxis(
@@ -91,12 +94,14 @@ class Pod:
 
 @dataclass(frozen=True)
 class Sub:
-    """A subgroup: a leaf with pods, or an inner one with ``children``."""
+    """A subgroup: a leaf with pods, or an inner one with ``children``; it may ask for levels of the topology."""
 
     pods: int | Sequence[Pod] = ()
     minimum: int | None = None
     children: Mapping[str, Sub] = field(default_factory=dict)
     min_subgroups: int = ALL
+    required: str = ""
+    preferred: str = ""
 
     def members(self) -> Sequence[Pod]:
         return [Pod()] * self.pods if isinstance(self.pods, int) else self.pods
@@ -142,17 +147,19 @@ def cluster(
     queues: Mapping[str, Queue] | None = None,
     foreign: Mapping[str, Pod] | None = None,
     now: float = 1_000_000.0,
+    levels: Sequence[str] = ("zone", "rack"),
 ) -> Snapshot:
     """A sealed snapshot. A node may be given as its GPUs, a gang as its number of one-GPU pods.
 
     Queues and podgroups are as old as their place in the mapping says; one queue ``q`` exists when none is named.
-    Pods are called after their podgroup, subgroup and number: ``gang-0``, ``gang-workers-1``.
+    Pods are called after their podgroup, subgroup and number: ``gang-0``, ``gang-workers-1``. ``levels`` are node
+    labels, from the widest; they matter when some gang asks for one.
     """
     queues = queues or {"q": Queue()}
     node_table = _nodes({name: Node(node) if isinstance(node, int) else node for name, node in nodes.items()})
     groups = {name: Gang(gang) if isinstance(gang, int) else gang for name, gang in (gangs or {}).items()}
     queue_table = _queues(queues)
-    podgroups, subgroups, pods = _podgroups(groups, queue_table.names)
+    podgroups, subgroups, pods, tree = _podgroups(groups, queue_table.names)
     pods += [(name, pod, NONE, 0.0) for name, pod in (foreign or {}).items()]
     pods.sort(key=lambda entry: entry[0])
     classes, pod_table = _pods(pods, node_table.names)
@@ -167,6 +174,30 @@ def cluster(
         subgroups=subgroups,
         queues=queue_table,
         devices=_devices(pods, memory),
+        topologies=_topologies(tree, node_table, levels, len(podgroups)),
+    )
+
+
+def _topologies(
+    tree: Sequence[_Branch], nodes: NodeTable, levels: Sequence[str], podgroups: int
+) -> TopologyTable | None:
+    if not any(sub.required or sub.preferred for *_, sub in tree):
+        return None
+    columns = [nodes.labels.column(level) for level in levels]
+    topology = Topology.of("dc", [Level(level) for level in levels], columns, nodes.names)
+    asking = [bool(sub.required or sub.preferred) for *_, sub in tree]
+
+    def rows(named: Sequence[str]) -> np.ndarray:
+        return np.array([levels.index(level) if level else ANY_LEVEL for level in named], dtype=np.int32)
+
+    fixed = np.zeros(podgroups, dtype=np.bool_)
+    fixed[[podgroup for _, podgroup, _, sub in tree if sub.required]] = True
+    return TopologyTable(
+        topologies=(topology,),
+        topology_idx=np.where(asking, 0, NONE).astype(np.int32),
+        required=rows([sub.required for *_, sub in tree]),
+        preferred=rows([sub.preferred for *_, sub in tree]),
+        fixed=fixed,
     )
 
 
@@ -229,17 +260,19 @@ def _per_resource(value: PerResource) -> tuple[float, float, float]:
 
 #: A pod's name, what it is, its leaf's row, and its podgroup's age.
 _Entry = tuple[str, Pod, int, float]
+#: A subgroup's name, its podgroup's row, its parent's row, and what it is.
+_Branch = tuple[str, int, int, Sub]
 
 
 def _podgroups(
     gangs: Mapping[str, Gang], queue_names: Sequence[str]
-) -> tuple[PodGroupTable, SubGroupTable, list[_Entry]]:
+) -> tuple[PodGroupTable, SubGroupTable, list[_Entry], list[_Branch]]:
     names = tuple(sorted(gangs))
     rows = [gangs[name] for name in names]
     queue_row = {name: row for row, name in enumerate(queue_names)}
     age = {name: float(number) for number, name in enumerate(gangs)}
     created = [age[name] if gang.created is None else gang.created for name, gang in zip(names, rows, strict=True)]
-    tree: list[tuple[str, int, int, Sub]] = []
+    tree: list[_Branch] = []
     offset, pods = [0], []
     for row, (name, gang) in enumerate(zip(names, rows, strict=True)):
         for prefix, leaf in _grow(tree, gang, "", row, ROOT, name):
@@ -257,7 +290,7 @@ def _podgroups(
         offset=np.array(offset, dtype=np.int32),
         history=_history(rows),
     )
-    return podgroups, _subgroups(tree), pods
+    return podgroups, _subgroups(tree), pods, tree
 
 
 def _history(gangs: Sequence[Gang]) -> History:
@@ -277,7 +310,7 @@ def _history(gangs: Sequence[Gang]) -> History:
 
 
 def _grow(
-    tree: list[tuple[str, int, int, Sub]], sub: Sub, name: str, podgroup: int, parent: int, prefix: str
+    tree: list[_Branch], sub: Sub, name: str, podgroup: int, parent: int, prefix: str
 ) -> Iterator[tuple[str, int]]:
     """Append a subgroup and all below it to ``tree``; yields the leaves with the prefix of their pods' names."""
     row = len(tree)
@@ -288,7 +321,7 @@ def _grow(
         yield from _grow(tree, sub.children[child], child, podgroup, row, f"{prefix}-{child}")
 
 
-def _subgroups(tree: Sequence[tuple[str, int, int, Sub]]) -> SubGroupTable:
+def _subgroups(tree: Sequence[_Branch]) -> SubGroupTable:
     leaf = [not sub.children for *_, sub in tree]
     minimum = [len(sub.members()) if sub.minimum is None else sub.minimum for *_, sub in tree]
     return SubGroupTable(

@@ -233,3 +233,57 @@ def one_queue(draw):
             for number, (what, priority, created) in enumerate(work)
         },
     )
+
+
+#: Racks in zones; a node may lack its labels.
+racks = st.sampled_from(["xa", "xa", "xb", "xb", "ya", "ya", "yb", "x", ""]).map(
+    lambda path: dict(zip(("zone", "rack"), path, strict=False))
+)
+LEVELS = st.sampled_from(["", "", "zone", "rack"])
+
+
+@st.composite
+def near(draw):
+    """What a podgroup asks of the topology; a preferred level is never wider than the required one."""
+    required, preferred = draw(LEVELS), draw(LEVELS)
+    return {"required": required, "preferred": "" if (required, preferred) == ("rack", "zone") else preferred}
+
+
+@st.composite
+def clustered(draw):
+    """Racks in zones, partly taken by preemptible podgroups, and others that want to be near each other."""
+    queues = draw(queue_trees())
+    labels = draw(st.lists(racks, min_size=2, max_size=6))
+    nodes = {f"n{row}": Node(draw(st.sampled_from([1, 2, 4])), labels=own) for row, own in enumerate(labels)}
+    leaf_queues = st.sampled_from([name for name in queues if name[-1].isdigit()])
+    number = st.integers(1, 3)
+    work = {}
+    for row, (name, node) in enumerate(nodes.items()):
+        if taken := draw(st.integers(0, node.gpus)):
+            state = draw(st.sampled_from([PodState.BOUND] * 4 + [PodState.RELEASING]))
+            pods = [Pod(1, on=name, state=state)] * taken + [Pod()] * draw(st.sampled_from([0, 0, 1, 2]))
+            work[f"r{row}"] = Gang(
+                pods,
+                minimum=draw(st.sampled_from([1, taken])),
+                queue=draw(leaf_queues),
+                priority=draw(st.sampled_from([50, 75])),
+                preemptible=draw(st.sampled_from([True] * 5 + [False])),
+                **draw(near()),
+            )
+    for row in range(draw(st.integers(1, 3))):
+        what = {
+            "queue": draw(leaf_queues),
+            "priority": draw(st.sampled_from([50, 75, 100])),
+            "preemptible": draw(st.booleans()),
+            **draw(near()),
+        }
+        if draw(st.booleans()):
+            sizes = draw(st.lists(st.sampled_from([1, 1, 2, 0]), min_size=1, max_size=4))
+            minimum = draw(st.sampled_from([len(sizes), 1]))
+            work[f"w{row}"] = Gang([Pod(gpus) for gpus in sizes], minimum=minimum, **what)
+        else:
+            children = {name: Sub(draw(number), **draw(near())) for name in draw(st.sampled_from(["u", "uv", "uvw"]))}
+            if draw(st.booleans()):
+                children = {"m": Sub(children=children, **draw(near())), "n": Sub(draw(number), **draw(near()))}
+            work[f"w{row}"] = Gang(children=children, **what)
+    return cluster(nodes=nodes, queues=queues, gangs=work)

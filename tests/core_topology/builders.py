@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from kai_py.core.tables.domains import Level, Topology
 from kai_py.core.tables.labels import ABSENT, LabelColumn
-from kai_py.core.topology.domains import Level, Topology
 
 NAMES = ("zone", "block", "rack", "host")
 

@@ -4,8 +4,8 @@ from itertools import combinations
 
 import numpy as np
 
+from kai_py.core.tables.domains import ROOT
 from kai_py.core.topology.choice import ANYWHERE
-from kai_py.core.topology.domains import ROOT
 
 
 def covers(capacities, demand):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kai_py.core.tables.domains import ROOT
 from kai_py.core.topology.arrange import arrange
 from kai_py.core.topology.choice import ANYWHERE, Constraint, Offer, Shortfall, ShortfallCode
-from kai_py.core.topology.domains import ROOT
 from kai_py.core.topology.parts import Arrangement, Part, wrap
 from kai_py.core.topology.program import Budget
 from tests.core_topology import reference

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kai_py.core.tables.domains import ROOT
 from kai_py.core.topology.choice import Choice, Constraint, Offer, Shortfall, ShortfallCode
 from kai_py.core.topology.choose import choose
-from kai_py.core.topology.domains import ROOT
 from tests.core_topology import reference
 from tests.core_topology.builders import grid, reordered, topology, trees
 

@@ -2,9 +2,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kai_py.core.tables.domains import ROOT
 from kai_py.core.topology.choice import Choice, Constraint, Offer, Shortfall, ShortfallCode
 from kai_py.core.topology.choose import choose
-from kai_py.core.topology.domains import ROOT
 from kai_py.core.topology.packing import Load, greedy, pack
 from kai_py.core.topology.program import Budget, Outcome, Program
 from tests.core_topology import reference

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kai_py.core.tables.domains import ROOT, Level, Topology
 from kai_py.core.tables.labels import ABSENT, LabelColumn
-from kai_py.core.topology.domains import ROOT, Level, Topology
 from kai_py.errors import InputError
 from tests.core_topology.builders import column, reordered, topology, trees
 

@@ -17,6 +17,7 @@ FULL = {"InsufficientResources": 40, "UntoleratedTaint": 6, "NodeUnschedulable":
 SHORT_OF_GPUS = {"nvidia.com/gpu": (40, 2000)}
 GATE = {"queue": "research", "resource": "gpu", "requested": 4000, "held": 6000, "ceiling": 8000.0}
 
+LEVEL = {"topology": "dc", "level": "rack"}
 GOLDEN = {
     CODE.QUEUE_MISSING: (
         Reason(CODE.QUEUE_MISSING, {"queue": "research"}),
@@ -59,6 +60,57 @@ GOLDEN = {
         ),
         "Pod team/train-0 is malformed: spec.containers[0].resources: 'x' is no quantity.",
         "Correct the field and create the pod again.",
+    ),
+    CODE.TOPOLOGY_MISSING: (
+        Reason(
+            CODE.TOPOLOGY_MISSING,
+            {
+                "object": "PodGroup team/train",
+                "field": "spec.topologyConstraint.topology",
+                "message": "there is no Topology racks",
+                "topology": "racks",
+            },
+        ),
+        "Topology racks does not exist: spec.topologyConstraint.topology.",
+        (
+            "Create the Topology, or name one that exists (annotation kai.scheduler/topology of the workload, or "
+            "topologyConstraint.topology of the PodGroup)."
+        ),
+    ),
+    CODE.TOPOLOGY_INVALID: (
+        Reason(
+            CODE.TOPOLOGY_INVALID,
+            {
+                "object": "PodGroup team/train",
+                "field": "spec.topologyConstraint.requiredTopologyLevel",
+                "message": "Topology racks has no level row, but zone, rack",
+            },
+        ),
+        (
+            "A topology constraint cannot be kept because of PodGroup team/train: "
+            "spec.topologyConstraint.requiredTopologyLevel: Topology racks has no level row, but zone, rack."
+        ),
+        "Correct the field that the message names.",
+    ),
+    CODE.DOMAINS_TOO_SMALL: (
+        Reason(CODE.DOMAINS_TOO_SMALL, {**LEVEL, "domain": "a/r1", "fits": 6, "pods": 8}),
+        "No rack of topology dc takes all pods that must be together: the best is a/r1, which takes 6 of 8 pods.",
+        "Wait until there is room for 2 more pods in a/r1, ask for a wider level, or for fewer pods.",
+    ),
+    CODE.SUBGROUP_TOO_LARGE: (
+        Reason(CODE.SUBGROUP_TOO_LARGE, {**LEVEL, "domain": "", "fits": 0, "pods": 4, "subGroup": "workers"}),
+        "No rack of topology dc takes subgroup workers and others like it: none takes any of 4 pods.",
+        "Ask for a wider level for the subgroup or for the podgroup, for fewer pods, or wait.",
+    ),
+    CODE.SUBGROUPS_COLLIDE: (
+        Reason(CODE.SUBGROUPS_COLLIDE, {**LEVEL, "domain": "a/r1", "fits": 8, "pods": 8}),
+        "No rack of topology dc takes all subgroups at once: the roomiest is a/r1.",
+        "Ask for a wider level for the podgroup or for some subgroups, for fewer pods, or wait.",
+    ),
+    CODE.MEMBERS_APART: (
+        Reason(CODE.MEMBERS_APART, {**LEVEL, "domain": "", "fits": 0, "pods": 1}),
+        "Its running pods are not in one rack of topology dc.",
+        "Label the nodes as they are, or end the running pods, so that the podgroup starts anew in one domain.",
     ),
     CODE.UNSUPPORTED: (
         Reason(CODE.UNSUPPORTED, {"object": "Pod team/train-0", "field": "spec.resourceClaims"}),

@@ -1,12 +1,9 @@
-"""What a pod or podgroup asks for that we do not honour yet. It waits and is told so: nothing is silently ignored."""
+"""What a pod asks for that we do not honour yet. It waits and is told so: nothing is silently ignored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from kai_py.api.keys import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from kai_py.api.pod import Pod
-from kai_py.api.podgroup import SubGroup, TopologyConstraint
 
 
 def unsupported_by(pod: Pod, *, gpu_sharing: bool = True) -> str | None:
@@ -34,14 +31,4 @@ def unsupported_by(pod: Pod, *, gpu_sharing: bool = True) -> str | None:
     for volume in spec.volumes:
         if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
             return f"spec.volumes[{volume.name}]"
-    return None
-
-
-def unsupported_by_group(topology: TopologyConstraint | None, subgroups: Iterable[SubGroup]) -> str | None:
-    """The field of a podgroup whose meaning is not implemented, or None."""
-    if topology is not None and topology.required_topology_level:
-        return "spec.topologyConstraint"
-    for subgroup in subgroups:
-        if subgroup.topology_constraint is not None and subgroup.topology_constraint.required_topology_level:
-            return f"spec.subGroups[{subgroup.name}].topologyConstraint"
     return None

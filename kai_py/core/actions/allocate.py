@@ -14,7 +14,14 @@ from kai_py.core.result import Reason, ReasonCode
 ACTION = Action.ALLOCATE
 
 #: A refused step of growth may leave room for another one; a refused queue does not.
-_ABOUT_PLACES = (ReasonCode.UNSCHEDULABLE, ReasonCode.GANG_DOES_NOT_FIT)
+_ABOUT_PLACES = (
+    ReasonCode.UNSCHEDULABLE,
+    ReasonCode.GANG_DOES_NOT_FIT,
+    ReasonCode.DOMAINS_TOO_SMALL,
+    ReasonCode.SUBGROUP_TOO_LARGE,
+    ReasonCode.SUBGROUPS_COLLIDE,
+    ReasonCode.MEMBERS_APART,
+)
 
 
 def allocate(context: Context) -> None:

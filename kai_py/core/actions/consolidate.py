@@ -50,11 +50,17 @@ def _gpus(context: Context, pod: int) -> int:
 
 
 def _rested(context: Context) -> Mask:
-    """``(G,)`` podgroups that may be moved: who has just been evicted is left in peace for a while."""
-    history = context.snapshot.podgroups.history
-    if history is None:
-        return np.ones(len(context.snapshot.podgroups), dtype=np.bool_)
-    return history.evicted + context.options.consolidation_pause <= context.snapshot.now
+    """``(G,)`` podgroups that may be moved: who has just been evicted is left in peace for a while.
+
+    Nor is anybody moved away from those that it has to be near to.
+    """
+    history, topologies = context.snapshot.podgroups.history, context.snapshot.topologies
+    rested = np.ones(len(context.snapshot.podgroups), dtype=np.bool_)
+    if history is not None:
+        rested &= history.evicted + context.options.consolidation_pause <= context.snapshot.now
+    if topologies is not None:
+        rested &= ~topologies.fixed
+    return rested
 
 
 def _not_in_sum(context: Context, step: Step) -> Reason | None:

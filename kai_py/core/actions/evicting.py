@@ -71,6 +71,7 @@ def _likes(context: Context, gang: Gang, step: Step) -> object:
         table.priority.item(row),
         table.preemptible.item(row),
         tuple([classes.item(pod) for pod in step.pods]),
+        context.placer.wish(step),
     )
 
 

@@ -41,6 +41,8 @@ def _renewed(context: Context, gang: Gang, step: Step, held: np.ndarray) -> bool
     """Place a step where it is held: now, if there is room by now, else as a nomination again."""
     transaction, ledger = context.transaction, context.ledger
     start, grows_what_runs = transaction.checkpoint(), gang.has_started(step)
+    if not context.placer.keeps_together(step, held[list(step.pods)].tolist()):
+        return False
     for pod in step.pods:
         place = context.placer.view(context.snapshot.pods.class_idx.item(pod)).at(held.item(pod))
         if place is None:

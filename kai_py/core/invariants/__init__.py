@@ -8,6 +8,7 @@ doubt (50 ms at 50,000 pods).
 from __future__ import annotations
 
 from kai_py.core.invariants.evicting import EVICTING
+from kai_py.core.invariants.near import NEAR
 from kai_py.core.invariants.outcome import Outcome, Violation
 from kai_py.core.invariants.placing import PLACING, diagnoses, malformed
 from kai_py.core.invariants.sharing import SHARING
@@ -31,5 +32,5 @@ def violations(snapshot: Snapshot, result: CycleResult, options: Options | None 
     if found := tuple(malformed(snapshot, result.decisions)):
         return found
     outcome = Outcome(snapshot, result, options or Options())
-    checked = [violation for check in (*PLACING, *SHARING, *EVICTING) for violation in check(outcome)]
+    checked = [violation for check in (*PLACING, *NEAR, *SHARING, *EVICTING) for violation in check(outcome)]
     return (*checked, *diagnoses(outcome))

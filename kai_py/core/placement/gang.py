@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
+from kai_py.core.placement.nearness import Nearness, Seats, Wish
 from kai_py.core.placement.sharing import SharingView
 from kai_py.core.placement.suitability import Suitabilities
-from kai_py.core.placement.views import ClassView
+from kai_py.core.placement.views import ClassView, Place
+from kai_py.core.resources import Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.domains import ROOT
+from kai_py.core.topology.choice import Shortfall, ShortfallCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Placer:
     * ``room``: of one class, alone in its step, no more than ``placed`` found places. Since equal pods are placed
       wherever there is room, no order of placing them does better, and no step with more of them can succeed.
     * ``failed``: steps of several classes, by the classes of their pods in order, which is all that placement knows.
+    * ``unmet``: wishes to be near each other that could not be met; they say nothing about anybody without one.
     """
 
     def __init__(self, ledger: Ledger, options: Options) -> None:
@@ -47,6 +53,9 @@ class Placer:
         self._views: dict[int, ClassView] = {}
         self._room: dict[int, Failure] = {}
         self._failed: dict[tuple[int, ...], Failure] = {}
+        self._unmet: dict[Wish, Reason] = {}
+        table = ledger.snapshot.topologies
+        self._nearness = None if table is None else Nearness(ledger, table, self.view)
         self._freed = ledger.freed
         self._class = ledger.snapshot.pods.class_idx
 
@@ -67,24 +76,105 @@ class Placer:
         minimum to start with, then the whole step is nominated: it would otherwise start in parts. Nominations keep
         the places until the capacity is released; what earlier steps of the podgroup were given is left alone.
 
+        Where the podgroup, or a subgroup of it, asks to be in few domains of a topology, nodes are chosen for all pods
+        together: first with what is free now, then with what leaving pods will give back.
+
         Returns:
             None on success, else why not.
         """
         start = transaction.checkpoint()
         grows_what_runs = gang.has_started(step)
-        classes = tuple([self._class.item(pod) for pod in step.pods])
-        if (failure := self._known(classes) or self._place(step.pods, classes, transaction, action)) is not None:
-            return self._reason(failure, len(step.pods))
+        wish = self.wish(step)
+        refusal = (
+            self._anywhere(step, transaction, action) if wish is None else self._near(wish, step, transaction, action)
+        )
+        if refusal is not None:
+            return refusal
         if not (grows_what_runs and gang.running(step.path)):
             transaction.nominate_instead(start, podgroup=gang.podgroup)
         return None
 
-    def _known(self, classes: tuple[int, ...]) -> Failure | None:
-        """The failure that makes it pointless to try."""
+    def wish(self, step: Step) -> Wish | None:
+        """What a step asks of a topology; None if nothing."""
+        return None if self._nearness is None else self._nearness.wish(step)
+
+    def nominate(self, step: Step, transaction: Transaction, *, action: Action, within: Mask | None) -> bool:
+        """Nominate all pods of a step; tells whether all found places. On failure some are nominated.
+
+        Args:
+            step: the pods.
+            transaction: what it is done in.
+            action: for whose decisions.
+            within: ``(N,)`` where they may go; None = anywhere.
+        """
+        wish, seats = self.wish(step), None
+        if wish is not None and self._nearness is not None:
+            found = self._nearness.seats(wish, step, later=True, within=within)
+            if isinstance(found, Seats):
+                seats = found
+            elif wish.required:
+                return False
+        for number, pod in enumerate(step.pods):
+            view = self.view(self._class.item(pod))
+            place = view.best(within) if seats is None else _place_of(view, seats, number)
+            if place is None:
+                return False
+            transaction.nominate(pod, place.node, action=action, devices=place.devices)
+        return True
+
+    def keeps_together(self, step: Step, nodes: Sequence[int]) -> bool:
+        """Whether required levels of topologies hold with the pods of a step on some nodes, one for each."""
+        wish = self.wish(step)
+        return wish is None or self._nearness is None or self._nearness.together(wish, step, nodes)
+
+    def _near(self, wish: Wish, step: Step, transaction: Transaction, action: Action) -> Reason | None:
+        """Place a step of a podgroup with constraints; what is only preferred does not keep it from being placed."""
+        assert self._nearness is not None
+        self._forget()
+        if (known := self._unmet.get(wish)) is not None:
+            return known
+        start = transaction.checkpoint()
+        for later in (False, True) if self.ledger.releasing.any() else (False,):
+            seats = self._nearness.seats(wish, step, later=later)
+            if isinstance(seats, Seats) and self._seat(seats, step, transaction, action):
+                return None
+            transaction.rollback(start)
+        if not wish.required:
+            return self._anywhere(step, transaction, action)
+        if isinstance(seats, Shortfall) and (seats.level != ROOT or seats.code is not ShortfallCode.TOO_SMALL):
+            refusal = self._nearness.reason(wish, seats)
+        else:  # it is not domains that are too small, but the cluster, or devices are too much in pieces
+            found = seats.fits if isinstance(seats, Shortfall) else 0
+            refusal = self._reason(Failure(found, *self.view(wish.classes[0]).explain()), len(step.pods))
+        self._freed = self.ledger.freed
+        self._unmet[wish] = refusal
+        return refusal
+
+    def _seat(self, seats: Seats, step: Step, transaction: Transaction, action: Action) -> bool:
+        for number, pod in enumerate(step.pods):
+            place = _place_of(self.view(self._class.item(pod)), seats, number)
+            if place is None:
+                return False
+            settle = transaction.place if place.now else transaction.nominate
+            settle(pod, place.node, action=action, devices=place.devices)
+        return True
+
+    def _anywhere(self, step: Step, transaction: Transaction, action: Action) -> Reason | None:
+        classes = tuple([self._class.item(pod) for pod in step.pods])
+        failure = self._known(classes) or self._place(step.pods, classes, transaction, action)
+        return None if failure is None else self._reason(failure, len(step.pods))
+
+    def _forget(self) -> None:
+        """What did not fit may fit when something was given back."""
         if self._freed != self.ledger.freed:
             self._freed = self.ledger.freed
             self._room.clear()
             self._failed.clear()
+            self._unmet.clear()
+
+    def _known(self, classes: tuple[int, ...]) -> Failure | None:
+        """The failure that makes it pointless to try."""
+        self._forget()
         if not self._room and not self._failed:
             return None
         for class_idx, count in Counter(classes).items():
@@ -123,3 +213,9 @@ class Placer:
             return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes}, failure.nodes, failure.shortages)
         details = {"nodes": nodes, "placed": failure.placed, "pods": pods}
         return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
+
+
+def _place_of(view: ClassView, seats: Seats, number: int) -> Place | None:
+    """The place that was chosen for a pod, or one that is as good: pieces of devices may have been misjudged."""
+    place = view.at(seats.nodes[number])
+    return view.best(seats.within) if place is None and seats.within is not None else place

@@ -147,6 +147,29 @@ class SharingView(ClassView):
                 return name
         raise AssertionError("numbers do not end")
 
+    def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
+        """How many pods each node takes, by its devices too; see :meth:`ClassView.slots`."""
+        slots = by_amounts.copy()
+        for node in np.flatnonzero(slots).tolist():
+            slots[node] = min(slots.item(node), self._fitting(node, slots.item(node), later=later))
+        return slots
+
+    def _fitting(self, node: int, most: int, *, later: bool) -> int:
+        """How many pods the devices of a node take, at most ``most``, each on devices of its own."""
+        amount, capacity = self._devices.amount(self._pod, node), self._devices.capacity(node)
+        if amount > capacity or (self._share.memory and not self._devices.table.memory.item(node)):
+            return 0
+        taken = [one.later if later else max(one) for one in self._devices.on(node).values()]
+        if not later:  # a device that is only waited for has to be opened
+            taken = [held for held, one in zip(taken, self._devices.on(node).values(), strict=True) if one.now]
+        takes = [(capacity - held) // amount for held in taken if held]
+        now, soon = self._whole(node)
+        takes += [capacity // amount] * (soon if later else min(now, soon))
+        wanted = self._share.devices
+        while most and sum(min(each, most) for each in takes) < wanted * most:
+            most -= 1
+        return most
+
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class; nodes that only lack room on a device lack the resource that is shared."""
         reasons, missing = super().explain()

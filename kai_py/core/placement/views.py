@@ -131,6 +131,15 @@ class ClassView:
         self.refresh()
         return None if self._value.item(node) == NOWHERE else Place(node, self._now.item(node))
 
+    def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:  # noqa: ARG002  # views of shared devices need it
+        """How many pods of the class each node takes, as far as more than amounts decides.
+
+        Args:
+            by_amounts: ``(N,)`` what filters and amounts leave.
+            later: once leaving pods are gone.
+        """
+        return by_amounts
+
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class: nodes by first reason, and what is missing where only room is missing."""
         free = self._ledger.free + self._ledger.releasing

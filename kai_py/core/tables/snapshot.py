@@ -14,6 +14,7 @@ from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
+from kai_py.core.tables.topologies import TopologyTable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -28,6 +29,7 @@ class Snapshot:
         axis: the resource axes of all tables.
         devices: what can be shared; None where nobody shares or asks for a share.
         budgets: disruption budgets; None where there are none.
+        topologies: who has to be near whom; None where nobody asks for it.
     """
 
     now: float
@@ -40,6 +42,7 @@ class Snapshot:
     queues: QueueTable
     devices: SharedDevices | None = None
     budgets: Budgets | None = None
+    topologies: TopologyTable | None = None
 
     @classmethod
     def seal(
@@ -55,6 +58,7 @@ class Snapshot:
         queues: QueueTable,
         devices: SharedDevices | None = None,
         budgets: Budgets | None = None,
+        topologies: TopologyTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -95,7 +99,22 @@ class Snapshot:
             _expect("budgets.of_pod", budgets.of_pod, (len(pods),))
             _refer("budgets.of_pod", budgets.of_pod, len(budgets.allowed))
             budgets.of_pod.flags.writeable = budgets.allowed.flags.writeable = False
-        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets)
+        if topologies is not None:
+            _seal_topologies(topologies, len(subgroups), len(podgroups), nodes)
+        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies)
+
+
+def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes: NodeTable) -> None:
+    """Check the columns, and that every topology is about these nodes."""
+    _expect("topologies.fixed", table.fixed, (podgroups,))
+    _seal("topologies", table, subgroups, apart_from=("fixed",))
+    _refer("topologies.topology_idx", table.topology_idx, len(table.topologies))
+    for row, topology in enumerate(table.topologies):
+        if topology.nodes != nodes.names:
+            raise ValueError(f"topology {topology.name} is about other nodes")
+        asking = table.topology_idx == row
+        for column in ("required", "preferred"):
+            _refer(f"topologies.{column}", getattr(table, column)[asking], len(topology.levels))
 
 
 def _seal(label: str, table: DataclassInstance, rows: int, *, apart_from: tuple[str, ...] = ()) -> None:

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import ROOT, Topology
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Choice, Constraint, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.cover import Cover, fewest, smallest_cover
-from kai_py.core.topology.domains import ROOT, Topology
 from kai_py.core.topology.layout import lay, pick
 
 
@@ -24,7 +24,7 @@ def choose_alike(
     In this order: the required level; the narrowest level, from the preferred upward, of which a domain holds all; the
     fewest domains of the preferred level; the least left over in them; the domain with the least room, then the one
     in the wider domains with the least room, so that large ones stay whole; of equally large parts those that share
-    wider domains; the first by path.
+    wider domains; by path the first domain, but the last parts where several are needed.
 
     Args:
         topology: levels and domains.

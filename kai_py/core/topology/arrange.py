@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kai_py.core.resources import Amounts
+from kai_py.core.tables.domains import Topology
 from kai_py.core.topology.alike import required_domain
 from kai_py.core.topology.assign import assign
 from kai_py.core.topology.candidates import SEARCHES, Candidates
 from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
-from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.nest import allowed_domain, copies_that_fit, nest
 from kai_py.core.topology.packing import Load
 from kai_py.core.topology.parts import Arrangement, Part, Wrapped, wrap

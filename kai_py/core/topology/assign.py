@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kai_py.core.resources import Amounts
+from kai_py.core.tables.domains import Topology
 from kai_py.core.tables.pods import NONE
-from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.nest import allowed_domain
 from kai_py.core.topology.packing import Load, add_demand, add_nodes, counts_of
 from kai_py.core.topology.parts import Box

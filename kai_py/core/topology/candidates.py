@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows, Shares
+from kai_py.core.tables.domains import Topology
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Pinned, Shortfall, ShortfallCode
-from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.packing import Load, greedy
 
 #: Domains of one level that are searched in full; the others are ranked by their room alone.

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from kai_py.core.resources import Amounts, Mask, Rows
-from kai_py.core.topology.domains import ROOT, Topology
+from kai_py.core.tables.domains import ROOT, Topology
 
 #: More pods on one node than any node has; a class that asks for nothing is counted so.
 _MANY = np.iinfo(np.int32).max

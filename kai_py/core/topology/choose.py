@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import Topology
 from kai_py.core.topology.alike import choose_alike
 from kai_py.core.topology.choice import Choice, Constraint, Offer, Pinned, Shortfall
-from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.mixed import choose_mixed
 from kai_py.core.topology.program import Budget
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
-from kai_py.core.topology.domains import Topology
+from kai_py.core.tables.domains import Topology
 
 
 @dataclass(frozen=True)

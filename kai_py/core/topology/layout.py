@@ -8,14 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import Topology
 from kai_py.core.topology.cover import smallest_cover
-from kai_py.core.topology.domains import Topology
 
 
 def pick(
     topology: Topology, cover_level: int, level: int, parts: Rows, room: Amounts, sizes: Counter[int], held: Rows
 ) -> Rows:
-    """Of equally large parts, those that lie together in few wider domains. Greedy.
+    """Of equally large parts, those that lie together in few wider domains, the last ones first. Greedy.
 
     Args:
         topology: levels and domains.
@@ -30,7 +30,7 @@ def pick(
         Rows, in the order in which they were picked.
     """
     if cover_level - level <= 1:
-        return first_of(parts, room, sizes)
+        return first_of(parts[::-1], room, sizes)
     values = np.array(sorted(sizes))
     wanted = np.array([sizes[value] for value in values.tolist()])
     parts = parts[np.isin(room[parts], values)]
@@ -73,7 +73,7 @@ def first_of(parts: Rows, room: Amounts, wanted: Mapping[int, int]) -> Rows:
 def lay(topology: Topology, level: int, parts: Rows, slots: Amounts, demand: int) -> Amounts:
     """Lay pods over parts that hold them: on few domains of the next level, there on few of the next.
 
-    All parts but one are filled; in that one the same is done a level lower.
+    All parts but one are filled, of equally large ones the last; in that one the same is done a level lower.
 
     Args:
         topology: levels and domains.
@@ -86,11 +86,14 @@ def lay(topology: Topology, level: int, parts: Rows, slots: Amounts, demand: int
         ``(N,)`` pods per node.
     """
     counts = np.zeros(len(slots), dtype=np.int64)
+    order = np.sort(parts)
+    if level < len(topology.levels):
+        order = order[::-1]
     while True:
         room = topology.sums(level, slots)
         cover = smallest_cover(room[parts].tolist(), demand)
         assert cover is not None, "the parts hold the demand"
-        order = parts[np.lexsort((parts, room[parts]))]
+        order = order[np.argsort(room[order], kind="stable")]
         chosen = first_of(order, room, cover.sizes)
         full, part = (chosen, None) if cover.leftover == 0 else (chosen[:-1], int(chosen[-1]))
         filled = np.isin(topology.partition(level), full)
@@ -104,4 +107,4 @@ def lay(topology: Topology, level: int, parts: Rows, slots: Amounts, demand: int
         inside = topology.partition(level) == part
         slots = np.where(inside, slots, 0)
         level += 1
-        parts = np.unique(topology.partition(level)[inside])
+        order = parts = np.unique(topology.partition(level)[inside])

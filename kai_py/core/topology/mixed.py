@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import Topology
 from kai_py.core.topology.alike import required_domain
 from kai_py.core.topology.candidates import SEARCHES, Candidates
 from kai_py.core.topology.choice import Choice, Constraint, Offer, Pinned, Shortfall
 from kai_py.core.topology.cover import fewest
-from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.packing import Load, add_demand, add_nodes, counts_of, greedy, pack
 from kai_py.core.topology.program import Budget, Outcome, Program
 

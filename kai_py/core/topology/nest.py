@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from kai_py.core.resources import Amounts, Mask, Rows
+from kai_py.core.tables.domains import ROOT, Topology
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.cover import smallest_cover
-from kai_py.core.topology.domains import ROOT, Topology
 from kai_py.core.topology.layout import first_of
 from kai_py.core.topology.packing import Load, greedy
 from kai_py.core.topology.parts import Box

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
-from kai_py.core.topology.domains import Topology
+from kai_py.core.tables.domains import Topology
 from kai_py.core.topology.layout import lay
 from kai_py.core.topology.parts import Box, Places, Wrapped
 

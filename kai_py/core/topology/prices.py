@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kai_py.core.resources import Amounts, Shares
-from kai_py.core.topology.domains import ROOT, Topology
+from kai_py.core.tables.domains import ROOT, Topology
 
 #: Price of ``missing`` more slots in a domain; inf = they cannot be had.
 Price = Callable[[int, int], float]

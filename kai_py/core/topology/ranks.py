@@ -9,8 +9,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import Topology
 from kai_py.core.tables.pods import NONE
-from kai_py.core.topology.domains import Topology
 from kai_py.core.topology.hops import Hops
 from kai_py.core.topology.patterns import Pattern, Shape
 from kai_py.core.topology.swaps import improve

@@ -31,8 +31,8 @@ class Chunk(NamedTuple):
         cost: what they are charged, all together.
         core: whether the podgroup is below its minimum without them.
         breaks: rows of the leaves that are below their minimum without them: the rest of those is of no use.
-        movable: whether they may be given other places: the podgroup has its minimum and is not blocked, and somebody
-            makes them anew when they are evicted.
+        movable: whether they may be given other places: the podgroup has its minimum, is not blocked and requires no
+            level of a topology, and somebody makes them anew when they are evicted.
     """
 
     podgroup: int
@@ -131,8 +131,11 @@ class Running:
             )
 
     def _comes_back(self, podgroup: int, pods: list[int]) -> bool:
-        """Whether pods that are evicted are made anew and may be placed again."""
-        return podgroup not in self._snapshot.podgroups.blocked and all(map(self._snapshot.pods.can_move, pods))
+        """Whether pods that are evicted are made anew and may be placed again, no matter how near to others."""
+        topologies = self._snapshot.topologies
+        if podgroup in self._snapshot.podgroups.blocked or (topologies and topologies.fixed.item(podgroup)):
+            return False
+        return all(map(self._snapshot.pods.can_move, pods))
 
     def _broken(self, pods: list[int]) -> tuple[int, ...]:
         """Leaves of a child that goes as a whole."""

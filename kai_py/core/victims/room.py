@@ -32,13 +32,20 @@ class Room:
     def __post_init__(self) -> None:
         self._asked = np.flatnonzero(self.need)
         self._needs = self.need[self._asked]
-        self.slots = self._count(self.later)
+        self.slots = self.count(self.later)
         self.base = self.slots.copy()
         self._before = self.later.copy()
 
-    def _count(self, later: Amounts) -> np.ndarray:
+    def count(self, later: Amounts) -> np.ndarray:
+        """``(N,)`` pods that fit if nodes had ``(N, R)`` free."""
         fitting = (later[:, self._asked] // self._needs).min(axis=1, initial=_MANY)
         return np.where(self.allowed, np.maximum(fitting, 0), 0)
+
+    def fitting(self, node: int, amounts: Amounts) -> int:
+        """Pods that would fit on a node with ``(R,)`` free."""
+        if not self.allowed.item(node):
+            return 0
+        return max(0, int((amounts[self._asked] // self._needs).min(initial=_MANY)))
 
     def asked(self, amounts: Amounts) -> tuple[int, ...]:
         """Of ``(R,)`` amounts, those of resources that the class asks for."""
@@ -47,16 +54,14 @@ class Room:
     def give(self, node: int, amounts: Amounts) -> int:
         """A pod of a node is gone; returns how many more pods fit there."""
         self.later[node] += amounts
-        if not self.allowed.item(node):
-            return 0
         before = int(self.slots[node])
-        after = max(0, int((self.later[node, self._asked] // self._needs).min(initial=_MANY)))
+        after = self.fitting(node, self.later[node])
         self.slots[node] = after
         return after - before
 
     def at_most(self, later: Amounts, wanted: int) -> int:
         """Pods, up to ``wanted``, that would fit if nodes had ``(N, R)`` free."""
-        return min(wanted, int(np.minimum(self._count(later), wanted).sum()))
+        return min(wanted, int(np.minimum(self.count(later), wanted).sum()))
 
     def fewest(self, missing: int, largest: Amounts) -> int:
         """No fewer victims can make room for so many more pods, if none gives back more than ``(R,)`` of ``largest``.

@@ -21,6 +21,7 @@ from kai_py.core.state.ledger import Ledger
 from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.costs import Costs
 from kai_py.core.victims.departures import Departures
+from kai_py.core.victims.domains import DomainChoice, Domains
 from kai_py.core.victims.offers import Choice, Offers
 from kai_py.core.victims.room import Room
 from kai_py.core.victims.simulation import Simulation
@@ -97,14 +98,22 @@ class Search:
             return None
         # Where the step finds places, its queue is what stands in the way: no matter where victims are.
         alike = len(set(self._classes)) == 1 and not self._shared and self._simulation.refusal is None
-        refusal = self._alike(candidates) if alike else self._mixed(candidates)
+        wish = self._placer.wish(self._step)
+        domains = Domains.of(self._step, self._placer, self._ledger, self._costs)
+        if domains is not None:
+            refusal = self._near(domains, candidates)
+        elif alike and (wish is None or not wish.required):
+            refusal = self._alike(candidates)
+        else:
+            refusal = self._mixed(candidates)
         return (candidates.proof() or refusal) if refusal is not None else None
 
-    def _simulate(self, victims: tuple[int, ...], taken: Sequence[Chunk], choice: Choice | None) -> bool:
+    def _simulate(self, victims: tuple[int, ...], taken: Sequence[Chunk], choice: Choice | DomainChoice | None) -> bool:
         """Try a choice, unless it was tried, now or in an earlier cycle, or the budget is used up."""
-        if victims in self._tried or self._exhausted:
+        key = (-1 - choice.domain, *victims) if isinstance(choice, DomainChoice) else victims
+        if key in self._tried or self._exhausted:
             return False
-        self._tried.add(victims)
+        self._tried.add(key)
         if len(self._tried) <= self._skip:
             return False
         return self._simulation.succeeds([taken[row] for row in victims], choice.nodes if choice else None)
@@ -197,3 +206,38 @@ class Search:
         if taken and (later >= need).all() and self._simulate(tuple(range(len(taken))), taken, None):
             return None
         return self._simulation.refusal or Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"pods": len(self._step.pods)})
+
+    # -- all pods of the step have to be in one domain ------------------------------------------------
+
+    def _near(self, domains: Domains, candidates: Candidates) -> Reason | None:
+        """Make room in one domain: the cheapest of those that are enough a little further ahead than the first."""
+        refusal, until = Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"pods": len(self._step.pods)}), 0
+        for chunk in candidates.chunks:
+            domains.take(chunk)
+            count = len(domains.taken)
+            if count == _LONG and not domains.possible(candidates.freeable()):
+                return candidates.proof() or refusal
+            if not domains.enough:
+                continue
+            until = until or count + max(FEW, count // 2)
+            if count < until:
+                continue
+            if self._attempt_domains(domains):
+                return None
+            if self._exhausted:
+                break
+            until = count + max(1, count // 2)
+        if self._attempt_domains(domains):
+            return None
+        return self._simulation.refusal or refusal
+
+    def _attempt_domains(self, domains: Domains) -> bool:
+        """Try every domain, the cheapest first; where the step does not fit after all, with all candidates there."""
+        promised = []
+        for choice in domains.cheapest():
+            before = self._simulation.refusal
+            if self._simulate(choice.victims, domains.taken, choice):
+                return True
+            if self._simulation.refusal is before:
+                promised.append(choice.domain)
+        return any(self._simulate(choice.victims, domains.taken, choice) for choice in domains.all_of(promised))

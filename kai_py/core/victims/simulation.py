@@ -72,7 +72,7 @@ class Simulation:
         self._had_started = {pod for pod in pods if self._ledger.state.item(pod) == PodState.ALLOCATED}
         for pod in pods:
             self._transaction.evict(pod, action=self._action, preemptor=self._step.podgroup)
-        if self._nominate_step(nodes):
+        if self._placer.nominate(self._step, self._transaction, action=self._action, within=nodes):
             lost, disturbed = self._settle(victims)
             refusal = self._gate() or self._rule.accepts(lost, disturbed)
             if refusal is None:
@@ -80,14 +80,6 @@ class Simulation:
             self.refusal, self.blamed = refusal, self._rule.blamed
         self._transaction.rollback(start)
         return False
-
-    def _nominate_step(self, nodes: Mask | None) -> bool:
-        for pod in self._step.pods:
-            place = self._placer.view(self._class.item(pod)).best(nodes)
-            if place is None:
-                return False
-            self._transaction.nominate(pod, place.node, action=self._action, devices=place.devices)
-        return True
 
     def _settle(self, victims: Sequence[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
         """Spare whom we can, the most important first.

@@ -1,0 +1,154 @@
+"""Topologies: as they are, and laid over the nodes for those that somebody asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from kai_py.api.topology import Topology as TopologyObject
+from kai_py.cluster.encode.topology import Constraints, resolve
+from kai_py.cluster.group_rows import GroupTables
+from kai_py.cluster.pods import Blocked
+from kai_py.core.result import ReasonCode
+from kai_py.core.tables.domains import Level, Topology
+from kai_py.core.tables.labels import LabelColumn, Labels
+from kai_py.core.tables.nodes import NodeTable
+from kai_py.core.tables.podgroups import PodGroupTable
+from kai_py.core.tables.topologies import TopologyTable, unconstrained
+from kai_py.errors import Fault
+
+
+class Constrained(NamedTuple):
+    """What podgroups ask of topologies; None where nobody asks. Those that cannot be served are blocked."""
+
+    podgroups: PodGroupTable
+    table: TopologyTable | None
+
+
+class _Laid(NamedTuple):
+    """A topology, and the labels and nodes that it was made of."""
+
+    topology: Topology
+    labels: Labels
+    nodes: tuple[str, ...]
+
+
+class TopologyBook:
+    """All Topologies by name.
+
+    A topology is laid over the nodes when somebody asks for it, and again when it, the nodes or their labels of its
+    levels have changed. Without podgroups that ask for any, a snapshot costs one look into an empty mapping.
+
+    Attributes:
+        topologies: as they were when they could be read last.
+        malformed: what is wrong with those that cannot be read now; whoever asks for one of them waits.
+    """
+
+    def __init__(self) -> None:
+        self.topologies: dict[str, TopologyObject] = {}
+        self.malformed: dict[str, Fault] = {}
+        self._laid: dict[str, _Laid] = {}
+        #: A new object with every change of a Topology.
+        self._revision = object()
+        self._last: tuple[tuple[object, ...], Constrained] | None = None
+
+    def put(self, topology: TopologyObject) -> bool:
+        """Take in a Topology; tells whether it changed."""
+        name = topology.name
+        before, mended = self.topologies.get(name), self.malformed.pop(name, None) is not None
+        self.topologies[name] = topology
+        unchanged = before is not None and before.spec == topology.spec and not mended
+        return not unchanged and self._changed(name)
+
+    def put_malformed(self, name: str, fault: Fault) -> bool:
+        """A Topology that cannot be read: whoever asks for it waits, because nobody knows what it says now."""
+        before = self.malformed.get(name)
+        self.malformed[name] = fault
+        return before != fault and self._changed(name)
+
+    def drop(self, name: str) -> bool:
+        """Forget a Topology."""
+        known = name in self.topologies or name in self.malformed
+        self.topologies.pop(name, None)
+        self.malformed.pop(name, None)
+        return known and self._changed(name)
+
+    def _changed(self, name: str) -> bool:
+        self._laid.pop(name, None)
+        self._revision = object()
+        return True
+
+    def constrain(self, groups: GroupTables, nodes: NodeTable) -> Constrained:
+        """What podgroups ask for, shared with the last snapshot if nothing in it changed.
+
+        Args:
+            groups: tables of the podgroups.
+            nodes: table of the nodes.
+        """
+        if not groups.constraints:
+            return Constrained(groups.podgroups, None)
+        made_of = (self._revision, groups, nodes.names, nodes.labels)
+        if self._last is None or any(old is not new for old, new in zip(self._last[0], made_of, strict=True)):
+            self._last = made_of, self._constrain(groups, nodes)
+        return self._last[1]
+
+    def _constrain(self, groups: GroupTables, nodes: NodeTable) -> Constrained:
+        asked_for = {asked.topology for constraints in groups.constraints.values() for asked in constraints}
+        known = {name: self._lay(name, nodes) for name in sorted(asked_for & (self.topologies.keys() | self.malformed))}
+        laid = [topology for topology in known.values() if isinstance(topology, Topology)]
+        row_of = {topology.name: row for row, topology in enumerate(laid)}
+        topology_idx, required, preferred = unconstrained(len(groups.subgroups))
+        fixed = np.zeros(len(groups.podgroups), dtype=np.bool_)
+        blocked: dict[int, Blocked] = {}
+        for podgroup, constraints in groups.constraints.items():
+            key = groups.podgroups.keys[podgroup]
+            found = resolve(f"PodGroup {key}", constraints, known)
+            fixed[podgroup] = isinstance(found, Fault) or any(asked.required for asked in constraints)
+            if isinstance(found, Fault):
+                blocked[podgroup] = _blocked(found, constraints, known)
+                continue
+            topology, levels = found
+            for level in levels:
+                row = groups.podgroups.offset.item(podgroup) + level.row
+                topology_idx[row], required[row], preferred[row] = (
+                    row_of[topology.name],
+                    level.required,
+                    level.preferred,
+                )
+        podgroups = dataclasses.replace(groups.podgroups, blocked={**blocked, **groups.podgroups.blocked})
+        table = TopologyTable(tuple(laid), topology_idx, required, preferred, fixed)
+        return Constrained(podgroups if blocked else groups.podgroups, table)
+
+    def _lay(self, name: str, nodes: NodeTable) -> Topology | Fault:
+        """A topology over the nodes; the very same object while labels and nodes that it is made of do not change."""
+        if (fault := self.malformed.get(name)) is not None:
+            return fault
+        laid, levels = self._laid.get(name), self.topologies[name].spec.levels
+        keys = [level.node_label for level in levels]
+        if laid is not None and laid.nodes == nodes.names and _same(laid.labels, nodes.labels, keys):
+            topology = laid.topology
+        else:
+            columns = [nodes.labels.column(key) for key in keys]
+            made = [Level(level.node_label, level.alias) for level in levels]
+            topology = Topology.of(name, made, columns, nodes.names)
+        self._laid[name] = _Laid(topology, nodes.labels, nodes.names)
+        return topology
+
+
+def _blocked(fault: Fault, constraints: Constraints, known: Mapping[str, Topology | Fault]) -> Blocked:
+    details = {"object": fault.where, "field": fault.field, "message": fault.message}
+    name = constraints[0].topology
+    if name and name not in known:
+        return ReasonCode.TOPOLOGY_MISSING, {**details, "topology": name}
+    return ReasonCode.TOPOLOGY_INVALID, details
+
+
+def _same(one: Labels, other: Labels, keys: list[str]) -> bool:
+    return one is other or all(_equal(one.column(key), other.column(key)) for key in keys)
+
+
+def _equal(one: LabelColumn, other: LabelColumn) -> bool:
+    return np.array_equal(one.codes, other.codes) and one.vocabulary == other.vocabulary

@@ -1,0 +1,192 @@
+"""Topologies as tables: what podgroups ask for as levels, what is wrong, and what is laid out anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from kai_py.api import keys
+from kai_py.core.result import ReasonCode
+from kai_py.core.tables.domains import ROOT
+from kai_py.core.tables.pods import NONE
+from kai_py.errors import Fault
+from tests.cluster.objects import NOW, a_store, blocked, node, owner, pod, podgroup, put, row_of, topology
+
+A = {"zone": "z", "rack": "r1"}
+B = {"zone": "z", "rack": "r2"}
+NODES = (node("a", labels=A), node("b", labels=B))
+
+
+def near(required="", preferred="", name="dc"):
+    return {"topology": name, "requiredTopologyLevel": required, "preferredTopologyLevel": preferred}
+
+
+def gang(**spec):
+    return podgroup("g", **spec)
+
+
+def take(*objects):
+    return a_store(*NODES, *objects).take(NOW)
+
+
+def reason(snapshot, name="g"):
+    return snapshot.podgroups.blocked.get(row_of(snapshot, name))
+
+
+def asked(snapshot):
+    """Topology row, required and preferred level of all subgroups."""
+    table = snapshot.topologies
+    columns = (table.topology_idx.tolist(), table.required.tolist(), table.preferred.tolist())
+    return list(zip(*columns, strict=True))
+
+
+def test_without_constraints_there_is_no_table_and_no_topology_is_laid_out():
+    store = a_store(*NODES, topology(), gang(), pod("p", group="g"))
+    assert store.take(NOW).topologies is None
+    assert store.take(NOW).podgroups is store.take(NOW).podgroups
+
+
+def test_a_podgroup_and_its_subgroups_ask_for_levels():
+    parts = [
+        {"name": "x", "minMember": 1, "topologyConstraint": near("rack")},
+        {"name": "y", "minMember": 1},
+    ]
+    snapshot = take(
+        topology(), gang(subGroups=parts, topologyConstraint=near("zone", "rack")), pod("p", group="g", subgroup="x")
+    )
+    assert asked(snapshot) == [(0, 0, 1), (0, 1, ROOT), (NONE, ROOT, ROOT)]
+    assert snapshot.topologies.topologies[0].paths == ((("z",),), (("z", "r1"), ("z", "r2")))
+    assert snapshot.topologies.fixed.tolist() == [True]
+    assert reason(snapshot) is None
+
+
+def test_a_preferred_level_alone_does_not_keep_pods_where_they_are():
+    snapshot = take(topology(), gang(topologyConstraint=near(preferred="rack")), pod("p", group="g"))
+    assert asked(snapshot) == [(0, ROOT, 1)]
+    assert snapshot.topologies.fixed.tolist() == [False]
+
+
+def test_a_level_may_be_named_by_its_alias():
+    snapshot = take(topology("dc", "zone", "rack=shelf"), gang(topologyConstraint=near("shelf")), pod("p", group="g"))
+    assert asked(snapshot) == [(0, 1, ROOT)]
+
+
+def test_a_constraint_without_a_level_asks_for_nothing():
+    assert take(gang(topologyConstraint={"topology": "elsewhere"}), pod("p", group="g")).topologies is None
+
+
+def test_annotations_of_the_workload_are_heard():
+    said = {keys.TOPOLOGY_ANNOTATION: "dc", keys.REQUIRED_LEVEL_ANNOTATION: "rack"}
+    job = owner("Job", "train", annotations=said)
+    snapshot = take(topology(), job, pod("p", owner=("Job", "train")))
+    assert asked(snapshot) == [(0, 1, ROOT)]
+
+
+def test_an_annotated_level_without_a_topology_is_not_passed_over():
+    snapshot = take(topology(), pod("p", annotations={keys.REQUIRED_LEVEL_ANNOTATION: "rack"}))
+    code, details = reason(snapshot, "pg-p-uid-p")
+    assert code is ReasonCode.TOPOLOGY_INVALID
+    assert details["field"] == "spec.topologyConstraint.topology"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "code", "field", "message"),
+    [
+        (near("rack", name="no"), "TopologyDoesNotExist", "topology", "there is no Topology no"),
+        (
+            near("row"),
+            "TopologyConstraintInvalid",
+            "requiredTopologyLevel",
+            "Topology dc has no level row, but zone, rack",
+        ),
+        (
+            near("zone", "row"),
+            "TopologyConstraintInvalid",
+            "preferredTopologyLevel",
+            "Topology dc has no level row, but zone, rack",
+        ),
+        (
+            near("rack", "zone"),
+            "TopologyConstraintInvalid",
+            "preferredTopologyLevel",
+            "zone is wider than rack, which is required",
+        ),
+        (
+            near("rack", name="bare"),
+            "TopologyConstraintInvalid",
+            "requiredTopologyLevel",
+            "no node is in a domain of rack: none has all labels row, rack",
+        ),
+    ],
+)
+def test_what_cannot_be_kept_makes_only_its_podgroup_wait(constraint, code, field, message):
+    snapshot = take(
+        topology(),
+        topology("bare", "row", "rack"),
+        gang(topologyConstraint=constraint),
+        pod("p", group="g"),
+        podgroup("other", topologyConstraint=near("rack")),
+        pod("q", group="other"),
+    )
+    found, details = reason(snapshot)
+    assert (str(found), details["object"], details["field"], details["message"]) == (
+        code,
+        "PodGroup ns/g",
+        f"spec.topologyConstraint.{field}",
+        message,
+    )
+    assert blocked(snapshot, "other") is None
+    assert snapshot.topologies.fixed.tolist() == [True, True]
+
+
+def test_one_podgroup_asks_for_one_topology():
+    parts = [{"name": "x", "minMember": 1, "topologyConstraint": near("rack", name="other")}]
+    spec = {"subGroups": parts, "topologyConstraint": near("zone")}
+    snapshot = take(topology(), topology("other"), gang(**spec), pod("p", group="g", subgroup="x"))
+    code, details = reason(snapshot)
+    assert (code, details["field"]) == (
+        ReasonCode.TOPOLOGY_INVALID,
+        "spec.subGroups[x].topologyConstraint.topology",
+    )
+
+
+def test_a_topology_that_cannot_be_read_holds_up_who_asks_for_it_until_it_is_mended():
+    store = a_store(*NODES, topology(), gang(topologyConstraint=near("rack")), pod("p", group="g"))
+    fault = Fault("Topology dc", "spec.levels[1].nodeLabel", "zone is a level already")
+    assert store.topologies.put_malformed("dc", fault)
+    code, details = reason(store.take(NOW))
+    assert (code, details["object"], details["field"]) == (ReasonCode.TOPOLOGY_INVALID, fault.where, fault.field)
+    assert store.faults["Topology", "dc"] == (fault,)
+    assert put(store, topology())
+    assert reason(store.take(NOW)) is None
+
+
+def test_a_topology_may_come_later_and_go():
+    store = a_store(*NODES, gang(topologyConstraint=near("rack")), pod("p", group="g"))
+    assert blocked(store.take(NOW), "g") == "TopologyDoesNotExist"
+    assert put(store, topology())
+    assert not put(store, topology())
+    assert blocked(store.take(NOW), "g") is None
+    assert store.topologies.drop("dc")
+    assert blocked(store.take(NOW), "g") == "TopologyDoesNotExist"
+
+
+def test_a_topology_is_laid_out_anew_only_when_its_labels_or_the_nodes_change():
+    store = a_store(*NODES, topology(), gang(topologyConstraint=near("rack")), pod("p", group="g"))
+    first = store.take(NOW).topologies
+    put(store, pod("lonely"))
+    put(store, node("a", labels=A, gpus=4))
+    assert store.take(NOW).topologies.topologies[0] is first.topologies[0]
+    put(store, node("a", labels={**A, "driver": "new"}))
+    assert store.take(NOW).topologies.topologies[0] is first.topologies[0]
+    put(store, node("a", labels=B))
+    moved = store.take(NOW).topologies.topologies[0]
+    assert moved.paths[1] == (("z", "r2"),)
+    put(store, node("c", labels=A))
+    assert store.take(NOW).topologies.topologies[0].nodes == ("a", "b", "c")
+
+
+def test_nothing_is_made_anew_while_nothing_changes():
+    store = a_store(*NODES, topology(), gang(topologyConstraint=near("rack")), pod("p", group="g"))
+    one, other = store.take(NOW), store.take(NOW + 1)
+    assert one.topologies is other.topologies
+    assert one.podgroups is other.podgroups

@@ -1,0 +1,245 @@
+"""Gangs that ask to be near each other: where they go, when they wait, and that it always holds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from kai_py.core.invariants import violations
+from kai_py.core.options import Action
+from kai_py.core.result import ReasonCode
+from tests.core.builders import (
+    Gang,
+    Node,
+    Pod,
+    Queue,
+    Sub,
+    bound,
+    cluster,
+    codes,
+    decide,
+    evicted,
+    leaving,
+    moved,
+    nominated,
+    running,
+    sharing,
+    waiting,
+)
+from tests.core.strategies import clustered
+from tests.core.world import after
+
+
+def rack(path, gpus=2, **what):
+    return Node(gpus, labels=dict(zip(("zone", "rack"), path, strict=False)), **what)
+
+
+#: Two zones of two racks with two nodes of two GPUs each.
+FLOOR = {f"{path}{row}": rack(path) for path in ("xa", "xb", "ya", "yb") for row in (1, 2)}
+
+
+def of_g(places):
+    """Places of the gang that a test is about."""
+    return {pod: node for pod, node in places.items() if pod.startswith("g-")}
+
+
+def racks_of(places):
+    """The racks of nodes, which are named after their racks."""
+    return {node[:2] for node in places.values()}
+
+
+def test_a_gang_goes_into_one_domain_of_the_required_level():
+    """Without the constraint it would fill the two nodes that are half full already."""
+    gangs = {"r": Gang([running("xa1"), running("yb2")]), "g": Gang(4, required="rack")}
+    places = bound(decide(cluster(nodes=FLOOR, gangs=gangs)))
+    assert len(places) == 4
+    assert racks_of(places) == {"xb"}
+
+
+def test_a_gang_that_fits_no_domain_waits_and_is_told_the_best_one():
+    gangs = {"r": Gang([running("xa1"), running("xb1"), running("ya1"), running("ya2")]), "g": Gang(5, required="rack")}
+    result = decide(cluster(nodes=FLOOR, gangs=gangs))
+    reason = waiting(result)["g"].reasons[0]
+    assert bound(result) == {}
+    assert reason.code is ReasonCode.DOMAINS_TOO_SMALL
+    assert reason.details == {"topology": "dc", "level": "rack", "domain": "y/b", "fits": 4, "pods": 5}
+
+
+def test_a_preferred_level_is_kept_where_it_can_be_and_passed_over_where_not():
+    assert racks_of(bound(decide(cluster(nodes=FLOOR, gangs={"g": Gang(4, preferred="rack")})))) == {"xa"}
+    places = bound(decide(cluster(nodes=FLOOR, gangs={"g": Gang(6, preferred="rack")})))
+    assert len(places) == 6
+    assert {name[0] for name in racks_of(places)} in ({"x"}, {"y"})  # one zone at least
+    assert len(bound(decide(cluster(nodes=FLOOR, gangs={"g": Gang(16, preferred="rack")})))) == 16
+
+
+def test_a_gang_larger_than_the_cluster_says_so_whatever_it_prefers():
+    result = decide(cluster(nodes=FLOOR, gangs={"g": Gang(17, preferred="rack")}))
+    assert codes(result) == {"g": ReasonCode.GANG_DOES_NOT_FIT}
+
+
+def test_nodes_without_the_labels_are_in_no_domain():
+    nodes = {"bare": Node(8), "half": Node(8, labels={"zone": "x"}), **FLOOR}
+    assert racks_of(bound(decide(cluster(nodes=nodes, gangs={"g": Gang(4, required="rack")})))) == {"xa"}
+
+
+def test_subgroups_have_racks_of_their_own_within_the_zone_of_the_podgroup():
+    children = {name: Sub(3, required="rack") for name in "uv"}
+    gangs = {"r": Gang([running("xa1", 2)]), "g": Gang(children=children, required="zone")}
+    places = bound(decide(cluster(nodes=FLOOR, gangs=gangs)))
+    u, v = ({node for pod, node in places.items() if pod.startswith(f"g-{name}")} for name in "uv")
+    assert len(places) == 6
+    assert {name[:2] for name in u} == {"ya"}
+    assert {name[:2] for name in v} == {"yb"}
+
+
+def test_a_subgroup_that_fits_nowhere_is_named():
+    children = {"u": Sub(5, required="rack"), "v": Sub(1)}
+    result = decide(cluster(nodes=FLOOR, gangs={"g": Gang(children=children, required="zone")}))
+    reason = waiting(result)["g"].reasons[0]
+    assert reason.code is ReasonCode.SUBGROUP_TOO_LARGE
+    assert (reason.details["subGroup"], reason.details["level"], reason.details["fits"]) == ("u", "rack", 4)
+
+
+def test_subgroups_that_take_each_others_places_wait():
+    nodes = {"xa1": rack("xa", 3), "xb1": rack("xb", 1)}
+    children = {"u": Sub(2, required="rack"), "v": Sub([Pod(2)], required="rack")}
+    result = decide(cluster(nodes=nodes, gangs={"g": Gang(children=children, required="zone")}))
+    assert codes(result)["g"] in (ReasonCode.SUBGROUPS_COLLIDE, ReasonCode.DOMAINS_TOO_SMALL)
+    assert bound(result) == {}
+
+
+def test_growth_and_replacements_join_those_that_run():
+    gangs = {"g": Gang([running("yb1"), Pod(), Pod()], minimum=1, required="rack")}
+    assert racks_of(bound(decide(cluster(nodes=FLOOR, gangs=gangs)))) == {"yb"}
+    gangs = {"g": Gang([running("yb1"), Pod()], required="rack")}
+    assert racks_of(bound(decide(cluster(nodes=FLOOR, gangs=gangs)))) == {"yb"}
+
+
+def test_growth_waits_where_the_domain_of_the_others_is_full():
+    gangs = {
+        "full": Gang([running("yb1"), running("yb2", 2)]),
+        "g": Gang([running("yb1"), Pod()], minimum=1, required="rack"),
+    }
+    result = decide(cluster(nodes=FLOOR, gangs=gangs), consolidation_limit=0)
+    assert bound(result) == {}
+    assert codes(result) == {"g": ReasonCode.DOMAINS_TOO_SMALL}
+
+
+def test_members_that_are_apart_already_keep_new_ones_waiting():
+    gangs = {"g": Gang([running("xa1"), running("yb1"), Pod()], minimum=1, required="rack")}
+    assert codes(decide(cluster(nodes=FLOOR, gangs=gangs))) == {"g": ReasonCode.MEMBERS_APART}
+
+
+def test_a_domain_that_is_free_now_comes_before_one_that_would_be_tighter_later():
+    gangs = {"old": Gang([leaving("xa1", 2)], minimum=0), "g": Gang(4, required="rack")}
+    result = decide(cluster(nodes=FLOOR, gangs=gangs))
+    assert racks_of(bound(result)) == {"xb"}
+
+
+def test_a_gang_that_must_wait_for_one_place_is_nominated_as_a_whole():
+    nodes = {"xa1": rack("xa"), "xa2": rack("xa"), "ya1": rack("ya", 3)}
+    gangs = {"old": Gang([leaving("xa1")], minimum=0), "g": Gang(4, required="rack")}
+    result = decide(cluster(nodes=nodes, gangs=gangs))
+    assert bound(result) == {}
+    assert racks_of(nominated(result)) == {"xa"}
+    assert len(nominated(result)) == 4
+
+
+def test_what_failed_with_a_constraint_says_nothing_about_others_and_the_other_way_round():
+    gangs = {"a": Gang(5, required="rack"), "b": Gang(5, required="rack"), "c": Gang(5), "d": Gang(5, required="zone")}
+    result = decide(cluster(nodes=FLOOR, gangs=gangs))
+    assert codes(result) == {"a": ReasonCode.DOMAINS_TOO_SMALL, "b": ReasonCode.DOMAINS_TOO_SMALL}
+    assert len(bound(result)) == 10
+
+
+def test_a_pod_that_is_larger_than_others_finds_its_node_in_the_same_domain():
+    nodes = {"xa1": rack("xa", 2), "xa2": rack("xa", 2), "xb1": rack("xb", 4), "xb2": rack("xb", 1)}
+    gangs = {"g": Gang([Pod(3), Pod(), Pod()], required="rack")}
+    assert racks_of(bound(decide(cluster(nodes=nodes, gangs=gangs)))) == {"xb"}
+
+
+def test_parts_of_devices_are_counted_device_by_device():
+    nodes = {"xa1": rack("xa", 1), "xa2": rack("xa", 1), "xb1": rack("xb", 1)}
+    gangs = {
+        "r": Gang([sharing(0.5, "d", on="xa1")]),
+        "g": Gang([sharing(0.5)] * 3, required="rack"),
+        "h": Gang([sharing(0.6)] * 2, required="rack"),
+    }
+    result = decide(cluster(nodes=nodes, gangs=gangs))
+    assert racks_of(bound(result)) == {"xa"}
+    assert len(bound(result)) == 3
+    assert codes(result) == {"h": ReasonCode.DOMAINS_TOO_SMALL}
+
+
+# -- victims -------------------------------------------------------------------------------------------
+
+
+def test_room_is_made_in_one_domain():
+    """Two GPUs are free in other racks already, which is of no use."""
+    takers = {f"r{node}": Gang([running(node)] * 2, minimum=1) for node in FLOOR}
+    takers["rya1"] = takers["rxb1"] = Gang(0)
+    gangs = {**takers, "free": Gang([running("ya1"), running("xb1")]), "g": Gang(4, priority=75, required="rack")}
+    result = decide(cluster(nodes=FLOOR, gangs=gangs), consolidation_limit=0)
+    assert len(of_g(nominated(result))) == 4
+    assert len(racks_of(of_g(nominated(result)))) == 1
+    assert set(evicted(result).values()) == {"g"}
+    assert violations(cluster(nodes=FLOOR, gangs=gangs), result) == ()
+
+
+def test_growth_makes_room_where_the_others_are():
+    gangs = {
+        "low": Gang([running("yb1"), running("yb2", 2)], minimum=1),
+        "other": Gang([running("xa1", 2)], minimum=1),
+        "g": Gang([running("yb1"), Pod()], minimum=1, priority=75, required="rack"),
+    }
+    result = decide(cluster(nodes={**FLOOR}, gangs=gangs), consolidation_limit=0)
+    assert racks_of(of_g(nominated(result))) == {"yb"}
+    assert evicted(result) == {}
+    assert set(moved(result)) <= {"low-0", "low-1"}  # there is room for them elsewhere
+
+
+@pytest.mark.parametrize("required", ["", "rack"])
+def test_who_requires_a_level_is_not_moved_away_from_the_others(required):
+    nodes = {"xa1": rack("xa", 3), "xb1": rack("xb", 2)}
+    gangs = {"r": Gang([running("xa1")], required=required), "g": Gang([Pod(3)])}
+    assert moved(decide(cluster(nodes=nodes, gangs=gangs))) == ({} if required else {"r-0": "xb1"})
+
+
+def test_places_that_are_held_stay_in_one_domain():
+    takers = {f"r{node}": Gang([running(node)] * 2, minimum=1) for node in FLOOR}
+    snapshot = cluster(nodes=FLOOR, gangs={**takers, "g": Gang(4, priority=75, required="rack")})
+    first = decide(snapshot, consolidation_limit=0)
+    following = after(snapshot, first)
+    second = decide(following, consolidation_limit=0)
+    assert of_g(bound(second)) == of_g(nominated(first))
+    assert violations(following, second) == ()
+
+
+def test_reclaim_makes_room_in_one_domain_too():
+    takers = {f"r{node}": Gang([running(node)] * 2, minimum=1, queue="rich") for node in FLOOR}
+    queues = {"rich": Queue(quota=8), "poor": Queue(quota=8)}
+    snapshot = cluster(nodes=FLOOR, queues=queues, gangs={**takers, "g": Gang(4, queue="poor", required="rack")})
+    result = decide(snapshot, actions=(Action.ALLOCATE, Action.RECLAIM))
+    assert len(racks_of(of_g(nominated(result)))) == 1
+    assert len(evicted(result)) == 4
+    assert violations(snapshot, result) == ()
+
+
+# -- laws ----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150)
+@given(clustered())
+def test_every_result_keeps_all_invariants(snapshot):
+    assert violations(snapshot, decide(snapshot)) == ()
+
+
+@settings(max_examples=50)
+@given(clustered())
+def test_it_holds_in_the_cycles_after_too_and_the_same_snapshot_decides_the_same(snapshot):
+    for _ in range(3):
+        result = decide(snapshot)
+        assert violations(snapshot, result) == ()
+        assert decide(snapshot).decisions == result.decisions
+        snapshot = after(snapshot, result)
