@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.members import Subgroup, leaves
 from kai_py.core.gangs.steps import Gang
 from kai_py.core.result import Diagnosis, FilterReason, Reason, ReasonCode
-from kai_py.core.tables.pods import PodState
+from kai_py.core.tables.pods import NONE, PodState
 
 _PENDING, _ALLOCATED, _NOMINATED = map(int, (PodState.PENDING, PodState.ALLOCATED, PodState.NOMINATED))
 
 
 def diagnoses(context: Context) -> tuple[Diagnosis, ...]:
     """Diagnose every podgroup that waits at the end of a cycle, in the order of the table."""
-    found = []
-    for row, root in context.members.trees.items():
-        if waiting := _waiting_pods(context, root):
-            found.append(_diagnose(context, row, root, waiting))
+    found, trees, pods = [], context.members.trees, context.snapshot.pods
+    without = (pods.state == PodState.PENDING) | (pods.state == PodState.GATED)
+    leaves_of = pods.subgroup_idx[without & (context.ledger.state != PodState.ALLOCATED) & (pods.subgroup_idx != NONE)]
+    for row in np.unique(context.snapshot.subgroups.podgroup_idx[leaves_of]).tolist():
+        if row in trees and (waiting := _waiting_pods(context, trees[row])):
+            found.append(_diagnose(context, row, trees[row], waiting))
     return tuple(found)
 
 
