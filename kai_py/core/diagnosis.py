@@ -15,13 +15,12 @@ _PENDING, _ALLOCATED, _NOMINATED = map(int, (PodState.PENDING, PodState.ALLOCATE
 
 def diagnoses(context: Context) -> tuple[Diagnosis, ...]:
     """Diagnose every podgroup that waits at the end of a cycle, in the order of the table."""
-    found, trees, pods = [], context.members.trees, context.snapshot.pods
+    trees, pods = context.members.trees, context.snapshot.pods
     without = (pods.state == PodState.PENDING) | (pods.state == PodState.GATED)
     leaves_of = pods.subgroup_idx[without & (context.ledger.state != PodState.ALLOCATED) & (pods.subgroup_idx != NONE)]
-    for row in np.unique(context.snapshot.subgroups.podgroup_idx[leaves_of]).tolist():
-        if row in trees and (waiting := _waiting_pods(context, trees[row])):
-            found.append(_diagnose(context, row, trees[row], waiting))
-    return tuple(found)
+    rows = np.unique(context.snapshot.subgroups.podgroup_idx[leaves_of]).tolist()
+    waiting = {row: _waiting_pods(context, trees[row]) for row in rows if row in trees}
+    return tuple(_diagnose(context, row, trees[row], found) for row, found in waiting.items() if found)
 
 
 def _waiting_pods(context: Context, root: Subgroup) -> list[int]:
