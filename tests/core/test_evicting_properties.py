@@ -13,7 +13,6 @@ from tests.core.strategies import crowded, snapshots
 from tests.core.test_cycle_properties import answer, arrays
 from tests.core.world import after
 
-
 #: Random clusters came to rest after five at most, in thousands of examples; growth takes a cycle per step.
 CYCLES = 12
 
