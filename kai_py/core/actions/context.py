@@ -26,6 +26,7 @@ from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.victims.candidates import Pool
 from kai_py.core.victims.chunks import Running
 from kai_py.core.victims.costs import Costs
+from kai_py.core.victims.rules import Owed
 
 
 class Waiting(NamedTuple):
@@ -107,6 +108,11 @@ class Context:
     def pool(self) -> Pool:
         """Possible victims; made anew for every action, because the one before has changed who has places."""
         return Pool(self.ledger, self.running, self.costs, self.settled)
+
+    @cached_property
+    def owed(self) -> Owed:
+        """What queues are owed."""
+        return Owed.of(self.snapshot.queues, self.shares)
 
     @cached_property
     def costs(self) -> Costs:

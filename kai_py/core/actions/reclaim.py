@@ -30,7 +30,7 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
         queues,
         context.snapshot.podgroups.queue_idx,
         context.ledger.queue_allocated,
-        context.shares,
+        context.owed,
         queue=queue,
         cost=step.cost,
         saturation=context.options.reclaim_saturation,
