@@ -107,7 +107,7 @@ class Simulation:
 
     def _spare(self, chunk: Chunk) -> bool:
         """Leave a victim where it is, or give it another place, all its pods or none."""
-        start = self._transaction.checkpoint()
+        start, waits = self._transaction.checkpoint(), False
         for pod in sorted(chunk.pods, key=self._had_started.__contains__):
             place = self._own_place(pod)
             if place is None and chunk.movable:
@@ -122,6 +122,10 @@ class Simulation:
             starts = place.now and pod in self._had_started and chunk.podgroup not in self._moving
             settle = self._transaction.place if starts else self._transaction.nominate
             settle(pod, place.node, action=self._action, devices=place.devices)
+            waits |= pod in self._had_started and not starts
+        if waits and chunk.core:  # it would otherwise start in parts
+            self._transaction.nominate_instead(start, podgroup=chunk.podgroup)
+            self._moving.add(chunk.podgroup)
         if self._gate() is not None:  # the queue that we share has room for one of us only
             self._transaction.rollback(start)
             return False
