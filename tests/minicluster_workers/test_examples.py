@@ -91,7 +91,9 @@ async def test_all_examples_are_accepted_planned_and_run(world: World):
     result = plan([one for kind in PLANNED for one in world.storage.list(kind)]).to_dict()
     binds = [bind for cycle in result["cycles"] for bind in cycle["binds"]]
     assert {bind["pod"] for bind in binds} == {f"default/{one['metadata']['name']}" for one in pods}
-    racks = {one["metadata"]["name"]: one["metadata"]["labels"][pools.RACK_LABEL] for one in world.storage.list("nodes")}
+    racks = {
+        one["metadata"]["name"]: one["metadata"]["labels"][pools.RACK_LABEL] for one in world.storage.list("nodes")
+    }
     assert len({racks[bind["node"]] for bind in binds if bind["pod"].startswith("default/allreduce")}) == 1
     for bind in binds:
         world.storage.bind("default", bind["pod"].partition("/")[2], bind["node"])
