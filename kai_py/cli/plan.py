@@ -85,4 +85,4 @@ def plan_command(
 
 async def _live(kubeconfig: str | None, context: str | None) -> list[Sourced]:
     async with connected(kubeconfig, context) as client:
-        return await read_cluster(client)
+        return await read_cluster(client, lambda warning: note(warning, kind="warning"))

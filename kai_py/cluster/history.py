@@ -11,13 +11,14 @@ import numpy as np
 
 from kai_py.api.duration import Duration
 from kai_py.api.keys import (
-    LAST_CHECKPOINT_ANNOTATION,
     LAST_EVICTION_ANNOTATION,
     LAST_START_ANNOTATION,
     STALE_SINCE_ANNOTATION,
     STALENESS_GRACE_ANNOTATION,
 )
+from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.podgroup import PodGroup
+from kai_py.cluster.checkpoints import CheckpointBook
 from kai_py.cluster.encode.times import seconds
 
 Name = tuple[str, str]
@@ -51,9 +52,13 @@ class HistoryBook:
 
     Three times of each are kept in annotations of its PodGroup, so that whoever leads next knows them. An annotation
     that changes is taken over; one that stays as it was may lag behind, and what we know counts.
+
+    Attributes:
+        checkpoints: what podgroups and pods say of their work; nobody else writes that down.
     """
 
     def __init__(self) -> None:
+        self.checkpoints = CheckpointBook()
         self._pasts: dict[Name, Past] = {}
         self._shown: dict[Name, tuple[str | None, ...]] = {}
         self._marked: dict[Name, None] = {}
@@ -66,11 +71,12 @@ class HistoryBook:
         annotations, spec, name = podgroup.metadata.annotations, podgroup.spec, podgroup.metadata.key
         grace = spec.staleness_grace_period or _duration(annotations.get(STALENESS_GRACE_ANNOTATION))
         before = self.of(name)
+        self.checkpoints.put_podgroup(podgroup.metadata)
         past = replace(
             self._with_annotations(podgroup, before),
             grace=grace.seconds if grace is not None else nan,
             delay=spec.preemption_delay.seconds if spec.preemption_delay is not None else 0.0,
-            checkpointed=seconds(annotations.get(LAST_CHECKPOINT_ANNOTATION)) or -inf,
+            checkpointed=self.checkpoints.of(name),
         )
         self._set(name, past)
 
@@ -120,6 +126,16 @@ class HistoryBook:
         """A podgroup has begun to run."""
         self._stamp(name, replace(self.of(name), started=now))
 
+    def heed(self, name: Name, pod: ObjectMeta) -> None:
+        """A pod of a podgroup may tell when its work was saved."""
+        if self.checkpoints.put_pod(name, pod):
+            self._set(name, replace(self.of(name), checkpointed=self.checkpoints.of(name)))
+
+    def heed_owner(self, owner: PartialObject) -> None:
+        """An owner of podgroups may tell it as well."""
+        for name in self.checkpoints.put_owner(owner):
+            self._set(name, replace(self.of(name), checkpointed=self.checkpoints.of(name)))
+
     def succeeded(self, name: Name) -> None:
         """A pod of a podgroup has succeeded."""
         self._set(name, replace(self.of(name), finishing=True))
@@ -141,6 +157,7 @@ class HistoryBook:
         """A podgroup is gone."""
         for book in (self._shown, self._marked, self._stale):
             book.pop(name, None)
+        self.checkpoints.drop(name)
         if self._pasts.pop(name, None) is not None:
             self._changed[name] = None
 

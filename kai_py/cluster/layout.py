@@ -11,11 +11,12 @@ from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.shares import groups_of, names_device
 from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.history import HistoryBook
+from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.phases import Assumptions
-from kai_py.cluster.pods import PodBook, PodFacts, facts_of
+from kai_py.cluster.pods import Place, PodBook, PodFacts, facts_of
 from kai_py.cluster.reading import PodReader, Stubs
-from kai_py.core.tables.pods import PodKey
+from kai_py.core.tables.pods import NONE, PodKey
 
 
 class PodLayout:
@@ -27,6 +28,7 @@ class PodLayout:
     Args:
         reader: tells where pods belong, and what they ask for.
         classes: counts who uses its numbers.
+        labels: counts who uses its numbers.
         owners: of the pods that are kept.
         groups: pods join and leave them.
         pods: where pods are laid out.
@@ -39,6 +41,7 @@ class PodLayout:
         reader: PodReader,
         *,
         classes: ClassBook,
+        labels: LabelBook,
         owners: OwnerBook,
         groups: GroupBook,
         pods: PodBook,
@@ -47,6 +50,7 @@ class PodLayout:
     ) -> None:
         self._reader = reader
         self._classes = classes
+        self._labels = labels
         self._owners = owners
         self._groups = groups
         self._pods = pods
@@ -68,6 +72,7 @@ class PodLayout:
     def drop(self, key: PodKey) -> bool:
         """Forget a pod."""
         self._reader.forget(key)
+        self._history.checkpoints.drop_pod(key[:2])
         self._unkeep(key)
         return self._drop_facts(key)
 
@@ -115,6 +120,8 @@ class PodLayout:
             return self._drop_facts(key)
         if place is not None and pod.spec.preemption_policy == "Never":
             self._history.never_preempts(place.group)
+        if place is not None:
+            self._history.heed(place.group, pod.metadata)
         demand, problem = self._reader.demand(pod, key, now, ours=place is not None)
         share = demand.constraints.share
         facts = facts_of(
@@ -125,6 +132,7 @@ class PodLayout:
             problem=problem,
             flight=flight,
             groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
+            label_set=self._label_set(pod, place, pod.spec.node_name),
         )
         return self._lay(before, facts)
 
@@ -139,7 +147,14 @@ class PodLayout:
         if place is None and not before.node:
             return self._drop_facts(key)
         self._classes.hold(before.class_number)
-        return self._lay(before, replace(before, place=place))
+        label_set = self._label_set(pod, place, before.bound)
+        return self._lay(before, replace(before, place=place, label_set=label_set))
+
+    def _label_set(self, pod: Pod, place: Place | None, node: str) -> int:
+        """The number of a pod's labels; only of those that may be victims, for nobody asks about others."""
+        if place is None or not node:
+            return NONE
+        return self._labels.take(pod.metadata.namespace, pod.metadata.labels)
 
     def _lay(self, before: PodFacts | None, facts: PodFacts) -> bool:
         """Write down what is known of a pod now; its class number is counted already."""

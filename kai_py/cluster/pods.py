@@ -16,6 +16,7 @@ from kai_py.api.pod import Pod
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.support import unsupported_by
 from kai_py.cluster.encode.times import seconds
+from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.phases import InFlight
 from kai_py.cluster.rows import Slots, SortedRows
 from kai_py.cluster.terms import Terms
@@ -67,6 +68,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         replaceable: it has a controller that makes it anew when evicted, and what it asks of a node is understood.
         groups: the devices on which it has a share, while it is bound.
         rank: its index in its workload; ``NONE`` without one.
+        label_set: its labels by their number in the label book; ``NONE`` for pods that cannot be victims.
     """
 
     key: PodKey
@@ -83,6 +85,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     replaceable: bool = True
     groups: tuple[str, ...] = ()
     rank: int = NONE
+    label_set: int = NONE
 
     @property
     def gpu_groups(self) -> tuple[str, ...]:
@@ -117,6 +120,7 @@ def facts_of(
     problem: Blocked | None,
     flight: InFlight | None,
     groups: tuple[str, ...] = (),
+    label_set: int = NONE,
 ) -> PodFacts:
     """What to keep of a pod, apart from what others have found out about it."""
     meta = pod.metadata
@@ -135,6 +139,7 @@ def facts_of(
         told=_told(pod),
         groups=groups,
         rank=_rank(meta.labels.get(JOB_INDEX_LABEL) or meta.labels.get(POD_INDEX_LABEL, "")),
+        label_set=label_set,
     )
 
 
@@ -168,13 +173,15 @@ class PodBook:
 
     Args:
         classes: counts who uses its numbers.
+        labels: counts who uses its numbers.
         leaf_of: the slot of a place among the leaves of all podgroups.
     """
 
-    def __init__(self, classes: ClassBook, leaf_of: Callable[[Place], int]) -> None:
+    def __init__(self, classes: ClassBook, labels: LabelBook, leaf_of: Callable[[Place], int]) -> None:
         self.facts: dict[PodKey, PodFacts] = {}
         self.sharing: dict[PodKey, tuple[str, ...]] = {}
         self._classes = classes
+        self._labels = labels
         self._leaf_of = leaf_of
         self._nodes = Slots()
         self._rows: SortedRows[PodKey] = SortedRows(
@@ -187,13 +194,14 @@ class PodBook:
             leaving_since=np.float64,
             replaceable=np.bool_,
             rank=np.int32,
+            label_set=np.int32,
         )
 
     def __len__(self) -> int:
         return len(self.facts)
 
     def put(self, facts: PodFacts) -> bool:
-        """Take in a pod whose class number was taken by the caller; tells whether anything that matters changed."""
+        """Take in a pod whose numbers the caller has taken; tells whether anything that matters changed."""
         before = self.facts.get(facts.key)
         self.facts[facts.key] = facts
         node, state = facts.node, facts.state
@@ -219,6 +227,7 @@ class PodBook:
             facts.leaving_since,
             facts.replaceable,
             facts.rank,
+            facts.label_set,
         )
         return True
 
@@ -227,6 +236,7 @@ class PodBook:
         facts = self.facts.get(key)
         if facts is not None:
             self._classes.hold(facts.class_number)
+            self._labels.hold(facts.label_set)
             self.put(replace(facts, flight=flight))
 
     def drop(self, key: PodKey) -> PodFacts | None:
@@ -240,6 +250,7 @@ class PodBook:
 
     def _release(self, facts: PodFacts) -> None:
         self._classes.give_back(facts.class_number)
+        self._labels.give_back(facts.label_set)
         if facts.node:
             self._nodes.give_back(facts.node)
 
@@ -272,3 +283,7 @@ class PodBook:
             replaceable=columns["replaceable"],
             rank=columns["rank"],
         )
+
+    def label_sets(self) -> tuple[Rows, int]:
+        """``(P,)`` numbers of the labels of those that may be victims, and a number that changes with the table."""
+        return self._rows.share()["label_set"], self._rows.generation

@@ -11,9 +11,11 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
+from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.decisions import Decisions, pod_of
 from kai_py.cluster.encode.axis import Accounting, make_axis
@@ -21,6 +23,7 @@ from kai_py.cluster.failures import Failures
 from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.held import HeldBook
 from kai_py.cluster.history import HistoryBook, Stamps
+from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.nodes import NodeBook
@@ -67,7 +70,9 @@ class Store:
         self.history = HistoryBook()
         self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
-        self.pods = PodBook(self.classes, self.groups.leaf_of)
+        labels = LabelBook()
+        self.budgets = BudgetBook(labels)
+        self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
         self.assumptions = Assumptions()
@@ -77,6 +82,7 @@ class Store:
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
+            labels=labels,
             owners=self.owners,
             groups=self.groups,
             pods=self.pods,
@@ -101,6 +107,7 @@ class Store:
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
             **{("Topology", name): (fault,) for name, fault in self.topologies.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
+            **{("PodDisruptionBudget", "/".join(name)): faults for name, faults in self.budgets.faults.items()},
         }
 
     # -- pods --------------------------------------------------------------------------------------
@@ -197,7 +204,14 @@ class Store:
 
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
+        self.history.heed_owner(owner)
         return self.owners.put(owner) and self.layout.regroup(self.owners.below(owner.metadata.uid), now)
+
+    def drop_owner(self, uid: str) -> bool:
+        """Forget an owner."""
+        if (owner := self.owners.objects.get(uid)) is not None:
+            self.history.checkpoints.drop_owner(owner)
+        return self.owners.drop(uid)
 
     def put_priority_class(self, priority_class: PriorityClass) -> bool:
         """Take in a PriorityClass."""
@@ -242,6 +256,14 @@ class Store:
             self.history.drop(name)
         return self.groups.drop(name)
 
+    def put_budget(self, budget: PodDisruptionBudget) -> None:
+        """Take in a PodDisruptionBudget. It matters to the choice of victims, but is never a reason for a cycle."""
+        self.budgets.put(budget)
+
+    def drop_budget(self, name: tuple[str, str]) -> None:
+        """Forget a PodDisruptionBudget."""
+        self.budgets.drop(name)
+
     # -- the snapshot ------------------------------------------------------------------------------
 
     def axis(self) -> ResourceAxis:
@@ -285,6 +307,7 @@ class Store:
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
+            budgets=self.budgets.table(*self.pods.label_sets()),
             topologies=topologies,
         )
 

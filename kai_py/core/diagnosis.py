@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.members import Subgroup, leaves
 from kai_py.core.gangs.steps import Gang
 from kai_py.core.result import Diagnosis, FilterReason, Reason, ReasonCode
-from kai_py.core.tables.pods import PodState
+from kai_py.core.tables.pods import NONE, PodState
 
 _PENDING, _ALLOCATED, _NOMINATED = map(int, (PodState.PENDING, PodState.ALLOCATED, PodState.NOMINATED))
 
 
 def diagnoses(context: Context) -> tuple[Diagnosis, ...]:
     """Diagnose every podgroup that waits at the end of a cycle, in the order of the table."""
-    found = []
-    for row, root in context.members.trees.items():
-        if waiting := _waiting_pods(context, root):
-            found.append(_diagnose(context, row, root, waiting))
-    return tuple(found)
+    trees, pods = context.members.trees, context.snapshot.pods
+    without = (pods.state == PodState.PENDING) | (pods.state == PodState.GATED)
+    leaves_of = pods.subgroup_idx[without & (context.ledger.state != PodState.ALLOCATED) & (pods.subgroup_idx != NONE)]
+    rows = np.unique(context.snapshot.subgroups.podgroup_idx[leaves_of]).tolist()
+    waiting = {row: _waiting_pods(context, trees[row]) for row in rows if row in trees}
+    return tuple(_diagnose(context, row, trees[row], found) for row, found in waiting.items() if found)
 
 
 def _waiting_pods(context: Context, root: Subgroup) -> list[int]:

@@ -14,6 +14,7 @@ import structlog
 
 from kai_py.errors import (
     ApiError,
+    ForbiddenError,
     GoneError,
     KaiError,
     MalformedObjectError,
@@ -85,6 +86,7 @@ class Reflector(Generic[T]):
         metadata_only: ask for metadata alone; the struct should be ``PartialObject``.
         paged: the sink, if it wants each page of a list as it comes. 50,000 pods at once cost 270 MB.
         optional: the kind need not be served. While it is not, it counts as synced, with no objects.
+        dispensable: nor need we be allowed to read it: the same.
         on_malformed: told about objects that cannot be decoded; by default they are logged.
         clock: monotonic seconds.
         sleep: how to wait; tests replace it.
@@ -108,6 +110,7 @@ class Reflector(Generic[T]):
         label_selector: str = "",
         metadata_only: bool = False,
         optional: bool = False,
+        dispensable: bool = False,
         on_malformed: OnMalformed | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -124,7 +127,8 @@ class Reflector(Generic[T]):
         selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
         self._selectors = {key: value for key, value in selectors.items() if value}
         self._metadata_only = metadata_only
-        self._optional = optional
+        self._optional = optional or dispensable
+        self._dispensable = dispensable
         self._on_malformed = on_malformed or _log_malformed
         self._clock = clock
         self._sleep = sleep
@@ -157,13 +161,15 @@ class Reflector(Generic[T]):
                 self._listed_in_vain = True
             except NotFoundError as error:
                 await self._absent(error)
+            except ForbiddenError as error:
+                # Who is not recognised (401) may well be allowed to.
+                known = error.status != 401
+                await (self._absent(error) if self._dispensable and known else self._trouble(error))
             except ThrottledError as error:
                 self._note(error)
                 await self._sleep(max(error.retry_after, self._backoff.delay()))
             except (ApiError, MalformedObjectError) as error:
-                # Mostly an UnavailableError. The others (forbidden, malformed list) may be mended by an administrator.
-                self._note(error)
-                await self._sleep(self._backoff.delay())
+                await self._trouble(error)
 
     async def _list(self) -> None:
         """Read all pages and hand them over. A 410 between pages surfaces and starts over."""
@@ -234,8 +240,13 @@ class Reflector(Generic[T]):
             raise batch.error
         return bool(batch.resource_version)
 
-    async def _absent(self, error: NotFoundError) -> None:
-        """The kind is not served: there are no objects of it. It may be installed at any time."""
+    async def _trouble(self, error: KaiError) -> None:
+        """Mostly an UnavailableError. The others (forbidden, malformed list) may be mended by an administrator."""
+        self._note(error)
+        await self._sleep(self._backoff.delay())
+
+    async def _absent(self, error: NotFoundError | ForbiddenError) -> None:
+        """The kind is not served, or not to us: there are no objects of it. That may change at any time."""
         self.resource_version = ""
         self._note(error)
         if not self._optional:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
-from kai_py.api.meta import ObjectMeta
+from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.model import CustomResource
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
+from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.topology import Topology
 from kai_py.cluster.pods import FINISHED, key_of
@@ -21,13 +23,20 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
-from kai_py.operators.kinds import NODES, PODS, PRIORITY_CLASSES
+from kai_py.operators.kinds import BUDGETS, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES
 
 _log = structlog.get_logger()
 
 Name = tuple[str, str]
 R = TypeVar("R", bound=CustomResource)
 Complain = Callable[[Mapping[str, Any], Sequence[Fault]], None]
+
+
+_API_VERSIONS: Final = {
+    "Pod": PODS.api_version,
+    "PodGroup": PODGROUPS.api_version,
+    **{OWNER_KINDS[owner.plural]: owner.api_version for owner in OWNERS},
+}
 
 
 class Intake:
@@ -94,13 +103,31 @@ class Intake:
     def _put(self, resource: ResourceKind[Any], obj: Any) -> bool:
         if resource == PODS:
             expected = self._is_expected(obj)
-            return self._store.put_pod(obj, self._clock()) and not expected
+            matters = self._store.put_pod(obj, self._clock())
+            self._tell_of_annotations()
+            return matters and not expected
         self._known.setdefault(resource, {})[obj.metadata.key] = obj.metadata
         if resource == NODES:
             return self._store.put_node(obj)
         if resource == PRIORITY_CLASSES:
             return self._store.put_priority_class(obj)
-        return self._store.put_owner(obj, self._clock())
+        if resource == BUDGETS:
+            self._put_budget(obj)
+            return False
+        return self._put_owner(resource, obj)
+
+    def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
+        named = replace(owner, api_version=resource.api_version, kind=OWNER_KINDS.get(resource.plural, owner.kind))
+        matters = self._store.put_owner(named, self._clock())
+        self._tell_of_annotations()
+        return matters
+
+    def _put_budget(self, budget: PodDisruptionBudget) -> None:
+        known = self._store.budgets.faults.get(budget.metadata.key)
+        self._store.put_budget(budget)
+        faults = self._store.budgets.faults.get(budget.metadata.key, ())
+        body = _body(BUDGETS.api_version, BUDGETS.kind, budget.metadata)
+        self._report(body, faults, known[0] if known else None)
 
     def _is_expected(self, pod: Pod) -> bool:
         """Whether a pod shows no more than what we have sent and count with already: that it is bound where we said.
@@ -120,7 +147,10 @@ class Intake:
             return self._store.nodes.drop(meta.name)
         if resource == PRIORITY_CLASSES:
             return self._store.drop_priority_class(meta.name)
-        return self._store.owners.drop(meta.uid)
+        if resource == BUDGETS:
+            self._store.drop_budget(meta.key)
+            return False
+        return self._store.drop_owner(meta.uid)
 
     # -- kinds that come through kopf, as plain objects ----------------------------------------------
 
@@ -131,7 +161,7 @@ class Intake:
             self._woken(self._store.put_queue(queue))
             return
         name = str(body["metadata"]["name"])
-        self._report(body, queue, self._store.queues.malformed.get(name))
+        self._report(body, queue.faults, self._store.queues.malformed.get(name))
         self._woken(self._store.queues.put_malformed(name, queue.faults[0]))
 
     def drop_queue(self, name: str) -> None:
@@ -145,7 +175,7 @@ class Intake:
             self._woken(self._store.put_topology(topology))
             return
         name = str(body["metadata"]["name"])
-        self._report(body, topology, self._store.topologies.malformed.get(name))
+        self._report(body, topology.faults, self._store.topologies.malformed.get(name))
         self._woken(self._store.topologies.put_malformed(name, topology.faults[0]))
 
     def drop_topology(self, name: str) -> None:
@@ -157,19 +187,27 @@ class Intake:
         podgroup = _parsed(PodGroup, body)
         if isinstance(podgroup, PodGroup):
             self._woken(self._store.put_podgroup(podgroup))
+            self._tell_of_annotations()
             return
         meta = body["metadata"]
         name = (str(meta.get("namespace", "")), str(meta["name"]))
-        self._report(body, podgroup, self._store.groups.malformed.get(name))
+        self._report(body, podgroup.faults, self._store.groups.malformed.get(name))
         self._woken(self._store.groups.put_malformed(name, podgroup.faults[0]))
 
-    def _report(self, body: Mapping[str, Any], error: MalformedObjectError, known: Fault | None) -> None:
+    def _tell_of_annotations(self) -> None:
+        """Say which annotations were passed over."""
+        untold = self._store.history.checkpoints.untold
+        while untold:
+            (kind, _), (meta, fault) = untold.popitem()
+            self._report(_body(_API_VERSIONS[kind], kind, meta), [fault], None)
+
+    def _report(self, body: Mapping[str, Any], faults: Sequence[Fault], known: Fault | None) -> None:
         """Say what is wrong with an object, unless it was said before: audits read everything again."""
-        if known == error.faults[0]:
+        if not faults or known == faults[0]:
             return
-        for fault in error.faults:
+        for fault in faults:
             _log.warning("malformed object", object=fault.where, field=fault.field, why=fault.message)
-        self._complain(body, error.faults)
+        self._complain(body, faults)
 
     def drop_podgroup(self, name: Name) -> None:
         """A PodGroup was deleted."""
@@ -188,6 +226,12 @@ class Intake:
     def _woken(self, matters: bool) -> None:
         if matters:
             self._wake()
+
+
+def _body(api_version: str, kind: str, meta: ObjectMeta) -> Mapping[str, Any]:
+    """As much of an object as an Event needs."""
+    identity = {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+    return {"apiVersion": api_version, "kind": kind, "metadata": identity}
 
 
 def _parsed(model: type[R], body: Mapping[str, Any]) -> R | MalformedObjectError:

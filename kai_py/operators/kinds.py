@@ -7,12 +7,14 @@ from typing import Final
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
+from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.scheduling import PriorityClass
 from kai_py.kube.resource import ResourceKind
 
 PODS: Final = ResourceKind("", "v1", "pods", Pod)
 NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
+BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
 
 #: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.
 OWNERS: Final = (
@@ -20,6 +22,8 @@ OWNERS: Final = (
     ResourceKind("apps", "v1", "replicasets", PartialObject),
     ResourceKind("apps", "v1", "statefulsets", PartialObject),
 )
+#: Their kinds: metadata alone does not say it.
+OWNER_KINDS: Final = {"jobs": "Job", "replicasets": "ReplicaSet", "statefulsets": "StatefulSet"}
 
 #: Kinds that come through kopf; read and written as plain objects.
 QUEUES: Final = ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from kai_py.api.meta import PartialObject
-from kai_py.errors import NotFoundError
+from kai_py.errors import ForbiddenError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
@@ -27,19 +28,36 @@ _KINDS: Final = (
     ResourceKind("apps", "v1", "statefulsets", PartialObject),
     ResourceKind("", "v1", "pods", PartialObject),
 )
+_BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PartialObject)
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
 
-async def read_cluster(client: ApiClient) -> list[Sourced]:
+async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _: None) -> list[Sourced]:
     """All objects that decisions depend on; kinds that the server does not know have none.
+
+    Args:
+        client: the API server.
+        warn: told in a sentence about what is left out.
 
     Raises:
         ApiError: the server does not answer, or refuses.
     """
     lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
     objects = [one for objects in lists for one in objects]
+    budgets = await _read_budgets(client, warn)
     settings = await read_settings(client)
-    return [Sourced(one, "live", live=True) for one in [*objects, *([settings] if settings else [])]]
+    return [Sourced(one, "live", live=True) for one in [*objects, *budgets, *([settings] if settings else [])]]
+
+
+async def _read_budgets(client: ApiClient, warn: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The disruption budgets; none for those who may not read them, as the scheduler does without them, too."""
+    try:
+        return await list_all(client, _BUDGETS)
+    except ForbiddenError as error:
+        if error.status == 401:
+            raise
+        warn(f"pod disruption budgets are left out: {error}")
+        return []
 
 
 async def read_settings(client: ApiClient) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.errors import Fault, InputError, MalformedObjectError
+from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
@@ -44,7 +45,6 @@ _IDLE: Final = frozenset(
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
         ("node.k8s.io", "RuntimeClass"),
-        ("policy", "PodDisruptionBudget"),
         ("resource.k8s.io", "DeviceClass"),
         ("resource.k8s.io", "ResourceClaim"),
         ("resource.k8s.io", "ResourceClaimTemplate"),
@@ -79,6 +79,7 @@ class Objects:
     podgroups: list[PodGroup] = field(default_factory=list)
     topologies: list[Topology] = field(default_factory=list)
     priority_classes: list[PriorityClass] = field(default_factory=list)
+    budgets: list[Budget] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
     sources: dict[Identity, Sourced] = field(default_factory=dict)
@@ -150,6 +151,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("scheduling.k8s.io", "PriorityClass"): lambda: objects.priority_classes.append(
             convert(PriorityClass, manifest)
         ),
+        ("policy", "PodDisruptionBudget"): lambda: objects.budgets.append(read_budget(manifest)),
     }
     key = group_and_kind(manifest)
     if (reader := readers.get(key)) is not None:

@@ -111,7 +111,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_podgroup(podgroup)
     for owner in read.owners:
         store.put_owner(owner, now)
-    world = World(store, read.pods, now)
+    world = World(store, read.pods, now, read.budgets)
+    warnings.update(dict.fromkeys(_passed_over(read, store)))
     _complain(read, store)
     _complain_of_others(read, settings)
     return world, warnings
@@ -135,6 +136,14 @@ def _complain(read: Objects, store: Store) -> None:
         return  # a parent may be missing only because it could not be read
     for name, fault in sorted(store.queues.faults.items()):
         read.complain([fault], read.sources[*_QUEUE, "", name])
+
+
+def _passed_over(read: Objects, store: Store) -> Iterator[str]:
+    """Annotations that mean nothing, and that can be done without."""
+    for (kind, name), fault in store.history.checkpoints.faults.items():
+        namespace, _, own = name.rpartition("/")
+        found = [one for key, one in read.sources.items() if key[1:] == (kind, namespace, own)]
+        yield from (str(one.place(fault)) for one in found)
 
 
 def _left_to_others(pods: Iterable[Pod], settings: Settings) -> Iterator[str]:

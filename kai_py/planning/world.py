@@ -14,6 +14,7 @@ from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.pods import FINISHED, STUCK_AFTER, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
+from kai_py.planning.budgets import Budget, Disruptions
 
 Name = tuple[str, str]
 
@@ -25,19 +26,21 @@ class World:
         store: has everything but the pods already.
         pods: as in the input.
         now: seconds since the epoch.
+        budgets: disruption budgets.
 
     Attributes:
         pods: all that there are, by namespace and name.
         gone: those that were there at the beginning and have left for good.
     """
 
-    def __init__(self, store: Store, pods: Iterable[Pod], now: float) -> None:
+    def __init__(self, store: Store, pods: Iterable[Pod], now: float, budgets: Iterable[Budget] = ()) -> None:
         self.store = store
         self.pods: dict[Name, Pod] = {pod.metadata.key: _settled(pod) for pod in pods}
         self.gone: set[Name] = set()
         self._stuck = {name for name, pod in self.pods.items() if _leaving_for(pod, now) > STUCK_AFTER}
         for pod in self.pods.values():
             store.put_pod(pod, now)
+        self._disruptions = Disruptions(store, budgets, self.pods.values())
 
     def settle(self, decisions: Iterable[Decision], now: float) -> None:
         """Let the cluster do what was decided, up to the beginning of the next cycle.
@@ -61,6 +64,7 @@ class World:
                 self.gone.add(name_)
                 del self.pods[name_]
                 self.store.drop_pod(key_of(pod))
+        self._disruptions.count(self.pods.values())
 
     def put(self, pod: Pod, now: float) -> None:
         """Take in a pod that is new, or another one than before."""

@@ -35,6 +35,12 @@ def _cron(text: str) -> str:
     return text
 
 
+def _not_negative(duration: Duration) -> Duration:
+    if duration.nanoseconds < 0:
+        raise ValueError(f"{duration} is negative")
+    return duration
+
+
 class SettingsGroup(Model):
     """Base of all groups: a key that does not exist is a mistake, and is refused."""
 
@@ -176,6 +182,10 @@ class Actions(SettingsGroup):
     consolidation_limit: Annotated[int, Field(ge=-1)] = 16
     """How many running podgroups may be moved for one that waits. 0: nobody is ever moved; -1: no limit. More of it
     fits larger podgroups into a fragmented cluster, at the price of more restarts. The default is KAI's."""
+    consolidation_pause: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(300)
+    """After a pod of it was evicted, a podgroup is not moved for so long. More of it keeps podgroups from going to and
+    fro, and leaves the cluster fragmented for longer; `0s` is no pause. Five minutes by default, about what it takes to
+    start a training job again: less, and it could be moved without ever getting to work."""
     queue_depth: dict[ActionName, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """How many waiting podgroups of each leaf queue an action looks at in one cycle. An action that is not named
     looks at all of them, which is the default: nobody waits behind a podgroup that cannot start. A smaller number
@@ -231,6 +241,12 @@ class Eviction(SettingsGroup):
     """How many evicted pods may be on their way out at once. A podgroup's victims go together, so one that needs more
     than this goes alone; whoever comes next waits until they are gone. Less of it is gentler to storage and networks
     that see many pods stop and start; 0, which is the default, is no bound: what is owed is given at once."""
+    restart_time: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(300)
+    """How long an evicted podgroup needs, once it has a place again, until it works as before: to pull images, to load
+    data and the last checkpoint. Among equally important victims those go who lose the fewest GPU-seconds: the time
+    since their start or last checkpoint (annotation `kai.scheduler/last-checkpoint-timestamp`) plus this, times their
+    GPUs. More of it spares GPUs, less of it spares those who have worked for long; `0s` counts lost work alone. Five
+    minutes by default, a guess for training jobs."""
 
 
 class NodePool(SettingsGroup):

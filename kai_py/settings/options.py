@@ -17,6 +17,8 @@ def core_options(settings: Settings) -> Options:
         staleness_grace=settings.gangs.staleness_grace_period.seconds,
         reclaim_saturation=settings.fairness.reclaim_saturation,
         consolidation_limit=settings.actions.consolidation_limit,
+        consolidation_pause=settings.actions.consolidation_pause.seconds,
+        restart_seconds=settings.eviction.restart_time.seconds,
         preempt_min_runtime=settings.fairness.preempt_min_runtime.seconds,
         reclaim_min_runtime=settings.fairness.reclaim_min_runtime.seconds,
         reclaim_resolution=settings.fairness.reclaim_min_runtime_resolution,

@@ -87,6 +87,12 @@ class Metrics:
             ["action", "reason"],
             registry=self.registry,
         )
+        self.evicted_gpu_seconds = Counter(
+            "kai_py_evicted_gpu_seconds_total",
+            "GPU-seconds of work, since start or last checkpoint, of pods that a cycle decided to evict, by action.",
+            ["action"],
+            registry=self.registry,
+        )
 
     def _declare_pods(self) -> None:
         self.bind_seconds = Histogram(

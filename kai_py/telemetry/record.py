@@ -13,6 +13,7 @@ from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.telemetry import events
 from kai_py.telemetry.events import EventText
+from kai_py.telemetry.lost_work import lost_work
 from kai_py.telemetry.metrics import Metrics
 from kai_py.telemetry.sentences import in_line
 from kai_py.telemetry.told import Item, News, Told
@@ -60,7 +61,11 @@ class Record:
             now: seconds on the scale of ``Told``.
         """
         self._metrics.record_cycle(result, snapshot, seconds=seconds)
-        self._log_decisions(result.decisions, snapshot, number)
+        lost = lost_work(result.decisions, snapshot)
+        self._log_decisions(result.decisions, snapshot, number, lost)
+        for decision in result.decisions:
+            if isinstance(decision, Evict):
+                self._metrics.evicted_gpu_seconds.labels(str(decision.action)).inc(lost[decision.uid])
         self._log.debug(
             "cycle",
             cycle=number,
@@ -74,12 +79,16 @@ class Record:
         line = dict(in_line(result.diagnoses)) if news else {}
         return Report(news, tuple(_events(news, snapshot, line)), line)
 
-    def _log_decisions(self, decisions: Sequence[Decision], snapshot: Snapshot, number: int) -> None:
+    def _log_decisions(
+        self, decisions: Sequence[Decision], snapshot: Snapshot, number: int, lost: Mapping[str, float]
+    ) -> None:
         """One line for each decision that changes something: a place that a pod had in the last cycle is no news."""
         nominations = frozenset((one.uid, one.node) for one in decisions if isinstance(one, Nominate))
         for decision in decisions:
             if not isinstance(decision, Nominate) or (decision.uid, decision.node) not in self._nominations:
-                self._log.info(type(decision).__name__.lower(), cycle=number, **decision_keys(decision, snapshot))
+                more = {"gpu_seconds": round(lost[decision.uid], 1)} if isinstance(decision, Evict) else {}
+                keys = decision_keys(decision, snapshot)
+                self._log.info(type(decision).__name__.lower(), cycle=number, **keys, **more)
         self._nominations = nominations
 
     def _log_errors(self, errors: Mapping[str, Reason], number: int) -> None:

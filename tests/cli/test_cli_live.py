@@ -12,6 +12,7 @@ from kai_py.kube.client import connect
 from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.pools import nodes
 
+HOST = "kubernetes.io/hostname"
 QUEUES, PODGROUPS = "queues.scheduling.run.ai", "podgroups.scheduling.run.ai"
 
 
@@ -64,6 +65,30 @@ async def test_a_plan_begins_with_the_live_cluster_and_edits_are_merged_in(ask, 
     answer = json.loads((await ask("plan", "--from-cluster", "-f", "-", "-o", "json", stdin=edit % first)).stdout)
     assert answer["pods"]["default/big"] == {"node": second, "state": "Bound"}
     assert cluster.storage.get("pods", "big", "default")["spec"].get("nodeName") is None
+
+
+async def test_a_plan_takes_live_disruption_budgets_and_goes_on_where_they_are_forbidden(ask, cluster):
+    (node, *_) = (one["metadata"]["name"] for one in cluster.storage.list("nodes"))
+    for name, app in (("older", "batch"), ("younger", "web")):
+        victim = pod(name, gpus=4)
+        victim["metadata"]["labels"]["app"] = app
+        victim["spec"]["nodeName"] = node
+        cluster.storage.create("pods", victim, "default")
+    budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}}
+    cluster.storage.create("poddisruptionbudgets.policy", budget, "default")
+    urgent = pod("urgent", gpus=4)
+    urgent["spec"] |= {"priorityClassName": "build-preemptible", "nodeSelector": {HOST: node}}
+    cluster.storage.create("pods", urgent, "default")
+
+    async def victims():
+        answer = await ask("plan", "--from-cluster", "-o", "json")
+        return [one["pod"] for one in json.loads(answer.stdout)["cycles"][0]["evictions"]], answer.stderr
+
+    assert await victims() == (["default/older"], "")
+    cluster.faults.answer(403, path="/poddisruptionbudgets", times=10)
+    evicted, complaint = await victims()
+    assert evicted == ["default/younger"]
+    assert "pod disruption budgets are left out" in complaint
 
 
 async def test_the_live_settings_are_in_force(ask, cluster):

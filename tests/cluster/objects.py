@@ -11,6 +11,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
+from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
@@ -165,6 +166,15 @@ def priority_class(name: str, value: int, *, default: bool = False) -> PriorityC
     return convert(PriorityClass, {"metadata": {"name": name}, "value": value, "globalDefault": default})
 
 
+def budget(
+    name: str, selector: Mapping[str, Any] | None, *, allowed: int = 0, namespace: str = "ns", seen: int = 1
+) -> PodDisruptionBudget:
+    """A budget of generation 1, of which the disruption controller has ``seen`` a generation."""
+    meta = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1}
+    status = {"disruptionsAllowed": allowed, "observedGeneration": seen}
+    return convert(PodDisruptionBudget, {"metadata": meta, "spec": {"selector": selector}, "status": status})
+
+
 def bind(name: str, to: str, uid: str = "") -> Bind:
     return Bind(f"ns/{name}", uid or f"uid-{name}", to, "", Action.ALLOCATE)
 
@@ -196,6 +206,9 @@ def put(store: Store, each: object, now: float = NOW) -> bool:
             return store.put_podgroup(each)
         case PriorityClass():
             return store.put_priority_class(each)
+        case PodDisruptionBudget():
+            store.put_budget(each)
+            return False
         case PartialObject():
             return store.put_owner(each, now)
     raise TypeError(each)

@@ -24,6 +24,7 @@ from tests.cluster.objects import (
     GPU,
     NOW,
     bind,
+    budget,
     evict,
     node,
     owner,
@@ -54,6 +55,13 @@ SPECS = {
     "near": {"topologyConstraint": {"topology": "t", "requiredTopologyLevel": "rack"}},
 }
 REQUESTS = [{"cpu": "1", GPU: 1}, {"cpu": "500m"}, {"example.com/x": 3}, {"cpu": "a lot"}, {"memory": "1Ei"}]
+SELECTORS = {
+    "all": {},
+    "nobody": None,
+    "team": {"matchLabels": {"kai.scheduler/queue": "team"}},
+    "low": {"matchExpressions": [{"key": "priorityClassName", "operator": "Exists"}]},
+    "nonsense": {"matchExpressions": [{"key": "x", "operator": "Like", "values": ["y"]}]},
+}
 PODS = st.fixed_dictionaries(
     {
         "uid": st.sampled_from(["one", "two"]),
@@ -97,6 +105,10 @@ def contents(snapshot: Snapshot) -> dict[str, object]:
         )
         for row in snapshot.pods.class_idx.tolist()
     ]
+    said["budgets"] = None
+    if snapshot.budgets is not None:
+        budgets = snapshot.budgets
+        said["budgets"] = budgets.allowed.tolist(), budgets.of_pod.tolist()
     return said
 
 
@@ -217,6 +229,15 @@ class KeptUpToDate(RuleBasedStateMachine):
         self.store.drop_priority_class(name)
         self.forget("priority", name)
 
+    @rule(name=st.sampled_from(["x", "y"]), selector=st.sampled_from([*SELECTORS]), allowed=st.sampled_from([0, 1, 5]))
+    def put_budget(self, name, selector, allowed):
+        self.put("budget", name, budget(name, SELECTORS[selector], allowed=allowed))
+
+    @rule(name=st.sampled_from(["x", "y"]))
+    def drop_budget(self, name):
+        self.store.drop_budget(("ns", name))
+        self.forget("budget", name)
+
     # -- decisions ---------------------------------------------------------------------------------
 
     def in_state(self, *states: PodState):
@@ -269,7 +290,7 @@ class KeptUpToDate(RuleBasedStateMachine):
         fresh = Store(group_of)
         fresh.failures._records.update(copy.deepcopy(self.store.failures._records))
         fresh.assumptions._flights.update(self.store.assumptions._flights)
-        for kind in ("owner", "podgroup", "pod", "priority", "queue", "node"):
+        for kind in ("owner", "budget", "podgroup", "pod", "priority", "queue", "node"):
             for (each_kind, _), each in sorted(self.objects.items()):
                 if each_kind == kind:
                     put(fresh, each, self.now)
@@ -300,6 +321,8 @@ class KeptUpToDate(RuleBasedStateMachine):
         assert uses(store.groups._rows._queues) == Counter(store.groups._rows._queue_of.values())
         numbers = Counter(facts.class_number for facts in everybody)
         assert [numbers[number] for number in range(len(store.classes._uses))] == store.classes._uses
+        labels = Counter(facts.label_set for facts in everybody if facts.label_set >= 0)
+        assert [labels[number] for number in range(len(store.pods._labels))] == store.pods._labels._uses
         parts = [part for group in store.groups.groups.values() for part in (group.parts or {}).values()]
         slots = [*store.groups._free, *(group.slot for group in store.groups.groups.values()), *(p.slot for p in parts)]
         assert sorted(slots) == list(range(store.groups._slots))
@@ -310,6 +333,7 @@ class KeptUpToDate(RuleBasedStateMachine):
         assert first.podgroups is second.podgroups
         assert first.nodes is second.nodes
         assert first.classes is second.classes
+        assert first.budgets is second.budgets
 
     def teardown(self):
         for snapshot, before in self.taken:

@@ -49,6 +49,14 @@ async def cluster(
             yield made
 
 
+@pytest.fixture
+def embedded(cluster: Cluster) -> Cluster:
+    """Faults can only be ordered from the embedded server."""
+    if cluster.real:
+        pytest.skip("a real kube-apiserver does not fail on demand")
+    return cluster
+
+
 async def _cluster(kubeconfig: Path, *, real: bool, faults: object) -> AsyncIterator[Cluster]:
     async with await connect(str(kubeconfig)) as client:
         made = Cluster(kubeconfig, client, fresh_namespace(), real, faults)

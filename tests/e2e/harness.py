@@ -77,9 +77,12 @@ class Cluster:
         path = PRIORITY_CLASSES.path()
         await self.create(path, {**_named("scheduling.k8s.io/v1", "PriorityClass", name), "value": value})
 
-    async def pod(self, name: str, *, gpus: int = 1, queue: str = "team", group: str = "", **spec: Any) -> Json:
+    async def pod(
+        self, name: str, *, gpus: int = 1, queue: str = "team", group: str = "", app: str = "", **spec: Any
+    ) -> Json:
         """A pod of ours."""
-        metadata: Json = {"name": name, "labels": {"kai.scheduler/queue": queue}}
+        labels = {"kai.scheduler/queue": queue} | ({"app": app} if app else {})
+        metadata: Json = {"name": name, "labels": labels}
         if group:
             metadata["annotations"] = {"pod-group-name": group}
         if "owner" in spec:

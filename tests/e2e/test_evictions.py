@@ -74,6 +74,69 @@ async def test_a_disruption_budget_is_asked_where_settings_say_so(cluster: Clust
         await cluster.until_bound("quick")
 
 
+async def test_of_two_equal_victims_the_one_under_an_exhausted_budget_stays(cluster: Cluster) -> None:
+    await _two_equal_victims(cluster)
+    async with cluster.scheduler():
+        await cluster.pod("quick", gpus=4, priorityClassName="urgent")
+        assert await cluster.until(lambda: _leaving(cluster)) == ["older"]
+        await cluster.delete_pod("older")
+        await cluster.until_bound("quick")
+        assert await _leaving(cluster) == []
+
+
+async def test_of_two_equal_victims_the_one_that_has_saved_its_work_goes(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    await cluster.priority("urgent", 90)
+    async with cluster.scheduler():
+        for name in ("older", "younger"):
+            await cluster.pod(name, gpus=4)
+            await cluster.until_bound(name)
+        annotations = {"kai.scheduler/last-checkpoint-timestamp": "2999-01-01T00:00:00Z"}  # counts as now
+        await cluster.client.patch(PODS.path(cluster.namespace, "older"), {"metadata": {"annotations": annotations}})
+        await cluster.pod("quick", gpus=4, priorityClassName="urgent")
+        assert await cluster.until(lambda: _leaving(cluster)) == ["older"]
+
+
+async def test_a_malformed_checkpoint_is_told_in_an_event(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    events = f"/api/v1/namespaces/{cluster.namespace}/events"
+    async with cluster.scheduler():
+        pod = await cluster.pod("spoilt")
+        annotations = {"kai.scheduler/last-checkpoint-timestamp": "yesterday"}
+        await cluster.client.patch(PODS.path(cluster.namespace, "spoilt"), {"metadata": {"annotations": annotations}})
+
+        async def told() -> list[str]:
+            found = (await cluster.client.get_object(events))["items"]
+            about = [one for one in found if one["involvedObject"].get("uid") == pod["metadata"]["uid"]]
+            return [one["message"] for one in about if one["reason"] == "Malformed"]
+
+        assert "'yesterday' is not an RFC 3339 time" in (await cluster.until(told))[0]
+        await cluster.until_bound("spoilt")
+
+
+async def test_a_scheduler_that_may_not_read_budgets_goes_on_without(embedded: Cluster) -> None:
+    await _two_equal_victims(embedded)
+    embedded.faults.answer(403, verb="GET", path="/poddisruptionbudgets", times=1000)
+    async with embedded.scheduler():
+        await embedded.pod("quick", gpus=4, priorityClassName="urgent")
+        assert await embedded.until(lambda: _leaving(embedded)) == ["younger"]
+
+
+async def _two_equal_victims(cluster: Cluster) -> None:
+    """A node with two pods, of which the one that would have to go first is under a budget that allows nobody to."""
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    await cluster.priority("urgent", 90)
+    await _budget(cluster, {"app": "protected"})
+    async with cluster.scheduler():
+        await cluster.pod("older", gpus=4)
+        await cluster.until_bound("older")
+        await cluster.pod("younger", gpus=4, app="protected")
+        await cluster.until_bound("younger")
+
+
 async def _budget(cluster: Cluster, labels: dict[str, str]) -> str:
     """A PodDisruptionBudget that allows nobody to go; returns its path."""
     path = f"/apis/policy/v1/namespaces/{cluster.namespace}/poddisruptionbudgets"

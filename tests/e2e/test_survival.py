@@ -6,19 +6,9 @@ import asyncio
 import contextlib
 from collections import Counter
 
-import pytest
-
 from kai_py.errors import ConflictError
 
 from .harness import Cluster
-
-
-@pytest.fixture
-def embedded(cluster: Cluster) -> Cluster:
-    """Faults can only be ordered from the embedded server."""
-    if cluster.real:
-        pytest.skip("a real kube-apiserver does not fail on demand")
-    return cluster
 
 
 async def test_failing_binds_are_repeated_until_they_succeed(embedded: Cluster) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 from scripted_server import Answer, ScriptedServer, Waits, event, hang_up, ok, refusal, stream, until
 
@@ -314,6 +315,28 @@ async def test_an_optional_kind_counts_as_empty_until_it_is_installed(
         assert waits.seconds[0] == 30.0
         installed.set()
         await until(lambda: memory.names == ["a"])
+
+
+async def test_a_dispensable_kind_that_is_forbidden_counts_as_empty_until_it_is_allowed(
+    server: ScriptedServer, client: ApiClient, memory: Memory, waits: Waits
+):
+    reflector = Reflector(client, THINGS, memory, sleep=waits, dispensable=True)
+    server.on("GET", PATH, refusal(403), refusal(403), refusal(403), page("a"))
+    server.on("WATCH", PATH, STAY)
+    with structlog.testing.capture_logs() as lines, running(reflector):
+        await until(lambda: memory.names == ["a"])
+    assert memory.calls == ["replace"] * 4
+    assert waits.seconds[:3] == [30.0] * 3
+    assert [(line["event"], line["resource"]) for line in lines] == [("watch interrupted", str(THINGS))]
+
+
+async def test_a_kind_that_is_forbidden_counts_for_nothing_unless_it_is_dispensable(
+    server: ScriptedServer, reflector: Reflector[Thing], waits: Waits
+):
+    server.on("GET", PATH, refusal(403))
+    with running(reflector):
+        await until(lambda: len(waits.seconds) >= 2)
+    assert not reflector.synced.is_set()
 
 
 async def test_objects_of_a_kind_that_is_uninstalled_are_deleted(

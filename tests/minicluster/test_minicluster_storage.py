@@ -173,6 +173,23 @@ async def test_a_disruption_budget_counts_healthy_pods(cluster: MiniCluster) -> 
     assert (status()["currentHealthy"], status()["desiredHealthy"], status()["expectedPods"]) == (2, 1, 2)
 
 
+async def test_a_disruption_budget_that_demands_nothing_allows_nothing(cluster: MiniCluster) -> None:
+    storage = cluster.storage
+    storage.create("poddisruptionbudgets.policy", {"metadata": {"name": "b"}, "spec": {"selector": {}}}, "default")
+    storage.create("pods", owned_by(storage.create("replicasets.apps", replica_set(), "default"), "p"), "default")
+    ready = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    storage.patch("pods", "p", ready, "default", subresource="status")
+    status = lambda: storage.get("poddisruptionbudgets.policy", "b", "default").get("status", {})  # noqa: E731
+    assert await comes(lambda: status().get("currentHealthy") == 1)
+    assert (status()["expectedPods"], status()["disruptionsAllowed"]) == (0, 0)
+
+
+async def test_a_budget_for_more_than_all_is_refused(cluster: MiniCluster) -> None:
+    budget = {"metadata": {"name": "b"}, "spec": {"selector": {}, "minAvailable": "101%"}}
+    with pytest.raises(RefusedError, match="must not be greater than 100%"):
+        cluster.storage.create("poddisruptionbudgets.policy", budget, "default")
+
+
 async def test_a_ready_node_loses_its_taint_and_a_cordoned_one_gets_another(cluster: MiniCluster) -> None:
     storage = cluster.storage
     storage.create("nodes", {"metadata": {"name": "n"}})

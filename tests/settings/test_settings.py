@@ -3,11 +3,12 @@ from pathlib import Path
 import pytest
 
 from kai_py.api.duration import Duration
-from kai_py.core.options import DEFAULT_WEIGHTS, Action
+from kai_py.core.options import DEFAULT_WEIGHTS, Action, Options
 from kai_py.errors import SettingsError
 from kai_py.settings.keys import every_key
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
+from kai_py.settings.options import core_options
 from kai_py.settings.reference import render_settings_reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
@@ -89,6 +90,8 @@ def test_a_wrong_word_is_answered_with_the_right_one(document, field, hint):
         ({"actions": {"order": "allocate"}}, "actions.order"),
         ({"actions": {"queueDepth": {"allocate": 0}}}, "actions.queueDepth.allocate"),
         ({"gangs": {"stalenessGracePeriod": "soon"}}, "gangs.stalenessGracePeriod"),
+        ({"actions": {"consolidationPause": "-1s"}}, "actions.consolidationPause"),
+        ({"eviction": {"restartTime": "-5m"}}, "eviction.restartTime"),
         ({"fairness": {"kValue": True}}, "fairness.kValue"),
         ({"fairness": {"kValue": float("nan")}}, "fairness.kValue"),
         (
@@ -129,6 +132,23 @@ def test_the_core_knows_the_same_actions_and_weights():
     defaults = Settings()
     assert defaults.actions.order == tuple(Action)
     assert defaults.placement.weights.model_dump(by_alias=True) == dict(DEFAULT_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("document", "option", "value"),
+    [
+        ("actions: {consolidationPause: 10m}", "consolidation_pause", 600.0),
+        ("eviction: {restartTime: 90s}", "restart_seconds", 90.0),
+        ("actions: {consolidationPause: 0s}", "consolidation_pause", 0.0),
+        ("eviction: {restartTime: 500ms}", "restart_seconds", 0.5),
+    ],
+)
+def test_a_duration_reaches_the_core_in_seconds(document, option, value):
+    assert getattr(core_options(load_settings(document)), option) == value
+
+
+def test_the_core_has_the_same_defaults():
+    assert core_options(Settings()) == Options()
 
 
 def test_every_key_is_explained():

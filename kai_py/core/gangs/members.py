@@ -77,6 +77,8 @@ class Members:
     def _tree(self, podgroup: int) -> Subgroup:
         offset, parent = self._snapshot.podgroups.offset, self._snapshot.subgroups.parent
         root, end = offset.item(podgroup), offset.item(podgroup + 1)
+        if end - root == 1:  # most podgroups, by far
+            return self._subgroup(root, {})
         children: dict[int, list[int]] = {}
         for row in range(root + 1, end):
             children.setdefault(parent.item(row), []).append(row)

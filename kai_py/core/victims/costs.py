@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kai_py.core.options import Options
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, Shares
-from kai_py.core.tables.pods import NONE
+from kai_py.core.tables.pods import NONE, Budgets, PodState
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.victims.chunks import Chunk
 
@@ -41,15 +42,17 @@ class Price(NamedTuple):
 
 
 class Costs:
-    """Prices of chunks in one snapshot.
+    """Prices of chunks in one cycle.
 
     Args:
-        snapshot: the tables; nothing else is asked, so prices stay the same for a whole cycle.
+        snapshot: the tables.
         options: how long a restart takes.
     """
 
     def __init__(self, snapshot: Snapshot, options: Options) -> None:
         self._snapshot = snapshot
+        self._state: NDArray[np.uint8] = snapshot.pods.state
+        self._allowed: list[int] | None = None
         self._restart = options.restart_seconds
         self._priority = snapshot.podgroups.priority
 
@@ -59,8 +62,8 @@ class Costs:
         history, now = self._snapshot.podgroups.history, self._snapshot.now
         if history is None:
             return np.zeros(len(self._snapshot.podgroups))
-        lost = now - np.maximum(history.started, history.checkpointed) + self._restart
-        return np.where(np.isfinite(history.started), lost.clip(min=0), 0.0)
+        worked = (now - np.maximum(history.started, history.checkpointed)).clip(min=0)  # clocks differ
+        return np.where(np.isfinite(history.started), worked + self._restart, 0.0)
 
     @cached_property
     def exhausted(self) -> Mask:
@@ -90,9 +93,26 @@ class Costs:
             gpus=sum([chunk.cost[_GPU] for chunk in taken]),
         )
 
+    def begin(self, state: NDArray[np.uint8]) -> None:
+        """A new search: what was evicted since the last one counts against the budgets.
+
+        Args:
+            state: ``(P,)`` of the pods by now.
+        """
+        self._state, self._allowed = state, None
+
     def _over_budget(self, chunks: Iterable[Chunk]) -> int:
         budgets = self._snapshot.budgets
         if budgets is None:
             return 0
+        if self._allowed is None:
+            self._allowed = self._left(budgets)
         asked = Counter(budgets.of_pod[[pod for chunk in chunks for pod in chunk.pods]].tolist())
-        return sum(max(0, count - budgets.allowed.item(row)) for row, count in asked.items() if row != NONE)
+        return sum(max(0, count - self._allowed[row]) for row, count in asked.items() if row != NONE)
+
+    def _left(self, budgets: Budgets) -> list[int]:
+        """Evictions that each budget still allows after those of this cycle."""
+        gone = (self._snapshot.pods.state == PodState.BOUND) & (self._state != PodState.BOUND)
+        taken = np.bincount(budgets.of_pod[gone & (budgets.of_pod != NONE)], minlength=len(budgets.allowed))
+        left: list[int] = (budgets.allowed - taken).clip(min=0).tolist()
+        return left

@@ -71,6 +71,7 @@ class Search:
         self._ledger = ledger
         self._simulation = simulation
         self._costs = costs
+        costs.begin(ledger.state)
         self._skip = skip
         self._tried: set[tuple[int, ...]] = set()
         snapshot = ledger.snapshot

@@ -51,8 +51,8 @@ class Simulation:
         self._subgroup = snapshot.pods.subgroup_idx
         self._requests = snapshot.classes.request
         self._had_started: set[int] = set()
-        #: Podgroups whose running pods are moved.
-        self._moving: set[int] = set()
+        #: Podgroups of which somebody has to wait for a place: nobody else of them starts.
+        self._waiting: set[int] = set()
         self.count = 0
         self.refusal: Reason | None = None
         #: The victim without whom the last refusal of the rule would have been none.
@@ -90,7 +90,7 @@ class Simulation:
             Those that are lost, and those that are lost or moved; least important first.
         """
         lost, disturbed, broken = list[Chunk](), list[Chunk](), set[int]()
-        self._moving = set()
+        self._waiting = set()
         for chunk in reversed(victims):
             was = [(self._ledger.node.item(pod), self._devices(pod)) for pod in chunk.pods]
             spared = broken.isdisjoint(self._subgroup[list(chunk.pods)].tolist()) and self._spare(chunk)
@@ -108,24 +108,22 @@ class Simulation:
     def _spare(self, chunk: Chunk) -> bool:
         """Leave a victim where it is, or give it another place, all its pods or none."""
         start, waits = self._transaction.checkpoint(), False
-        for pod in sorted(chunk.pods, key=self._had_started.__contains__):
-            place = self._own_place(pod)
+        for pod in chunk.pods:
+            moves = (place := self._own_place(pod)) is None
             if place is None and chunk.movable:
                 place = self._placer.view(self._class.item(pod)).best()
-                if pod not in self._had_started:
-                    self._moving.add(chunk.podgroup)
             if place is None:
                 self._transaction.rollback(start)
                 return False
-            # Who was about to start when this search began still does, if there is idle room for it, and nobody of its
-            # podgroup has to come back first.
-            starts = place.now and pod in self._had_started and chunk.podgroup not in self._moving
-            settle = self._transaction.place if starts else self._transaction.nominate
+            # Who was about to start when this search began still does, if there is idle room for it.
+            about_to_start = pod in self._had_started
+            settle = self._transaction.place if place.now and about_to_start else self._transaction.nominate
             settle(pod, place.node, action=self._action, devices=place.devices)
-            waits |= pod in self._had_started and not starts
-        if waits and chunk.core:  # it would otherwise start in parts
+            waits |= not place.now if about_to_start else moves
+        if waits:
+            self._waiting.add(chunk.podgroup)
+        if chunk.podgroup in self._waiting:
             self._transaction.nominate_instead(start, podgroup=chunk.podgroup)
-            self._moving.add(chunk.podgroup)
         if self._gate() is not None:  # the queue that we share has room for one of us only
             self._transaction.rollback(start)
             return False

@@ -79,7 +79,9 @@ class DisruptionController:
         if spec.get("maxUnavailable") is not None:
             expected = self._scale(pods)
             return expected, max(expected - _scaled(spec["maxUnavailable"], expected), 0)
-        wanted = spec.get("minAvailable", 1)
+        wanted = spec.get("minAvailable")
+        if wanted is None:
+            return 0, 0  # with nothing expected, nothing is allowed
         if isinstance(wanted, int):
             return len(pods), wanted
         expected = self._scale(pods)

@@ -14,6 +14,7 @@ from kai_py.minicluster.refusals import Faults
 from .base import Object, Reader, Rules
 from .pod_spec import check_label_selector
 
+_ALL: Final = 100
 _MAX_NOTE: Final = 1024
 _EVENT_TYPES: Final = frozenset({"Normal", "Warning"})
 _MAX_CONFIG: Final = 1024 * 1024
@@ -35,6 +36,8 @@ class BudgetRules(Rules):
                 faults.invalid(
                     f"spec.{key}", value, "a valid percent string must be a numeric string followed by an ending '%'"
                 )
+            elif isinstance(value, str) and int(value[:-1]) > _ALL:
+                faults.invalid(f"spec.{key}", value, f"must not be greater than {_ALL}%")
         check_label_selector(spec.get("selector") or {}, "spec.selector", faults)
         policy = spec.get("unhealthyPodEvictionPolicy")
         if policy not in (None, "IfHealthyBudget", "AlwaysAllow"):

@@ -1,0 +1,98 @@
+"""What is wrong with an object is told to its author, once, and stops nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from kai_py.api.meta import ObjectMeta, PartialObject
+from kai_py.operators.intake import Intake
+from kai_py.operators.kinds import BUDGETS, OWNERS, PODS
+from tests.cluster.objects import NOW, a_store, budget, pod
+
+NONSENSE = {"matchExpressions": [{"key": "app", "operator": "Like"}]}
+SAVED = "kai.scheduler/last-checkpoint-timestamp"
+
+
+class Author:
+    """Hears what is wrong with which object."""
+
+    def __init__(self):
+        self.heard = []
+
+    def __call__(self, body, faults):
+        meta = body["metadata"]
+        self.heard.append((body["apiVersion"], body["kind"], meta["name"], meta["uid"], faults[0].field))
+
+
+@pytest.fixture
+def author():
+    return Author()
+
+
+@pytest.fixture
+def store():
+    return a_store()
+
+
+@pytest.fixture
+def woken():
+    return []
+
+
+@pytest.fixture
+def intake(store, author, woken):
+    return Intake(store, lambda: woken.append(True), lambda: NOW, author)
+
+
+def allowed(store):
+    budgets = store.take(NOW).budgets
+    return budgets.allowed.tolist() if budgets is not None else None
+
+
+def test_budgets_come_and_go_and_wake_nobody(intake, store, woken):
+    intake.apply(PODS, [("ADDED", pod("p", on="a"))])
+    woken.clear()
+    intake.apply(BUDGETS, [("ADDED", budget("x", {}, allowed=1)), ("ADDED", budget("y", {}, allowed=2))])
+    assert allowed(store) == [1, 2]
+    intake.apply(BUDGETS, [("DELETED", budget("x", {}, allowed=1))])
+    assert allowed(store) == [2]
+    assert woken == []
+    intake.replace(BUDGETS, [], set())
+    assert allowed(store) is None
+
+
+def test_a_malformed_budget_is_told_once_and_the_others_hold(intake, store, author):
+    intake.apply(PODS, [("ADDED", pod("p", on="a"))])
+    for _ in range(2):
+        intake.replace(BUDGETS, [budget("bad", NONSENSE), budget("good", {}, allowed=1)], set())
+    assert author.heard == [
+        ("policy/v1", "PodDisruptionBudget", "bad", "uid-bad", "spec.selector.matchExpressions[0].operator")
+    ]
+    assert allowed(store) == [1]
+
+
+def test_a_checkpoint_that_is_no_time_is_told_to_the_pods_author_once(intake, store, author):
+    spoilt = pod("p", on="a", annotations={SAVED: "yesterday"})
+    intake.apply(PODS, [("ADDED", spoilt), ("MODIFIED", spoilt)])
+    assert author.heard == [("v1", "Pod", "p", "uid-p", f"metadata.annotations[{SAVED}]")]
+    assert store.take(NOW).pods.node_idx.tolist() == [0]
+
+
+def test_a_checkpoint_that_is_no_time_is_told_to_the_owners_author(intake, author):
+    (jobs, *_) = OWNERS
+    meta = ObjectMeta("j", "ns", "uid-j", annotations={SAVED: "yesterday"})
+    intake.apply(jobs, [("ADDED", PartialObject(meta, "meta.k8s.io/v1", "PartialObjectMetadata"))])
+    assert author.heard == [("batch/v1", "Job", "j", "uid-j", f"metadata.annotations[{SAVED}]")]
+
+
+def test_a_checkpoint_that_is_no_time_is_told_to_the_podgroups_author_once(intake, author):
+    meta = {"name": "g", "namespace": "ns", "uid": "u", "annotations": {SAVED: "2026-01-31 noon"}}
+    body = {
+        "apiVersion": "scheduling.run.ai/v2alpha2",
+        "kind": "PodGroup",
+        "metadata": meta,
+        "spec": {"queue": "q", "minMember": 1},
+    }
+    intake.put_podgroup(body)
+    intake.put_podgroup(body)
+    assert author.heard == [("scheduling.run.ai/v2alpha2", "PodGroup", "g", "u", f"metadata.annotations[{SAVED}]")]
