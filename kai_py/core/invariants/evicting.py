@@ -44,9 +44,15 @@ def searches(outcome: Outcome) -> list[Search]:
     evictions = [decision for decision in outcome.result.decisions if isinstance(decision, Evict)]
     moved = {evict.pod for evict in evictions if evict.moved}
     wanted = {_search_of(outcome, evict) for evict in evictions}
+    gainers = {preemptor for _, preemptor in wanted}
     found: dict[tuple[Action, int], Search] = {}
     for decision in outcome.result.decisions:
+        if _was_there(outcome, decision, gainers) and decision.pod not in moved:
+            held += outcome.costs(_one(outcome.row_of_pod[decision.pod]))
+    for decision in outcome.result.decisions:
         pod, key = outcome.row_of_pod[decision.pod], _search_of(outcome, decision)
+        if _was_there(outcome, decision, gainers):
+            continue
         if key in wanted:
             search = found.setdefault(key, Search(*key, held.copy()))
             if isinstance(decision, Evict):
@@ -57,6 +63,13 @@ def searches(outcome: Outcome) -> list[Search]:
             cost = outcome.costs(_one(pod))
             held += -cost if isinstance(decision, Evict) else cost
     return list(found.values())
+
+
+def _was_there(outcome: Outcome, decision: Decision, gainers: set[int]) -> bool:
+    """Whether an evicting action has only given another place to somebody who had one before, in the same cycle."""
+    if isinstance(decision, Evict) or decision.action is Action.ALLOCATE:
+        return False
+    return outcome.row_of_podgroup[decision.podgroup] not in gainers
 
 
 def _search_of(outcome: Outcome, decision: Decision) -> tuple[Action, int]:
