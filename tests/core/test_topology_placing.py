@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kai_py.core.invariants import violations
-from kai_py.core.options import Action
+from kai_py.core.options import Action, Options
+from kai_py.core.placement.gang import Placer
 from kai_py.core.result import ReasonCode
+from kai_py.core.state.ledger import Ledger
+from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.pods import PodState
 from tests.core.builders import (
     Gang,
     Node,
@@ -27,6 +33,7 @@ from tests.core.builders import (
     waiting,
 )
 from tests.core.strategies import clustered
+from tests.core.test_sharing_properties import shared_clusters
 from tests.core.world import after
 
 
@@ -279,3 +286,29 @@ def test_it_holds_in_the_cycles_after_too_and_the_same_snapshot_decides_the_same
         assert violations(snapshot, result) == ()
         assert decide(snapshot).decisions == result.decisions
         snapshot = after(snapshot, result)
+
+
+@settings(max_examples=100)
+@given(shared_clusters(), st.booleans())
+def test_a_node_takes_as_many_pods_that_share_one_device_as_are_counted(snapshot, later):
+    """One by one, until the next one finds no room there: now, or once leaving pods are gone."""
+    for row, pod in enumerate(snapshot.classes.classes):
+        if pod.share is None or pod.share.devices > 1:
+            continue
+        pending = np.flatnonzero((snapshot.pods.class_idx == row) & (snapshot.pods.state == PodState.PENDING))
+        if not pending.size:
+            continue
+        ledger = Ledger(snapshot)
+        placer, transaction = Placer(ledger, Options()), Transaction(ledger)
+        counted = placer.view(row).slots(np.full(len(snapshot.nodes), len(pending)), later=later)
+        for node in range(len(snapshot.nodes)):
+            start, taken = transaction.checkpoint(), 0
+            for waits in pending.tolist():
+                place = placer.view(row).at(node)
+                if place is None or not (place.now or later):
+                    break
+                settle = transaction.nominate if later else transaction.place
+                settle(waits, node, action=Action.ALLOCATE, devices=place.devices)
+                taken += 1
+            transaction.rollback(start)
+            assert counted[node] == taken
