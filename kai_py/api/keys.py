@@ -48,6 +48,9 @@ SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
 # Kubernetes' own ----------------------------------------------------------------------------------
 LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
+#: Which of its Job's, or of its StatefulSet's pods a pod is.
+JOB_INDEX_LABEL: Final = "batch.kubernetes.io/job-completion-index"
+POD_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"
 POD_TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
 UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"
 NVIDIA_GPU: Final = "nvidia.com/gpu"

@@ -13,7 +13,8 @@ from kai_py.api.model import MAX_LABEL_KEY, RULES, Condition, CustomResource, Mo
 
 Preemptibility = Literal["", "preemptible", "non-preemptible"]
 
-_MAX_NAME: Final = 253
+#: Of an object's name.
+MAX_NAME: Final = 253
 #: A gang of segments may have this many, and the API server refuses more.
 MAX_SUBGROUPS: Final = 10_000
 #: A longer cycle is not written out in full.
@@ -33,7 +34,7 @@ _Time = Annotated[str | None, WithJsonSchema({"type": "string", "format": "date-
 class TopologyConstraint(Model):
     """Pods stay near each other: within one domain of a level of a Topology."""
 
-    topology: Annotated[str, Field(max_length=_MAX_NAME)] = ""
+    topology: Annotated[str, Field(max_length=MAX_NAME)] = ""
     """Name of the Topology."""
     required_topology_level: _Level = ""
     """All pods in one domain of this level (a node label or its alias), or none starts."""
@@ -83,9 +84,9 @@ class PodGroupSpec(Model):
         ),
     ] = ()
     """Parts with a minimum or a topology constraint of their own; ``parent`` makes a tree of them."""
-    queue: Annotated[str, Field(max_length=_MAX_NAME)] = ""
+    queue: Annotated[str, Field(max_length=MAX_NAME)] = ""
     """The queue that pays for the pods."""
-    priority_class_name: Annotated[str, Field(max_length=_MAX_NAME)] = ""
+    priority_class_name: Annotated[str, Field(max_length=MAX_NAME)] = ""
     """PriorityClass; one that does not exist counts as the global default, or 50."""
     preemptibility: Preemptibility = ""
     """Whether the pods may be evicted for others; empty = they may if the priority is below 100."""

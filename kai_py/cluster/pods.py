@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from kai_py.api.keys import TASK_PRIORITY_LABEL
+from kai_py.api.keys import JOB_INDEX_LABEL, POD_INDEX_LABEL, TASK_PRIORITY_LABEL
 from kai_py.api.pod import Pod
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.support import unsupported_by
@@ -32,6 +32,8 @@ _NEVER: Final = float("inf")
 _INT64: Final = np.iinfo(np.int64)
 _LAST: Final = int(_INT64.min)
 _FIRST: Final = int(_INT64.max)
+#: An index has at most so many, so that it fits its column.
+_DIGITS: Final = 9
 
 #: Why a podgroup or pod cannot be scheduled as it is, and the details.
 Blocked = tuple[ReasonCode, dict[str, str]]
@@ -65,6 +67,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         told: reason and message of its PodScheduled condition while that is False.
         replaceable: it has a controller that makes it anew when evicted, and what it asks of a node is understood.
         groups: the devices on which it has a share, while it is bound.
+        rank: its index in its workload; ``NONE`` without one.
         label_set: its labels by their number in the label book; ``NONE`` for pods that cannot be victims.
     """
 
@@ -81,6 +84,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     told: tuple[str, str] | None = None
     replaceable: bool = True
     groups: tuple[str, ...] = ()
+    rank: int = NONE
     label_set: int = NONE
 
     @property
@@ -134,6 +138,7 @@ def facts_of(
         replaceable=meta.controller is not None and unsupported_by(pod) is None,
         told=_told(pod),
         groups=groups,
+        rank=_rank(meta.labels.get(JOB_INDEX_LABEL) or meta.labels.get(POD_INDEX_LABEL, "")),
         label_set=label_set,
     )
 
@@ -147,6 +152,10 @@ def _task_priority(text: str) -> int:
     if not text or not text.isascii() or not text.removeprefix("-").isdecimal():
         return _LAST
     return max(_LAST, min(_FIRST, int(text[:64])))
+
+
+def _rank(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else NONE
 
 
 def _told(pod: Pod) -> tuple[str, str] | None:
@@ -184,6 +193,7 @@ class PodBook:
             created=np.float64,
             leaving_since=np.float64,
             replaceable=np.bool_,
+            rank=np.int32,
             label_set=np.int32,
         )
 
@@ -216,6 +226,7 @@ class PodBook:
             facts.created,
             facts.leaving_since,
             facts.replaceable,
+            facts.rank,
             facts.label_set,
         )
         return True
@@ -270,6 +281,7 @@ class PodBook:
             task_priority=columns["task_priority"],
             created=columns["created"],
             replaceable=columns["replaceable"],
+            rank=columns["rank"],
         )
 
     def label_sets(self) -> tuple[Rows, int]:

@@ -21,6 +21,7 @@ _KINDS: Final = (
     ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
     ResourceKind("", "v1", "nodes", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
+    ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
     ResourceKind("batch", "v1", "jobs", PartialObject),
     ResourceKind("apps", "v1", "replicasets", PartialObject),

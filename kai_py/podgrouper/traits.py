@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from kai_py.api import keys
 from kai_py.api.duration import Duration
-from kai_py.api.podgroup import Preemptibility, TopologyConstraint
+from kai_py.api.model import MAX_LABEL_KEY
+from kai_py.api.podgroup import MAX_NAME, Preemptibility, TopologyConstraint
+from kai_py.errors import Fault
+from kai_py.podgrouper.errors import GroupingError
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 
 #: Kinds of workload that KAI knows, as names of PriorityClasses.
 DefaultPriority = Literal["train", "build", "inference"]
+
+#: So much of a text that is too long is shown.
+_SHOWN: Final = 40
 
 
 @dataclass(slots=True)
@@ -101,11 +107,23 @@ def topology_of(lineage: Lineage) -> TopologyConstraint | None:
     """The topology constraint of the annotations; ``None`` without any.
 
     One that names a level and no topology is passed on: whoever keeps constraints says what is missing.
+
+    Raises:
+        GroupingError: an annotation is longer than any name of a topology or of a level.
     """
-    topology, required, preferred = (
-        next((value for _, value in lineage.annotations(key)), "")
-        for key in (keys.TOPOLOGY_ANNOTATION, keys.REQUIRED_LEVEL_ANNOTATION, keys.PREFERRED_LEVEL_ANNOTATION)
-    )
+    topology = _short(lineage, keys.TOPOLOGY_ANNOTATION, MAX_NAME)
+    required = _short(lineage, keys.REQUIRED_LEVEL_ANNOTATION, MAX_LABEL_KEY)
+    preferred = _short(lineage, keys.PREFERRED_LEVEL_ANNOTATION, MAX_LABEL_KEY)
     if not (topology or required or preferred):
         return None
     return TopologyConstraint(topology=topology, required_topology_level=required, preferred_topology_level=preferred)
+
+
+def _short(lineage: Lineage, key: str, most: int) -> str:
+    """The first annotation of a key, at most so many characters."""
+    for voice, text in lineage.annotations(key):
+        if len(text) > most:
+            message = f"{text[:_SHOWN]!r}... has {len(text)} characters; {most} are the most"
+            raise GroupingError([Fault(lineage.where(voice), f"metadata.annotations[{key}]", message)])
+        return text
+    return ""

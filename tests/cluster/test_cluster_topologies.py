@@ -190,3 +190,18 @@ def test_nothing_is_made_anew_while_nothing_changes():
     one, other = store.take(NOW), store.take(NOW + 1)
     assert one.topologies is other.topologies
     assert one.podgroups is other.podgroups
+
+
+@pytest.mark.parametrize(
+    ("labels", "rank"),
+    [
+        ({}, NONE),
+        ({keys.JOB_INDEX_LABEL: "7"}, 7),
+        ({keys.POD_INDEX_LABEL: "0"}, 0),
+        ({keys.JOB_INDEX_LABEL: "-1"}, NONE),
+        ({keys.JOB_INDEX_LABEL: "９"}, NONE),
+        ({keys.POD_INDEX_LABEL: "9" * 10}, NONE),
+    ],
+)
+def test_the_index_of_a_pod_is_its_rank(labels, rank):
+    assert take(pod("p", labels=labels)).pods.rank.tolist() == [rank]

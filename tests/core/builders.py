@@ -85,6 +85,7 @@ class Pod:
     excluded: frozenset[str] = frozenset()
     share: Share | None = None
     groups: tuple[str, ...] = ()
+    rank: int = NONE
 
     def pod_class(self) -> PodClass:
         request = (round(self.cpu * 1000), self.memory * GIB, 1, round(self.gpus * DEVICE))
@@ -358,6 +359,7 @@ def _pods(pods: Sequence[_Entry], node_names: Sequence[str]) -> tuple[ClassTable
         state=np.array([_state(pod) for _, pod, _, _ in pods], dtype=np.uint8),
         task_priority=np.array([pod.task_priority for _, pod, _, _ in pods], dtype=np.int64),
         created=np.array([age if pod.created is None else pod.created for _, pod, _, age in pods], dtype=np.float64),
+        rank=np.array([pod.rank for _, pod, _, _ in pods], dtype=np.int32),
     )
 
 

@@ -351,3 +351,23 @@ def test_whoever_waits_says_why_and_nobody_else_does():
     assert "diagnoses" in said(snapshot, h, h, gated)
     assert "ns/h" in said(snapshot, replace(h, reasons=()), gated)
     assert "ns/h" in said(snapshot, replace(h, pods=()), gated)
+
+
+def test_pods_that_require_a_level_are_in_one_domain_of_it():
+    nodes = {name: Node(2, labels=labels) for name, labels in (("a", {"rack": "x"}), ("b", {"rack": "y"}), ("c", {}))}
+    near = {"required": "rack"}
+    snapshot = cluster(
+        nodes=nodes, gangs={"g": Gang(2, **near), "h": Gang([running("a"), Pod()], **near)}, levels=["rack"]
+    )
+    assert found(snapshot, bind("g-0", "b"), bind("g-1", "b")) == {}
+    assert "rack" in found(snapshot, bind("g-0", "b"), bind("g-1", "a"))["ns/g"]
+    assert "rack" in found(snapshot, bind("g-0", "c"), bind("g-1", "c"))["ns/g"]
+    assert "rack" in found(snapshot, bind("h-1", "b", podgroup="h"))["ns/h"]
+
+
+def test_a_subgroup_that_requires_a_level_is_named():
+    nodes = {name: Node(2, labels={"rack": name}) for name in "ab"}
+    children = {name: Sub(2, required="rack") for name in "uv"}
+    snapshot = cluster(nodes=nodes, gangs={"g": Gang(children=children)}, levels=["rack"])
+    places = [bind("g-u-0", "a"), bind("g-u-1", "a"), bind("g-v-0", "a"), bind("g-v-1", "b")]
+    assert set(found(snapshot, *places)) == {"a", "ns/g v"}  # the node is overcommitted, too

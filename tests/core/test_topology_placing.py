@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kai_py.core.invariants import violations
-from kai_py.core.options import Action
+from kai_py.core.options import Action, Options
+from kai_py.core.placement.gang import Placer
 from kai_py.core.result import ReasonCode
+from kai_py.core.state.ledger import Ledger
+from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.pods import PodState
 from tests.core.builders import (
     Gang,
     Node,
@@ -27,6 +33,7 @@ from tests.core.builders import (
     waiting,
 )
 from tests.core.strategies import clustered
+from tests.core.test_sharing_properties import shared_clusters
 from tests.core.world import after
 
 
@@ -172,6 +179,42 @@ def test_parts_of_devices_are_counted_device_by_device():
     assert codes(result) == {"h": ReasonCode.DOMAINS_TOO_SMALL}
 
 
+# -- ranks ---------------------------------------------------------------------------------------------
+
+
+def test_neighbours_by_index_are_near_each_other():
+    """By name and age, pod 10 comes before pod 2; by index it does not."""
+    nodes = {"xa1": rack("xa"), "xb1": rack("xb"), "xa2": rack("xa"), "xb2": rack("xb")}
+    order = [0, 4, 2, 6, 1, 5, 3, 7]
+    gangs = {"g": Gang([Pod(rank=rank) for rank in order], required="zone")}
+    places = bound(decide(cluster(nodes=nodes, gangs=gangs)))
+    by_rank = [node for _, node in sorted((order[int(pod[2:])], node) for pod, node in places.items())]
+    assert by_rank[0::2] == by_rank[1::2]
+    assert [node[:2] for node in by_rank] in (["xa"] * 4 + ["xb"] * 4, ["xb"] * 4 + ["xa"] * 4)
+
+
+def test_a_replacement_takes_the_place_next_to_its_neighbours():
+    nodes = {"xa1": rack("xa"), "xb1": rack("xb")}
+    members = [running("xa1", rank=0), Pod(rank=2), running("xb1", rank=3), Pod(rank=1)]
+    places = bound(decide(cluster(nodes=nodes, gangs={"g": Gang(members, required="zone")})))
+    assert places == {"g-1": "xb1", "g-3": "xa1"}
+
+
+def test_pods_without_an_index_keep_their_order():
+    gangs = {"g": Gang([Pod(rank=1), Pod(), Pod(rank=0), Pod(rank=2)], required="rack")}
+    places = bound(decide(cluster(nodes=FLOOR, gangs=gangs)))
+    assert [places[f"g-{n}"] for n in range(4)] == ["xa1", "xa1", "xa2", "xa2"]
+
+
+def test_each_subgroup_has_a_ring_of_its_own():
+    pods = [Pod(rank=rank) for rank in (0, 2, 1, 3)]
+    children = {name: Sub(pods, required="rack") for name in "uv"}
+    places = bound(decide(cluster(nodes=FLOOR, gangs={"g": Gang(children=children, required="zone")})))
+    for name in "uv":
+        nodes = [places[f"g-{name}-{n}"] for n in (0, 2, 1, 3)]
+        assert nodes[0] == nodes[1] != nodes[2] == nodes[3]
+
+
 # -- victims -------------------------------------------------------------------------------------------
 
 
@@ -243,3 +286,29 @@ def test_it_holds_in_the_cycles_after_too_and_the_same_snapshot_decides_the_same
         assert violations(snapshot, result) == ()
         assert decide(snapshot).decisions == result.decisions
         snapshot = after(snapshot, result)
+
+
+@settings(max_examples=100)
+@given(shared_clusters(), st.booleans())
+def test_a_node_takes_as_many_pods_that_share_one_device_as_are_counted(snapshot, later):
+    """One by one, until the next one finds no room there: now, or once leaving pods are gone."""
+    for row, pod in enumerate(snapshot.classes.classes):
+        if pod.share is None or pod.share.devices > 1:
+            continue
+        pending = np.flatnonzero((snapshot.pods.class_idx == row) & (snapshot.pods.state == PodState.PENDING))
+        if not pending.size:
+            continue
+        ledger = Ledger(snapshot)
+        placer, transaction = Placer(ledger, Options()), Transaction(ledger)
+        counted = placer.view(row).slots(np.full(len(snapshot.nodes), len(pending)), later=later)
+        for node in range(len(snapshot.nodes)):
+            start, taken = transaction.checkpoint(), 0
+            for waits in pending.tolist():
+                place = placer.view(row).at(node)
+                if place is None or not (place.now or later):
+                    break
+                settle = transaction.nominate if later else transaction.place
+                settle(waits, node, action=Action.ALLOCATE, devices=place.devices)
+                taken += 1
+            transaction.rollback(start)
+            assert counted[node] == taken

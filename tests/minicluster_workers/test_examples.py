@@ -13,6 +13,7 @@ import yaml
 from kai_py import plan
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
+from kai_py.api.topology import Topology
 from kai_py.minicluster import pools
 from kai_py.settings.load import load_settings
 
@@ -27,6 +28,7 @@ PLANNED = (
     "priorityclasses.scheduling.k8s.io",
     "queues.scheduling.run.ai",
     "podgroups.scheduling.run.ai",
+    "topologies.kai.scheduler",
 )
 
 
@@ -61,9 +63,9 @@ def test_the_guide_lists_every_example():
 
 
 def test_examples_say_what_our_models_understand():
-    models = {"Queue": Queue, "PodGroup": PodGroup}
+    models = {"Queue": Queue, "PodGroup": PodGroup, "Topology": Topology}
     read = [models[one["kind"]].parse(one) for one in documents(*EXAMPLES) if one["kind"] in models]
-    assert len(read) == 8
+    assert len(read) == 9
     for one in documents(*EXAMPLES):
         if one["kind"] == "ConfigMap":
             assert load_settings(one["data"]["settings.yaml"]).gangs.staleness_grace_period.seconds == 120
@@ -85,10 +87,14 @@ async def test_all_examples_are_accepted_planned_and_run(world: World):
     pools.register(world.storage, pools.nodes("h100", 16))
     await apply(world, *EXAMPLES)
     pods = world.pods()
-    assert len(pods) == 1 + 4 + 4 + 5 + 8
+    assert len(pods) == 1 + 4 + 4 + 5 + 8 + 4
     result = plan([one for kind in PLANNED for one in world.storage.list(kind)]).to_dict()
     binds = [bind for cycle in result["cycles"] for bind in cycle["binds"]]
     assert {bind["pod"] for bind in binds} == {f"default/{one['metadata']['name']}" for one in pods}
+    racks = {
+        one["metadata"]["name"]: one["metadata"]["labels"][pools.RACK_LABEL] for one in world.storage.list("nodes")
+    }
+    assert len({racks[bind["node"]] for bind in binds if bind["pod"].startswith("default/allreduce")}) == 1
     for bind in binds:
         world.storage.bind("default", bind["pod"].partition("/")[2], bind["node"])
     await world.pass_(1)

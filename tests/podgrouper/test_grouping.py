@@ -70,6 +70,27 @@ def test_a_minimum_that_is_no_number_is_an_error_with_object_and_field(text):
     assert keys.BATCH_MIN_MEMBER_ANNOTATION in fault.field
 
 
+def test_a_topology_is_taken_from_annotations_and_a_level_without_one_is_passed_on():
+    near = {keys.TOPOLOGY_ANNOTATION: "dc", keys.PREFERRED_LEVEL_ANNOTATION: "rack"}
+    topology = group_of(pod(JOB), known(("train", {}, near, None))).group.topology
+    assert (topology.topology, topology.required_topology_level, topology.preferred_topology_level) == (
+        "dc",
+        "",
+        "rack",
+    )
+    lonely = group_of(pod(annotations={keys.REQUIRED_LEVEL_ANNOTATION: "rack"})).group.topology
+    assert (lonely.topology, lonely.required_topology_level) == ("", "rack")
+    assert group_of(pod()).group.topology is None
+
+
+@pytest.mark.parametrize("key", [keys.TOPOLOGY_ANNOTATION, keys.REQUIRED_LEVEL_ANNOTATION])
+def test_an_annotation_that_is_too_long_is_an_error_with_object_and_field(key):
+    with pytest.raises(GroupingError) as caught:
+        group_of(pod(annotations={key: "x" * 400}))
+    (fault,) = caught.value.faults
+    assert (fault.where, fault.field) == ("Pod ns/p", f"metadata.annotations[{key}]")
+
+
 def test_each_run_of_a_cron_job_is_a_group():
     cron = reference("CronJob", "nightly", "batch/v1")
     assert group_of(pod(JOB), known(("train", {}, {}, cron))).key == ("ns", "pg-train-uid-train")

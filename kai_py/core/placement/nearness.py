@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 
 from kai_py.core.gangs.members import Subgroup
 from kai_py.core.gangs.steps import Step
+from kai_py.core.placement.dealing import deal
 from kai_py.core.placement.views import ClassView
 from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.result import Reason, ReasonCode
@@ -126,14 +126,20 @@ class Nearness:
         order = np.argsort(of, kind="stable").astype(np.int32)
         return order, of[order]
 
+    def _members(self, first: int, last: int) -> Rows:
+        """Rows of the pods of some subgroups that have places."""
+        order, of = self._by_subgroup
+        begin, end = np.searchsorted(of, [first, last]).tolist()
+        pods, ledger = order[begin:end], self._ledger
+        members: Rows = pods[np.isin(ledger.state[pods], ACTIVE) & (ledger.node[pods] != NONE)]
+        return members
+
     def _staying(self, first: int, last: int) -> dict[int, list[int]]:
         """Nodes of members that have places, by leaf."""
-        order, of = self._by_subgroup
-        rows = slice(*np.searchsorted(of, [first, last]).tolist())
-        pods, ledger = order[rows], self._ledger
-        stay = np.isin(ledger.state[pods], ACTIVE) & (ledger.node[pods] != NONE)
+        members = self._members(first, last)
+        leaves: list[int] = self._ledger.snapshot.pods.subgroup_idx[members].tolist()
         nodes: dict[int, list[int]] = {}
-        for leaf, node in zip(of[rows][stay].tolist(), ledger.node[pods[stay]].tolist(), strict=True):
+        for leaf, node in zip(leaves, self._ledger.node[members].tolist(), strict=True):
             nodes.setdefault(leaf, []).append(node)
         return nodes
 
@@ -187,7 +193,7 @@ class Nearness:
             return found
         # Where several domains are needed, the last one is filled first; KAI Scheduler does so.
         order = np.argsort(-topology.partition(found.cover_level), kind="stable").astype(np.int32)
-        nodes = _deal(step.pods, self._classes(step.pods), wish.classes, order, found.counts[:, order])
+        nodes = self._deal(wish, step, step.pods, order, found.counts[:, order])
         return Seats(tuple(nodes[pod] for pod in step.pods), found.mask)
 
     def _offer(self, wish: Wish, *, later: bool) -> Offer:
@@ -212,12 +218,16 @@ class Nearness:
         nodes: dict[int, int] = {}
         for places in found.leaves:
             pods = by_leaf[places.name]
-            nodes |= _deal(pods, self._classes(pods), wish.classes, places.nodes, places.counts)
+            nodes |= self._deal(wish, step, pods, places.nodes, places.counts)
         return Seats(tuple(nodes[pod] for pod in step.pods), None)
 
-    def _classes(self, pods: Sequence[int]) -> list[int]:
-        classes: list[int] = self._ledger.snapshot.pods.class_idx[list(pods)].tolist()
-        return classes
+    def _deal(self, wish: Wish, step: Step, pods: Sequence[int], nodes: Rows, counts: Amounts) -> dict[int, int]:
+        staying = self._members(*self._rows(step.podgroup)).tolist()
+        if len(pods) < len(step.pods):  # subgroups are dealt to one by one
+            of = self._ledger.snapshot.pods.subgroup_idx
+            staying = [pod for pod in staying if of.item(pod) == of.item(pods[0])]
+        topology = self._table.topologies[wish.topology_idx]
+        return deal(self._ledger, topology, pods, wish.classes, nodes, counts, staying)
 
     def reason(self, wish: Wish, shortfall: Shortfall) -> Reason:
         """A shortfall as a reason."""
@@ -239,17 +249,4 @@ def _parts(part: Part) -> list[Part]:
     found = [part]
     for one in found:
         found += one.children
-    return found
-
-
-def _deal(
-    pods: Sequence[int], classes: Sequence[int], columns: Sequence[int], nodes: Rows, counts: Amounts
-) -> dict[int, int]:
-    """Pod -> node: pods of a class, in their order, onto its places in the order of nodes."""
-    places = {row: np.repeat(nodes, counts[column]).tolist() for column, row in enumerate(columns)}
-    dealt: Counter[int] = Counter()
-    found = {}
-    for pod, row in zip(pods, classes, strict=True):
-        found[pod] = places[row][dealt[row]]
-        dealt[row] += 1
     return found

@@ -75,6 +75,7 @@ class PodTable:
         created: ``(P,)`` seconds since the epoch.
         held_idx: ``(P,)`` node row that is held for a pending pod, because others were evicted for it; None = nobody's.
         replaceable: ``(P,)`` has a controller that makes it anew when it is evicted; None = all have.
+        rank: ``(P,)`` its index among the pods of its workload, ``NONE`` for those without; None = nobody has one.
     """
 
     keys: tuple[PodKey, ...]
@@ -86,6 +87,7 @@ class PodTable:
     created: NDArray[np.float64]
     held_idx: Rows | None = None
     replaceable: Mask | None = None
+    rank: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.keys)

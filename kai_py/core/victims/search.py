@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from kai_py.core.gangs.steps import Step
 from kai_py.core.placement.gang import Placer
-from kai_py.core.resources import Amounts
+from kai_py.core.resources import Amounts, Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.victims.chunks import Chunk
@@ -77,6 +79,8 @@ class Search:
         snapshot = ledger.snapshot
         self._classes = [snapshot.pods.class_idx.item(pod) for pod in step.pods]
         self._requests = snapshot.classes.request
+        wish = placer.wish(step)
+        self._near = wish is not None and wish.required
         self._shared = any(snapshot.classes.classes[row].share is not None for row in self._classes)
 
     @property
@@ -98,11 +102,10 @@ class Search:
             return None
         # Where the step finds places, its queue is what stands in the way: no matter where victims are.
         alike = len(set(self._classes)) == 1 and not self._shared and self._simulation.refusal is None
-        wish = self._placer.wish(self._step)
         domains = Domains.of(self._step, self._placer, self._ledger, self._costs)
         if domains is not None:
-            refusal = self._near(domains, candidates)
-        elif alike and (wish is None or not wish.required):
+            refusal = self._in_one_domain(domains, candidates)
+        elif alike and not self._near:
             refusal = self._alike(candidates)
         else:
             refusal = self._mixed(candidates)
@@ -116,7 +119,11 @@ class Search:
         self._tried.add(key)
         if len(self._tried) <= self._skip:
             return False
-        return self._simulation.succeeds([taken[row] for row in victims], choice.nodes if choice else None)
+        nodes, chunks = choice.nodes if choice else None, [taken[row] for row in victims]
+        if not self._near:
+            return self._simulation.succeeds(chunks, nodes)
+        homes = [{self._ledger.node.item(pod) for pod in chunk.pods} for chunk in chunks]
+        return self._simulation.succeeds(chunks, nodes) and self._only_in_the_way(chunks, homes, nodes)
 
     # -- all pods of the step ask for the same ------------------------------------------------------
 
@@ -209,7 +216,7 @@ class Search:
 
     # -- all pods of the step have to be in one domain ------------------------------------------------
 
-    def _near(self, domains: Domains, candidates: Candidates) -> Reason | None:
+    def _in_one_domain(self, domains: Domains, candidates: Candidates) -> Reason | None:
         """Make room in one domain: the cheapest of those that are enough a little further ahead than the first."""
         refusal, until = Reason(ReasonCode.NOT_ENOUGH_VICTIMS, {"pods": len(self._step.pods)}), 0
         for chunk in candidates.chunks:
@@ -241,3 +248,28 @@ class Search:
             if self._simulation.refusal is before:
                 promised.append(choice.domain)
         return any(self._simulate(choice.victims, domains.taken, choice) for choice in domains.all_of(promised))
+
+    def _only_in_the_way(self, chunks: list[Chunk], homes: list[set[int]], nodes: Mask | None) -> bool:
+        """Once it is known where the step goes, try again with those alone that are in its way there.
+
+        All others would stay, but only after those before them have had a choice of their places: many would be moved.
+
+        Args:
+            chunks: victims with whom it has just succeeded.
+            homes: the nodes of each before.
+            nodes: ``(N,)`` where the step might go; None = anywhere.
+        """
+        seats = {self._ledger.node.item(pod) for pod in self._step.pods}
+        broken = {leaf for chunk, home in zip(chunks, homes, strict=True) if home & seats for leaf in chunk.breaks}
+        of = self._ledger.snapshot.pods.subgroup_idx
+        needed = [
+            chunk
+            for chunk, home in zip(chunks, homes, strict=True)
+            if home & seats or not broken.isdisjoint(of[list(chunk.pods)].tolist())
+        ]
+        if len(needed) == len(chunks):
+            return True
+        there = np.zeros(len(self._ledger.snapshot.nodes), dtype=np.bool_)
+        there[list(seats)] = True
+        self._simulation.take_back()
+        return self._simulation.succeeds(needed, there) or self._simulation.succeeds(chunks, nodes)

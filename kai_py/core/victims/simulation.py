@@ -51,6 +51,7 @@ class Simulation:
         self._subgroup = snapshot.pods.subgroup_idx
         self._requests = snapshot.classes.request
         self._had_started: set[int] = set()
+        self._start = transaction.checkpoint()
         #: Podgroups of which somebody has to wait for a place: nobody else of them starts.
         self._waiting: set[int] = set()
         self.count = 0
@@ -67,7 +68,7 @@ class Simulation:
         """
         self.count += 1
         self.blamed = None
-        start = self._transaction.checkpoint()
+        start = self._start = self._transaction.checkpoint()
         pods = [pod for chunk in victims for pod in chunk.pods]
         self._had_started = {pod for pod in pods if self._ledger.state.item(pod) == PodState.ALLOCATED}
         for pod in pods:
@@ -80,6 +81,10 @@ class Simulation:
             self.refusal, self.blamed = refusal, self._rule.blamed
         self._transaction.rollback(start)
         return False
+
+    def take_back(self) -> None:
+        """Undo the last try, which has succeeded."""
+        self._transaction.rollback(self._start)
 
     def _settle(self, victims: Sequence[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
         """Spare whom we can, the most important first.
