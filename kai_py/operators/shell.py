@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -23,6 +22,7 @@ from kai_py.kube.recorder import EventRecorder, Reference
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.writer import Writer
 from kai_py.operators.dispatch import Dispatcher
+from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import BUDGETS, NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES, TOPOLOGIES
 from kai_py.operators.loop import CycleLoop, Done
@@ -148,7 +148,7 @@ class Shell:
         self._spawn(self.recorder.run(), "events")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
         await self._until_answered(self.audit)
-        _set_memory_apart()
+        set_memory_apart()
         if self.leadership is not None:
             self._spawn(self.leadership.run(), "leader election")
         self._spawn(self._audits(), "audit")
@@ -276,13 +276,3 @@ class Shell:
         about = text.regarding
         regarding = Reference(about.api_version, about.kind, about.namespace, about.name, about.uid)
         self.recorder.record(regarding, text.reason, text.note, action=text.action, type=text.type)
-
-
-def _set_memory_apart() -> None:
-    """Keep the garbage collector from walking over what lives as long as we do.
-
-    Measured with 20,000 running pods: a full collection in the middle of a cycle made it 150 ms instead of 70 ms.
-    Without the memory, collections during a cycle cannot be measured, so they are not paused.
-    """
-    gc.collect()
-    gc.freeze()

@@ -27,6 +27,7 @@ from kai_py.core.options import Options
 from kai_py.core.resources import DEVICE, GPU
 from kai_py.core.result import CycleResult, Evict
 from kai_py.core.tables.snapshot import Snapshot
+from kai_py.operators.garbage import set_memory_apart
 from kai_py.podgrouper.grouping import group_of
 
 Json = dict[str, Any]
@@ -50,6 +51,7 @@ def measure(name: str, scene: Scene) -> Json:
         the core's own checkers find in it; anything but 0 makes the numbers worthless.
     """
     store = _loaded(scene)
+    set_memory_apart()  # as the scheduler does when it has read the cluster
     passing = _pod("passing", scene.teams[0].name, gpus=0, node=0, started=0)
     times: list[tuple[float, float]] = []
     by_action: list[dict[str, float]] = []
