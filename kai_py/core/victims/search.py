@@ -77,7 +77,9 @@ class Search:
         snapshot = ledger.snapshot
         self._classes = [snapshot.pods.class_idx.item(pod) for pod in step.pods]
         self._requests = snapshot.classes.request
-        self._shared = any(snapshot.classes.classes[row].share is not None for row in self._classes)
+        classes = [snapshot.classes.classes[row] for row in self._classes]
+        #: Devices are at stake, which sums over nodes do not show.
+        self._shared = any(one.share is not None or one.claims for one in classes)
 
     @property
     def next_skip(self) -> int:
