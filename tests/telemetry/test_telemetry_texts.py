@@ -147,8 +147,10 @@ GOLDEN = {
             },
             {"InsufficientDevices": 2},
         ),
-        "Request gpu of ResourceClaim team/gpus finds no devices: devices are in use on node-1, which comes nearest "
-        "(4 needed, 8 match, 3 free), 2 lack devices.",
+        (
+            "Request gpu of ResourceClaim team/gpus finds no devices: devices are in use on node-1, which comes "
+            "nearest (4 needed, 8 match, 3 free), 2 lack devices."
+        ),
         "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
     ),
     CODE.UNSUPPORTED: (

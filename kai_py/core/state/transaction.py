@@ -282,7 +282,9 @@ class Transaction:
         if claims is None:
             return ()
         for row in claims.table.of_pod.get(pod, ()):
-            held = claims.uses[row].now if now else claims.uses[row].later
+            use = claims.uses[row]
+            # What somebody starts with now is written by whoever starts.
+            held = use.now if now else use.later if use.later is not use.now else None
             if held is not None and held.allocation is not None and row not in written:
                 written.add(row)
                 claim = claims.table.claims[row]
