@@ -79,7 +79,8 @@ def _bind(decision: Bind) -> Json:
 def _allocation(granted: Granted) -> Json:
     """``AllocationResult`` as it would be written, but for the time."""
     assert isinstance(granted.allocation, ClaimAllocation)
-    allocation: Json = msgspec.to_builtins(written(granted.allocation, uid=granted.uid), enc_hook=dict)
+    text = msgspec.json.encode(written(granted.allocation, uid=granted.uid), enc_hook=dict)
+    allocation: Json = msgspec.json.decode(text)
     return allocation
 
 

@@ -5,10 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kai_py.core.invariants import violations
-from kai_py.core.options import Action
+from kai_py.core.options import Action, Options
+from kai_py.core.placement.gang import Placer
 from kai_py.core.result import Bind, Nominate, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.pods import PodState
 from tests.core.builders import Gang, Pod, Queue, bound, cluster, codes, decide, evicted, leaving, nominated, running
 from tests.core.builders import waiting as diagnosed
 from tests.core.claiming import Claimed, with_claims
@@ -210,10 +212,6 @@ def test_no_device_is_given_twice_and_no_counter_exceeded(snapshot):
     worlds(), st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2), st.booleans()), max_size=12), st.integers(0, 12)
 )
 def test_a_rollback_restores_all_claims(snapshot, moves, back):
-    from kai_py.core.options import Options
-    from kai_py.core.placement.gang import Placer
-    from kai_py.core.tables.pods import PodState
-
     ledger = Ledger(snapshot)
     transaction, placer = Transaction(ledger), Placer(ledger, Options())
     images = [(transaction.checkpoint(), image(ledger))]

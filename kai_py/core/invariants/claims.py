@@ -126,10 +126,7 @@ def _overfull(
     """Devices, capacities and counters of which more is taken than there is, as far as decisions take of them."""
     inventory = table.inventory
     new = {row: Allocation((one.allocation,)).takes(inventory) for row, one in given.items()}
-    everything = [
-        *(take for one in held.values() for take in one.takes),
-        *(take for one in new.values() for take in one),
-    ]
+    everything = [take for takes in (*(one.takes for one in held.values()), *new.values()) for take in takes]
     whole, parts, consumed = Counter[int](), Counter[int](), Counter[tuple[int, str]]()
     for take in everything:
         (parts if take.shared else whole)[take.identity] += 1
