@@ -19,7 +19,7 @@ from kai_py.cluster.devices.reach import terms_of
 from kai_py.cluster.devices.results import taken_by
 from kai_py.core.dra.claims import ALL, Alternative, Claim
 from kai_py.core.dra.expressions import compile_selector
-from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.inventory import NOWHERE, Inventory
 from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Held
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU
 from kai_py.core.result import ReasonCode
@@ -131,7 +131,7 @@ class ClaimBook:
         inventory = self.devices.inventory(nodes)
         made = _Making(inventory, pods)
         problems: dict[int, _Problem] = {}
-        queue_of = _queues(pods, subgroups, podgroups, queues)
+        queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
         for name, claim in sorted(self.objects.items()):
             self._lay(made, name, claim)
         for key, row in sorted(row_of.items(), key=lambda entry: entry[1]):
@@ -262,7 +262,14 @@ class _Making:
 
     def table(self, devices: DeviceBook) -> ClaimTable:
         inventory = self.inventory
-        gpus = [row for row, device in enumerate(inventory.devices) if device.driver in GPU_CLASSES]
+        nodes, homes = inventory.nodes, inventory.node_idx.tolist()
+        gpus = [
+            row
+            for row, device in enumerate(inventory.devices)
+            # Devices that belong to no single node are there as long as their driver says so.
+            if device.driver in GPU_CLASSES
+            and (nodes.ready.item(homes[row]) if homes[row] != NOWHERE else not inventory.reach_of(row).node)
+        ]
         whole = {inventory.id_idx[row] for row in gpus if not inventory.charges[row]}
         cut = {inventory.counters.set_idx[counter] for row in gpus for counter, _ in inventory.charges[row]}
         return ClaimTable(
@@ -319,11 +326,13 @@ def _gpus_of(alternative: Alternative) -> int:
 
 
 def _queues(
-    pods: PodTable, subgroups: SubGroupTable, podgroups: PodGroupTable, queues: Sequence[str]
+    rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable, podgroups: PodGroupTable, queues: Sequence[str]
 ) -> dict[int, str]:
-    """Names of the queues of pods that are ours."""
+    """Names of the queues of some pods, as far as those are ours."""
     found = {}
-    for pod in np.flatnonzero(pods.subgroup_idx != NONE).tolist():
+    for pod in rows:
+        if pods.subgroup_idx.item(pod) == NONE:
+            continue
         queue = podgroups.queue_idx.item(subgroups.podgroup_idx.item(pods.subgroup_idx.item(pod)))
         if queue >= 0:
             found[pod] = queues[queue]

@@ -191,6 +191,16 @@ def worlds(draw):
             claims[name] = Claimed(asked, pods, gpus=1)
         else:
             claims |= {pod: Claimed(asked, [pod], gpus=1) for pod in pods}
+    if draw(st.booleans()):  # a claim that some of them have in common; running ones are on one node then
+        seats = {name: gang.pods[0].on for name, gang in gangs.items()}
+        home = draw(st.sampled_from(names))
+        pods = [f"{name}-0" for name, seat in seats.items() if seat in (None, home) and draw(st.booleans())]
+        held = [f"{name}-0" for name, seat in seats.items() if seat] and free[home]
+        if any(seats[one[:-2]] for one in pods):
+            if held:
+                claims["common"] = Claimed(claim(want()), pods, has=[free[home].pop()], on=home)
+        elif pods:
+            claims["common"] = Claimed(claim(want()), pods, others=draw(st.sampled_from([0, 255])))
     queues = {"q": Queue(quota=draw(st.integers(0, 3))), "r": Queue(quota=draw(st.integers(0, 3)))}
     snapshot = cluster(nodes=dict.fromkeys(names, 0), queues=queues, gangs=gangs)
     return with_claims(snapshot, slices, claims)

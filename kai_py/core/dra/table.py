@@ -65,8 +65,8 @@ class ClaimTable:
         claims: ``(L,)`` sorted by key; all that have devices, and all that pods wait for.
         of_pod: row of a pod -> rows of the claims that it uses, in its order, each once.
         of_class: row of a pod class -> the same, as far as pods of a class have it in common.
-        gpus: rows of names in the inventory that count as GPUs.
-        gpu_capacity: devices that queues share; devices that are cut from one count as one.
+        gpus: rows of names in the inventory that count as GPUs, on nodes that are ready or on no single node.
+        gpu_capacity: how many of them queues share; those that are cut from one device count as one.
         memo: what selectors said in earlier snapshots.
     """
 
