@@ -18,10 +18,12 @@ from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.reach import terms_of
 from kai_py.cluster.devices.results import taken_by
 from kai_py.core.dra.claims import ALL, Alternative, Claim
+from kai_py.core.dra.devices import Device
 from kai_py.core.dra.expressions import compile_selector
 from kai_py.core.dra.inventory import NOWHERE, Inventory
-from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Held
-from kai_py.core.resources import ACCOUNTED, DEVICE, GPU
+from kai_py.core.dra.selectors import Selector, SelectorError, SelectorMemo
+from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Counted, Held
+from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, ResourceAxis
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
@@ -31,6 +33,9 @@ from kai_py.errors import Fault, MalformedObjectError
 
 #: Drivers and DeviceClasses whose devices are GPUs, as far as queues are concerned (KAI's convention).
 GPU_CLASSES: Final = frozenset({"gpu.nvidia.com"})
+#: Begins the names by which queues account devices of one DeviceClass.
+CLASS_PREFIX: Final = "deviceclass/"
+_GPU: Final = ACCOUNTED.index(GPU)
 
 Name = tuple[str, str]
 _Problem = tuple[ReasonCode, dict[str, str]]
@@ -117,6 +122,7 @@ class ClaimBook:
         subgroups: SubGroupTable,
         nodes: NodeTable,
         queues: Sequence[str],
+        axis: ResourceAxis,
     ) -> Tables:
         """Work claims into the tables; the very same tables come back where no pod has any.
 
@@ -129,7 +135,7 @@ class ClaimBook:
         if not row_of:
             return Tables(pods, podgroups, classes, None)
         inventory = self.devices.inventory(nodes)
-        made = _Making(inventory, pods)
+        made = _Making(inventory, pods, self._bills(axis))
         problems: dict[int, _Problem] = {}
         queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
         for name, claim in sorted(self.objects.items()):
@@ -151,6 +157,17 @@ class ClaimBook:
         table = made.table(self.devices)
         return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, table)
 
+    def _bills(self, axis: ResourceAxis) -> tuple[_Bill, ...]:
+        """What queues are charged for: GPUs, and classes that some queue names."""
+        bills = [_Bill(_GPU, DEVICE, GPU_CLASSES)]
+        for column, name in enumerate(axis.accounted):
+            if name.startswith(CLASS_PREFIX):
+                called = name.removeprefix(CLASS_PREFIX)
+                found = self._reader.device_class(called)
+                if found is not None:
+                    bills.append(_Bill(column, 1, frozenset({called}), found.selectors))
+        return tuple(bills)
+
     def _lay(self, made: _Making, name: Name, claim: ResourceClaim) -> None:
         where = f"ResourceClaim {'/'.join(name)}"
         fault = "ResourceClaim", "/".join(name)
@@ -167,10 +184,8 @@ class ClaimBook:
         except MalformedObjectError as error:
             asked = Claim(where)
             made.unreadable[name] = error.faults[0]
-        cost = _gpus_asked(asked) if allocation is None or name not in made.unreadable else 0
-        if allocation is not None:
-            cost = sum(result.driver in GPU_CLASSES for result in allocation.devices.results if not result.admin_access)
-        made.add(name, ClaimRow("/".join(name), claim.metadata.uid, asked, held), cost)
+        row = ClaimRow("/".join(name), claim.metadata.uid, asked, held)
+        made.add(name, row, {bill.column: bill.unit * _count(bill, asked, allocation) for bill in made.bills})
 
     def _problem(self, needs: Needs, made: _Making, queue: str | None) -> _Problem | None:
         """What keeps a pod with claims from being scheduled."""
@@ -186,27 +201,46 @@ class ClaimBook:
             fault = next(iter(faults), made.unreadable.get(name) if claim.status.allocation is None else None)
             if fault is not None:
                 return ReasonCode.CLAIM_INVALID, {"claim": text, "field": fault.field, "message": fault.message}
-            if name not in needs.owned and made.cost.get(name) and claim.metadata.labels.get(QUEUE_LABEL) != queue:
+            if name not in needs.owned and made.cost[name][_GPU] and claim.metadata.labels.get(QUEUE_LABEL) != queue:
                 return ReasonCode.CLAIM_OF_OTHER_QUEUE, {"claim": text, "queue": queue or ""}
         return None
+
+
+@dataclass(frozen=True)
+class _Bill:
+    """Devices that queues are charged for: those of some drivers, or those of a DeviceClass."""
+
+    column: int
+    unit: int
+    classes: frozenset[str]
+    selectors: tuple[Selector, ...] | None = None
+
+    def covers(self, device: Device, memo: SelectorMemo) -> bool:
+        if self.selectors is None:
+            return device.driver in self.classes
+        try:
+            return memo.matches(self.selectors, device)
+        except SelectorError:
+            return False
 
 
 class _Making:
     """A table of claims in the making."""
 
-    def __init__(self, inventory: Inventory, pods: PodTable) -> None:
+    def __init__(self, inventory: Inventory, pods: PodTable, bills: tuple[_Bill, ...]) -> None:
+        self.bills = bills
         self.inventory = inventory
         self.pods = pods
         self.rows: list[ClaimRow] = []
         self.row_of: dict[Name, int] = {}
-        self.cost: dict[Name, int] = {}
+        self.cost: dict[Name, dict[int, int]] = {}
         self.of_pod: dict[int, tuple[int, ...]] = {}
         self.of_class: dict[int, tuple[Ask, ...]] = {}
         self.unreadable: dict[Name, Fault] = {}
         self._users: dict[int, list[int]] = {}
         self._names: list[Name] = []
 
-    def add(self, name: Name, row: ClaimRow, cost: int) -> None:
+    def add(self, name: Name, row: ClaimRow, cost: dict[int, int]) -> None:
         self.row_of[name] = len(self.rows)
         self.rows.append(row)
         self._names.append(name)
@@ -231,22 +265,23 @@ class _Making:
         Queues pay for a claim with the class of the first pod that uses it.
         """
         class_idx = self.pods.class_idx.copy()
-        known: dict[tuple[int, tuple[Hashable, ...], int], int] = {}
+        known: dict[tuple[int, tuple[Hashable, ...], tuple[int, ...]], int] = {}
         made, request, accounted = list(classes.classes), list(classes.request), list(classes.accounted)
-        gpu = ACCOUNTED.index(GPU)
         for pod, rows in sorted(self.of_pod.items()):
             if not rows:
                 continue
             asks = tuple(self._ask(row, pod) for row in rows)
             claims = tuple(ask if isinstance(ask, int) else (ask.requests, ask.constraints, ask.config) for ask in asks)
-            cost = sum(self.cost[self._names[row]] for row in rows if self._users[row][0] == pod)
+            paid = [self.cost[self._names[row]] for row in rows if self._users[row][0] == pod]
+            cost = tuple(sum(one[bill.column] for one in paid) for bill in self.bills)
             key = class_idx.item(pod), claims, cost
             if (number := known.get(key)) is None:
                 number = known[key] = len(made)
                 made.append(dataclasses.replace(classes.classes[key[0]], claims=claims))
                 request.append(classes.request[key[0]])
                 charged = classes.accounted[key[0]].copy()
-                charged[gpu] += DEVICE * cost
+                for bill, units in zip(self.bills, cost, strict=True):
+                    charged[bill.column] += units
                 accounted.append(charged)
                 self.of_class[number] = asks
             class_idx[pod] = number
@@ -262,25 +297,29 @@ class _Making:
 
     def table(self, devices: DeviceBook) -> ClaimTable:
         inventory = self.inventory
-        nodes, homes = inventory.nodes, inventory.node_idx.tolist()
-        gpus = [
-            row
-            for row, device in enumerate(inventory.devices)
-            # Devices that belong to no single node are there as long as their driver says so.
-            if device.driver in GPU_CLASSES
-            and (nodes.ready.item(homes[row]) if homes[row] != NOWHERE else not inventory.reach_of(row).node)
-        ]
-        whole = {inventory.id_idx[row] for row in gpus if not inventory.charges[row]}
-        cut = {inventory.counters.set_idx[counter] for row in gpus for counter, _ in inventory.charges[row]}
         return ClaimTable(
             inventory=inventory,
             claims=tuple(self.rows),
             of_pod={pod: rows for pod, rows in self.of_pod.items() if rows},
             of_class=self.of_class,
-            gpus=frozenset(inventory.id_idx[row] for row in gpus),
-            gpu_capacity=len(whole) + len(cut),
+            counted=tuple(self._counted(bill, devices.memo) for bill in self.bills),
             memo=devices.memo,
         )
+
+    def _counted(self, bill: _Bill, memo: SelectorMemo) -> Counted:
+        inventory = self.inventory
+        ready, homes = inventory.nodes.ready, inventory.node_idx.tolist()
+        rows = [
+            row
+            for row, device in enumerate(inventory.devices)
+            # Devices that belong to no single node are there as long as their driver says so.
+            if (ready.item(homes[row]) if homes[row] != NOWHERE else not inventory.reach_of(row).node)
+            and bill.covers(device, memo)
+        ]
+        whole = {inventory.id_idx[row] for row in rows if not inventory.charges[row]}
+        cut = {inventory.counters.set_idx[counter] for row in rows for counter, _ in inventory.charges[row]}
+        names = frozenset(inventory.id_idx[row] for row in rows)
+        return Counted(bill.column, bill.unit, names, len(whole) + len(cut))
 
 
 def _standing(state: int) -> int:
@@ -312,16 +351,24 @@ def _held(allocation: Allocation, inventory: Inventory, where: str) -> Held:
     return Held(takes, None if selector is None else terms_of(selector))
 
 
-def _gpus_asked(claim: Claim) -> int:
-    """Devices that a claim asks for and that count as GPUs; of several alternatives the most expensive counts.
+def _count(bill: _Bill, claim: Claim, allocation: Allocation | None) -> int:
+    """Devices that a claim has, or asks for, and that are on a bill; the most expensive of several alternatives counts.
 
     Of "all devices" nobody knows how many they are before they are found: they count once they are.
     """
-    return sum(max(map(_gpus_of, request.alternatives), default=0) for request in claim.requests)
+    if allocation is None:
+        asked = [[_asked(bill, one) for one in request.alternatives] for request in claim.requests]
+        return sum(max(counts, default=0) for counts in asked)
+    results = [result for result in allocation.devices.results if not result.admin_access]
+    if bill.selectors is None:
+        return sum(result.driver in bill.classes for result in results)
+    ways = [one for request in claim.requests for one in request.alternatives]
+    names = {one.name for one in ways if one.device_class.name in bill.classes}
+    return sum(result.request in names for result in results)
 
 
-def _gpus_of(alternative: Alternative) -> int:
-    counts = alternative.device_class.name in GPU_CLASSES and not alternative.admin and alternative.count != ALL
+def _asked(bill: _Bill, alternative: Alternative) -> int:
+    counts = alternative.device_class.name in bill.classes and not alternative.admin and alternative.count != ALL
     return alternative.count if counts else 0
 
 

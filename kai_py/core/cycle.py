@@ -21,7 +21,7 @@ from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
 from kai_py.core.queues.fair_share import fair_shares
 from kai_py.core.queues.service import Ranker
-from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Amounts, Rows
+from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Rows
 from kai_py.core.result import CycleResult, Evict, QueueShares, Stats
 from kai_py.core.state.ledger import Ledger, charge
 from kai_py.core.state.transaction import Transaction
@@ -125,9 +125,10 @@ def capacity(snapshot: Snapshot) -> Amounts:
         shares = [snapshot.classes.classes[row].share for row in pods.class_idx[foreign].tolist()]
         total[ACCOUNTED.index(GPU)] -= sum(share.portion(0) for share in shares if share is not None)
     if snapshot.claims is not None:
-        gpu, rows = ACCOUNTED.index(GPU), [row for row in np.flatnonzero(foreign) if row in snapshot.claims.of_pod]
+        rows = [row for row in np.flatnonzero(foreign) if row in snapshot.claims.of_pod]
         classes = pods.class_idx[rows]
         plain = snapshot.classes.request[classes] @ snapshot.axis.accounting
-        elsewhere = int((snapshot.classes.accounted[classes] - plain)[:, gpu].sum())
-        total[gpu] += DEVICE * snapshot.claims.gpu_capacity - elsewhere
+        total -= (snapshot.classes.accounted[classes] - plain).sum(axis=0)
+        for one in snapshot.claims.counted:
+            total[one.column] += one.unit * one.capacity
     return np.asarray(np.maximum(total, 0), dtype=np.int64)

@@ -109,7 +109,7 @@ def test_what_a_pod_that_is_gone_needed_is_forgotten():
 
 def test_a_device_on_a_node_that_is_gone_is_nobodys_share():
     snapshot = filled(slice_of("n2", 4), user("a", "c"), claim("c")).take(NOW)
-    assert snapshot.claims.gpu_capacity == 4
+    assert [one.capacity for one in snapshot.claims.counted] == [4]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.devices import DeviceId, Slice
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import Take
-from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Held
+from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Counted, Held
 from kai_py.core.resources import DEVICE
 from kai_py.core.tables.classes import ClassTable, NodeTerm, Requirement
 from kai_py.core.tables.pods import PodState
@@ -68,7 +68,7 @@ def with_claims(snapshot: Snapshot, slices: Sequence[Slice], claims: Mapping[str
         snapshot,
         classes=ClassTable(tuple(made), np.array(request), np.array(accounted)),
         pods=replace(snapshot.pods, class_idx=class_idx),
-        claims=ClaimTable(inventory, rows, of_pod, of_class, gpus, len(gpus)),
+        claims=ClaimTable(inventory, rows, of_pod, of_class, (Counted(GPUS, DEVICE, gpus, len(gpus)),)),
     )
 
 

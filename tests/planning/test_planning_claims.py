@@ -197,3 +197,19 @@ def test_a_pod_may_not_have_a_claim_and_a_part_of_a_gpu():
     one["metadata"]["annotations"]["gpu-fraction"] = "0.5"
     (reason,) = reasons(planned(slice_of("n1", 2), claim("c"), one)).values()
     assert (reason["code"], "part of a GPU" in reason["message"]) == ("Unsupported", True)
+
+
+def test_a_queue_may_limit_devices_of_one_class():
+    nic = "nic.example.com"
+    limited = queue()
+    limited["spec"]["resources"]["additional"] = [{"name": f"deviceclass/{nic}", "quota": 1, "limit": 1}]
+    objects = [device_class(nic, f'device.driver == "{nic}"'), slice_of("n1", 4, driver=nic)]
+    objects += [claim(name, of=None, kind=nic) for name in ("c", "d")]
+    result = plan(
+        [node("n1", 0), limited, device_class(), *objects, user("a", "c"), user("b", "d")], 2, now=NOW
+    ).to_dict()
+    assert list(binds(result)) == ["default/a"]
+    (reason,) = reasons(result).values()
+    assert (reason["code"], nic in reason["message"]) == ("OverLimit", True)
+    assert result["queues"]["team"]["allocated"][f"deviceclass/{nic}"] == 1
+    assert result["queues"]["team"]["fairShare"][f"deviceclass/{nic}"] == 1

@@ -57,6 +57,23 @@ Ask = int | Claim
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Devices that queues are charged for.
+
+    Attributes:
+        column: in A.
+        unit: base units of one device.
+        devices: rows of their names in the inventory, as far as some node that is ready may have them.
+        capacity: how many of them queues share; those that are cut from one device count as one.
+    """
+
+    column: int
+    unit: int
+    devices: frozenset[int]
+    capacity: int
+
+
+@dataclass(frozen=True)
 class ClaimTable:
     """What a snapshot knows of claims and devices.
 
@@ -65,8 +82,7 @@ class ClaimTable:
         claims: ``(L,)`` sorted by key; all that have devices, and all that pods wait for.
         of_pod: row of a pod -> rows of the claims that it uses, in its order, each once.
         of_class: row of a pod class -> the same, as far as pods of a class have it in common.
-        gpus: rows of names in the inventory that count as GPUs, on nodes that are ready or on no single node.
-        gpu_capacity: how many of them queues share; those that are cut from one device count as one.
+        counted: devices that queues are charged for, by column.
         memo: what selectors said in earlier snapshots.
     """
 
@@ -74,8 +90,7 @@ class ClaimTable:
     claims: tuple[ClaimRow, ...]
     of_pod: Mapping[int, tuple[int, ...]]
     of_class: Mapping[int, tuple[Ask, ...]]
-    gpus: frozenset[int] = frozenset()
-    gpu_capacity: int = 0
+    counted: tuple[Counted, ...] = ()
     memo: SelectorMemo = field(default_factory=SelectorMemo, compare=False, repr=False)
 
     def check(self, pods: int, classes: int) -> None:

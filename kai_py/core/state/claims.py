@@ -268,9 +268,10 @@ class Claims:
             self._masks[held.terms] = mask
         return mask
 
-    def idle_gpus(self) -> int:
-        """Devices that count as GPUs and that nobody has later."""
-        return sum(not self.later.busy(identity) for identity in self.table.gpus)
+    def idle(self) -> Iterator[tuple[int, int]]:
+        """(column in A, base units) of devices that queues are charged for and that nobody has later."""
+        for one in self.table.counted:
+            yield one.column, one.unit * sum(not self.later.busy(identity) for identity in one.devices)
 
     def state(self) -> tuple[object, ...]:
         """All that it knows, to be compared."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Amounts, Mask, Rows
+from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.devices import Devices
 from kai_py.core.tables.pods import NONE, USING, PodState
@@ -75,7 +75,8 @@ class Ledger:
                 later[self.devices.table.column] += thousandths * nodes.ready.item(node)
         room = np.asarray(later @ accounting)
         if self.claims is not None:
-            room[ACCOUNTED.index(GPU)] += DEVICE * self.claims.idle_gpus()
+            for column, units in self.claims.idle():
+                room[column] += units
         return room
 
 
