@@ -121,8 +121,9 @@ def facts_of(
     flight: InFlight | None,
     groups: tuple[str, ...] = (),
     label_set: int = NONE,
+    claims: bool = False,
 ) -> PodFacts:
-    """What to keep of a pod, apart from what others have found out about it."""
+    """What to keep of a pod, apart from what others have found out about it; with ``claims``, those are understood."""
     meta = pod.metadata
     return PodFacts(
         key=key_of(pod),
@@ -135,7 +136,7 @@ def facts_of(
         created=seconds(meta.creation_timestamp),
         deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER,
         flight=flight,
-        replaceable=meta.controller is not None and unsupported_by(pod) is None,
+        replaceable=meta.controller is not None and unsupported_by(pod, claims=claims) is None,
         told=_told(pod),
         groups=groups,
         rank=_rank(meta.labels.get(JOB_INDEX_LABEL) or meta.labels.get(POD_INDEX_LABEL, "")),

@@ -42,12 +42,14 @@ class PodReader:
 
     Attributes:
         gpu_sharing: whether pods may have parts of GPUs.
+        claims: whether pods may have claims on devices.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
     """
 
     def __init__(self, grouper: Grouper, owners: OwnerBook, groups: GroupBook, failures: Failures) -> None:
         self.faults: dict[tuple[str, str], tuple[Fault, ...]] = {}
         self.gpu_sharing = True
+        self.claims = False
         self._group_of = grouper
         self._owners = owners
         self._groups = groups
@@ -89,7 +91,7 @@ class PodReader:
         self.faults.pop(fault, None)
         if not waits:
             return demand, None
-        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing)) is not None:
+        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing, claims=self.claims)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
         if self._failures.paused(key, now):
             why = self._failures.why(key)

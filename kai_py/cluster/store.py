@@ -16,6 +16,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.cluster.budgets import BudgetBook
+from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.decisions import Decisions, pod_of
 from kai_py.cluster.encode.axis import Accounting, make_axis
@@ -77,8 +78,10 @@ class Store:
         self.owners = OwnerBook()
         self.assumptions = Assumptions()
         self.failures = Failures()
+        self.claims = ClaimBook()
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
+        self._reader.claims = self.scope.claims
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
@@ -107,6 +110,8 @@ class Store:
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
             **{("Topology", name): (fault,) for name, fault in self.topologies.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
+            **{("ResourceSlice", name): faults for name, faults in self.claims.devices.faults.items()},
+            **self.claims.faults,
             **{("PodDisruptionBudget", "/".join(name)): faults for name, faults in self.budgets.faults.items()},
         }
 
@@ -132,6 +137,8 @@ class Store:
         if ours and not pod.spec.node_name:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
+        if self.scope.claims:
+            self.claims.see(key, pod)
         return self.layout.put(key, pod, now, ours=ours)
 
     def _note_success(self, pod: Pod) -> None:
@@ -144,6 +151,7 @@ class Store:
     def drop_pod(self, key: PodKey) -> bool:
         """Forget a pod."""
         self.held.drop(key)
+        self.claims.forget(key)
         self.assumptions.note(key, Event.VANISH)
         self.failures.forget(key)
         if self._named(*key[:2]) == key:
@@ -297,18 +305,21 @@ class Store:
         if self.classes.sharing:
             groups_by_row = self.pods.shared_by_row(pods.keys)
             devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
+        classes = self.classes.table(axis, devices.sizes if devices is not None else ())
+        worked = self.claims.constrain(pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis)
         return Snapshot.seal(
             now=now,
             axis=axis,
             nodes=nodes,
-            classes=self.classes.table(axis, devices.sizes if devices is not None else ()),
-            pods=pods,
-            podgroups=self._with_searched(podgroups),
+            classes=worked.classes,
+            pods=worked.pods,
+            podgroups=self._with_searched(worked.podgroups),
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
             budgets=self.budgets.table(*self.pods.label_sets()),
             topologies=topologies,
+            claims=worked.claims,
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:

@@ -124,4 +124,11 @@ def capacity(snapshot: Snapshot) -> Amounts:
     if snapshot.devices is not None:
         shares = [snapshot.classes.classes[row].share for row in pods.class_idx[foreign].tolist()]
         total[ACCOUNTED.index(GPU)] -= sum(share.portion(0) for share in shares if share is not None)
+    if snapshot.claims is not None:
+        rows = [row for row in np.flatnonzero(foreign) if row in snapshot.claims.of_pod]
+        classes = pods.class_idx[rows]
+        plain = snapshot.classes.request[classes] @ snapshot.axis.accounting
+        total -= (snapshot.classes.accounted[classes] - plain).sum(axis=0)
+        for one in snapshot.claims.counted:
+            total[one.column] += one.unit * one.capacity
     return np.asarray(np.maximum(total, 0), dtype=np.int64)

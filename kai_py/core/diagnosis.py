@@ -77,7 +77,7 @@ def _room_would_help(context: Context, row: int) -> bool:
     refusal = context.refusals.get(row) or context.growth_refusals.get(row)
     if refusal is None:
         return False
-    return not refusal.nodes or FilterReason.RESOURCES in refusal.nodes
+    return not refusal.nodes or not {FilterReason.RESOURCES, FilterReason.DEVICES}.isdisjoint(refusal.nodes)
 
 
 def _not_ready(context: Context, gang: Gang, subgroup: Subgroup) -> Reason:

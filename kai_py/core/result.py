@@ -27,6 +27,9 @@ class ReasonCode(StrEnum):
     POD_INVALID = "PodInvalid"
     TOPOLOGY_MISSING = "TopologyDoesNotExist"
     TOPOLOGY_INVALID = "TopologyConstraintInvalid"
+    CLAIM_MISSING = "ResourceClaimDoesNotExist"
+    CLAIM_INVALID = "ResourceClaimInvalid"
+    CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -41,6 +44,8 @@ class ReasonCode(StrEnum):
     SUBGROUP_TOO_LARGE = "SubGroupDoesNotFit"
     SUBGROUPS_COLLIDE = "SubGroupsDoNotFitTogether"
     MEMBERS_APART = "MembersApart"
+    DEVICES_UNAVAILABLE = "DevicesUnavailable"
+    CLAIM_IN_FULL_USE = "ClaimInFullUse"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
     # victims: why nobody has to make room
@@ -68,11 +73,32 @@ class FilterReason(StrEnum):
     NODE_AFFINITY = "NodeAffinityMismatch"
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
+    DEVICES = "InsufficientDevices"
+
+
+@dataclass(frozen=True)
+class Granted:
+    """Devices for a claim.
+
+    Attributes:
+        claim: ``namespace/name``.
+        uid: of the claim.
+        allocation: a ``ClaimAllocation`` of ``kai_py.core.dra.allocation``, which this layer does not know.
+    """
+
+    claim: str
+    uid: str
+    allocation: object
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A pod and its node. ``gpu_groups`` names the devices there that it has a share of."""
+    """A pod and its node.
+
+    Attributes:
+        gpu_groups: the devices there that it has a share of.
+        claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
+    """
 
     pod: str
     uid: str
@@ -80,6 +106,7 @@ class _Place:
     podgroup: str
     action: Action
     gpu_groups: tuple[str, ...] = ()
+    claims: tuple[Granted, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from kai_py.api.pod import Pod
+from kai_py.cluster.devices.results import written
+from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Nominate, QueueShares
+from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Granted, Nominate, QueueShares
 from kai_py.errors import Fault
 from kai_py.planning.world import World, is_finished
 from kai_py.telemetry.sentences import sentence
@@ -68,7 +72,16 @@ def _place(decision: Bind | Nominate) -> Json:
 
 
 def _bind(decision: Bind) -> Json:
-    return _place(decision) | {"claims": [], "gpuGroups": list(decision.gpu_groups)}
+    claims = [{"claim": one.claim, "allocation": _allocation(one)} for one in decision.claims]
+    return _place(decision) | {"claims": _by_name(claims, "claim"), "gpuGroups": list(decision.gpu_groups)}
+
+
+def _allocation(granted: Granted) -> Json:
+    """``AllocationResult`` as it would be written, but for the time."""
+    assert isinstance(granted.allocation, ClaimAllocation)
+    text = msgspec.json.encode(written(granted.allocation, uid=granted.uid), enc_hook=dict)
+    allocation: Json = msgspec.json.decode(text)
+    return allocation
 
 
 def _eviction(decision: Evict) -> Json:

@@ -29,6 +29,11 @@ _KINDS: Final = (
     ResourceKind("", "v1", "pods", PartialObject),
 )
 _BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PartialObject)
+_DEVICES: Final = (
+    ResourceKind("resource.k8s.io", "v1", "deviceclasses", PartialObject, namespaced=False),
+    ResourceKind("resource.k8s.io", "v1", "resourceslices", PartialObject, namespaced=False),
+    ResourceKind("resource.k8s.io", "v1", "resourceclaims", PartialObject),
+)
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
 
@@ -44,19 +49,23 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     """
     lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
     objects = [one for objects in lists for one in objects]
-    budgets = await _read_budgets(client, warn)
+    budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
+    for kind in _DEVICES:
+        objects += await _read_if_allowed(client, kind, kind.plural, warn)
     settings = await read_settings(client)
     return [Sourced(one, "live", live=True) for one in [*objects, *budgets, *([settings] if settings else [])]]
 
 
-async def _read_budgets(client: ApiClient, warn: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The disruption budgets; none for those who may not read them, as the scheduler does without them, too."""
+async def _read_if_allowed(
+    client: ApiClient, kind: ResourceKind[PartialObject], called: str, warn: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Objects without which a plan can do; none for those who may not read them, as for the scheduler."""
     try:
-        return await list_all(client, _BUDGETS)
+        return await list_all(client, kind)
     except ForbiddenError as error:
         if error.status == 401:
             raise
-        warn(f"pod disruption budgets are left out: {error}")
+        warn(f"{called} are left out: {error}")
         return []
 
 

@@ -18,6 +18,7 @@ _CLUSTER_SCOPED: Final = frozenset(
         "CSINode",
         "CustomResourceDefinition",
         "DeviceClass",
+        "DeviceTaintRule",
         "Namespace",
         "Node",
         "PersistentVolume",

@@ -9,11 +9,13 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from kai_py.api.decode import convert, identity
+from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
+from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.errors import Fault, InputError, MalformedObjectError
@@ -45,10 +47,6 @@ _IDLE: Final = frozenset(
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
         ("node.k8s.io", "RuntimeClass"),
-        ("resource.k8s.io", "DeviceClass"),
-        ("resource.k8s.io", "ResourceClaim"),
-        ("resource.k8s.io", "ResourceClaimTemplate"),
-        ("resource.k8s.io", "ResourceSlice"),
         ("storage.k8s.io", "CSINode"),
         ("storage.k8s.io", "CSIStorageCapacity"),
         ("storage.k8s.io", "StorageClass"),
@@ -80,6 +78,11 @@ class Objects:
     topologies: list[Topology] = field(default_factory=list)
     priority_classes: list[PriorityClass] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
+    device_classes: list[DeviceClass] = field(default_factory=list)
+    device_taints: list[DeviceTaintRule] = field(default_factory=list)
+    slices: list[ResourceSlice] = field(default_factory=list)
+    claims: list[ResourceClaim] = field(default_factory=list)
+    claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
     sources: dict[Identity, Sourced] = field(default_factory=dict)
@@ -150,6 +153,15 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("kai.scheduler", "Topology"): lambda: objects.topologies.append(Topology.parse(manifest)),
         ("scheduling.k8s.io", "PriorityClass"): lambda: objects.priority_classes.append(
             convert(PriorityClass, manifest)
+        ),
+        ("resource.k8s.io", "DeviceClass"): lambda: objects.device_classes.append(convert(DeviceClass, manifest)),
+        ("resource.k8s.io", "DeviceTaintRule"): lambda: objects.device_taints.append(
+            convert(DeviceTaintRule, manifest)
+        ),
+        ("resource.k8s.io", "ResourceSlice"): lambda: objects.slices.append(convert(ResourceSlice, manifest)),
+        ("resource.k8s.io", "ResourceClaim"): lambda: objects.claims.append(convert(ResourceClaim, manifest)),
+        ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
+            convert(ResourceClaimTemplate, manifest)
         ),
         ("policy", "PodDisruptionBudget"): lambda: objects.budgets.append(read_budget(manifest)),
     }

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.answer import Plan, render_cycle, render_pods, render_queues
+from kai_py.planning.claims import ClaimKeeper
 from kai_py.planning.manifests import Manifest, Sourced
 from kai_py.planning.objects import Objects, read_objects
 from kai_py.planning.world import World, is_finished
@@ -32,7 +34,14 @@ from kai_py.settings.model import Settings
 from kai_py.settings.options import core_options
 
 #: What the store calls an object in its faults, to API group and kind; what is wrong with an owner is told of its pod.
-_KINDS: Final = {"Pod": ("", "Pod"), "Grouping": ("", "Pod"), "Node": ("", "Node")}
+_KINDS: Final = {
+    "Pod": ("", "Pod"),
+    "Grouping": ("", "Pod"),
+    "Node": ("", "Node"),
+    "ResourceSlice": ("resource.k8s.io", "ResourceSlice"),
+    "DeviceClass": ("resource.k8s.io", "DeviceClass"),
+    "ResourceClaim": ("resource.k8s.io", "ResourceClaim"),
+}
 _QUEUE: Final = ("scheduling.run.ai", "Queue")
 
 
@@ -96,7 +105,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         warnings.update(dict.fromkeys(membership.warnings if membership else ()))
         return membership
 
-    store = Store(grouper, Scope.of(settings), Accounting.of(settings))
+    store = Store(grouper, replace(Scope.of(settings), claims=True), Accounting.of(settings))
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
     for node in read.nodes:
@@ -111,7 +120,14 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_podgroup(podgroup)
     for owner in read.owners:
         store.put_owner(owner, now)
-    world = World(store, read.pods, now, read.budgets)
+    for device_class in read.device_classes:
+        store.claims.put_class(device_class)
+    for rule in read.device_taints:
+        store.claims.devices.put_rule(rule)
+    for one in read.slices:
+        store.claims.devices.put(one)
+    keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
+    world = World(store, read.pods, now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))
     _complain(read, store)
     _complain_of_others(read, settings)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
+from kai_py.cluster.claims import needs_of
 from kai_py.cluster.encode.shares import labels_of, names_device
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.pods import FINISHED, STUCK_AFTER, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
 from kai_py.planning.budgets import Budget, Disruptions
+from kai_py.planning.claims import ClaimKeeper
 
 Name = tuple[str, str]
 
@@ -27,15 +30,24 @@ class World:
         pods: as in the input.
         now: seconds since the epoch.
         budgets: disruption budgets.
+        claims: keeps claims on devices; None = there are none.
 
     Attributes:
         pods: all that there are, by namespace and name.
         gone: those that were there at the beginning and have left for good.
     """
 
-    def __init__(self, store: Store, pods: Iterable[Pod], now: float, budgets: Iterable[Budget] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pods: Iterable[Pod],
+        now: float,
+        budgets: Iterable[Budget] = (),
+        claims: ClaimKeeper | None = None,
+    ) -> None:
         self.store = store
-        self.pods: dict[Name, Pod] = {pod.metadata.key: _settled(pod) for pod in pods}
+        self._claims = claims or ClaimKeeper(store.claims, (), ())
+        self.pods: dict[Name, Pod] = {pod.metadata.key: self._claims.with_claims(_settled(pod)) for pod in pods}
         self.gone: set[Name] = set()
         self._stuck = {name for name, pod in self.pods.items() if _leaving_for(pod, now) > STUCK_AFTER}
         for pod in self.pods.values():
@@ -52,19 +64,26 @@ class World:
             namespace, _, name = decision.pod.partition("/")
             pod = self.pods[namespace, name]
             if isinstance(decision, Bind):
+                self._claims.write(pod, decision)
                 self.put(_running(pod, decision), now)
             elif isinstance(decision, Evict):
                 self.put(_terminating(pod, now), now)
         for name_, pod in list(self.pods.items()):
             if pod.metadata.deletion_timestamp is None or name_ in self._stuck or is_finished(pod):
                 continue
+            freed = self._claims.free(pod, partial(self._uses, pod)) if pod.spec.resource_claims else pod
             if pod.metadata.controller is not None:
-                self.put(_recreated(pod), now)
+                self.put(self._claims.with_claims(_recreated(freed)), now)
             else:
                 self.gone.add(name_)
                 del self.pods[name_]
                 self.store.drop_pod(key_of(pod))
         self._disruptions.count(self.pods.values())
+
+    def _uses(self, gone: Pod, claim: Name) -> bool:
+        """Whether another pod than one that has gone runs and uses a claim."""
+        others = (pod for pod in self.pods.values() if pod.spec.resource_claims and pod.spec.node_name)
+        return any(pod is not gone and not is_finished(pod) and claim in needs_of(pod).claims for pod in others)
 
     def put(self, pod: Pod, now: float) -> None:
         """Take in a pod that is new, or another one than before."""

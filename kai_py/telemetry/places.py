@@ -66,6 +66,13 @@ FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
         "What leaving pods will give back counts as left.",
         "Ask for less per pod, wait until running pods finish, or add nodes",
     ),
+    FilterReason.DEVICES: FilterText(
+        "lacks devices",
+        "lack devices",
+        "The node has room for the pod, but not the devices that its claims ask for; or a claim has its devices "
+        "elsewhere.",
+        "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes",
+    ),
     FilterReason.EXCLUDED: FilterText(
         "refused this pod a moment ago",
         "refused this pod a moment ago",

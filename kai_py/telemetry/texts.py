@@ -14,6 +14,7 @@ from kai_py.core.resources import CPU, GPU, MEMORY
 from kai_py.core.result import ReasonCode
 from kai_py.telemetry.amounts import amount, per_unit
 from kai_py.telemetry.case import Case
+from kai_py.telemetry.claim_texts import CLAIM_TEXTS
 from kai_py.telemetry.places import histogram, node_next_step
 from kai_py.telemetry.text import Text, about, fixed
 from kai_py.telemetry.topology_texts import TOPOLOGY_TEXTS
@@ -264,6 +265,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         evidence=lambda case: case.name("error"),
         used=frozenset({"error"}),
     ),
+    **CLAIM_TEXTS,
     **TOPOLOGY_TEXTS,
     **VICTIM_TEXTS,
 }

@@ -32,7 +32,7 @@ SPEC.loader.exec_module(runner)
 def needs(case):
     """What a case is about that is not built yet."""
     for item in case.get("objects", ()):
-        if item["kind"] in ("ResourceClaim", "NodeResourceTopology"):
+        if item["kind"] == "NodeResourceTopology":
             return item["kind"]
     return None
 

@@ -112,6 +112,47 @@ GOLDEN = {
         "Its running pods are not in one rack of topology dc.",
         "Label the nodes as they are, or end the running pods, so that the podgroup starts anew in one domain.",
     ),
+    CODE.CLAIM_MISSING: (
+        Reason(CODE.CLAIM_MISSING, {"claim": "team/gpus"}),
+        "ResourceClaim team/gpus does not exist.",
+        "Create it, or correct spec.resourceClaims of the pod.",
+    ),
+    CODE.CLAIM_INVALID: (
+        Reason(CODE.CLAIM_INVALID, {"claim": "team/gpus", "field": "spec.devices", "message": "no such class"}),
+        "ResourceClaim team/gpus cannot be served: spec.devices: no such class.",
+        "Correct what the message names; a claim cannot be changed, so delete it and create it again.",
+    ),
+    CODE.CLAIM_OF_OTHER_QUEUE: (
+        Reason(CODE.CLAIM_OF_OTHER_QUEUE, {"claim": "team/gpus", "queue": "research"}),
+        "ResourceClaim team/gpus is not labelled with queue research.",
+        "Set the label kai.scheduler/queue of the claim to the queue of its pods.",
+    ),
+    CODE.CLAIM_IN_FULL_USE: (
+        Reason(CODE.CLAIM_IN_FULL_USE, {"claim": "team/gpus", "nodes": 2}, {"InsufficientDevices": 2}),
+        "ResourceClaim team/gpus serves as many pods as a claim can: 2 lack devices.",
+        "Wait until pods that use it finish, or give these pods a claim of their own.",
+    ),
+    CODE.DEVICES_UNAVAILABLE: (
+        Reason(
+            CODE.DEVICES_UNAVAILABLE,
+            {
+                "why": "DevicesInUse",
+                "claim": "ResourceClaim team/gpus",
+                "request": "gpu",
+                "node": "node-1",
+                "needed": 4,
+                "matched": 8,
+                "available": 3,
+                "nodes": 2,
+            },
+            {"InsufficientDevices": 2},
+        ),
+        (
+            "Request gpu of ResourceClaim team/gpus finds no devices: devices are in use on node-1, which comes "
+            "nearest (4 needed, 8 match, 3 free), 2 lack devices."
+        ),
+        "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
+    ),
     CODE.UNSUPPORTED: (
         Reason(CODE.UNSUPPORTED, {"object": "Pod team/train-0", "field": "spec.resourceClaims"}),
         "Pod team/train-0 asks for what this version of kai-py cannot honour: spec.resourceClaims.",

@@ -87,6 +87,10 @@ class ClaimReader:
         selectors = self._all(found.spec.selectors, where, "spec.selectors")
         self._classes[name] = DeviceClass(name, selectors, tuple(map(_configuration, found.spec.config)))
 
+    def device_class(self, name: str) -> DeviceClass | None:
+        """A class by its name."""
+        return self._classes.get(name)
+
     def drop_class(self, name: str) -> None:
         """Forget a class."""
         self._classes.pop(name, None)

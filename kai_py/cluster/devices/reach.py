@@ -36,6 +36,18 @@ def reach_of(
     return Reach(term=NodeTerm(tuple(labels), tuple(names)))
 
 
+def terms_of(selector: NodeSelector) -> tuple[NodeTerm, ...]:
+    """The terms of an allocation, ORed; those that cannot be read match nothing, as for pods."""
+    found = []
+    for term in selector.node_selector_terms:
+        try:
+            labels = [_requirement(one, "", "") for one in term.match_expressions]
+            found.append(NodeTerm(tuple(labels), tuple(_name(one, "", "") for one in term.match_fields)))
+        except MalformedObjectError:
+            continue
+    return tuple(found)
+
+
 def _requirement(one: ApiRequirement, where: str, field: str) -> Requirement:
     match one.operator:
         case "In" | "NotIn":

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 from uuid import UUID, uuid5
 
+from kai_py.api.meta import NO_QUANTITIES
 from kai_py.api.pod import Toleration
 from kai_py.api.resource import AllocatedConfiguration, Allocation, DeviceAllocation, OpaqueConfiguration
 from kai_py.api.resource import AllocatedDevice as ApiDevice
@@ -81,7 +82,7 @@ def _result(device: AllocatedDevice, uid: str) -> ApiDevice:
         binding_conditions=device.conditions,
         binding_failure_conditions=device.failures,
         share_id=str(uuid5(_SHARES, name)) if device.shared else None,
-        consumed_capacity={name: quantity(units) for name, units in device.consumed},
+        consumed_capacity={name: quantity(units) for name, units in device.consumed} or NO_QUANTITIES,
     )
 
 

@@ -21,6 +21,8 @@ _ABOUT_PLACES = (
     ReasonCode.SUBGROUP_TOO_LARGE,
     ReasonCode.SUBGROUPS_COLLIDE,
     ReasonCode.MEMBERS_APART,
+    ReasonCode.DEVICES_UNAVAILABLE,
+    ReasonCode.CLAIM_IN_FULL_USE,
 )
 
 

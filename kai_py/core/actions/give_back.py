@@ -23,7 +23,7 @@ def give_back(context: Context) -> None:
     placed = _placed(context)
     for pod, move in moves.items():
         moved = ledger.state.item(pod) == PodState.NOMINATED and ledger.node.item(pod) != move.node
-        if not moved or move.devices or move.preemptor in placed:
+        if not moved or move.devices or move.claims or move.preemptor in placed:
             continue
         later = ledger.free[move.node] + ledger.releasing[move.node]
         request = context.snapshot.classes.request[context.snapshot.pods.class_idx.item(pod)]

@@ -49,7 +49,7 @@ def _renewed(context: Context, gang: Gang, step: Step, held: np.ndarray) -> bool
             transaction.rollback(start)
             return False
         settle = transaction.place if place.now else transaction.nominate
-        settle(pod, place.node, action=Action.ALLOCATE, devices=place.devices)
+        settle(pod, place.node, action=Action.ALLOCATE, devices=place.devices, grants=place.grants)
     if overrun(ledger, context.queue_of(gang), step.cost, preemptible=context.preemptible(gang)) is not None:
         transaction.rollback(start)
         return False

@@ -7,6 +7,7 @@ doubt (50 ms at 50,000 pods).
 
 from __future__ import annotations
 
+from kai_py.core.invariants.claims import CLAIMS
 from kai_py.core.invariants.evicting import EVICTING
 from kai_py.core.invariants.near import NEAR
 from kai_py.core.invariants.outcome import Outcome, Violation
@@ -32,5 +33,5 @@ def violations(snapshot: Snapshot, result: CycleResult, options: Options | None 
     if found := tuple(malformed(snapshot, result.decisions)):
         return found
     outcome = Outcome(snapshot, result, options or Options())
-    checked = [violation for check in (*PLACING, *NEAR, *SHARING, *EVICTING) for violation in check(outcome)]
+    checked = [violation for check in (*PLACING, *NEAR, *SHARING, *CLAIMS, *EVICTING) for violation in check(outcome)]
     return (*checked, *diagnoses(outcome))

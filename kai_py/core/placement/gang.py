@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
+from kai_py.core.placement.claims import ClaimView
 from kai_py.core.placement.nearness import Nearness, Seats, Wish
 from kai_py.core.placement.sharing import SharingView
 from kai_py.core.placement.suitability import Suitabilities
@@ -28,11 +29,18 @@ class Failure:
         placed: how many found one before the first that did not.
         nodes: what the nodes said to that one, see :class:`kai_py.core.result.Reason`.
         shortages: the same.
+        refusal: what more can be told about that one.
     """
 
     placed: int
     nodes: dict[str, int]
     shortages: dict[str, tuple[int, int]]
+    refusal: Reason | None = None
+
+    @classmethod
+    def of(cls, placed: int, view: ClassView) -> Failure:
+        """The failure of a pod of some class."""
+        return cls(placed, *view.explain(), view.refusal())
 
 
 class Placer:
@@ -64,7 +72,7 @@ class Placer:
         found = self._views.get(class_idx)
         if found is None:
             pod = self.ledger.snapshot.classes.classes[class_idx]
-            kind = ClassView if pod.share is None else SharingView
+            kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
             found = self._views[class_idx] = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options)
         return found
 
@@ -119,7 +127,7 @@ class Placer:
             place = view.best(within) if seats is None else _place_of(view, seats, number)
             if place is None:
                 return False
-            transaction.nominate(pod, place.node, action=action, devices=place.devices)
+            transaction.nominate(pod, place.node, action=action, devices=place.devices, grants=place.grants)
         return True
 
     def keeps_together(self, step: Step, nodes: Sequence[int]) -> bool:
@@ -145,7 +153,7 @@ class Placer:
             refusal = self._nearness.reason(wish, seats)
         else:  # it is not domains that are too small, but the cluster, or devices are too much in pieces
             found = seats.fits if isinstance(seats, Shortfall) else 0
-            refusal = self._reason(Failure(found, *self.view(wish.classes[0]).explain()), len(step.pods))
+            refusal = self._reason(Failure.of(found, self.view(wish.classes[0])), len(step.pods))
         self._freed = self.ledger.freed
         self._unmet[wish] = refusal
         return refusal
@@ -156,7 +164,7 @@ class Placer:
             if place is None:
                 return False
             settle = transaction.place if place.now else transaction.nominate
-            settle(pod, place.node, action=action, devices=place.devices)
+            settle(pod, place.node, action=action, devices=place.devices, grants=place.grants)
         return True
 
     def _anywhere(self, step: Step, transaction: Transaction, action: Action) -> Reason | None:
@@ -189,14 +197,12 @@ class Placer:
         for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
             place = self.view(class_idx).best()
             if place is None:
-                failure = Failure(number, *self.view(class_idx).explain())
+                failure = Failure.of(number, self.view(class_idx))
                 transaction.rollback(start)
                 self._remember(failure, classes)
                 return failure
-            if place.now:
-                transaction.place(pod, place.node, action=action, devices=place.devices)
-            else:
-                transaction.nominate(pod, place.node, action=action, devices=place.devices)
+            settle = transaction.place if place.now else transaction.nominate
+            settle(pod, place.node, action=action, devices=place.devices, grants=place.grants)
         return None
 
     def _remember(self, failure: Failure, classes: tuple[int, ...]) -> None:
@@ -209,6 +215,10 @@ class Placer:
 
     def _reason(self, failure: Failure, pods: int) -> Reason:
         nodes = len(self.ledger.snapshot.nodes)
+        if failure.refusal is not None:
+            details = {**failure.refusal.details, "nodes": nodes}
+            details |= {"placed": failure.placed, "pods": pods} if pods > 1 else {}
+            return Reason(failure.refusal.code, details, failure.nodes, failure.shortages)
         if pods == 1:
             return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes}, failure.nodes, failure.shortages)
         details = {"nodes": nodes, "placed": failure.placed, "pods": pods}

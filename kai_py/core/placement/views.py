@@ -12,9 +12,10 @@ from kai_py.core.filters.resources import fits, shortages
 from kai_py.core.options import Options
 from kai_py.core.placement.suitability import PASSED, Suitability
 from kai_py.core.resources import Amounts, Mask, Rows, Shares
-from kai_py.core.result import FilterReason
+from kai_py.core.result import FilterReason, Reason
 from kai_py.core.scores.packing import Packing
 from kai_py.core.scores.resource_type import resource_type
+from kai_py.core.state.claims import NO_GRANTS, Grants
 from kai_py.core.state.ledger import Ledger
 
 NOWHERE = -inf
@@ -24,7 +25,7 @@ _FEW = 8
 
 
 class Place(NamedTuple):
-    """A node for a pod, and the devices there of which it gets a share, if it asks for one.
+    """A node for a pod, and the devices there of which it gets a share, if it asks for one, or that its claims get.
 
     ``now`` tells whether it can start at once, or must wait for pods that are leaving.
     """
@@ -32,6 +33,7 @@ class Place(NamedTuple):
     node: int
     now: bool
     devices: tuple[str, ...] = ()
+    grants: Grants = NO_GRANTS
 
 
 class ClassView:
@@ -139,6 +141,10 @@ class ClassView:
             later: once leaving pods are gone.
         """
         return by_amounts
+
+    def refusal(self) -> Reason | None:
+        """Why no node takes the class, where more can be told than numbers of nodes."""
+        return None
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class: nodes by first reason, and what is missing where only room is missing."""

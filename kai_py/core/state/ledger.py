@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from kai_py.core.resources import Amounts, Mask, Rows
+from kai_py.core.state.claims import Claims
 from kai_py.core.state.devices import Devices
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.queues import ROOT, QueueTable
@@ -27,6 +28,7 @@ class Ledger:
         allocated: ``(S,)`` the same without the nominated.
         pending: ``(S,)`` pods of a leaf subgroup that are to be placed.
         devices: devices that are shared; None where nobody shares. Each counts as a whole one in ``free``.
+        claims: claims on devices; None where no pod has any.
         state: ``(P,)`` ``PodState``.
         node: ``(P,)`` node row or -1; of a nominated pod the node it is nominated to.
         touched: rows of nodes that changed, in order, with repetitions; caches remember how far they have read.
@@ -49,6 +51,8 @@ class Ledger:
         table = snapshot.devices
         self.devices = None if table is None else Devices(snapshot, table, self.free, self.releasing)
 
+        self.claims = None if snapshot.claims is None else Claims(snapshot, snapshot.claims)
+
         ours = pods.subgroup_idx != NONE
         held = ours & (pods.state == PodState.BOUND)
         self.active = _count(pods.subgroup_idx[held], len(snapshot.subgroups))
@@ -69,7 +73,11 @@ class Ledger:
         if self.devices is not None:
             for node, thousandths in self.devices.unused():
                 later[self.devices.table.column] += thousandths * nodes.ready.item(node)
-        return np.asarray(later @ accounting)
+        room = np.asarray(later @ accounting)
+        if self.claims is not None:
+            for column, units in self.claims.idle():
+                room[column] += units
+        return room
 
 
 def charge(snapshot: Snapshot, pods: Mask, *, only: Mask | None = None) -> Amounts:

@@ -8,8 +8,10 @@ from typing import NamedTuple, NewType
 
 import numpy as np
 
+from kai_py.core.dra.ledger import Take
 from kai_py.core.options import Action
-from kai_py.core.result import Bind, Decision, Evict, Nominate
+from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
+from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.tables.queues import ROOT
@@ -27,7 +29,11 @@ class Kind(IntEnum):
 
 
 class Operation(NamedTuple):
-    """One journal entry; knows all that its inverse needs. ``devices`` are those of which a pod takes a share."""
+    """One journal entry; knows all that its inverse needs.
+
+    ``devices`` are those of which a pod takes a share; ``grants`` are what it brings to its claims, and ``claims`` is
+    what becomes of them.
+    """
 
     kind: Kind
     pod: int
@@ -38,6 +44,8 @@ class Operation(NamedTuple):
     preemptor: int
     devices: tuple[str, ...] = ()
     before_devices: tuple[str, ...] = ()
+    grants: Grants = NO_GRANTS
+    claims: tuple[Change, ...] = ()
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
@@ -70,17 +78,22 @@ class Transaction:
         self._costs = list(snapshot.classes.accounted)
         self._paths = snapshot.queues.paths
         self._devices = ledger.devices
+        self._claims = ledger.claims
 
-    def place(self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = ()) -> None:
+    def place(
+        self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = (), grants: Grants = NO_GRANTS
+    ) -> None:
         """Give a pending pod a node on which it can start now, and a share of some of its devices if it asks for one.
 
         Who comes first to a device opens it: it takes the whole device out of what the node has free.
         """
-        self._do(_PLACE, pod, node, action, NONE, devices)
+        self._do(_PLACE, pod, node, action, NONE, devices, grants)
 
-    def nominate(self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = ()) -> None:
+    def nominate(
+        self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = (), grants: Grants = NO_GRANTS
+    ) -> None:
         """Give a pending or evicted pod a node on which it can start once leaving pods are gone (KAI: *pipeline*)."""
-        self._do(_NOMINATE, pod, node, action, NONE, devices)
+        self._do(_NOMINATE, pod, node, action, NONE, devices, grants)
 
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
         """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing.
@@ -107,6 +120,8 @@ class Transaction:
             self.ledger.node[operation.pod] = operation.before_node
             if operation.devices:
                 self._sit(operation.pod, operation.before_devices)
+            if operation.claims and self._claims is not None:
+                self._claims.undo(operation.claims)
 
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
@@ -117,21 +132,37 @@ class Transaction:
         for operation in operations:
             mine = operation.kind is _PLACE and self.podgroup_of(operation.pod) == podgroup
             kind = _NOMINATE if mine else operation.kind
-            self._do(kind, operation.pod, operation.node, operation.action, operation.preemptor, operation.devices)
+            self._do(
+                kind,
+                operation.pod,
+                operation.node,
+                operation.action,
+                operation.preemptor,
+                operation.devices,
+                operation.grants,
+            )
 
     def podgroup_of(self, pod: int) -> int:
         """Row of the podgroup of a pod that is ours to schedule."""
         return self._group.item(self._subgroup.item(pod))
 
     def _do(
-        self, kind: Kind, pod: int, node: int, action: Action, preemptor: int, devices: tuple[str, ...] = ()
+        self,
+        kind: Kind,
+        pod: int,
+        node: int,
+        action: Action,
+        preemptor: int,
+        devices: tuple[str, ...] = (),
+        grants: Grants = NO_GRANTS,
     ) -> None:
         ledger, before = self.ledger, _NO_DEVICES
         if devices and self._devices is not None:
             before = self._devices.of_pod.get(pod, ())
             self._sit(pod, devices)
         state, was_on = ledger.state.item(pod), ledger.node.item(pod)
-        operation = Operation(kind, pod, node, state, was_on, action, preemptor, devices, before)
+        changes = () if self._claims is None else self._use(kind, pod, state, grants)
+        operation = Operation(kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes)
         self.journal.append(operation)
         self._apply(operation, 1)
         ledger.state[pod] = _AFTER[kind] if kind is not _WITHDRAW else self._without_place(pod)
@@ -144,6 +175,17 @@ class Transaction:
             self._devices.of_pod[pod] = devices
         else:
             self._devices.of_pod.pop(pod, None)
+
+    def _use(self, kind: Kind, pod: int, state: int, grants: Grants) -> tuple[Change, ...]:
+        """Let a pod use its claims, or no longer."""
+        claims = self._claims
+        if claims is None or not claims.uses_any(pod):
+            return ()
+        if kind is _PLACE or kind is _NOMINATE:
+            return claims.join(pod, grants, now=kind is _PLACE)
+        if kind is _EVICT and self.ledger.node.item(pod) == NONE:
+            return ()  # its node is gone, and with it whatever it had there
+        return claims.leave(pod, now=kind is _WITHDRAW and state == _ALLOCATED)
 
     def _without_place(self, pod: int) -> PodState:
         """What a pod is when a place given in this cycle is withdrawn: pending again, or leaving as before."""
@@ -205,13 +247,16 @@ class Transaction:
                 ousted[self.podgroup_of(pod)] = operation
             else:
                 ousted.pop(self.podgroup_of(pod), None)
+        written: set[int] = set()
         for pod, operation in last.items():
             eviction = evicted.get(pod)
             if eviction is not None and (by := ousted.get(eviction.preemptor)) is not None:
                 eviction = eviction._replace(action=by.action, preemptor=by.preemptor)
-            yield from self._decisions_of(pod, operation, eviction)
+            yield from self._decisions_of(pod, operation, eviction, written)
 
-    def _decisions_of(self, pod: int, last: Operation, evicted: Operation | None) -> Iterator[Decision]:
+    def _decisions_of(
+        self, pod: int, last: Operation, evicted: Operation | None, written: set[int]
+    ) -> Iterator[Decision]:
         snapshot = self.ledger.snapshot
         key, names = snapshot.pods.keys[pod], snapshot.nodes.names
         groups = snapshot.podgroups.keys
@@ -225,19 +270,37 @@ class Transaction:
         elif evicted is not None or last.kind is _WITHDRAW:
             return
         if last.kind is _PLACE:
-            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices)
+            granted = self._granted(pod, written, now=True)
+            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)
         elif last.kind is _NOMINATE:
-            yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action, last.devices)
+            granted = self._granted(pod, written, now=False)
+            yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)
+
+    def _granted(self, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
+        """The claims of a pod that get devices in this cycle and that no pod before it has named."""
+        claims, found = self._claims, []
+        if claims is None:
+            return ()
+        for row in claims.table.of_pod.get(pod, ()):
+            use = claims.uses[row]
+            # What somebody starts with now is written by whoever starts.
+            held = use.now if now else use.later if use.later is not use.now else None
+            if held is not None and held.allocation is not None and row not in written:
+                written.add(row)
+                claim = claims.table.claims[row]
+                found.append(Granted(claim.key, claim.uid, held.allocation))
+        return tuple(found)
 
 
-def _where(operation: Operation) -> tuple[int, tuple[str, ...]]:
+def _where(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...]]:
     """A pod that comes back to its node and its devices has not moved."""
-    return operation.node, operation.devices
+    uses = [change.before if operation.kind is _EVICT else change.after for change in operation.claims]
+    return operation.node, operation.devices, tuple(() if use.later is None else use.later.takes for use in uses)
 
 
-def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...]]:
+def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...], Grants]:
     """What a pod was given."""
-    return operation.kind, operation.node, operation.devices
+    return operation.kind, operation.node, operation.devices, operation.grants
 
 
 def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:

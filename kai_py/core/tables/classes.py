@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -59,6 +60,7 @@ class PodClass:
         tolerations: what it tolerates.
         excluded: names of nodes on which it failed to bind a moment ago.
         share: the part of devices that it asks for beside ``request``; None = none.
+        claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
     """
 
     request: tuple[int, ...]
@@ -69,6 +71,7 @@ class PodClass:
     tolerations: tuple[Toleration, ...] = ()
     excluded: frozenset[str] = frozenset()
     share: Share | None = None
+    claims: tuple[Hashable, ...] = ()
 
 
 @dataclass(frozen=True)

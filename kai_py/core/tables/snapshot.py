@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kai_py.core.dra.table import ClaimTable
 from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.devices import SharedDevices
@@ -30,6 +31,7 @@ class Snapshot:
         devices: what can be shared; None where nobody shares or asks for a share.
         budgets: disruption budgets; None where there are none.
         topologies: who has to be near whom; None where nobody asks for it.
+        claims: claims on devices; None where no pod has any.
     """
 
     now: float
@@ -43,6 +45,7 @@ class Snapshot:
     devices: SharedDevices | None = None
     budgets: Budgets | None = None
     topologies: TopologyTable | None = None
+    claims: ClaimTable | None = None
 
     @classmethod
     def seal(
@@ -59,6 +62,7 @@ class Snapshot:
         devices: SharedDevices | None = None,
         budgets: Budgets | None = None,
         topologies: TopologyTable | None = None,
+        claims: ClaimTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -101,7 +105,11 @@ class Snapshot:
             budgets.of_pod.flags.writeable = budgets.allowed.flags.writeable = False
         if topologies is not None:
             _seal_topologies(topologies, len(subgroups), len(podgroups), nodes)
-        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies)
+        if claims is not None:
+            claims.check(len(pods), len(classes))
+            if claims.inventory.nodes.names != nodes.names:
+                raise ValueError("claims.inventory is about other nodes")
+        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims)
 
 
 def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes: NodeTable) -> None:

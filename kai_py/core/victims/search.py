@@ -81,7 +81,9 @@ class Search:
         self._requests = snapshot.classes.request
         wish = placer.wish(step)
         self._near = wish is not None and wish.required
-        self._shared = any(snapshot.classes.classes[row].share is not None for row in self._classes)
+        classes = [snapshot.classes.classes[row] for row in self._classes]
+        #: Devices are at stake, which sums over nodes do not show.
+        self._shared = any(one.share is not None or one.claims for one in classes)
 
     @property
     def next_skip(self) -> int:

@@ -11,6 +11,7 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.placement.views import Place
 from kai_py.core.resources import Mask
 from kai_py.core.result import Reason
+from kai_py.core.state.claims import NO_GRANTS
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.victims.chunks import Chunk
@@ -97,14 +98,20 @@ class Simulation:
         lost, disturbed, broken = list[Chunk](), list[Chunk](), set[int]()
         self._waiting = set()
         for chunk in reversed(victims):
-            was = [(self._ledger.node.item(pod), self._devices(pod)) for pod in chunk.pods]
+            was = [self._seat(pod, evicted=True) for pod in chunk.pods]
             spared = broken.isdisjoint(self._subgroup[list(chunk.pods)].tolist()) and self._spare(chunk)
             if not spared:
                 lost.append(chunk)
                 broken.update(chunk.breaks)
-            if not spared or was != [(self._ledger.node.item(pod), self._devices(pod)) for pod in chunk.pods]:
+            if not spared or was != [self._seat(pod, evicted=False) for pod in chunk.pods]:
                 disturbed.append(chunk)
         return lost[::-1], disturbed[::-1]
+
+    def _seat(self, pod: int, *, evicted: bool) -> tuple[object, ...]:
+        """The node of a pod, or of one that was just evicted, and its devices."""
+        claims = self._ledger.claims
+        held = () if claims is None else claims.devices_of(pod, now=evicted)
+        return self._ledger.node.item(pod), self._devices(pod), held
 
     def _devices(self, pod: int) -> tuple[str, ...]:
         """Devices that a pod has a share of."""
@@ -123,7 +130,7 @@ class Simulation:
             # Who was about to start when this search began still does, if there is idle room for it.
             about_to_start = pod in self._had_started
             settle = self._transaction.place if place.now and about_to_start else self._transaction.nominate
-            settle(pod, place.node, action=self._action, devices=place.devices)
+            settle(pod, place.node, action=self._action, devices=place.devices, grants=place.grants)
             waits |= not place.now if about_to_start else moves
         if waits:
             self._waiting.add(chunk.podgroup)
@@ -139,6 +146,14 @@ class Simulation:
         ledger, node = self._ledger, self._ledger.node.item(pod)
         if node == NONE:
             return None
+        claims, grants = self._ledger.claims, NO_GRANTS
+        if claims is not None and claims.uses_any(pod):
+            if pod in self._had_started:  # what it was about to take is anybody's again
+                return self._placer.view(self._class.item(pod)).at(node)
+            own = claims.own(pod)
+            if own is None:
+                return None
+            grants = own
         request, free = self._requests[self._class.item(pod)], ledger.free[node]
         later = fits(request, (free + ledger.releasing[node])[None, :]).item(0)
         # Only who was about to start can start now: nobody else's idle room has to be looked at.
@@ -147,4 +162,4 @@ class Simulation:
         if ledger.devices is not None and names:
             device_now, device_later = ledger.devices.holds(pod, node, names)
             now, later = now and device_now, later and device_later
-        return Place(node, now, names) if later else None
+        return Place(node, now, names, grants) if later else None

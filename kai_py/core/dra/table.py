@@ -1,0 +1,109 @@
+"""Claims as a table of the snapshot: what each asks for, what it has already, and which pods need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from kai_py.core.dra.allocation import ClaimAllocation
+from kai_py.core.dra.claims import Claim
+from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.ledger import Take
+from kai_py.core.dra.selectors import SelectorMemo
+from kai_py.core.tables.classes import NodeTerm
+
+#: So many consumers can share a claim (``status.reservedFor``).
+MAX_CONSUMERS: Final = 256
+
+
+@dataclass(frozen=True)
+class Held:
+    """The devices of a claim.
+
+    Attributes:
+        takes: what a device ledger must count.
+        terms: nodes that can use them, ORed; None = every node.
+        allocation: what has to be written, if it was decided in this cycle; None if it was found.
+    """
+
+    takes: tuple[Take, ...] = ()
+    terms: tuple[NodeTerm, ...] | None = None
+    allocation: ClaimAllocation | None = None
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A claim.
+
+    Attributes:
+        key: ``namespace/name``.
+        uid: its own.
+        asked: what it asks for.
+        held: what it has been given; None = nothing yet.
+        others: consumers that it is reserved for and that are no pods of the snapshot.
+    """
+
+    key: str
+    uid: str
+    asked: Claim
+    held: Held | None = None
+    others: int = 0
+
+
+#: One claim of a pod class: a row in the table where all pods of the class mean the very same claim, else what each of
+#: them asks for in a claim of its own.
+Ask = int | Claim
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Devices that queues are charged for.
+
+    Attributes:
+        column: in A.
+        unit: base units of one device.
+        devices: rows of their names in the inventory, as far as some node that is ready may have them.
+        capacity: how many of them queues share; those that are cut from one device count as one.
+    """
+
+    column: int
+    unit: int
+    devices: frozenset[int]
+    capacity: int
+
+
+@dataclass(frozen=True)
+class ClaimTable:
+    """What a snapshot knows of claims and devices.
+
+    Attributes:
+        inventory: the devices.
+        claims: ``(L,)`` sorted by key; all that have devices, and all that pods wait for.
+        of_pod: row of a pod -> rows of the claims that it uses, in its order, each once.
+        of_class: row of a pod class -> the same, as far as pods of a class have it in common.
+        counted: devices that queues are charged for, by column.
+        memo: what selectors said in earlier snapshots.
+    """
+
+    inventory: Inventory
+    claims: tuple[ClaimRow, ...]
+    of_pod: Mapping[int, tuple[int, ...]]
+    of_class: Mapping[int, tuple[Ask, ...]]
+    counted: tuple[Counted, ...] = ()
+    memo: SelectorMemo = field(default_factory=SelectorMemo, compare=False, repr=False)
+
+    def check(self, pods: int, classes: int) -> None:
+        """Check all references.
+
+        Raises:
+            ValueError: a row points beyond its table, or a pod's claims are not those of its class.
+        """
+        rows = [row for found in self.of_pod.values() for row in found]
+        rows += [ask for asks in self.of_class.values() for ask in asks if isinstance(ask, int)]
+        if not all(0 <= row < len(self.claims) for row in rows):
+            raise ValueError(f"claims.of_pod or claims.of_class points beyond the {len(self.claims)} claims")
+        if not all(0 <= pod < pods for pod in self.of_pod):
+            raise ValueError(f"claims.of_pod points beyond the {pods} pods")
+        if not all(0 <= row < classes for row in self.of_class):
+            raise ValueError(f"claims.of_class points beyond the {classes} classes")

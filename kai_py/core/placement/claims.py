@@ -1,0 +1,116 @@
+"""Nodes through the eyes of pods with claims on devices: where they find devices, and which."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from kai_py.core.dra.refusal import Refusal
+from kai_py.core.options import Options
+from kai_py.core.placement.suitability import Suitability
+from kai_py.core.placement.views import NOWHERE, ClassView, Place
+from kai_py.core.resources import Amounts, Mask
+from kai_py.core.result import FilterReason, Reason, ReasonCode
+from kai_py.core.state.claims import Claims
+from kai_py.core.state.ledger import Ledger
+
+#: So many nodes that looked promising are asked for devices in vain, before the pod is given up for this time.
+_ATTEMPTS: Final = 32
+#: So many nodes are asked why they refuse, to report the one that comes nearest.
+_EXPLAINED: Final = 8
+
+
+class ClaimView(ClassView):
+    """All nodes through the eyes of one pod class with claims.
+
+    Room for everything else, filters and scores are those of any class. Where devices may be found is told by the
+    device index for all nodes at once, and decided by the allocator on the best of them; nodes where the pod can start
+    now come before those where it has to wait.
+    """
+
+    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+        assert ledger.claims is not None
+        self._claims: Claims = ledger.claims
+        self._asks = ledger.claims.table.of_class[class_idx]
+        super().__init__(class_idx, suitability, ledger, options)
+
+    def best(self, within: Mask | None = None) -> Place | None:
+        """The best node that has devices, and which; see :meth:`ClassView.best`."""
+        self.refresh()
+        allowed = self._value != NOWHERE
+        if within is not None:
+            allowed &= within
+        left = _ATTEMPTS
+        for later in (False, True):
+            mask = allowed & self._claims.possible(self._asks, later=later)
+            if not later:
+                mask &= self._now
+            while left and (place := super().best(mask)) is not None:
+                if (found := self._on(place.node, later=later)) is not None:
+                    return found
+                mask[place.node] = False
+                left -= 1
+        return None
+
+    def at(self, node: int) -> Place | None:
+        """The devices on one node; see :meth:`ClassView.at`."""
+        place = super().at(node)
+        if place is None:
+            return None
+        return (self._on(node, later=False) if place.now else None) or self._on(node, later=True)
+
+    def _on(self, node: int, *, later: bool) -> Place | None:
+        grants = self._claims.find(self._asks, node, later=later)
+        return None if grants is None or isinstance(grants, Refusal) else Place(node, not later, (), grants)
+
+    def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
+        """How many pods each node takes, by its devices too; an upper bound. See :meth:`ClassView.slots`."""
+        count = self._claims.slots(self._asks, later=later)
+        if count is not None:
+            return np.minimum(by_amounts, count)
+        return np.where(self._claims.possible(self._asks, later=later), by_amounts, 0)
+
+    def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
+        """Why no node takes the class; nodes that have room for everything but devices lack those."""
+        reasons, missing = super().explain()
+        self.refresh()
+        if lacking := int((self._value != NOWHERE).sum()):
+            reasons[str(FilterReason.DEVICES)] = lacking
+        return reasons, missing
+
+    def refusal(self) -> Reason | None:
+        """What the devices of the most promising node lack, if some node has room for everything else."""
+        self.refresh()
+        nodes = np.flatnonzero(self._value != NOWHERE).tolist()
+        if not nodes:
+            return None
+        if (row := self._claims.full(self._asks)) is not None:
+            return Reason(ReasonCode.CLAIM_IN_FULL_USE, {"claim": self._claims.table.claims[row].key})
+        nearest: tuple[tuple[int, int, int], Refusal, int] | None = None
+        for node in nodes[:_EXPLAINED]:
+            found = self._claims.find(self._asks, node, later=True)
+            if isinstance(found, Refusal):
+                key = found.available, found.matched, -node
+                if nearest is None or key > nearest[0]:
+                    nearest = key, found, node
+        if nearest is None:
+            return None
+        _, found, node = nearest
+        details: dict[str, object] = {
+            "why": str(found.code),
+            "claim": found.claim,
+            "request": found.request,
+            "node": self._claims.table.inventory.nodes.names[node],
+            "needed": found.needed,
+            "matched": found.matched,
+            "available": found.available,
+            "pools": ", ".join(found.pools),
+            "counters": ", ".join("/".join(one) for one in found.counters),
+            "message": found.message,
+        }
+        numbers = ("needed", "matched", "available") if found.needed else ()
+        return Reason(
+            ReasonCode.DEVICES_UNAVAILABLE,
+            {key: value for key, value in details.items() if value or key in numbers},
+        )

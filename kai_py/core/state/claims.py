@@ -1,0 +1,298 @@
+"""Claims as the cycle changes them: who uses which, and what they take of devices, now and later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kai_py.core.dra.allocation import Allocation
+from kai_py.core.dra.allocator import Allocator
+from kai_py.core.dra.claims import Claim
+from kai_py.core.dra.index import DeviceIndex
+from kai_py.core.dra.ledger import DeviceLedger, Take
+from kai_py.core.dra.refusal import Refusal
+from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held
+from kai_py.core.resources import Amounts, Mask
+from kai_py.core.tables.pods import NONE, USING, PodState
+from kai_py.core.tables.requirements import matches_term
+from kai_py.core.tables.snapshot import Snapshot
+
+#: Per claim of a pod the devices that it brings; None where the claim has devices that it joins.
+Grants = tuple[Held | None, ...]
+NO_GRANTS: Grants = ()
+
+
+class Use(NamedTuple):
+    """How a claim is used.
+
+    Attributes:
+        now_users: pods of the snapshot that use it now, leaving ones included.
+        later_users: pods that use it once leaving ones are gone and nominated ones are there.
+        now: its devices now.
+        later: its devices then; the very same object as ``now`` where nothing changes.
+    """
+
+    now_users: int = 0
+    later_users: int = 0
+    now: Held | None = None
+    later: Held | None = None
+
+
+class Change(NamedTuple):
+    """What an operation does to one claim."""
+
+    claim: int
+    before: Use
+    after: Use
+
+
+class Claims:
+    """The claims of a snapshot. Part of the ledger; only ``Transaction`` changes it.
+
+    A claim has devices as long as anybody uses it: the first pod that is placed brings them, the last one that goes
+    gives them back. Claims that are reserved for somebody unknown, or were given devices and are used by nobody, keep
+    what they have.
+
+    Attributes:
+        table: of the snapshot.
+        uses: ``(L,)``.
+        start: what is taken now or later. Who starts now must not take what is promised for later either.
+        later: what is taken once leaving pods are gone and nominated ones are there.
+        allocator: finds devices.
+    """
+
+    def __init__(self, snapshot: Snapshot, table: ClaimTable) -> None:
+        self.table = table
+        self.allocator = Allocator(table.inventory, table.memo)
+        users = [[0, 0] for _ in table.claims]
+        states, nodes = snapshot.pods.state, snapshot.pods.node_idx
+        for pod, rows in table.of_pod.items():
+            state = states.item(pod)
+            if state in USING and nodes.item(pod) != NONE:
+                for row in rows:
+                    users[row][0] += 1
+                    users[row][1] += state != PodState.RELEASING
+        self.uses: list[Use] = []
+        #: What a claim has left when nobody of ours uses it any more.
+        self._idle: list[Held | None] = []
+        for claim, (now, soon) in zip(table.claims, users, strict=True):
+            kept = claim.held if claim.others or not now else None
+            self._idle.append(kept)
+            self.uses.append(Use(now, soon, claim.held, claim.held if soon else kept))
+        self.start = DeviceLedger(table.inventory)
+        self.later = DeviceLedger(table.inventory)
+        for use in self.uses:
+            self._count(_NOBODY, use)
+        self._start_index = DeviceIndex(self.allocator, self.start)
+        self._later_index = DeviceIndex(self.allocator, self.later)
+        self._masks: dict[tuple[object, ...], Mask] = {}
+
+    # -- changes -----------------------------------------------------------------------------------
+
+    def join(self, pod: int, grants: Grants, *, now: bool) -> tuple[Change, ...]:
+        """Let a pod use its claims, now and later or only later; it brings the devices of those that have none."""
+        changes = []
+        for row, grant in zip(self.table.of_pod[pod], grants, strict=True):
+            use = self.uses[row]
+            after = use._replace(later_users=use.later_users + 1, later=grant or use.later)
+            if now:
+                after = after._replace(now_users=use.now_users + 1, now=grant or use.now)
+            changes.append(self._change(row, use, after))
+        return tuple(changes)
+
+    def leave(self, pod: int, *, now: bool, later: bool = True) -> tuple[Change, ...]:
+        """The inverse in the sense of users: claims that nobody uses any more give their devices back."""
+        changes = []
+        for row in self.table.of_pod[pod]:
+            use = after = self.uses[row]
+            if later:
+                left = use.later_users - 1
+                after = after._replace(later_users=left, later=use.later if left else self._idle[row])
+            if now:
+                left = use.now_users - 1
+                after = after._replace(now_users=left, now=use.now if left else self._idle[row])
+            changes.append(self._change(row, use, after))
+        return tuple(changes)
+
+    def undo(self, changes: Sequence[Change]) -> None:
+        """Take changes back, the last one first."""
+        for row, before, after in reversed(changes):
+            self._count(after, before)
+            self.uses[row] = before
+
+    def _change(self, row: int, before: Use, after: Use) -> Change:
+        self._count(before, after)
+        self.uses[row] = after
+        return Change(row, before, after)
+
+    def _count(self, before: Use, after: Use) -> None:
+        """Bring both ledgers from one use of a claim to another."""
+        if before.later is not after.later:
+            _swap(self.later, _takes(before.later), _takes(after.later))
+        if before.now is not after.now or before.later is not after.later:
+            _swap(self.start, _either(before), _either(after))
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def uses_any(self, pod: int) -> bool:
+        """Whether a pod has claims."""
+        return pod in self.table.of_pod
+
+    def possible(self, asks: Sequence[Ask], *, later: bool) -> Mask:
+        """``(N,)`` nodes on which claims may find devices; False is certain, True is not."""
+        fits: Mask = np.ones(len(self.table.inventory.nodes), dtype=np.bool_)
+        fresh: list[Claim] = []
+        for ask in asks:
+            joined, asked = self._look(ask, later=later)
+            if asked is not None:
+                fresh.append(asked)
+            elif joined is None:
+                return np.zeros_like(fits)
+            elif joined.terms is not None:
+                fits &= self._reached(joined)
+        if fresh:
+            fits &= (self._later_index if later else self._start_index).room(fresh).count > 0
+        return fits
+
+    def slots(self, asks: Sequence[Ask], *, later: bool) -> Amounts | None:
+        """``(N,)`` at most so many pods find devices for claims of their own; None where they share claims."""
+        fresh = [ask for ask in asks if not isinstance(ask, int)]
+        if len(fresh) < len(asks):
+            return None
+        return (self._later_index if later else self._start_index).room(fresh).count
+
+    def find(self, asks: Sequence[Ask], node: int, *, later: bool) -> Grants | Refusal | None:
+        """Devices on one node for all claims together.
+
+        Returns:
+            What to bring; else why not; None where a claim has its devices elsewhere, or serves nobody else.
+        """
+        grants: list[Held | None] = []
+        fresh: list[Claim] = []
+        for ask in asks:
+            joined, asked = self._look(ask, later=later)
+            if asked is not None:
+                fresh.append(asked)
+            elif joined is None or not (joined.terms is None or self._reached(joined).item(node)):
+                return None
+            grants.append(joined)
+        if not fresh:
+            return (None,) * len(asks)
+        found = self.allocator.allocate(fresh, node, self.later if later else self.start)
+        if isinstance(found, Refusal):
+            return found
+        new = self._held(found)
+        return tuple(None if joined is not None else next(new) for joined in grants)
+
+    def own(self, pod: int) -> Grants | None:
+        """What an evicted pod has to bring to go on with just the devices that it has; None if somebody has them."""
+        grants: list[Held | None] = []
+        for row in self.table.of_pod[pod]:
+            use = self.uses[row]
+            if use.later is None and use.now is None:
+                return None
+            if use.later is not None and use.now is not None and use.later is not use.now:
+                return None
+            grants.append(use.now if use.later is None else None)
+        wanted = [take for grant in grants if grant is not None for take in grant.takes]
+        return tuple(grants) if self._fits(wanted) else None
+
+    def devices_of(self, pod: int, *, now: bool) -> tuple[tuple[Take, ...], ...]:
+        """What each claim of a pod takes, now or later."""
+        uses = [self.uses[row] for row in self.table.of_pod.get(pod, ())]
+        return tuple([_takes(use.now if now else use.later) for use in uses])
+
+    def _fits(self, takes: Sequence[Take]) -> bool:
+        """Whether devices can be taken later, all of them; the ledger is as before."""
+        ledger, inventory = self.later, self.table.inventory
+        taken: list[Take] = []
+        try:
+            for take in takes:
+                if ledger.whole[take.identity] or (ledger.shares[take.identity] and not take.shared):
+                    return False
+                ledger.take((take,))
+                taken.append(take)
+                counters = [counter for counter, _ in inventory.charges_of_id[take.identity]]
+                if any(ledger.used[counter] > inventory.counters.totals[counter] for counter in counters):
+                    return False
+                if not self._within(take.identity):
+                    return False
+            return True
+        finally:
+            ledger.give(reversed(taken))
+
+    def _within(self, identity: int) -> bool:
+        """Whether no more is consumed of a device than it has."""
+        consumed = self.later.consumed.get(identity, {})
+        rows = self.table.inventory.devices_of_id[identity]
+        capacities = self.table.inventory.devices[rows[0]].capacities
+        return all(name in capacities and amount <= capacities[name].value for name, amount in consumed.items())
+
+    def _look(self, ask: Ask, *, later: bool) -> tuple[Held | None, Claim | None]:
+        """The devices to join, or what to allocate; neither where it has to be waited for, or nobody more may join."""
+        if not isinstance(ask, int):
+            return None, ask
+        use, row = self.uses[ask], self.table.claims[ask]
+        users = use.later_users if later else max(use.now_users, use.later_users)
+        if users + row.others >= MAX_CONSUMERS:
+            return None, None
+        if use.later is None and (later or use.now is None):
+            return None, row.asked
+        if not later and use.now is not use.later:
+            return None, None
+        return use.later, None
+
+    def full(self, asks: Sequence[Ask]) -> int | None:
+        """The first claim that may not serve another pod."""
+        for ask in asks:
+            if isinstance(ask, int) and self.uses[ask].later_users + self.table.claims[ask].others >= MAX_CONSUMERS:
+                return ask
+        return None
+
+    def _held(self, found: Allocation) -> Iterator[Held]:
+        for claim in found.claims:
+            takes = Allocation((claim,)).takes(self.table.inventory)
+            yield Held(takes, None if claim.term is None else (claim.term,), claim)
+
+    def _reached(self, held: Held) -> Mask:
+        """``(N,)`` nodes that can use the devices."""
+        assert held.terms is not None
+        mask = self._masks.get(held.terms)
+        if mask is None:
+            nodes = self.table.inventory.nodes
+            mask = np.zeros(len(nodes), dtype=np.bool_)
+            for term in held.terms:
+                mask |= matches_term(term, nodes)
+            self._masks[held.terms] = mask
+        return mask
+
+    def idle(self) -> Iterator[tuple[int, int]]:
+        """(column in A, base units) of devices that queues are charged for and that nobody has later."""
+        for one in self.table.counted:
+            yield one.column, one.unit * sum(not self.later.busy(identity) for identity in one.devices)
+
+    def state(self) -> tuple[object, ...]:
+        """All that it knows, to be compared."""
+        return tuple(self.uses), self.start.state(), self.later.state()
+
+
+_NOBODY = Use()
+
+
+def _takes(held: Held | None) -> tuple[Take, ...]:
+    return () if held is None else held.takes
+
+
+def _either(use: Use) -> tuple[Take, ...]:
+    """What is taken now or later, the same devices once."""
+    if use.now is use.later:
+        return _takes(use.now)
+    now = _takes(use.now)
+    return now + tuple(take for take in _takes(use.later) if take not in now)
+
+
+def _swap(ledger: DeviceLedger, before: tuple[Take, ...], after: tuple[Take, ...]) -> None:
+    ledger.give(before)
+    ledger.take(after)

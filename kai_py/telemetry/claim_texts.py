@@ -1,0 +1,89 @@
+"""Part of the table of texts: claims on devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from kai_py.api.keys import QUEUE_LABEL
+from kai_py.core.dra.refusal import RefusalCode
+from kai_py.core.result import ReasonCode
+from kai_py.telemetry.case import Case
+from kai_py.telemetry.places import histogram
+from kai_py.telemetry.text import Text, about
+
+_WHY: Final[Mapping[str, str]] = {
+    RefusalCode.TOO_MANY_DEVICES: "a claim may have 32 devices",
+    RefusalCode.TOO_MANY_CONFIGURATIONS: "a claim may have 64 configurations",
+    RefusalCode.POOL_INCOMPLETE: "a driver has not published all of its pool yet",
+    RefusalCode.POOL_INVALID: "a driver has published a pool that contradicts itself",
+    RefusalCode.SELECTOR_FAILED: "a selector cannot be evaluated",
+    RefusalCode.NO_MATCH: "not enough devices match its selectors",
+    RefusalCode.TAINTED: "devices have taints that are not tolerated",
+    RefusalCode.TOO_SMALL: "devices are too small",
+    RefusalCode.IN_USE: "devices are in use",
+    RefusalCode.COUNTERS_USED_UP: "what devices are cut from is used up",
+    RefusalCode.CAPACITY_USED_UP: "the capacity of shared devices is used up",
+    RefusalCode.CONSTRAINT: "no devices meet its constraints together",
+    RefusalCode.ALL_AGAINST_CONSTRAINT: "all devices together do not meet its constraints",
+    RefusalCode.TOGETHER: "its requests compete for the same devices",
+    RefusalCode.CUT: "the search for devices was ended before it was done",
+}
+
+
+def _verdict(case: Case) -> str:
+    request = f"request {case.name('request')} of " if case.name("request") else ""
+    return f"{request}{case.name('claim') or 'the pod’s claims'} finds no devices"
+
+
+def _evidence(case: Case) -> str:
+    parts = []
+    if why := _WHY.get(case.name("why"), ""):
+        where = f" on {case.name('node')}, which comes nearest" if case.name("node") else ""
+        needed = case.number("needed")
+        numbers = f" ({needed} needed, {case.number('matched')} match, {case.number('available')} free)"
+        parts.append(f"{why}{where}{numbers if needed else ''}")
+    if case.number("pods"):
+        parts.append(f"{case.number('placed')} of {case.number('pods')} pods that start together find places")
+    parts.append(histogram(case.reason))
+    return ", ".join(part for part in parts if part)
+
+
+CLAIM_TEXTS: Final[Mapping[str, Text]] = {
+    ReasonCode.CLAIM_MISSING: Text(
+        about("ResourceClaim", "claim", "does not exist"),
+        "A pod names a ResourceClaim or a ResourceClaimTemplate that is not in its namespace, or the claim that is "
+        "made from the template is not there yet.",
+        "Create it, or correct spec.resourceClaims of the pod.",
+        used=frozenset({"claim"}),
+    ),
+    ReasonCode.CLAIM_INVALID: Text(
+        about("ResourceClaim", "claim", "cannot be served"),
+        "The claim is being deleted, names a DeviceClass that does not exist, or asks for something that is not known "
+        "here. The message says what.",
+        "Correct what the message names; a claim cannot be changed, so delete it and create it again.",
+        used=frozenset({"claim"}),
+    ),
+    ReasonCode.CLAIM_OF_OTHER_QUEUE: Text(
+        lambda case: f"{case.named('ResourceClaim', 'claim')} is not labelled with {case.named('queue', 'queue')}",
+        "A claim on GPUs that is not made from a template must say whose quota pays for it, and that must be the queue "
+        "of the pods that use it.",
+        f"Set the label {QUEUE_LABEL} of the claim to the queue of its pods.",
+        used=frozenset({"claim", "queue"}),
+    ),
+    ReasonCode.CLAIM_IN_FULL_USE: Text(
+        about("ResourceClaim", "claim", "serves as many pods as a claim can"),
+        "A claim can be reserved for 256 consumers.",
+        "Wait until pods that use it finish, or give these pods a claim of their own.",
+        evidence=lambda case: histogram(case.reason),
+        used=frozenset({"claim"}),
+    ),
+    ReasonCode.DEVICES_UNAVAILABLE: Text(
+        _verdict,
+        "Nodes that have room for everything else do not have the devices that a claim asks for. The message tells it "
+        "of the node that comes nearest, and counts the nodes by reason (table below).",
+        "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
+        evidence=_evidence,
+        used=frozenset({"claim", "request", "node", "why"}),
+    ),
+}

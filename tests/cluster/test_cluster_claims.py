@@ -1,0 +1,127 @@
+"""Claims in the store: what a snapshot makes of them."""
+
+import pytest
+
+from kai_py.api.decode import convert
+from kai_py.api.node import Node
+from kai_py.api.pod import Pod
+from kai_py.api.queue import Queue
+from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
+from kai_py.cluster.claims import needs_of
+from kai_py.cluster.scope import Scope
+from kai_py.cluster.store import Store
+from kai_py.core.result import ReasonCode
+from kai_py.core.tables.pods import PodState
+from kai_py.podgrouper.grouping import group_of
+from tests.planning.builders import node, pod, queue
+from tests.planning.test_planning_claims import GPU, claim, device_class, slice_of, user
+
+NOW = 1_800_000_000.0
+
+
+def filled(*objects, claims=True):
+    store = Store(lambda one, owners: group_of(one, owners, priority_classes=()), Scope(claims=claims))
+    for number, manifest in enumerate([node("n1", 0), queue(), device_class(), slice_of("n1", 4), *objects]):
+        space = {"namespace": "default"} if manifest["kind"] in ("Pod", "ResourceClaim") else {}
+        times = {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": f"u-{number}"}
+        whole = manifest | {"metadata": times | space | manifest["metadata"]}
+        match manifest["kind"]:
+            case "Node":
+                store.put_node(convert(Node, whole))
+            case "Queue":
+                store.put_queue(Queue.parse(whole))
+            case "DeviceClass":
+                store.claims.put_class(convert(DeviceClass, whole))
+            case "ResourceSlice":
+                store.claims.devices.put(convert(ResourceSlice, whole))
+            case "ResourceClaim":
+                store.claims.put(convert(ResourceClaim, whole))
+            case "Pod":
+                store.put_pod(convert(Pod, whole), NOW)
+    return store
+
+
+def owned(name):
+    return user(name, made_from=["gpu"]) | {
+        "status": {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": f"{name}-gpu"}]}
+    }
+
+
+def classes_of(snapshot):
+    return {key.name: row for key, row in zip(snapshot.pods.keys, snapshot.pods.class_idx.tolist(), strict=True)}
+
+
+def test_without_claims_the_tables_are_those_of_before():
+    store = filled(pod("a", 0))
+    first, second = store.take(NOW), store.take(NOW + 1)
+    assert first.claims is None
+    assert first.classes is second.classes
+
+
+def test_run_leaves_pods_with_claims_waiting_as_unsupported():
+    snapshot = filled(user("a", "c"), claim("c"), claims=False).take(NOW)
+    assert snapshot.claims is None
+    assert [code for code, _ in snapshot.podgroups.blocked.values()] == [ReasonCode.UNSUPPORTED]
+
+
+def test_pods_whose_own_claims_ask_for_the_same_are_of_one_class():
+    pods = [owned(name) for name in ("a", "b", "c")]
+    claims = [claim("a-gpu", of=None), claim("b-gpu", of=None), claim("c-gpu", 2, of=None)]
+    of = classes_of(filled(*pods, *claims).take(NOW))
+    assert of["a"] == of["b"] != of["c"]
+
+
+def test_queues_pay_for_a_shared_claim_with_one_pod():
+    snapshot = filled(user("a", "c"), user("b", "c"), claim("c", 2)).take(NOW)
+    costs = {name: snapshot.classes.accounted[row, 2].item() for name, row in classes_of(snapshot).items()}
+    assert costs == {"a": 2000, "b": 0}
+
+
+def test_whoever_runs_pays():
+    snapshot = filled(user("a", "c"), user("b", "c", on="n1"), claim("c", 2)).take(NOW)
+    costs = {name: snapshot.classes.accounted[row, 2].item() for name, row in classes_of(snapshot).items()}
+    assert costs == {"a": 0, "b": 2000}
+
+
+def test_an_allocated_claim_counts_what_it_has_whoever_has_it():
+    results = [{"request": "gpu", "driver": GPU, "pool": "n1", "device": f"gpu-{n}"} for n in range(2)]
+    status = {
+        "allocation": {"devices": {"results": results}},
+        "reservedFor": [{"resource": "pods", "name": "stranger", "uid": "s"}],
+    }
+    snapshot = filled(claim("c") | {"status": status}, user("a", "d"), claim("d")).take(NOW)
+    row = next(one for one in snapshot.claims.claims if one.key == "default/c")
+    assert (len(row.held.takes), row.others) == (2, 1)
+
+
+def test_a_pod_whose_claim_is_missing_is_held_back_and_its_podgroup_says_why():
+    snapshot = filled(user("a", "nowhere"), user("b", "c"), claim("c")).take(NOW)
+    states = {key.name: state for key, state in zip(snapshot.pods.keys, snapshot.pods.state.tolist(), strict=True)}
+    assert states == {"a": PodState.GATED, "b": PodState.PENDING}
+    assert list(snapshot.podgroups.blocked.values()) == [(ReasonCode.CLAIM_MISSING, {"claim": "default/nowhere"})]
+
+
+def test_what_a_pod_that_is_gone_needed_is_forgotten():
+    store = filled(user("a", "c"), claim("c"))
+    store.drop_pod(next(iter(store.known_pods())))
+    assert store.take(NOW).claims is None
+
+
+def test_a_device_on_a_node_that_is_gone_is_nobodys_share():
+    snapshot = filled(slice_of("n2", 4), user("a", "c"), claim("c")).take(NOW)
+    assert [one.capacity for one in snapshot.claims.counted] == [4]
+
+
+@pytest.mark.parametrize(
+    ("entry", "status", "claims", "missing"),
+    [
+        ({"name": "x", "resourceClaimName": "c"}, [], (("default", "c"),), ""),
+        ({"name": "x", "resourceClaimTemplateName": "t"}, [], (), "default/t"),
+        ({"name": "x", "resourceClaimTemplateName": "t"}, [{"name": "x"}], (), ""),
+    ],
+)
+def test_which_claims_a_pod_needs(entry, status, claims, missing):
+    manifest = pod("a", 0, resourceClaims=[entry]) | {"status": {"resourceClaimStatuses": status}}
+    manifest["metadata"]["namespace"] = "default"
+    needs = needs_of(convert(Pod, manifest))
+    assert (needs.claims, needs.missing) == (claims, missing)
