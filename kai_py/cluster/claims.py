@@ -31,8 +31,6 @@ from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 from kai_py.errors import Fault, MalformedObjectError
 
-#: Drivers and DeviceClasses whose devices are GPUs, as far as queues are concerned (KAI's convention).
-GPU_CLASSES: Final = frozenset({"gpu.nvidia.com"})
 #: Begins the names by which queues account devices of one DeviceClass.
 CLASS_PREFIX: Final = "deviceclass/"
 _GPU: Final = ACCOUNTED.index(GPU)
@@ -123,6 +121,7 @@ class ClaimBook:
         nodes: NodeTable,
         queues: Sequence[str],
         axis: ResourceAxis,
+        gpu_classes: frozenset[str],
     ) -> Tables:
         """Work claims into the tables; the very same tables come back where no pod has any.
 
@@ -135,7 +134,7 @@ class ClaimBook:
         if not row_of:
             return Tables(pods, podgroups, classes, None)
         inventory = self.devices.inventory(nodes)
-        made = _Making(inventory, pods, self._bills(axis))
+        made = _Making(inventory, pods, self._bills(axis, gpu_classes))
         problems: dict[int, _Problem] = {}
         queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
         for name, claim in sorted(self.objects.items()):
@@ -157,9 +156,9 @@ class ClaimBook:
         table = made.table(self.devices)
         return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, table)
 
-    def _bills(self, axis: ResourceAxis) -> tuple[_Bill, ...]:
+    def _bills(self, axis: ResourceAxis, gpu_classes: frozenset[str]) -> tuple[_Bill, ...]:
         """What queues are charged for: GPUs, and classes that some queue names."""
-        bills = [_Bill(_GPU, DEVICE, GPU_CLASSES)]
+        bills = [_Bill(_GPU, DEVICE, gpu_classes)]
         for column, name in enumerate(axis.accounted):
             if name.startswith(CLASS_PREFIX):
                 called = name.removeprefix(CLASS_PREFIX)
