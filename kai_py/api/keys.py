@@ -56,6 +56,8 @@ UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"
 NVIDIA_GPU: Final = "nvidia.com/gpu"
 GPU_MEMORY_LABEL: Final = "nvidia.com/gpu.memory"
 AMD_GPU: Final = "amd.com/gpu"
+#: Driver and DeviceClass of the GPUs that are claimed instead of requested.
+NVIDIA_DEVICES: Final = "gpu.nvidia.com"
 MIG_PREFIX: Final = "nvidia.com/mig-"
 
 # queues and priorities ----------------------------------------------------------------------------

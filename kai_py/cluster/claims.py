@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,16 +13,15 @@ from kai_py.api.keys import QUEUE_LABEL
 from kai_py.api.pod import Pod
 from kai_py.api.resource import Allocation, DeviceClass, ResourceClaim
 from kai_py.api.selectors import NodeSelector
+from kai_py.cluster.claim_rows import NEW, Bill, ClaimRows, Name, count
 from kai_py.cluster.devices.book import DeviceBook
 from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.reach import terms_of
 from kai_py.cluster.devices.results import taken_by
-from kai_py.core.dra.claims import ALL, Alternative, Claim
-from kai_py.core.dra.devices import Device
+from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.expressions import compile_selector
-from kai_py.core.dra.inventory import NOWHERE, Inventory
-from kai_py.core.dra.selectors import Selector, SelectorError, SelectorMemo
-from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Counted, Held
+from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.table import ClaimRow, ClaimTable, Held
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, ResourceAxis
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.classes import ClassTable
@@ -31,15 +30,11 @@ from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 from kai_py.errors import Fault, MalformedObjectError
 
-#: Drivers and DeviceClasses whose devices are GPUs, as far as queues are concerned (KAI's convention).
-GPU_CLASSES: Final = frozenset({"gpu.nvidia.com"})
 #: Begins the names by which queues account devices of one DeviceClass.
 CLASS_PREFIX: Final = "deviceclass/"
 _GPU: Final = ACCOUNTED.index(GPU)
 
-Name = tuple[str, str]
 _Problem = tuple[ReasonCode, dict[str, str]]
-_NEW: Final = (PodState.PENDING, PodState.GATED)
 
 
 @dataclass(frozen=True)
@@ -123,6 +118,7 @@ class ClaimBook:
         nodes: NodeTable,
         queues: Sequence[str],
         axis: ResourceAxis,
+        gpu_classes: frozenset[str],
     ) -> Tables:
         """Work claims into the tables; the very same tables come back where no pod has any.
 
@@ -135,13 +131,13 @@ class ClaimBook:
         if not row_of:
             return Tables(pods, podgroups, classes, None)
         inventory = self.devices.inventory(nodes)
-        made = _Making(inventory, pods, self._bills(axis))
+        made = ClaimRows(inventory, pods, self._bills(axis, gpu_classes))
         problems: dict[int, _Problem] = {}
         queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
         for name, claim in sorted(self.objects.items()):
             self._lay(made, name, claim)
         for key, row in sorted(row_of.items(), key=lambda entry: entry[1]):
-            needs, waits = self._needs[key], pods.state.item(row) in _NEW
+            needs, waits = self._needs[key], pods.state.item(row) in NEW
             problem = self._problem(needs, made, queue_of.get(row)) if waits else None
             if problem is not None:
                 problems[row] = problem
@@ -157,18 +153,18 @@ class ClaimBook:
         table = made.table(self.devices)
         return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, table)
 
-    def _bills(self, axis: ResourceAxis) -> tuple[_Bill, ...]:
+    def _bills(self, axis: ResourceAxis, gpu_classes: frozenset[str]) -> tuple[Bill, ...]:
         """What queues are charged for: GPUs, and classes that some queue names."""
-        bills = [_Bill(_GPU, DEVICE, GPU_CLASSES)]
+        bills = [Bill(_GPU, DEVICE, gpu_classes)]
         for column, name in enumerate(axis.accounted):
             if name.startswith(CLASS_PREFIX):
                 called = name.removeprefix(CLASS_PREFIX)
                 found = self._reader.device_class(called)
                 if found is not None:
-                    bills.append(_Bill(column, 1, frozenset({called}), found.selectors))
+                    bills.append(Bill(column, 1, frozenset({called}), found.selectors))
         return tuple(bills)
 
-    def _lay(self, made: _Making, name: Name, claim: ResourceClaim) -> None:
+    def _lay(self, made: ClaimRows, name: Name, claim: ResourceClaim) -> None:
         where = f"ResourceClaim {'/'.join(name)}"
         fault = "ResourceClaim", "/".join(name)
         self.faults.pop(fault, None)
@@ -185,9 +181,9 @@ class ClaimBook:
             asked = Claim(where)
             made.unreadable[name] = error.faults[0]
         row = ClaimRow("/".join(name), claim.metadata.uid, asked, held)
-        made.add(name, row, {bill.column: bill.unit * _count(bill, asked, allocation) for bill in made.bills})
+        made.add(name, row, {bill.column: bill.unit * count(bill, asked, allocation) for bill in made.bills})
 
-    def _problem(self, needs: Needs, made: _Making, queue: str | None) -> _Problem | None:
+    def _problem(self, needs: Needs, made: ClaimRows, queue: str | None) -> _Problem | None:
         """What keeps a pod with claims from being scheduled."""
         if needs.missing:
             return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
@@ -204,127 +200,6 @@ class ClaimBook:
             if name not in needs.owned and made.cost[name][_GPU] and claim.metadata.labels.get(QUEUE_LABEL) != queue:
                 return ReasonCode.CLAIM_OF_OTHER_QUEUE, {"claim": text, "queue": queue or ""}
         return None
-
-
-@dataclass(frozen=True)
-class _Bill:
-    """Devices that queues are charged for: those of some drivers, or those of a DeviceClass."""
-
-    column: int
-    unit: int
-    classes: frozenset[str]
-    selectors: tuple[Selector, ...] | None = None
-
-    def covers(self, device: Device, memo: SelectorMemo) -> bool:
-        if self.selectors is None:
-            return device.driver in self.classes
-        try:
-            return memo.matches(self.selectors, device)
-        except SelectorError:
-            return False
-
-
-class _Making:
-    """A table of claims in the making."""
-
-    def __init__(self, inventory: Inventory, pods: PodTable, bills: tuple[_Bill, ...]) -> None:
-        self.bills = bills
-        self.inventory = inventory
-        self.pods = pods
-        self.rows: list[ClaimRow] = []
-        self.row_of: dict[Name, int] = {}
-        self.cost: dict[Name, dict[int, int]] = {}
-        self.of_pod: dict[int, tuple[int, ...]] = {}
-        self.of_class: dict[int, tuple[Ask, ...]] = {}
-        self.unreadable: dict[Name, Fault] = {}
-        self._users: dict[int, list[int]] = {}
-        self._names: list[Name] = []
-
-    def add(self, name: Name, row: ClaimRow, cost: dict[int, int]) -> None:
-        self.row_of[name] = len(self.rows)
-        self.rows.append(row)
-        self._names.append(name)
-        self.cost[name] = cost
-
-    def count_users(self, objects: dict[Name, ResourceClaim]) -> None:
-        """Who uses each claim, those that run first; whom it is reserved for beside them."""
-        states = self.pods.state
-        for pod, rows in sorted(self.of_pod.items(), key=lambda entry: (_standing(states.item(entry[0])), entry[0])):
-            for row in rows:
-                self._users.setdefault(row, []).append(pod)
-        for row, name in enumerate(self._names):
-            if reserved := objects[name].status.reserved_for:
-                ours = {self.pods.keys[pod].uid for pod in self._users.get(row, ())}
-                others = sum(one.uid not in ours for one in reserved)
-                if others:
-                    self.rows[row] = dataclasses.replace(self.rows[row], others=others)
-
-    def classes(self, classes: ClassTable) -> tuple[ClassTable, np.ndarray]:
-        """The table with a class for every kind of pod and claims, and ``(P,)`` rows in it.
-
-        Queues pay for a claim with the class of the first pod that uses it.
-        """
-        class_idx = self.pods.class_idx.copy()
-        known: dict[tuple[int, tuple[Hashable, ...], tuple[int, ...]], int] = {}
-        made, request, accounted = list(classes.classes), list(classes.request), list(classes.accounted)
-        for pod, rows in sorted(self.of_pod.items()):
-            if not rows:
-                continue
-            asks = tuple(self._ask(row, pod) for row in rows)
-            claims = tuple(ask if isinstance(ask, int) else (ask.requests, ask.constraints, ask.config) for ask in asks)
-            paid = [self.cost[self._names[row]] for row in rows if self._users[row][0] == pod]
-            cost = tuple(sum(one[bill.column] for one in paid) for bill in self.bills)
-            key = class_idx.item(pod), claims, cost
-            if (number := known.get(key)) is None:
-                number = known[key] = len(made)
-                made.append(dataclasses.replace(classes.classes[key[0]], claims=claims))
-                request.append(classes.request[key[0]])
-                charged = classes.accounted[key[0]].copy()
-                for bill, units in zip(self.bills, cost, strict=True):
-                    charged[bill.column] += units
-                accounted.append(charged)
-                self.of_class[number] = asks
-            class_idx[pod] = number
-        return ClassTable(tuple(made), np.array(request), np.array(accounted)), class_idx
-
-    def _ask(self, row: int, pod: int) -> Ask:
-        """The very claim where others use it too, or it has devices that a waiting pod must go to."""
-        claim = self.rows[row]
-        waits = self.pods.state.item(pod) in _NEW
-        if len(self._users[row]) > 1 or claim.others or (waits and claim.held is not None):
-            return row
-        return claim.asked
-
-    def table(self, devices: DeviceBook) -> ClaimTable:
-        inventory = self.inventory
-        return ClaimTable(
-            inventory=inventory,
-            claims=tuple(self.rows),
-            of_pod={pod: rows for pod, rows in self.of_pod.items() if rows},
-            of_class=self.of_class,
-            counted=tuple(self._counted(bill, devices.memo) for bill in self.bills),
-            memo=devices.memo,
-        )
-
-    def _counted(self, bill: _Bill, memo: SelectorMemo) -> Counted:
-        inventory = self.inventory
-        ready, homes = inventory.nodes.ready, inventory.node_idx.tolist()
-        rows = [
-            row
-            for row, device in enumerate(inventory.devices)
-            # Devices that belong to no single node are there as long as their driver says so.
-            if (ready.item(homes[row]) if homes[row] != NOWHERE else not inventory.reach_of(row).node)
-            and bill.covers(device, memo)
-        ]
-        whole = {inventory.id_idx[row] for row in rows if not inventory.charges[row]}
-        cut = {inventory.counters.set_idx[counter] for row in rows for counter, _ in inventory.charges[row]}
-        names = frozenset(inventory.id_idx[row] for row in rows)
-        return Counted(bill.column, bill.unit, names, len(whole) + len(cut))
-
-
-def _standing(state: int) -> int:
-    """Who runs pays before who waits, and who leaves pays nothing."""
-    return 0 if state == PodState.BOUND else 1 if state in _NEW else 2
 
 
 def needs_of(pod: Pod) -> Needs:
@@ -349,27 +224,6 @@ def _held(allocation: Allocation, inventory: Inventory, where: str) -> Held:
     takes = taken_by(allocation, inventory, where=where)
     selector: NodeSelector | None = allocation.node_selector
     return Held(takes, None if selector is None else terms_of(selector))
-
-
-def _count(bill: _Bill, claim: Claim, allocation: Allocation | None) -> int:
-    """Devices that a claim has, or asks for, and that are on a bill; the most expensive of several alternatives counts.
-
-    Of "all devices" nobody knows how many they are before they are found: they count once they are.
-    """
-    if allocation is None:
-        asked = [[_asked(bill, one) for one in request.alternatives] for request in claim.requests]
-        return sum(max(counts, default=0) for counts in asked)
-    results = [result for result in allocation.devices.results if not result.admin_access]
-    if bill.selectors is None:
-        return sum(result.driver in bill.classes for result in results)
-    ways = [one for request in claim.requests for one in request.alternatives]
-    names = {one.name for one in ways if one.device_class.name in bill.classes}
-    return sum(result.request in names for result in results)
-
-
-def _asked(bill: _Bill, alternative: Alternative) -> int:
-    counts = alternative.device_class.name in bill.classes and not alternative.admin and alternative.count != ALL
-    return alternative.count if counts else 0
 
 
 def _queues(

@@ -306,7 +306,9 @@ class Store:
             groups_by_row = self.pods.shared_by_row(pods.keys)
             devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
         classes = self.classes.table(axis, devices.sizes if devices is not None else ())
-        worked = self.claims.constrain(pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis)
+        worked = self.claims.constrain(
+            pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting.gpu_classes
+        )
         return Snapshot.seal(
             now=now,
             axis=axis,

@@ -9,7 +9,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, Strict, model_validator
 
 from kai_py.api.duration import Duration
-from kai_py.api.keys import AMD_GPU, NODE_POOL_LABEL, NVIDIA_GPU, SCHEDULER_NAME
+from kai_py.api.keys import AMD_GPU, NODE_POOL_LABEL, NVIDIA_DEVICES, NVIDIA_GPU, SCHEDULER_NAME
 from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY, Model
 
 ActionName = Literal["allocate", "consolidate", "reclaim", "preempt", "staleGangEviction"]
@@ -258,6 +258,17 @@ class NodePool(SettingsGroup):
     """The pool of this installation. Empty: what does not have the label at all."""
 
 
+class DynamicResources(SettingsGroup):
+    """Devices that pods claim (dynamic resource allocation)."""
+
+    gpu_classes: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Strict(False), AfterValidator(_unique)
+    ] = (NVIDIA_DEVICES,)
+    """Drivers and DeviceClasses whose devices count as GPUs of the queues' `gpu` quota: the class counts for what is
+    claimed, the driver for what is allocated and for what there is. The list replaces the default one. Claims on such
+    devices that are not made from templates must carry the label of their queue. NVIDIA's by default, as in KAI."""
+
+
 class Settings(SettingsGroup):
     """The whole document."""
 
@@ -281,6 +292,8 @@ class Settings(SettingsGroup):
     """How podgroups are kept whole."""
     eviction: Eviction = Eviction()
     """How running pods are ended for others' sake."""
+    dra: DynamicResources = DynamicResources()
+    """Devices that pods claim (dynamic resource allocation)."""
     gpu_sharing: Literal["none", "trusted"] = "none"
     """What becomes of pods that ask for a part of a GPU (`gpu-fraction`, `gpu-memory`). `none`: they wait, and are told
     so. `trusted`: they are placed and labelled with their device (`runai-gpu-group`), and that is all: nothing shows a

@@ -213,3 +213,10 @@ def test_a_queue_may_limit_devices_of_one_class():
     assert (reason["code"], nic in reason["message"]) == ("OverLimit", True)
     assert result["queues"]["team"]["allocated"][f"deviceclass/{nic}"] == 1
     assert result["queues"]["team"]["fairShare"][f"deviceclass/{nic}"] == 1
+
+
+def test_settings_name_the_classes_that_count_as_gpus():
+    other = "gpu.example.com"
+    objects = [device_class(other), slice_of("n1", 1, driver=other), claim("c", kind=other), user("a", "c")]
+    result = planned(*objects, cycles=2, settings={"dra": {"gpuClasses": [other]}})
+    assert result["queues"]["team"]["allocated"]["gpu"] == 1

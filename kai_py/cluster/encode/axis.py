@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from kai_py.api.keys import AMD_GPU, NVIDIA_GPU
+from kai_py.api.keys import AMD_GPU, NVIDIA_DEVICES, NVIDIA_GPU
 from kai_py.core.resources import ACCOUNTED, COMMON, CPU, DEVICE, GPU, ResourceAxis
 from kai_py.settings.model import Settings
 
@@ -33,10 +33,12 @@ class Accounting:
     Attributes:
         gpus: resources of which a unit counts as one GPU.
         additional: resources that are accounted under their own names.
+        gpu_classes: drivers and DeviceClasses whose devices count as one GPU each.
     """
 
     gpus: frozenset[str] = GPU_RESOURCES
     additional: frozenset[str] = frozenset()
+    gpu_classes: frozenset[str] = frozenset({NVIDIA_DEVICES})
 
     @classmethod
     def of(cls, settings: Settings) -> Accounting:
@@ -45,6 +47,7 @@ class Accounting:
         return cls(
             gpus=frozenset(one.resource for one in resources if one.counts_as == "gpu"),
             additional=frozenset(one.resource for one in resources if one.counts_as is None),
+            gpu_classes=frozenset(settings.dra.gpu_classes),
         )
 
 

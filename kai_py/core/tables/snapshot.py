@@ -109,6 +109,8 @@ class Snapshot:
             claims.check(len(pods), len(classes))
             if claims.inventory.nodes.names != nodes.names:
                 raise ValueError("claims.inventory is about other nodes")
+        elif any(one.claims for one in classes.classes):
+            raise ValueError("classes have claims, but there is no table of claims")
         return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims)
 
 
