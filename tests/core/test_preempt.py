@@ -4,6 +4,7 @@ from math import nan
 
 import pytest
 
+from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Options
 from kai_py.core.queues.min_runtime import preempt_min_runtime, reclaim_min_runtime
 from kai_py.core.result import ReasonCode
@@ -172,3 +173,24 @@ def test_an_elastic_podgroup_gives_its_surplus_within_its_minimum_run_time():
 def test_a_queue_without_values_protects_nobody():
     table = cluster(nodes={}, queues={"q": Queue(preempt_min_runtime=nan)}).queues
     assert preempt_min_runtime(table, 0, Options()) == 0.0
+
+
+def test_a_place_that_is_lost_and_had_again_by_another_action_is_told_as_that_one_s():
+    """Consolidation finds a place for r5's fourth pod, preemption takes it, and reclaim evicts r6 to give it back."""
+    queues = {
+        "p": Queue(quota=2, weight=0),
+        "p0": Queue("p", quota=2, weight=0),
+        "p1": Queue("p", quota=8, weight=0),
+    }
+    gangs = {
+        "r1": Gang([running("a", 4)], queue="p0", preemptible=False),
+        "r4": Gang([running("b")] * 4, queue="p0"),
+        "r5": Gang([*[running("c")] * 3, Pod(1)], minimum=1, queue="p1"),
+        "r6": Gang([running("c", 4)], queue="p0"),
+        "w0": Gang([Pod(2)], queue="p1", priority=75),
+    }
+    snapshot = cluster(nodes={"a": 4, "b": 4, "c": 8}, queues=queues, gangs=gangs)
+    result = decide(snapshot, actions=(Action.CONSOLIDATE, Action.PREEMPT, Action.RECLAIM))
+    told = {decision.pod: decision.action for decision in result.decisions}
+    assert told["ns/r5-3"] == told["ns/r6-0"] == Action.RECLAIM
+    assert violations(snapshot, result) == ()

@@ -81,19 +81,34 @@ class Transaction:
         self._claims = ledger.claims
 
     def place(
-        self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = (), grants: Grants = NO_GRANTS
+        self,
+        pod: int,
+        node: int,
+        *,
+        action: Action,
+        devices: tuple[str, ...] = (),
+        grants: Grants = NO_GRANTS,
+        spared_for: int = NONE,
     ) -> None:
         """Give a pending pod a node on which it can start now, and a share of some of its devices if it asks for one.
 
-        Who comes first to a device opens it: it takes the whole device out of what the node has free.
+        Who comes first to a device opens it: it takes the whole device out of what the node has free. Whoever was
+        considered as a victim says for whom (``spared_for``, a podgroup's row): what it had before still counts.
         """
-        self._do(_PLACE, pod, node, action, NONE, devices, grants)
+        self._do(_PLACE, pod, node, action, spared_for, devices, grants)
 
     def nominate(
-        self, pod: int, node: int, *, action: Action, devices: tuple[str, ...] = (), grants: Grants = NO_GRANTS
+        self,
+        pod: int,
+        node: int,
+        *,
+        action: Action,
+        devices: tuple[str, ...] = (),
+        grants: Grants = NO_GRANTS,
+        spared_for: int = NONE,
     ) -> None:
         """Give a pending or evicted pod a node on which it can start once leaving pods are gone (KAI: *pipeline*)."""
-        self._do(_NOMINATE, pod, node, action, NONE, devices, grants)
+        self._do(_NOMINATE, pod, node, action, spared_for, devices, grants)
 
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
         """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing.
@@ -234,7 +249,7 @@ class Transaction:
             pod, kind = operation.pod, operation.kind
             if kind is _WITHDRAW:
                 withdrawn[pod], last[pod] = last[pod], operation
-            elif pod in withdrawn and _given(withdrawn[pod]) == _given(operation):
+            elif operation.preemptor != NONE and pod in withdrawn and _given(withdrawn[pod]) == _given(operation):
                 last[pod] = withdrawn.pop(pod)  # spared: as if nobody had asked
             else:
                 last.pop(pod, None)

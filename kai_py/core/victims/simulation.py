@@ -130,7 +130,14 @@ class Simulation:
             # Who was about to start when this search began still does, if there is idle room for it.
             about_to_start = pod in self._had_started
             settle = self._transaction.place if place.now and about_to_start else self._transaction.nominate
-            settle(pod, place.node, action=self._action, devices=place.devices, grants=place.grants)
+            settle(
+                pod,
+                place.node,
+                action=self._action,
+                devices=place.devices,
+                grants=place.grants,
+                spared_for=self._step.podgroup,
+            )
             waits |= not place.now if about_to_start else moves
         if waits:
             self._waiting.add(chunk.podgroup)
