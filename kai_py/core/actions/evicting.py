@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from kai_py.core.actions.context import Context
@@ -11,7 +11,7 @@ from kai_py.core.options import Action
 from kai_py.core.queues.gates import overrun
 from kai_py.core.queues.line import Line
 from kai_py.core.result import Reason, ReasonCode
-from kai_py.core.state.transaction import Checkpoint, Kind
+from kai_py.core.state.transaction import Kind, Operation
 from kai_py.core.tables.pods import PodState
 from kai_py.core.victims.candidates import Pool
 from kai_py.core.victims.rules import Rule
@@ -47,9 +47,10 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
         reason = failed.get(likes) or context.isolated(podgroup, partial(serve, context, pool, gang, step))
         if reason is None:
             failed.clear()
-            if _ends_somebody(context, before):  # what was freed at this price is not given away again
+            operations = context.transaction.journal[before:]
+            if _ends_somebody(context, operations):  # what was freed at this price is not given away again
                 context.settled.add(podgroup)
-            touched = {context.transaction.podgroup_of(op.pod) for op in context.transaction.journal[before:]}
+            touched = {context.transaction.podgroup_of(operation.pod) for operation in operations}
             changed |= touched
             pool.touch(touched)
             context.grant(step)
@@ -96,7 +97,7 @@ def search(
     return refusal
 
 
-def _ends_somebody(context: Context, before: Checkpoint) -> bool:
-    """Whether since a checkpoint anybody was evicted who has no other place."""
-    state, operations = context.ledger.state, context.transaction.journal[before:]
+def _ends_somebody(context: Context, operations: Sequence[Operation]) -> bool:
+    """Whether anybody was evicted who has no other place."""
+    state = context.ledger.state
     return any(one.kind is Kind.EVICT and state.item(one.pod) == PodState.RELEASING for one in operations)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from kai_py.core.actions.context import Context
@@ -48,7 +50,7 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
         line,
         freeable=lambda: pool.freeable(pool.all & np.isin(context.snapshot.podgroups.queue_idx, victims)),
         largest=pool.largest_pod,
-        proof=lambda: _proof(context, pool, rule, step, others),
+        proof=cache(lambda: _proof(context, pool, rule, step, others)),  # a search asks in its course and at its end
     )
     return search(context, pool, gang, step, candidates, rule, action=ACTION)
 

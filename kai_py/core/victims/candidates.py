@@ -124,7 +124,7 @@ class Pool:
                     self._touched.get(queue, set()).discard(row)
                     self._gone.add(row)
 
-    def _rank(self, podgroup: int, *, core: bool | None = None) -> VictimRank:
+    def victim_rank(self, podgroup: int, *, core: bool | None = None) -> VictimRank:
         """Rank of a podgroup whose core, or some surplus, would go next; by default as it stands."""
         table = self._table
         if core is None:
@@ -139,10 +139,6 @@ class Pool:
             podgroup,
         )
 
-    def rank_as_it_stands(self, podgroup: int) -> VictimRank:
-        """The same for whom nobody has asked for anything yet."""
-        return self._rank(podgroup)
-
     def _has_surplus(self, podgroup: int) -> bool:
         """Whether the first chunk of a podgroup is surplus. Most podgroups are one leaf: two numbers tell."""
         root, end = self._table.offset.item(podgroup), self._table.offset.item(podgroup + 1)
@@ -153,7 +149,7 @@ class Pool:
 
     def rank(self, podgroup: int, chunk: Chunk) -> _Last:
         """Place in the order of victims, with the chunk that would go next: who has a surplus gives first."""
-        return _Last(self._rank(podgroup, core=chunk.core))
+        return _Last(self.victim_rank(podgroup, core=chunk.core))
 
     def lowest_priority(self, queue: int) -> float:
         """The least priority of anybody in a queue; inf if there is nobody."""
@@ -175,7 +171,7 @@ class Pool:
     def untouched(self, queue: int) -> Iterator[int]:
         """Podgroups of a queue that no search has changed, least important first."""
         if queue not in self._sorted:
-            self._sorted[queue] = sorted(self._by_queue.get(queue, ()), key=self._rank, reverse=True)
+            self._sorted[queue] = sorted(self._by_queue.get(queue, ()), key=self.victim_rank, reverse=True)
         rows, touched, begin = self._sorted[queue], self._touched.get(queue, set()), self._begin.get(queue, 0)
         while begin < len(rows) and (rows[begin] in touched or rows[begin] in self._gone):
             begin += 1

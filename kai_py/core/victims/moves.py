@@ -91,5 +91,5 @@ class Movers:
         for node in nodes[np.lexsort([key[nodes] for key in (*self._worth, deficit)])].tolist():
             here = [row for row in dict.fromkeys(groups[begins[node] : begins[node + 1]].tolist()) if row not in seen]
             seen.update(here)
-            for row in sorted(here, key=self._pool.rank_as_it_stands, reverse=True):
+            for row in sorted(here, key=self._pool.victim_rank, reverse=True):
                 yield from takewhile(lambda chunk: chunk.movable, self._running.chunks(row))

@@ -109,7 +109,9 @@ class Offers:
         missing, price = self._wanted - int(np.minimum(self._room.base, self._wanted).sum()), choice.price
         if price.over_budget or price.gpus > missing * self._cost[_GPU]:
             return False
-        return price.pods <= 1 or price.pods <= self._room.fewest(missing, self._largest)
+        if price.pods <= 1:
+            return True
+        return price.pods <= self._room.fewest(missing, self._largest, self._ledger.free + self._ledger.releasing)
 
     def single(self, among: Collection[int] | None = None) -> list[Choice]:
         """For a step of one pod: every node on its own, the cheapest first."""

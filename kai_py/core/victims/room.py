@@ -34,7 +34,6 @@ class Room:
         self._needs = self.need[self._asked]
         self.slots = self.count(self.later)
         self.base = self.slots.copy()
-        self._before = self.later.copy()
 
     def count(self, later: Amounts) -> np.ndarray:
         """``(N,)`` pods that fit if nodes had ``(N, R)`` free."""
@@ -63,13 +62,13 @@ class Room:
         """Pods, up to ``wanted``, that would fit if nodes had ``(N, R)`` free."""
         return min(wanted, int(np.minimum(self.count(later), wanted).sum()))
 
-    def fewest(self, missing: int, largest: Amounts) -> int:
+    def fewest(self, missing: int, largest: Amounts, before: Amounts) -> int:
         """No fewer victims can make room for so many more pods, if none gives back more than ``(R,)`` of ``largest``.
 
         For each resource, the least that has to be given back: what the best nodes lack for one pod more each, and all
-        that a pod needs for every further one.
+        that a pod needs for every further one. ``before`` is ``(N, R)``, what ``later`` was without any victim.
         """
-        lacks = (self.base[:, None] + 1) * self._needs - self._before[:, self._asked]
+        lacks = (self.base[:, None] + 1) * self._needs - before[:, self._asked]
         first = np.sort(lacks[self.allowed].clip(min=0), axis=0)[:missing]
         rest = np.where((first > 0).all(axis=0), (missing - len(first)) * self._needs, 0)
         return int((-(-(first.sum(axis=0) + rest) // largest[self._asked].clip(min=1))).max(initial=0))
