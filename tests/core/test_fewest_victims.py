@@ -101,3 +101,17 @@ def test_hardly_ever_does_anybody_go_who_could_have_stayed(action, least_importa
 @pytest.mark.parametrize("action", [Action.RECLAIM, Action.PREEMPT])
 def test_where_victims_would_help_they_are_found(action):
     assert [least for ours, least in compared(action) if ours is None] == []
+
+
+def report():
+    """Print the numbers that docs/benchmarks.md cites: ``python -m tests.core.test_fewest_victims``."""
+    for action in (Action.RECLAIM, Action.PREEMPT):
+        pairs = compared(action, least_important=False)
+        sizes = [(ours, least) for ours, least in pairs if ours is not None and least is not None]
+        most = sum(ours <= least for ours, least in sizes) / len(sizes)
+        ratio = sum(ours for ours, _ in sizes) / sum(least for _, least in sizes)
+        print(f"{action}: {len(sizes)} clusters, {most:.1%} with the fewest, {ratio:.2f} of the fewest on average")
+
+
+if __name__ == "__main__":
+    report()
