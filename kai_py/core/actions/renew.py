@@ -48,8 +48,7 @@ def _renewed(context: Context, gang: Gang, step: Step, held: np.ndarray) -> bool
         if place is None:
             transaction.rollback(start)
             return False
-        settle = transaction.place if place.now else transaction.nominate
-        settle(pod, place.node, action=Action.ALLOCATE, devices=place.devices, grants=place.grants)
+        place.give(transaction, pod, action=Action.ALLOCATE)
     if overrun(ledger, context.queue_of(gang), step.cost, preemptible=context.preemptible(gang)) is not None:
         transaction.rollback(start)
         return False

@@ -127,7 +127,7 @@ class Placer:
             place = view.best(within) if seats is None else _place_of(view, seats, number)
             if place is None:
                 return False
-            transaction.nominate(pod, place.node, action=action, devices=place.devices, grants=place.grants)
+            place.give(transaction, pod, action=action, start=False)
         return True
 
     def keeps_together(self, step: Step, nodes: Sequence[int]) -> bool:
@@ -163,8 +163,7 @@ class Placer:
             place = _place_of(self.view(self._class.item(pod)), seats, number)
             if place is None:
                 return False
-            settle = transaction.place if place.now else transaction.nominate
-            settle(pod, place.node, action=action, devices=place.devices, grants=place.grants)
+            place.give(transaction, pod, action=action)
         return True
 
     def _anywhere(self, step: Step, transaction: Transaction, action: Action) -> Reason | None:
@@ -201,8 +200,7 @@ class Placer:
                 transaction.rollback(start)
                 self._remember(failure, classes)
                 return failure
-            settle = transaction.place if place.now else transaction.nominate
-            settle(pod, place.node, action=action, devices=place.devices, grants=place.grants)
+            place.give(transaction, pod, action=action)
         return None
 
     def _remember(self, failure: Failure, classes: tuple[int, ...]) -> None:

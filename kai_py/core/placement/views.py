@@ -9,7 +9,7 @@ import numpy as np
 
 from kai_py.core.filters import FILTERS
 from kai_py.core.filters.resources import fits, shortages
-from kai_py.core.options import Options
+from kai_py.core.options import Action, Options
 from kai_py.core.placement.suitability import PASSED, Suitability
 from kai_py.core.resources import Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason, Reason
@@ -17,6 +17,8 @@ from kai_py.core.scores.packing import Packing
 from kai_py.core.scores.resource_type import resource_type
 from kai_py.core.state.claims import NO_GRANTS, Grants
 from kai_py.core.state.ledger import Ledger
+from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.pods import NONE
 
 NOWHERE = -inf
 
@@ -34,6 +36,13 @@ class Place(NamedTuple):
     now: bool
     devices: tuple[str, ...] = ()
     grants: Grants = NO_GRANTS
+
+    def give(
+        self, transaction: Transaction, pod: int, *, action: Action, start: bool = True, spared_for: int = NONE
+    ) -> None:
+        """Place a pod here, or nominate it where it has to wait, or may not ``start``; see ``Transaction.place``."""
+        settle = transaction.place if self.now and start else transaction.nominate
+        settle(pod, self.node, action=action, devices=self.devices, grants=self.grants, spared_for=spared_for)
 
 
 class ClassView:

@@ -129,14 +129,8 @@ class Simulation:
                 return False
             # Who was about to start when this search began still does, if there is idle room for it.
             about_to_start = pod in self._had_started
-            settle = self._transaction.place if place.now and about_to_start else self._transaction.nominate
-            settle(
-                pod,
-                place.node,
-                action=self._action,
-                devices=place.devices,
-                grants=place.grants,
-                spared_for=self._step.podgroup,
+            place.give(
+                self._transaction, pod, action=self._action, start=about_to_start, spared_for=self._step.podgroup
             )
             waits |= not place.now if about_to_start else moves
         if waits:
