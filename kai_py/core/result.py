@@ -30,6 +30,9 @@ class ReasonCode(StrEnum):
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
     CLAIM_INVALID = "ResourceClaimInvalid"
     CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
+    VOLUME_CLAIM_MISSING = "PersistentVolumeClaimDoesNotExist"
+    VOLUME_CLAIM_INVALID = "PersistentVolumeClaimInvalid"
+    VOLUME_UNBOUND = "VolumeNotBound"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -74,6 +77,11 @@ class FilterReason(StrEnum):
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
     DEVICES = "InsufficientDevices"
+    VOLUME_AFFINITY = "VolumeNodeAffinityConflict"
+    VOLUME_ZONE = "VolumeInOtherZone"
+    VOLUME_MISSING = "NoVolumeForClaim"
+    VOLUME_LIMIT = "TooManyVolumes"
+    VOLUME_IN_USE = "VolumeInUse"
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,14 @@ class _Place:
 
 @dataclass(frozen=True)
 class Bind(_Place):
-    """Bind a pod to a node now."""
+    """Bind a pod to a node now.
+
+    Attributes:
+        volumes: claims, ``namespace/name``, that get their volumes with the node, and which; an empty name where one is
+            made there.
+    """
+
+    volumes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from kai_py.core.dra.ledger import Take
 from kai_py.core.options import Action
 from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
+from kai_py.core.state import volumes
 from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import NONE, PodState
@@ -32,7 +33,7 @@ class Operation(NamedTuple):
     """One journal entry; knows all that its inverse needs.
 
     ``devices`` are those of which a pod takes a share; ``grants`` are what it brings to its claims, and ``claims`` is
-    what becomes of them.
+    what becomes of them; ``volumes`` is what becomes of volumes.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class Operation(NamedTuple):
     before_devices: tuple[str, ...] = ()
     grants: Grants = NO_GRANTS
     claims: tuple[Change, ...] = ()
+    volumes: volumes.Change | None = None
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
@@ -79,6 +81,7 @@ class Transaction:
         self._paths = snapshot.queues.paths
         self._devices = ledger.devices
         self._claims = ledger.claims
+        self._volumes = ledger.volumes
 
     def place(
         self,
@@ -137,6 +140,8 @@ class Transaction:
                 self._sit(operation.pod, operation.before_devices)
             if operation.claims and self._claims is not None:
                 self._claims.undo(operation.claims)
+            if operation.volumes is not None and self._volumes is not None:
+                self._volumes.undo(operation.volumes)
 
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
@@ -177,7 +182,10 @@ class Transaction:
             self._sit(pod, devices)
         state, was_on = ledger.state.item(pod), ledger.node.item(pod)
         changes = () if self._claims is None else self._use(kind, pod, state, grants)
-        operation = Operation(kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes)
+        moved = None if self._volumes is None else self._reach(kind, pod, node, state)
+        operation = Operation(
+            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, moved
+        )
         self.journal.append(operation)
         self._apply(operation, 1)
         ledger.state[pod] = _AFTER[kind] if kind is not _WITHDRAW else self._without_place(pod)
@@ -201,6 +209,13 @@ class Transaction:
         if kind is _EVICT and self.ledger.node.item(pod) == NONE:
             return ()  # its node is gone, and with it whatever it had there
         return claims.leave(pod, now=kind is _WITHDRAW and state == _ALLOCATED)
+
+    def _reach(self, kind: Kind, pod: int, node: int, state: int) -> volumes.Change | None:
+        """Let a pod use its volumes, or no longer."""
+        assert self._volumes is not None
+        if kind is _PLACE or kind is _NOMINATE:
+            return self._volumes.join(pod, node, now=kind is _PLACE)
+        return self._volumes.leave(pod, node, now=kind is _WITHDRAW and state == _ALLOCATED)
 
     def _without_place(self, pod: int) -> PodState:
         """What a pod is when a place given in this cycle is withdrawn: pending again, or leaving as before."""
@@ -286,7 +301,8 @@ class Transaction:
             return
         if last.kind is _PLACE:
             granted = self._granted(pod, written, now=True)
-            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)
+            picked = () if self._volumes is None else self._volumes.decided(pod)
+            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted, picked)
         elif last.kind is _NOMINATE:
             granted = self._granted(pod, written, now=False)
             yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)

@@ -16,6 +16,7 @@ from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.tables.topologies import TopologyTable
+from kai_py.core.tables.volumes import VolumeTable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,6 +33,7 @@ class Snapshot:
         budgets: disruption budgets; None where there are none.
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
+        volumes: volumes of pods; None where no pod has any that matter.
     """
 
     now: float
@@ -46,6 +48,7 @@ class Snapshot:
     budgets: Budgets | None = None
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
+    volumes: VolumeTable | None = None
 
     @classmethod
     def seal(
@@ -63,6 +66,7 @@ class Snapshot:
         budgets: Budgets | None = None,
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
+        volumes: VolumeTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -111,7 +115,13 @@ class Snapshot:
                 raise ValueError("claims.inventory is about other nodes")
         elif any(one.claims for one in classes.classes):
             raise ValueError("classes have claims, but there is no table of claims")
-        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims)
+        if volumes is not None:
+            _seal_volumes(volumes, len(pods), len(nodes))
+        elif any(one.volumes is not None for one in classes.classes):
+            raise ValueError("classes ask for volumes, but there is no table of them")
+        return cls(
+            now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims, volumes
+        )
 
 
 def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes: NodeTable) -> None:
@@ -125,6 +135,19 @@ def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes
         asking = table.topology_idx == row
         for column in ("required", "preferred"):
             _refer(f"topologies.{column}", getattr(table, column)[asking], len(topology.levels))
+
+
+def _seal_volumes(table: VolumeTable, pods: int, nodes: int) -> None:
+    _expect("volumes.reach", table.reach, (len(table.names), nodes))
+    for row, choice in enumerate(table.choices):
+        _expect(f"volumes.choices[{row}].made", choice.made, (nodes,))
+        _refer(f"volumes.choices[{row}].candidates", choice.candidates, len(table.names), none=False)
+    _expect("volumes.limits", table.limits, (nodes, len(table.drivers)))
+    _refer("volumes.driver_of", table.driver_of, len(table.drivers), none=False)
+    if table.of_pod and not 0 <= min(table.of_pod) <= max(table.of_pod) < pods:
+        raise ValueError(f"volumes.of_pod points to row {min(table.of_pod)} to {max(table.of_pod)} of {pods}")
+    for column in (table.reach, table.limits, table.driver_of):
+        column.flags.writeable = False
 
 
 def _seal(label: str, table: DataclassInstance, rows: int, *, apart_from: tuple[str, ...] = ()) -> None:
