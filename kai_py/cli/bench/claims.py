@@ -44,7 +44,7 @@ def measure(name: str, shape: DeviceShape) -> Json:
     """
     before = memory_mib()
     started = time.perf_counter()
-    store = _loaded(shape)
+    store = load(shape)
     loaded = time.perf_counter()
     first = store.take(NOW)
     taken = time.perf_counter()
@@ -74,7 +74,7 @@ def _devices(bind: Bind) -> int:
     return sum(len(one.allocation.devices) for one in bind.claims if isinstance(one.allocation, ClaimAllocation))
 
 
-def _loaded(shape: DeviceShape) -> Store:
+def load(shape: DeviceShape) -> Store:
     """A store that has seen all objects of a shape."""
     store = Store(lambda pod, owners: group_of(pod, owners, priority_classes=store.priorities), Scope(claims=True))
     store.put_queue(Queue.parse(manifests.queue(_QUEUE)))
