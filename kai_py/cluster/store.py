@@ -36,6 +36,8 @@ from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
+from kai_py.cluster.volumes.book import VolumeBook
+from kai_py.cluster.volumes.constrain import VolumeTables
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult, Evict, Nominate
@@ -79,6 +81,8 @@ class Store:
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.claims = ClaimBook()
+        self.volumes = VolumeBook()
+        self._volume_tables = VolumeTables(self.volumes)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self._reader.claims = self.scope.claims
@@ -139,6 +143,7 @@ class Store:
         self._names.setdefault(key.namespace, {})[key.name] = key
         if self.scope.claims:
             self.claims.see(key, pod)
+        self.volumes.see(key, pod)
         return self.layout.put(key, pod, now, ours=ours)
 
     def _note_success(self, pod: Pod) -> None:
@@ -152,6 +157,7 @@ class Store:
         """Forget a pod."""
         self.held.drop(key)
         self.claims.forget(key)
+        self.volumes.forget(key)
         self.assumptions.note(key, Event.VANISH)
         self.failures.forget(key)
         if self._named(*key[:2]) == key:
@@ -306,8 +312,16 @@ class Store:
             groups_by_row = self.pods.shared_by_row(pods.keys)
             devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
         classes = self.classes.table(axis, devices.sizes if devices is not None else ())
+        reached = self._volume_tables.constrain(pods, classes, podgroups, groups.subgroups, nodes)
         worked = self.claims.constrain(
-            pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting
+            reached.pods,
+            reached.classes,
+            reached.podgroups,
+            groups.subgroups,
+            nodes,
+            queues.names,
+            axis,
+            self.accounting,
         )
         return Snapshot.seal(
             now=now,
@@ -322,6 +336,7 @@ class Store:
             budgets=self.budgets.table(*self.pods.label_sets()),
             topologies=topologies,
             claims=worked.claims,
+            volumes=reached.volumes,
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:

@@ -33,7 +33,4 @@ def unsupported_by(pod: Pod, *, gpu_sharing: bool = True, claims: bool = False) 
         return "spec.topologySpreadConstraints"
     if any(port.host_port for container in (*spec.containers, *spec.init_containers) for port in container.ports):
         return "spec.containers.ports.hostPort"
-    for volume in spec.volumes:
-        if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
-            return f"spec.volumes[{volume.name}]"
     return None

@@ -49,10 +49,11 @@ class VolumeTables:
         rows = self._rows(pods)
         if not rows:
             return Reached(pods, podgroups, classes, None)
-        if self._side is None or self._side.nodes is not nodes:
-            self._side = NodeSide(self._book, nodes)
-        self._side.refresh()
-        made = VolumeRows(self._book, self._side)
+        side = self._side
+        if side is None or side.nodes.names is not nodes.names or side.nodes.labels is not nodes.labels:
+            side = self._side = NodeSide(self._book, nodes)
+        side.refresh()
+        made = VolumeRows(self._book, side)
         problems: dict[int, Problem] = {}
         placed: dict[int, bool] = {}
         for key, row in rows:
