@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from kai_py.api.resource import Allocation, ResourceClaim
+from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.devices.book import DeviceBook
 from kai_py.core.dra.claims import ALL, Alternative, Claim
 from kai_py.core.dra.devices import Device
@@ -20,7 +22,6 @@ from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.pods import PodState, PodTable
 from kai_py.errors import Fault
 
-Name = tuple[str, str]
 #: States of pods that wait.
 NEW: Final = (PodState.PENDING, PodState.GATED)
 
@@ -74,8 +75,13 @@ class ClaimRows:
         self._names.append(name)
         self.cost[name] = cost
 
-    def count_users(self, objects: dict[Name, ResourceClaim]) -> None:
-        """Who uses each claim, those that run first; whom it is reserved for beside them."""
+    def count_users(self, objects: Mapping[Name, ResourceClaim], over: AbstractSet[str] = frozenset()) -> None:
+        """Who uses each claim, those that run first; whom it is reserved for beside them.
+
+        Args:
+            objects: the claims.
+            over: uids of pods that have ended, and only have to be taken off the claims that are reserved for them.
+        """
         states = self.pods.state
         for pod, rows in sorted(self.of_pod.items(), key=lambda entry: (_standing(states.item(entry[0])), entry[0])):
             for row in rows:
@@ -83,9 +89,10 @@ class ClaimRows:
         for row, name in enumerate(self._names):
             if reserved := objects[name].status.reserved_for:
                 ours = {self.pods.keys[pod].uid for pod in self._users.get(row, ())}
-                others = sum(one.uid not in ours for one in reserved)
-                if others:
-                    self.rows[row] = dataclasses.replace(self.rows[row], others=others)
+                leaving = sum(one.uid in over for one in reserved)
+                others = sum(one.uid not in ours for one in reserved) - leaving
+                if others or leaving:
+                    self.rows[row] = dataclasses.replace(self.rows[row], others=others, leaving=leaving)
 
     def classes(self, classes: ClassTable) -> tuple[ClassTable, np.ndarray]:
         """The table with a class for every kind of pod and claims, and ``(P,)`` rows in it.

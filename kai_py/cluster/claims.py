@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,19 +11,22 @@ import numpy as np
 
 from kai_py.api.keys import QUEUE_LABEL
 from kai_py.api.pod import Pod
-from kai_py.api.resource import Allocation, DeviceClass, ResourceClaim
+from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim
 from kai_py.api.selectors import NodeSelector
-from kai_py.cluster.claim_rows import NEW, Bill, ClaimRows, Name, count
+from kai_py.cluster.claim_objects import ClaimObjects, Name
+from kai_py.cluster.claim_rows import NEW, Bill, ClaimRows, count
 from kai_py.cluster.devices.book import DeviceBook
 from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.reach import terms_of
-from kai_py.cluster.devices.results import taken_by
+from kai_py.cluster.devices.results import taken_by, written
+from kai_py.cluster.encode.times import rfc3339
+from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.expressions import compile_selector
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.table import ClaimRow, ClaimTable, Held
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, ResourceAxis
-from kai_py.core.result import ReasonCode
+from kai_py.core.result import Bind, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
@@ -65,47 +68,111 @@ class Tables:
 class ClaimBook:
     """All ResourceClaims and what they are made of, and which pods need them.
 
+    Args:
+        owner: who we are, for the mark on allocations of ours.
+
     Attributes:
         devices: ResourceSlices and taint rules.
-        objects: claims by namespace and name.
+        objects: the claims themselves.
         faults: of DeviceClasses and ResourceClaims, by kind and name.
+        served: whether the API server has claims at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
         self.devices = DeviceBook()
-        self.objects: dict[Name, ResourceClaim] = {}
+        self._uids: set[str] = set()
+        self.objects = ClaimObjects(self._uids, owner)
         self.faults: dict[tuple[str, str], tuple[Fault, ...]] = {}
+        self.served: Callable[[], bool] = lambda: True
         self._reader = ClaimReader(compile_selector)
+        self._classes: dict[str, DeviceClassSpec] = {}
         self._needs: dict[PodKey, Needs] = {}
+        #: Pods that are over, as long as claims may be reserved for them.
+        self._over: set[str] = set()
 
-    def put_class(self, found: DeviceClass) -> None:
-        """Take in a DeviceClass; one that cannot be read is as if it were not there."""
-        key = "DeviceClass", found.metadata.name
+    def put_class(self, found: DeviceClass) -> bool:
+        """Take in a DeviceClass; one that cannot be read is as if it were not there. Tells whether anything changed."""
+        name = found.metadata.name
+        if self._classes.get(name) == found.spec:
+            return False
+        self._classes[name] = found.spec
+        key = "DeviceClass", name
         self.faults.pop(key, None)
         try:
             self._reader.put_class(found)
         except MalformedObjectError as error:
             self.faults[key] = error.faults
+        return True
 
-    def put(self, claim: ResourceClaim) -> None:
-        """Take in a claim."""
-        self.objects[claim.metadata.key] = claim
+    def drop_class(self, name: str) -> bool:
+        """Forget a DeviceClass. What was allocated of it stays as it is."""
+        self.faults.pop(("DeviceClass", name), None)
+        self._reader.drop_class(name)
+        return self._classes.pop(name, None) is not None
 
-    def drop(self, name: Name) -> None:
-        """Forget a claim."""
-        self.objects.pop(name, None)
+    def put(self, claim: ResourceClaim) -> bool:
+        """Take in a claim as the watch shows it; tells whether anything that matters changed."""
+        return self.objects.put(claim)
+
+    def drop(self, name: Name) -> bool:
+        """Forget a claim; tells whether it was known."""
         self.faults.pop(("ResourceClaim", "/".join(name)), None)
+        return self.objects.drop(name)
 
-    def see(self, key: PodKey, pod: Pod) -> None:
-        """Take in a pod that holds capacity, or wants some."""
-        if pod.spec.resource_claims:
-            self._needs[key] = needs_of(pod)
-        elif self._needs:
-            self._needs.pop(key, None)
+    # -- pods --------------------------------------------------------------------------------------
 
-    def forget(self, key: PodKey) -> None:
-        """A pod is gone."""
-        self._needs.pop(key, None)
+    def see(self, key: PodKey, pod: Pod) -> bool:
+        """Take in a pod that holds capacity, or wants some; tells whether it needs anything else than before."""
+        if not pod.spec.resource_claims:
+            return bool(self._needs) and self.forget(key)
+        needs = needs_of(pod)
+        before = self._needs.get(key)
+        self._needs[key] = needs
+        self._uids.add(key.uid)
+        return needs != before
+
+    def forget(self, key: PodKey, *, over: bool = False) -> bool:
+        """A pod does not matter any more; tells whether it did. Once it is over, what it has is about to be free."""
+        if self._needs.pop(key, None) is None:
+            return False
+        self._uids.discard(key.uid)
+        if over:
+            self._over.add(key.uid)
+        return True
+
+    def needed_by(self, key: PodKey) -> tuple[Name, ...]:
+        """The claims of a pod, each once."""
+        needs = self._needs.get(key)
+        return needs.claims if needs is not None else ()
+
+    # -- decisions ---------------------------------------------------------------------------------
+
+    def assume(self, bind: Bind, key: PodKey, now: float) -> None:
+        """A pod is sent off with its claims: those for which it brings devices count as having them."""
+        for granted in bind.claims:
+            assert isinstance(granted.allocation, ClaimAllocation)
+            made = written(granted.allocation, uid=granted.uid, timestamp=rfc3339(now))
+            self.objects.assume(split(granted.claim), granted.uid, made)
+        for name in self.needed_by(key):
+            self.objects.join(name, key)
+
+    def release(self, key: PodKey) -> None:
+        """It is not, after all."""
+        for name in self.needed_by(key):
+            self.objects.release(name, key)
+
+    def unused(self, waits: Callable[[PodKey], bool]) -> Iterator[Name]:
+        """Claims that we have allocated and that are reserved for nobody, or only for pods that wait.
+
+        Args:
+            waits: whether a pod waits, and nothing is on its way for it.
+        """
+        waiting = {key.uid for key in self._needs if waits(key)}
+        for name, claim in self.objects.by_name.items():
+            if claim.status.allocation is None or self.objects.unwritten(name) is not None:
+                continue
+            if self.objects.ours(claim) and all(one.uid in waiting for one in claim.status.reserved_for):
+                yield name
 
     # -- the snapshot ------------------------------------------------------------------------------
 
@@ -134,7 +201,7 @@ class ClaimBook:
         made = ClaimRows(inventory, pods, self._bills(axis, gpu_classes))
         problems: dict[int, _Problem] = {}
         queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
-        for name, claim in sorted(self.objects.items()):
+        for name, claim in sorted(self.objects.by_name.items()):
             self._lay(made, name, claim)
         for key, row in sorted(row_of.items(), key=lambda entry: entry[1]):
             needs, waits = self._needs[key], pods.state.item(row) in NEW
@@ -143,7 +210,9 @@ class ClaimBook:
                 problems[row] = problem
             else:
                 made.of_pod[row] = tuple(made.row_of[name] for name in needs.claims if name in made.row_of)
-        made.count_users(self.objects)
+        if self._over:
+            self._over &= {one.uid for claim in self.objects.by_name.values() for one in claim.status.reserved_for}
+        made.count_users(self.objects.by_name, self._over)
         classes, class_idx = made.classes(classes)
         state = pods.state
         if problems:
@@ -185,10 +254,15 @@ class ClaimBook:
 
     def _problem(self, needs: Needs, made: ClaimRows, queue: str | None) -> _Problem | None:
         """What keeps a pod with claims from being scheduled."""
+        if not self.served():
+            return ReasonCode.UNSUPPORTED, {
+                "object": "the API server",
+                "field": "spec.resourceClaims: it does not serve resource.k8s.io/v1, or not to us",
+            }
         if needs.missing:
             return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
         for name in needs.claims:
-            text, claim = "/".join(name), self.objects.get(name)
+            text, claim = "/".join(name), self.objects.by_name.get(name)
             if claim is None:
                 return ReasonCode.CLAIM_MISSING, {"claim": text}
             if claim.metadata.deletion_timestamp is not None:
@@ -217,6 +291,12 @@ def needs_of(pod: Pod) -> Needs:
             found[name] = None
             owned.add(name)
     return Needs(tuple(found), frozenset(owned), missing)
+
+
+def split(key: str) -> Name:
+    """Namespace and name of ``namespace/name``."""
+    namespace, _, name = key.partition("/")
+    return namespace, name
 
 
 def _held(allocation: Allocation, inventory: Inventory, where: str) -> Held:
