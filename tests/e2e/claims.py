@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kai_py.kube.listing import list_all
-from kai_py.operators.kinds import CLAIMS, DEVICE_CLASSES, PODS, SLICES
+from kai_py.operators.kinds import CLAIMS, DEVICE_CLASSES, PODGROUPS, PODS, SLICES
 
 from .harness import Cluster, Json
 
 DRIVER = "devices.example.com"
+NOW = "2026-01-01T00:00:00Z"
 
 
 async def devices(cluster: Cluster, node: str, count: int, *, pool: str = "", **device: Any) -> None:
@@ -87,7 +88,7 @@ async def allocate(cluster: Cluster, name: str, node: str, device: str, at: str 
     path = CLAIMS.path(cluster.namespace, name)
     await cluster.client.patch(path, {"metadata": {"finalizers": ["resource.kubernetes.io/delete-protection"]}})
     results = [{"request": "dev", "driver": DRIVER, "pool": node, "device": device}]
-    allocation = {"devices": {"results": results}, "allocationTimestamp": at or "2026-01-01T00:00:00Z"}
+    allocation = {"devices": {"results": results}, "allocationTimestamp": at or NOW}
     await cluster.client.patch(f"{path}/status", {"status": {"allocation": allocation}})
 
 
@@ -108,3 +109,29 @@ async def devices_of(cluster: Cluster) -> dict[str, tuple[tuple[str, str], ...]]
 async def reserved(cluster: Cluster, name: str) -> list[str]:
     """Names of the pods for which a claim is reserved."""
     return [one["name"] for one in (await claims(cluster))[name].get("status", {}).get("reservedFor", ())]
+
+
+async def report(cluster: Cluster, name: str, condition: str) -> None:
+    """Say of all devices of a claim what their driver would."""
+    claim = (await claims(cluster))[name]
+    said = {"type": condition, "status": "True", "reason": "Test", "message": "", "lastTransitionTime": NOW}
+    results = claim["status"]["allocation"]["devices"]["results"]
+    found = [{key: one[key] for key in ("driver", "pool", "device")} | {"conditions": [said]} for one in results]
+    path = CLAIMS.path(cluster.namespace, name, "status")
+    await cluster.client.patch(path, {"status": {"devices": found}})
+
+
+async def said(cluster: Cluster, pod: str, reason: str) -> str:
+    """The note of an Event about a pod; empty if there is none."""
+    events = await cluster.client.get_object(f"/apis/events.k8s.io/v1/namespaces/{cluster.namespace}/events")
+    for event in events["items"]:
+        if event["regarding"]["name"] == pod and event["reason"] == reason:
+            return str(event.get("note", ""))
+    return ""
+
+
+async def gang(cluster: Cluster, name: str, pods: int) -> None:
+    """A PodGroup whose pods come one by one."""
+    metadata, spec = {"name": name}, {"minMember": pods, "queue": "team"}
+    podgroup = {"apiVersion": "scheduling.run.ai/v2alpha2", "kind": "PodGroup", "metadata": metadata, "spec": spec}
+    await cluster.create(PODGROUPS.path(cluster.namespace), podgroup)
