@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ Name = tuple[str, str]
 #: Driver, pool, device.
 _DeviceName = tuple[str, str, str]
 #: What an allocation is, whatever spelling its amounts have.
-Devices = tuple[tuple[str, str, str, str, str | None], ...]
+Devices = tuple[str | None, tuple[tuple[str, str, str, str, str | None], ...]]
 
 
 @dataclass
@@ -39,13 +39,15 @@ class ClaimObjects:
         owner: who we are, for the mark on allocations of ours.
 
     Attributes:
-        by_name: the claims.
+        by_name: the claims; read only.
         owner: who we are.
+        changed: called with the name of a claim that was changed, came or went.
     """
 
     def __init__(self, known: AbstractSet[str], owner: str) -> None:
         self.by_name: dict[Name, ResourceClaim] = {}
         self.owner = owner
+        self.changed: Callable[[Name], None] = lambda _name: None
         self._known = known
         self._flights: dict[Name, _Flight] = {}
         #: The newest version came with an answer, and the watch has not shown it yet.
@@ -100,6 +102,8 @@ class ClaimObjects:
             self.by_name.pop(name, None)
         else:
             self.by_name[name] = claim
+        if _facts(before) != _facts(claim):
+            self.changed(name)
         return self._weight(before) != self._weight(claim)
 
     def _weight(self, claim: ResourceClaim | None) -> object:
@@ -170,17 +174,26 @@ class ClaimObjects:
 
 
 def devices_of(allocation: Allocation | None) -> Devices | None:
-    """Which devices were allocated; two allocations with the same ones are the same, as nobody can change one."""
+    """When which devices were allocated; where that is the same it is one allocation, as nobody can change one."""
     if allocation is None:
         return None
-    results = allocation.devices.results
-    return tuple((one.request, one.driver, one.pool, one.device, one.share_id) for one in results)
+    results = [(one.request, one.driver, one.pool, one.device, one.share_id) for one in allocation.devices.results]
+    return allocation.allocation_timestamp, tuple(results)
 
 
 def version(claim: ResourceClaim) -> int:
     """The version of a claim as a number; 0 where it is none."""
     text = claim.metadata.resource_version
     return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def _facts(claim: ResourceClaim | None) -> object:
+    """All of a claim that is laid out; its spec cannot change."""
+    if claim is None:
+        return None
+    meta, status = claim.metadata, claim.status
+    labelled = meta.labels.get(QUEUE_LABEL)
+    return meta.uid, meta.deletion_timestamp, labelled, devices_of(status.allocation), status.reserved_for
 
 
 def _with(claim: ResourceClaim, allocation: Allocation | None) -> ResourceClaim:

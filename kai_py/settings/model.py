@@ -15,6 +15,7 @@ from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY, Model
 ActionName = Literal["allocate", "consolidate", "reclaim", "preempt", "staleGangEviction"]
 Strategy = Literal["binpack", "spread"]
 EvictionMethod = Literal["delete", "evict"]
+GpuParts = Literal["whole", "memory", "counters"]
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -272,6 +273,11 @@ class DynamicResources(SettingsGroup):
     allocation. Then they are given back, and the pod goes elsewhere. More of it suits fabrics that take long to attach
     a device, and keeps a device that will never be ready from others for longer. Ten minutes by default, as in
     kube-scheduler."""
+    gpu_parts: GpuParts = "memory"
+    """How a GPU counts that is cut from another one (partitions with shared counters, as MIG), or that is shared
+    (consumable capacity). `memory`, the default: as the part of the memory that it has, so that seven `1g.10gb` of an
+    80 GB GPU are seven eighths of a GPU; by all counters or capacities where none is called `memory`. `counters`: as
+    the mean over all counters or capacities. `whole`: as one GPU each, as in KAI."""
 
 
 class Settings(SettingsGroup):
