@@ -46,8 +46,12 @@ GPU_FRACTION_ANNOTATION: Final = "gpu-fraction"
 GPU_MEMORY_ANNOTATION: Final = "gpu-memory"
 GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
+#: On a ResourceClaim: who has allocated it, and when. Ours.
+ALLOCATED_ANNOTATION: Final = "kai.scheduler/allocated"
 
 # Kubernetes' own ----------------------------------------------------------------------------------
+#: Without this finalizer nobody takes a claim's devices back.
+CLAIM_PROTECTION: Final = "resource.kubernetes.io/delete-protection"
 LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 #: Which of its Job's, or of its StatefulSet's pods a pod is.

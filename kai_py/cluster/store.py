@@ -78,7 +78,7 @@ class Store:
         self.owners = OwnerBook()
         self.assumptions = Assumptions()
         self.failures = Failures()
-        self.claims = ClaimBook()
+        self.claims = ClaimBook(self.scope.name)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self._reader.claims = self.scope.claims
@@ -93,7 +93,13 @@ class Store:
             history=self.history,
         )
         self.decisions = Decisions(
-            self.assumptions, self.failures, self.held, groups=self.groups, pods=self.pods, layout=self.layout
+            self.assumptions,
+            self.failures,
+            self.held,
+            groups=self.groups,
+            pods=self.pods,
+            layout=self.layout,
+            claims=self.claims,
         )
         self._searched: Mapping[tuple[str, str], int] = {}
         #: By namespace and name, which are fewer strings than keys.
@@ -133,13 +139,12 @@ class Store:
             self.decisions.confirm(key, wants_node=False)
         ours = pod.spec.scheduler_name in self.scope.scheduler_names and self.scope.covers(pod.metadata.labels)
         if not (ours or pod.spec.node_name or pod.status.nominated_node_name):
-            return self.drop_pod(key)
+            return self.drop_pod(key, over=False)
         if ours and not pod.spec.node_name:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
-        if self.scope.claims:
-            self.claims.see(key, pod)
-        return self.layout.put(key, pod, now, ours=ours)
+        needs_changed = self.scope.claims and self.claims.see(key, pod)
+        return self.layout.put(key, pod, now, ours=ours) or needs_changed
 
     def _note_success(self, pod: Pod) -> None:
         """A gang of which somebody has succeeded is on its way to its end."""
@@ -148,10 +153,11 @@ class Store:
             if place is not None:
                 self.history.succeeded(place.group)
 
-    def drop_pod(self, key: PodKey) -> bool:
-        """Forget a pod."""
+    def drop_pod(self, key: PodKey, *, over: bool = True) -> bool:
+        """Forget a pod, because it is over or because it does not matter any more."""
         self.held.drop(key)
-        self.claims.forget(key)
+        self.claims.release(key)
+        self.claims.forget(key, over=over)
         self.assumptions.note(key, Event.VANISH)
         self.failures.forget(key)
         if self._named(*key[:2]) == key:

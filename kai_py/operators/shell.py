@@ -24,12 +24,26 @@ from kai_py.kube.writer import Writer
 from kai_py.operators.dispatch import Dispatcher
 from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.intake import Intake
-from kai_py.operators.kinds import BUDGETS, NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES, TOPOLOGIES
+from kai_py.operators.kinds import (
+    BUDGETS,
+    CLAIMS,
+    DEVICE_CLASSES,
+    NODES,
+    OWNERS,
+    PODGROUPS,
+    PODS,
+    PRIORITY_CLASSES,
+    QUEUES,
+    SLICES,
+    TAINT_RULES,
+    TOPOLOGIES,
+)
 from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
 from kai_py.operators.settings import LiveSettings
 from kai_py.operators.statuses import StatusWriter
+from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
 from kai_py.podgrouper.grouping import group_of
 from kai_py.settings.model import Settings
@@ -88,7 +102,6 @@ class Shell:
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
-        self.intake = Intake(self.store, self.cycles.wake, clock, self._complain)
         writer = Writer(client, leadership.check if leadership else lambda: None)
         self.dispatcher = Dispatcher(
             self.store,
@@ -97,8 +110,14 @@ class Shell:
             tell=self._tell,
             wake=self.cycles.wake,
             eviction=lambda: self.settings.current.eviction,
+            preparing=self._preparing,
+            binding_timeout=lambda: self.settings.current.dra.binding_timeout.seconds,
             clock=clock,
         )
+        self.intake = Intake(
+            self.store, self.cycles.wake, clock, self._complain, claims_changed=self.dispatcher.starts.look
+        )
+        self._sweeper = UnusedClaims(self.store, self.dispatcher.keeper, leading=self.leading, wake=self.cycles.wake)
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
         self.statuses = StatusWriter(
@@ -115,11 +134,16 @@ class Shell:
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
+        claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
+        self.store.claims.served = lambda: claims.served
         self.reflectors = [
             Reflector(client, PRIORITY_CLASSES, self.intake),
             Reflector(client, PODS, self.intake, paged=self.intake),
             Reflector(client, NODES, self.intake),
             Reflector(client, BUDGETS, self.intake, dispensable=True),
+            Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
+            Reflector(client, SLICES, self.intake, dispensable=True),
+            claims,
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
         self._tasks: list[asyncio.Task[object]] = []
@@ -140,6 +164,7 @@ class Shell:
 
     async def start(self) -> None:
         """Fill the memory, then begin to decide."""
+        await self._until_answered(self._find_taint_rules)
         first, *others = self.reflectors
         self._spawn(first.run(), f"watch {first.resource}")
         await first.synced.wait()  # a grouper asks which PriorityClasses exist
@@ -153,6 +178,7 @@ class Shell:
             self._spawn(self.leadership.run(), "leader election")
         self._spawn(self._audits(), "audit")
         self._spawn(self.dispatcher.run(), "binder")
+        self._spawn(self._sweeper.run(), "claims")
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._usage.run(self.leading), "usage")
@@ -169,6 +195,15 @@ class Shell:
         for task in reversed(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _find_taint_rules(self) -> None:
+        """Watch taint rules in the first version that the server has, or look for the first one now and then."""
+        found = TAINT_RULES[0]
+        for kind in TAINT_RULES:
+            if await self.client.served(kind.group, kind.version, kind.plural):
+                found = kind
+                break
+        self.reflectors.append(Reflector(self.client, found, self.intake, dispensable=True))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)
@@ -261,6 +296,10 @@ class Shell:
                 self.store.evicted(decision, self._clock())
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
+
+    def _preparing(self, binds: Sequence[Bind], missing: str) -> None:
+        for bind in binds:
+            self.record_event(events.preparing(bind, missing))
 
     def _complain(self, body: Mapping[str, Any], faults: Sequence[Fault]) -> None:
         """Tell the author of an object that it cannot be read."""

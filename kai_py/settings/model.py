@@ -268,6 +268,11 @@ class DynamicResources(SettingsGroup):
     """Drivers and DeviceClasses whose devices count as GPUs of the queues' `gpu` quota: the class counts for what is
     claimed, the driver for what is allocated and for what there is. The list replaces the default one. Claims on such
     devices that are not made from templates must carry the label of their queue. NVIDIA's by default, as in KAI."""
+    binding_timeout: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(600)
+    """How long devices that must be prepared before a pod is bound (binding conditions) may take, counted from their
+    allocation. Then they are given back, and the pod goes elsewhere. More of it suits fabrics that take long to attach
+    a device, and keeps a device that will never be ready from others for longer. Ten minutes by default, as in
+    kube-scheduler."""
     gpu_parts: GpuParts = "memory"
     """How a GPU counts that is cut from another one (partitions with shared counters, as MIG), or that is shared
     (consumable capacity). `memory`, the default: as the part of the memory that it has, so that seven `1g.10gb` of an
