@@ -17,8 +17,8 @@ from kai_py.cluster.devices.book import DeviceBook
 from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.laid import LaidClaims, Name, Shelf
-from kai_py.core.dra.expressions import compile_selector
 from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.selectors import Selector
 from kai_py.core.dra.table import ClaimTable, Counted
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
 from kai_py.core.result import ReasonCode
@@ -70,7 +70,7 @@ class ClaimBook:
 
     def __init__(self) -> None:
         self.devices = DeviceBook()
-        self._reader = ClaimReader(compile_selector)
+        self._reader = ClaimReader(_compiled)
         self._claims = LaidClaims(self._reader)
         self.objects = self._claims.objects
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
@@ -221,6 +221,17 @@ class ClaimBook:
         if name not in self.objects:
             return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
         return _invalid(name, self._claims.faults[name][0])
+
+
+def _compiled(expression: str) -> Selector:
+    """A selector of a CEL expression. The language is an eighth of the program's start, so it comes with its first use.
+
+    Raises:
+        SelectorError: see :func:`kai_py.core.dra.expressions.compile_selector`.
+    """
+    from kai_py.core.dra.expressions import compile_selector  # noqa: PLC0415  # most clusters never need it
+
+    return compile_selector(expression)
 
 
 def _invalid(name: Name, fault: Fault) -> _Problem:
