@@ -47,7 +47,7 @@ def devices_command(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """List the devices of the cluster: what is free, who has what, what is tainted and what is left in pieces.
+    """List the devices: what is free, who has what, what is tainted or in pieces.
 
     Free devices can be had now, each looked at alone. Taken ones belong to a claim, shared ones to several that have
     parts of them. Blocked ones cannot be had because others are cut from the same device. "In pieces" counts devices
