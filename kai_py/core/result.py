@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from kai_py.core.options import Action
 from kai_py.core.resources import Amounts, Shares
@@ -73,7 +74,26 @@ class FilterReason(StrEnum):
     NODE_AFFINITY = "NodeAffinityMismatch"
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
+    NO_DEVICE = "NoDeviceMatches"
+    DEVICES_TOO_SMALL = "DevicesTooSmall"
+    DEVICES_TAINTED = "DevicesTainted"
+    DEVICES_IN_USE = "DevicesInUse"
+    COUNTERS_USED_UP = "CountersUsedUp"
+    CAPACITY_USED_UP = "CapacityUsedUp"
+    POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
+
+
+#: What victims may help against.
+ROOM: Final = frozenset(
+    {
+        FilterReason.RESOURCES,
+        FilterReason.DEVICES_IN_USE,
+        FilterReason.COUNTERS_USED_UP,
+        FilterReason.CAPACITY_USED_UP,
+        FilterReason.DEVICES,
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -145,11 +145,12 @@ GOLDEN = {
                 "available": 3,
                 "nodes": 2,
             },
-            {"InsufficientDevices": 2},
+            {"DevicesInUse": 2, "CountersUsedUp": 1},
         ),
         (
             "Request gpu of ResourceClaim team/gpus finds no devices: devices are in use on node-1, which comes "
-            "nearest (4 needed, 8 match, 3 free), 2 lack devices."
+            "nearest (4 needed, 8 match, 3 free), 2 have their devices in use, 1 has used up what its devices are cut "
+            "from."
         ),
         "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
     ),
