@@ -307,7 +307,7 @@ class Store:
             devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
         classes = self.classes.table(axis, devices.sizes if devices is not None else ())
         worked = self.claims.constrain(
-            pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting.gpu_classes
+            pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting
         )
         return Snapshot.seal(
             now=now,

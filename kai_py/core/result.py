@@ -153,6 +153,29 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How near each other the pods of a podgroup are.
+
+    Attributes:
+        podgroup: ``namespace/name``.
+        topology: name of the Topology that it asks for.
+        pods: those that have places.
+        domains: how many domains of each level they are in; nodes without the labels of a level count as one each.
+        pattern: who talks to whom by index; empty if some pod has no index, and then there are no hops to count.
+        hops: between all that talk, by weight: 1 from one node to another in the narrowest domain, 2 to the next one...
+        least: fewer hops no mapping of the pods to these places has.
+    """
+
+    podgroup: str
+    topology: str
+    pods: int
+    domains: Mapping[str, int]
+    pattern: str = ""
+    hops: int = 0
+    least: int = 0
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Why a podgroup waits.
 
@@ -212,6 +235,7 @@ class CycleResult:
         errors: podgroups over which the cycle stumbled: a reason ``InternalError`` that says what happened and where.
         searched: choices of victims that were tried in vain before a budget ended the search, by podgroup and action;
             the next snapshot tells them to the next cycle.
+        layouts: of those of ``started`` that ask something of a topology.
     """
 
     decisions: tuple[Decision, ...]
@@ -222,3 +246,4 @@ class CycleResult:
     started: tuple[str, ...] = ()
     errors: Mapping[str, Reason] = field(default_factory=dict)
     searched: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    layouts: tuple[Layout, ...] = ()

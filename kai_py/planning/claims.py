@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod, PodClaimStatus
 from kai_py.api.resource import Consumer, ResourceClaim, ResourceClaimStatus, ResourceClaimTemplate
-from kai_py.cluster.claim_rows import Name
 from kai_py.cluster.claims import ClaimBook, needs_of
 from kai_py.cluster.devices.results import written
+from kai_py.cluster.laid import Name
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.result import Bind
 

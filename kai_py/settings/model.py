@@ -15,6 +15,7 @@ from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY, Model
 ActionName = Literal["allocate", "consolidate", "reclaim", "preempt", "staleGangEviction"]
 Strategy = Literal["binpack", "spread"]
 EvictionMethod = Literal["delete", "evict"]
+GpuParts = Literal["whole", "memory", "counters"]
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -267,6 +268,11 @@ class DynamicResources(SettingsGroup):
     """Drivers and DeviceClasses whose devices count as GPUs of the queues' `gpu` quota: the class counts for what is
     claimed, the driver for what is allocated and for what there is. The list replaces the default one. Claims on such
     devices that are not made from templates must carry the label of their queue. NVIDIA's by default, as in KAI."""
+    gpu_parts: GpuParts = "memory"
+    """How a GPU counts that is cut from another one (partitions with shared counters, as MIG), or that is shared
+    (consumable capacity). `memory`, the default: as the part of the memory that it has, so that seven `1g.10gb` of an
+    80 GB GPU are seven eighths of a GPU; by all counters or capacities where none is called `memory`. `counters`: as
+    the mean over all counters or capacities. `whole`: as one GPU each, as in KAI."""
 
 
 class Settings(SettingsGroup):

@@ -7,8 +7,9 @@ from typing import Final, Literal
 
 from kai_py.api.keys import PODGROUP_API_VERSION
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Bind, Decision, Diagnosis, Nominate
+from kai_py.core.result import Bind, Decision, Diagnosis, Layout, Nominate
 from kai_py.telemetry.conditions import clipped, eviction_note
+from kai_py.telemetry.layout_texts import layout_sentence
 from kai_py.telemetry.sentences import headline, next_step
 
 EventType = Literal["Normal", "Warning"]
@@ -16,6 +17,7 @@ EventType = Literal["Normal", "Warning"]
 SCHEDULED: Final = "Scheduled"
 NOMINATED: Final = "Nominated"
 PREEMPTED: Final = "Preempted"
+LAID_OUT: Final = "LaidOut"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ def waiting(
     in_memory = not podgroup_uid and diagnosis.pods
     regarding = pod(diagnosis.pods[0]) if in_memory else podgroup(diagnosis.podgroup, podgroup_uid)
     return EventText(regarding, "Warning", "FailedScheduling", "Scheduling", clipped(f"{note} {step}".rstrip()))
+
+
+def laid_out(layout: Layout, podgroup_uid: str) -> EventText:
+    """How near each other the pods of a podgroup start."""
+    about = podgroup(layout.podgroup, podgroup_uid)
+    return EventText(about, "Normal", LAID_OUT, "Scheduling", clipped(layout_sentence(layout)))
 
 
 def decided(decision: Decision) -> EventText:

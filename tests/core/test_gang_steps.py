@@ -182,7 +182,7 @@ def order(**gangs):
     snapshot = cluster(nodes={"a": 64}, gangs=gangs)
     ledger, members = Ledger(snapshot), Members(snapshot)
     requirements = [Requirement(row, root, members, ledger) for row, root in members.trees.items()]
-    ranked = sorted(requirements, key=lambda gang: podgroup_rank(snapshot.podgroups, gang))
+    ranked = sorted(requirements, key=lambda gang: podgroup_rank(snapshot.podgroups, gang.podgroup, growth_stage(gang)))
     return [snapshot.podgroups.keys[gang.podgroup].name for gang in ranked]
 
 

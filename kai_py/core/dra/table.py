@@ -57,20 +57,37 @@ Ask = int | Claim
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Devices of which parts are charged.
+
+    Attributes:
+        sets: per counter set the counters, by row, over which the part is the mean.
+        shared: (row of a device's name, capacities over which a share is the mean); without any, each share counts as
+            one device, and there is no end of them.
+    """
+
+    sets: tuple[tuple[int, ...], ...] = ()
+    shared: tuple[tuple[int, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
 class Counted:
     """Devices that queues are charged for.
 
     Attributes:
         column: in A.
         unit: base units of one device.
-        devices: rows of their names in the inventory, as far as some node that is ready may have them.
+        devices: rows of their names in the inventory, as far as some node that is ready may have them; of those that
+            ``parts`` is about, none.
         capacity: how many of them queues share; those that are cut from one device count as one.
+        parts: devices of which parts are charged.
     """
 
     column: int
     unit: int
     devices: frozenset[int]
     capacity: int
+    parts: Parts = Parts()
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,9 @@ PodGroupRank = tuple[int, int, float, str, int]
 BELOW_MINIMUM, AT_MINIMUM, ABOVE_MINIMUM = range(3)
 
 
-def podgroup_rank(podgroups: PodGroupTable, gang: Gang) -> PodGroupRank:
+def podgroup_rank(podgroups: PodGroupTable, row: int, stage: int) -> PodGroupRank:
     """Sort key: higher priority first, then who is below its minimum, then age, then uid, then the table's order."""
-    row = gang.podgroup
-    return (
-        -podgroups.priority.item(row),
-        growth_stage(gang),
-        podgroups.created.item(row),
-        podgroups.keys[row].uid,
-        row,
-    )
+    return -podgroups.priority.item(row), stage, podgroups.created.item(row), podgroups.keys[row].uid, row
 
 
 def growth_stage(gang: Gang) -> int:

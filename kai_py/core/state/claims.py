@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,10 +11,10 @@ import numpy as np
 from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.claims import Claim
-from kai_py.core.dra.index import DeviceIndex
+from kai_py.core.dra.index import UNLIMITED, DeviceIndex
 from kai_py.core.dra.ledger import DeviceLedger, Take
 from kai_py.core.dra.refusal import Refusal
-from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held
+from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held, Parts
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.requirements import matches_term
@@ -269,9 +270,26 @@ class Claims:
         return mask
 
     def idle(self) -> Iterator[tuple[int, int]]:
-        """(column in A, base units) of devices that queues are charged for and that nobody has later."""
+        """(column in A, base units) of devices, and parts of them, that queues pay for and that nobody has later."""
+        later = self.later
         for one in self.table.counted:
-            yield one.column, one.unit * sum(not self.later.busy(identity) for identity in one.devices)
+            whole = sum(not later.busy(identity) for identity in one.devices)
+            yield one.column, math.ceil(one.unit * (whole + sum(self._left(one.parts))))
+
+    def _left(self, parts: Parts) -> Iterator[float]:
+        """Which part of each device is left."""
+        inventory, later = self.table.inventory, self.later
+        totals = inventory.counters.totals
+        for counters in parts.sets:
+            left = [max(0, totals[k] - later.used[k]) / totals[k] for k in counters]
+            yield sum(left) / len(left) if left else 0.0
+        for identity, names in parts.shared:
+            if later.whole[identity]:
+                continue
+            capacities = inventory.devices[inventory.devices_of_id[identity][0]].capacities
+            taken = later.consumed.get(identity, {})
+            left = [max(0, capacities[k].value - taken.get(k, 0)) / capacities[k].value for k in names]
+            yield sum(left) / len(left) if left else float(UNLIMITED)
 
     def state(self) -> tuple[object, ...]:
         """All that it knows, to be compared."""
