@@ -9,6 +9,7 @@ from typing import Final
 from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
@@ -36,6 +37,7 @@ from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
+from kai_py.cluster.zones import ZoneBook
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult, Evict, Nominate
@@ -68,6 +70,7 @@ class Store:
         self.nodes = NodeBook()
         self.queues = QueueBook()
         self.topologies = TopologyBook()
+        self.zones = ZoneBook()
         self.history = HistoryBook()
         self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
@@ -107,6 +110,7 @@ class Store:
         return {
             **self._reader.faults,
             **{("Node", name): faults for name, faults in self.nodes.faults.items()},
+            **{("NodeResourceTopology", name): faults for name, faults in self.zones.faults.items()},
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
             **{("Topology", name): (fault,) for name, fault in self.topologies.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
@@ -253,6 +257,10 @@ class Store:
         """Take in a topology."""
         return self.topologies.put(topology)
 
+    def put_zones(self, topology: NodeResourceTopology) -> bool:
+        """Take in what a node's exporter says about its NUMA nodes."""
+        return self.zones.put(topology)
+
     def put_podgroup(self, podgroup: PodGroup) -> bool:
         """Take in a PodGroup."""
         self.history.put(podgroup)
@@ -322,6 +330,7 @@ class Store:
             budgets=self.budgets.table(*self.pods.label_sets()),
             topologies=topologies,
             claims=worked.claims,
+            zones=self.zones.table(nodes.names, self.pods.seated_by_row(pods.keys), pods.node_idx),
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:

@@ -74,6 +74,8 @@ class FilterReason(StrEnum):
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
     DEVICES = "InsufficientDevices"
+    NUMA_NODE = "InsufficientNumaNode"
+    NUMA_NODES = "InsufficientNumaNodes"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class _Place:
     Attributes:
         gpu_groups: the devices there that it has a share of.
         claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
+        zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
     """
 
     pod: str
@@ -107,6 +110,7 @@ class _Place:
     action: Action
     gpu_groups: tuple[str, ...] = ()
     claims: tuple[Granted, ...] = ()
+    zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
 
 
 @dataclass(frozen=True)

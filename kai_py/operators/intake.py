@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.model import CustomResource
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
@@ -23,7 +24,7 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
-from kai_py.operators.kinds import BUDGETS, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES
+from kai_py.operators.kinds import BUDGETS, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, ZONES
 
 _log = structlog.get_logger()
 
@@ -114,6 +115,8 @@ class Intake:
         if resource == BUDGETS:
             self._put_budget(obj)
             return False
+        if resource == ZONES:
+            return self._put_zones(obj)
         return self._put_owner(resource, obj)
 
     def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
@@ -128,6 +131,14 @@ class Intake:
         faults = self._store.budgets.faults.get(budget.metadata.key, ())
         body = _body(BUDGETS.api_version, BUDGETS.kind, budget.metadata)
         self._report(body, faults, known[0] if known else None)
+
+    def _put_zones(self, topology: NodeResourceTopology) -> bool:
+        name = topology.metadata.name
+        known = self._store.zones.faults.get(name)
+        matters = self._store.put_zones(topology)
+        body = _body(ZONES.api_version, ZONES.kind, topology.metadata)
+        self._report(body, self._store.zones.faults.get(name, ()), known[0] if known else None)
+        return matters
 
     def _is_expected(self, pod: Pod) -> bool:
         """Whether a pod shows no more than what we have sent and count with already: that it is bound where we said.
@@ -150,6 +161,8 @@ class Intake:
         if resource == BUDGETS:
             self._store.drop_budget(meta.key)
             return False
+        if resource == ZONES:
+            return self._store.zones.drop(meta.name)
         return self._store.drop_owner(meta.uid)
 
     # -- kinds that come through kopf, as plain objects ----------------------------------------------

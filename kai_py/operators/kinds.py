@@ -6,6 +6,7 @@ from typing import Final
 
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.scheduling import PriorityClass
@@ -15,6 +16,9 @@ PODS: Final = ResourceKind("", "v1", "pods", Pod)
 NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
+ZONES: Final = ResourceKind(
+    "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", NodeResourceTopology, namespaced=False
+)
 
 #: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.
 OWNERS: Final = (

@@ -12,6 +12,7 @@ from kai_py.api.decode import convert, identity
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
@@ -50,7 +51,6 @@ _IDLE: Final = frozenset(
         ("storage.k8s.io", "CSINode"),
         ("storage.k8s.io", "CSIStorageCapacity"),
         ("storage.k8s.io", "StorageClass"),
-        ("topology.node.k8s.io", "NodeResourceTopology"),
     }
 )
 
@@ -83,6 +83,7 @@ class Objects:
     slices: list[ResourceSlice] = field(default_factory=list)
     claims: list[ResourceClaim] = field(default_factory=list)
     claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
+    zones: list[NodeResourceTopology] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
     sources: dict[Identity, Sourced] = field(default_factory=dict)
@@ -162,6 +163,9 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("resource.k8s.io", "ResourceClaim"): lambda: objects.claims.append(convert(ResourceClaim, manifest)),
         ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
             convert(ResourceClaimTemplate, manifest)
+        ),
+        ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
+            convert(NodeResourceTopology, manifest)
         ),
         ("policy", "PodDisruptionBudget"): lambda: objects.budgets.append(read_budget(manifest)),
     }

@@ -39,6 +39,7 @@ _KINDS: Final = {
     "Grouping": ("", "Pod"),
     "Node": ("", "Node"),
     "ResourceSlice": ("resource.k8s.io", "ResourceSlice"),
+    "NodeResourceTopology": ("topology.node.k8s.io", "NodeResourceTopology"),
     "DeviceClass": ("resource.k8s.io", "DeviceClass"),
     "ResourceClaim": ("resource.k8s.io", "ResourceClaim"),
 }
@@ -116,6 +117,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     warnings.update(dict.fromkeys(str(one) for name in sorted(surprises) for one in surprises[name]))
     for topology in read.topologies:
         store.put_topology(topology)
+    for zones in read.zones:
+        store.put_zones(zones)
     for podgroup in read.podgroups:
         store.put_podgroup(podgroup)
     for owner in read.owners:

@@ -345,6 +345,14 @@ def test_nodes_that_lack_two_resources_are_not_counted_twice_in_silence():
     assert histogram(both) == "40 lack resources (nvidia.com/gpu on 30, CPU on 20)"
 
 
+def test_the_histogram_says_what_no_numa_node_has() -> None:
+    needs = {"cpu": 8000, "nvidia.com/gpu": 2000}
+    nodes = {FilterReason.NUMA_NODE: 4, FilterReason.NUMA_NODES: 1, FilterReason.CORDONED: 2}
+    said = "4 have no single NUMA node with 2 GPUs and 8 CPU free, 2 are cordoned, "
+    said += "1 has no NUMA nodes that suit 2 GPUs and 8 CPU together"
+    assert histogram(Reason(CODE.UNSCHEDULABLE, {"numa": needs}, nodes)) == said
+
+
 def test_the_nearest_miss_names_each_single_resource_that_would_do():
     shortages = {"memory": (3, 5 * GIB), "cpu": (3, 1500), "pods": (1, 1), "example.com/nic": (1, 2)}
     said = "1.5 more CPU or 2 more example.com/nic or 5 GiB more memory or 1 more pod slot on one node would do"

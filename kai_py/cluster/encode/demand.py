@@ -11,6 +11,7 @@ from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.pod import Pod
 from kai_py.api.selectors import NodeSelectorTerm
 from kai_py.api.selectors import Requirement as ApiRequirement
+from kai_py.cluster.encode.alignment import alignment_of
 from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.encode.shares import share_of
 from kai_py.core.resources import ResourceAxis
@@ -39,7 +40,7 @@ class Demand:
         return replace(self.constraints, request=tuple(amounts))
 
 
-#: Of a pod that stays where it is only the request matters: daemon pods name one node each.
+#: Of a pod that stays where it is only what it takes matters: daemon pods name one node each.
 _UNCONSTRAINED: Final = PodClass(())
 #: So many pod specs are remembered.
 _REMEMBERED: Final = 4096
@@ -101,8 +102,9 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         MalformedObjectError: names the field.
     """
     request = tuple(sorted(pod_request(pod).items()))
+    alignment = alignment_of(pod)
     if stays:
-        return Demand(request, _UNCONSTRAINED)
+        return Demand(request, replace(_UNCONSTRAINED, alignment=alignment) if alignment else _UNCONSTRAINED)
     affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
     required: tuple[NodeTerm, ...] | None = None
     preferred: tuple[PreferredTerm, ...] = ()
@@ -118,6 +120,7 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         required=required,
         preferred=preferred,
         tolerations=tuple(Toleration(t.key, t.operator or "Equal", t.value, t.effect) for t in pod.spec.tolerations),
+        alignment=alignment,
     )
     return Demand(request, constraints)
 
