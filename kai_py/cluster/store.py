@@ -14,6 +14,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.cluster.budgets import BudgetBook
@@ -85,6 +86,7 @@ class Store:
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self._reader.claims = self.scope.claims
+        self.runtimes = self._reader.runtimes
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
@@ -256,6 +258,19 @@ class Store:
     def put_topology(self, topology: Topology) -> bool:
         """Take in a topology."""
         return self.topologies.put(topology)
+
+    def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
+        """Take in a RuntimeClass."""
+        return self.runtimes.put(runtime_class) and self._runtimes_changed(runtime_class.metadata.name, now)
+
+    def drop_runtime_class(self, name: str, now: float) -> bool:
+        """Forget a RuntimeClass."""
+        return self.runtimes.drop(name) and self._runtimes_changed(name, now)
+
+    def _runtimes_changed(self, name: str, now: float) -> bool:
+        few = len(self.runtimes.classes) <= 1  # the first one, or the last: now it is known that there are no others
+        self.layout.again_with(None if few else name, now)
+        return True
 
     def put_zones(self, topology: NodeResourceTopology) -> bool:
         """Take in what a node's exporter says about its NUMA nodes."""

@@ -30,6 +30,7 @@ class ReasonCode(StrEnum):
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
     CLAIM_INVALID = "ResourceClaimInvalid"
     CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
+    RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -71,6 +72,7 @@ class FilterReason(StrEnum):
     CORDONED = "NodeUnschedulable"
     TAINT = "UntoleratedTaint"
     NODE_AFFINITY = "NodeAffinityMismatch"
+    FEATURES = "NodeLacksFeature"
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
     DEVICES = "InsufficientDevices"

@@ -24,7 +24,17 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
-from kai_py.operators.kinds import BUDGETS, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, ZONES
+from kai_py.operators.kinds import (
+    BUDGETS,
+    NODES,
+    OWNER_KINDS,
+    OWNERS,
+    PODGROUPS,
+    PODS,
+    PRIORITY_CLASSES,
+    RUNTIMES,
+    ZONES,
+)
 
 _log = structlog.get_logger()
 
@@ -117,6 +127,8 @@ class Intake:
             return False
         if resource == ZONES:
             return self._put_zones(obj)
+        if resource == RUNTIMES:
+            return self._store.put_runtime_class(obj, self._clock())
         return self._put_owner(resource, obj)
 
     def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
@@ -163,6 +175,8 @@ class Intake:
             return False
         if resource == ZONES:
             return self._store.zones.drop(meta.name)
+        if resource == RUNTIMES:
+            return self._store.drop_runtime_class(meta.name, self._clock())
         return self._store.drop_owner(meta.uid)
 
     # -- kinds that come through kopf, as plain objects ----------------------------------------------

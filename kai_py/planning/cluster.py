@@ -37,6 +37,7 @@ _DEVICES: Final = (
 _ZONES: Final = ResourceKind(
     "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", PartialObject, namespaced=False
 )
+_RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", PartialObject, namespaced=False)
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
 
@@ -56,6 +57,7 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     for kind in _DEVICES:
         objects += await _read_if_allowed(client, kind, kind.plural, warn)
     objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
+    objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
     settings = await read_settings(client)
     return [Sourced(one, "live", live=True) for one in [*objects, *budgets, *([settings] if settings else [])]]
 

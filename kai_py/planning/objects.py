@@ -17,6 +17,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.errors import Fault, InputError, MalformedObjectError
@@ -47,7 +48,6 @@ _IDLE: Final = frozenset(
         ("", "ConfigMap"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
-        ("node.k8s.io", "RuntimeClass"),
         ("storage.k8s.io", "CSINode"),
         ("storage.k8s.io", "CSIStorageCapacity"),
         ("storage.k8s.io", "StorageClass"),
@@ -84,6 +84,7 @@ class Objects:
     claims: list[ResourceClaim] = field(default_factory=list)
     claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
     zones: list[NodeResourceTopology] = field(default_factory=list)
+    runtime_classes: list[RuntimeClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
     sources: dict[Identity, Sourced] = field(default_factory=dict)
@@ -164,6 +165,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
             convert(ResourceClaimTemplate, manifest)
         ),
+        ("node.k8s.io", "RuntimeClass"): lambda: objects.runtime_classes.append(convert(RuntimeClass, manifest)),
         ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
             convert(NodeResourceTopology, manifest)
         ),

@@ -59,6 +59,13 @@ FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
         "The node's labels do not match the pod's nodeSelector or its required node affinity.",
         "Compare the pod's nodeSelector and required node affinity with the labels of the nodes",
     ),
+    FilterReason.FEATURES: FilterText(
+        "does not declare a feature that the pod needs",
+        "do not declare a feature that the pod needs",
+        "The pod has a field that only some kubelets understand, and the node's status.declaredFeatures does not name "
+        "the feature.",
+        "Remove restart rules with RestartAllContainers, or hostUsers: false beside hostNetwork; or update the nodes",
+    ),
     FilterReason.RESOURCES: FilterText(
         "lacks resources",
         "lack resources",

@@ -153,6 +153,14 @@ GOLDEN = {
         ),
         "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
     ),
+    CODE.RUNTIME_CLASS_MISSING: (
+        Reason(
+            CODE.RUNTIME_CLASS_MISSING,
+            {"pod": "ns/p", "field": "spec.runtimeClassName", "runtimeClass": "kata"},
+        ),
+        "RuntimeClass kata does not exist: spec.runtimeClassName; pod ns/p.",
+        "Create the RuntimeClass, or create the pods anew with another spec.runtimeClassName.",
+    ),
     CODE.UNSUPPORTED: (
         Reason(CODE.UNSUPPORTED, {"object": "Pod team/train-0", "field": "spec.resourceClaims"}),
         "Pod team/train-0 asks for what this version of kai-py cannot honour: spec.resourceClaims.",

@@ -44,6 +44,8 @@ class Demand:
 _UNCONSTRAINED: Final = PodClass(())
 #: So many pod specs are remembered.
 _REMEMBERED: Final = 4096
+#: What a rule says about the exit of a container so that all of them are started again.
+_RESTART_ALL: Final = "RestartAllContainers"
 _WEIGHTS: Final = range(1, 101)
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -67,6 +69,7 @@ class DemandReader:
                 spec.init_containers,
                 spec.overhead,
                 spec.resources,
+                spec.host_network and spec.host_users is False,
                 None if stays else (spec.node_selector, spec.affinity, spec.tolerations),
                 (
                     status.container_statuses,
@@ -121,8 +124,18 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         preferred=preferred,
         tolerations=tuple(Toleration(t.key, t.operator or "Equal", t.value, t.effect) for t in pod.spec.tolerations),
         alignment=alignment,
+        features=features_of(pod),
     )
     return Demand(request, constraints)
+
+
+def features_of(pod: Pod) -> tuple[str, ...]:
+    """What a node has to declare for a pod: in Kubernetes 1.36 two features decide about nodes."""
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    restarts = any(rule.action == _RESTART_ALL for one in containers for rule in one.restart_policy_rules)
+    own_users = pod.spec.host_network and pod.spec.host_users is False
+    wanted = ((restarts, "RestartAllContainersOnContainerExits"), (own_users, "UserNamespacesHostNetworkSupport"))
+    return tuple(feature for needed, feature in wanted if needed)
 
 
 def _share(pod: Pod, demand: Demand) -> Share | None:

@@ -63,6 +63,7 @@ class PodClass:
         share: the part of devices that it asks for beside ``request``; None = none.
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
         alignment: what a kubelet aligns on NUMA nodes; None = nothing.
+        features: what a node has to declare.
     """
 
     request: tuple[int, ...]
@@ -75,6 +76,7 @@ class PodClass:
     share: Share | None = None
     claims: tuple[Hashable, ...] = ()
     alignment: Alignment | None = None
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
