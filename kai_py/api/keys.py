@@ -45,6 +45,9 @@ STALE_SINCE_ANNOTATION: Final = "kai.scheduler/stale-podgroup-timestamp"
 GPU_FRACTION_ANNOTATION: Final = "gpu-fraction"
 GPU_MEMORY_ANNOTATION: Final = "gpu-memory"
 GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
+#: Which NUMA nodes a pod takes: as somebody on its node has seen it, and as the scheduler expected it.
+NUMA_OBSERVED_ANNOTATION: Final = "kai.scheduler/numa-placement-observed"
+NUMA_PREDICTED_ANNOTATION: Final = "kai.scheduler/numa-placement-predicted"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
 #: On a ResourceClaim: who has allocated it, and when. Ours.
 ALLOCATED_ANNOTATION: Final = "kai.scheduler/allocated"

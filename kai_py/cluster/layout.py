@@ -101,6 +101,12 @@ class PodLayout:
             for key in list(self._kept):
                 self.again(key, now)
 
+    def again_with(self, runtime_class: str | None, now: float) -> None:
+        """Lay those anew that name a RuntimeClass, which has come or gone; None = any."""
+        names = {key: pod.spec.runtime_class_name for key, pod in self._kept.items()}
+        for key in [key for key, name in names.items() if name and runtime_class in (None, name)]:
+            self.again(key, now)
+
     def device_labels(self, key: PodKey) -> list[str]:
         """The labels by which a pod that waits names devices, from an earlier attempt to bind it."""
         pod = self._kept.get(key)

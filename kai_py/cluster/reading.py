@@ -18,6 +18,7 @@ from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.pods import Blocked, Place
+from kai_py.cluster.runtimes import RuntimeBook
 from kai_py.cluster.terms import TermsPool
 from kai_py.core.resources import PODS
 from kai_py.core.result import ReasonCode
@@ -43,6 +44,7 @@ class PodReader:
     Attributes:
         gpu_sharing: whether pods may have parts of GPUs.
         claims: whether pods may have claims on devices.
+        runtimes: which RuntimeClasses there are.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
     """
 
@@ -50,6 +52,7 @@ class PodReader:
         self.faults: dict[tuple[str, str], tuple[Fault, ...]] = {}
         self.gpu_sharing = True
         self.claims = False
+        self.runtimes = RuntimeBook()
         self._group_of = grouper
         self._owners = owners
         self._groups = groups
@@ -91,6 +94,9 @@ class PodReader:
         self.faults.pop(fault, None)
         if not waits:
             return demand, None
+        if self.runtimes.lacks(name := pod.spec.runtime_class_name):
+            details = {"pod": str(key), "field": "spec.runtimeClassName", "runtimeClass": name}
+            return demand, (ReasonCode.RUNTIME_CLASS_MISSING, details)
         if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing, claims=self.claims)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
         if self._failures.paused(key, now):

@@ -9,10 +9,12 @@ from typing import Final
 from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.cluster.budgets import BudgetBook
@@ -36,6 +38,7 @@ from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
+from kai_py.cluster.zones import ZoneBook
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult, Evict, Nominate
@@ -68,6 +71,7 @@ class Store:
         self.nodes = NodeBook()
         self.queues = QueueBook()
         self.topologies = TopologyBook()
+        self.zones = ZoneBook()
         self.history = HistoryBook()
         self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
@@ -82,6 +86,7 @@ class Store:
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self._reader.claims = self.scope.claims
+        self.runtimes = self._reader.runtimes
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
@@ -113,6 +118,7 @@ class Store:
         return {
             **self._reader.faults,
             **{("Node", name): faults for name, faults in self.nodes.faults.items()},
+            **{("NodeResourceTopology", name): faults for name, faults in self.zones.faults.items()},
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
             **{("Topology", name): (fault,) for name, fault in self.topologies.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
@@ -259,6 +265,23 @@ class Store:
         """Take in a topology."""
         return self.topologies.put(topology)
 
+    def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
+        """Take in a RuntimeClass."""
+        return self.runtimes.put(runtime_class) and self._runtimes_changed(runtime_class.metadata.name, now)
+
+    def drop_runtime_class(self, name: str, now: float) -> bool:
+        """Forget a RuntimeClass."""
+        return self.runtimes.drop(name) and self._runtimes_changed(name, now)
+
+    def _runtimes_changed(self, name: str, now: float) -> bool:
+        few = len(self.runtimes.classes) <= 1  # the first one, or the last: now it is known that there are no others
+        self.layout.again_with(None if few else name, now)
+        return True
+
+    def put_zones(self, topology: NodeResourceTopology) -> bool:
+        """Take in what a node's exporter says about its NUMA nodes."""
+        return self.zones.put(topology)
+
     def put_podgroup(self, podgroup: PodGroup) -> bool:
         """Take in a PodGroup."""
         self.history.put(podgroup)
@@ -328,6 +351,7 @@ class Store:
             budgets=self.budgets.table(*self.pods.label_sets()),
             topologies=topologies,
             claims=worked.claims,
+            zones=self.zones.table(nodes.names, self.pods.seated_by_row(pods.keys), pods.node_idx),
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:

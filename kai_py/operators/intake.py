@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.model import CustomResource
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
@@ -34,8 +35,10 @@ from kai_py.operators.kinds import (
     PODGROUPS,
     PODS,
     PRIORITY_CLASSES,
+    RUNTIMES,
     SLICES,
     TAINT_RULES,
+    ZONES,
 )
 
 _log = structlog.get_logger()
@@ -138,6 +141,10 @@ class Intake:
             return False
         if resource in _DEVICES:
             return self._put_devices(resource, obj)
+        if resource == ZONES:
+            return self._put_zones(obj)
+        if resource == RUNTIMES:
+            return self._store.put_runtime_class(obj, self._clock())
         return self._put_owner(resource, obj)
 
     def _put_devices(self, resource: ResourceKind[Any], obj: Any) -> bool:
@@ -179,6 +186,14 @@ class Intake:
         body = _body(BUDGETS.api_version, BUDGETS.kind, budget.metadata)
         self._report(body, faults, _first(known))
 
+    def _put_zones(self, topology: NodeResourceTopology) -> bool:
+        name = topology.metadata.name
+        known = self._store.zones.faults.get(name)
+        matters = self._store.put_zones(topology)
+        body = _body(ZONES.api_version, ZONES.kind, topology.metadata)
+        self._report(body, self._store.zones.faults.get(name, ()), known[0] if known else None)
+        return matters
+
     def _is_expected(self, pod: Pod) -> bool:
         """Whether a pod shows no more than what we have sent and count with already: that it is bound where we said.
 
@@ -202,6 +217,10 @@ class Intake:
             return False
         if resource in _DEVICES:
             return self._drop_devices(resource, meta)
+        if resource == ZONES:
+            return self._store.zones.drop(meta.name)
+        if resource == RUNTIMES:
+            return self._store.drop_runtime_class(meta.name, self._clock())
         return self._store.drop_owner(meta.uid)
 
     def _drop_devices(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:

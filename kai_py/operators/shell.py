@@ -34,9 +34,11 @@ from kai_py.operators.kinds import (
     PODS,
     PRIORITY_CLASSES,
     QUEUES,
+    RUNTIMES,
     SLICES,
     TAINT_RULES,
     TOPOLOGIES,
+    ZONES,
 )
 from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.podgroups import PodGroupWriter
@@ -144,6 +146,8 @@ class Shell:
             Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
             Reflector(client, SLICES, self.intake, dispensable=True),
             claims,
+            Reflector(client, ZONES, self.intake, dispensable=True),
+            Reflector(client, RUNTIMES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
         self._tasks: list[asyncio.Task[object]] = []

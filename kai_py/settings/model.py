@@ -140,15 +140,18 @@ class ScoreWeights(SettingsGroup):
     """For nodes where a device that is shared already has room now, for pods that ask for a part of one. More of it
     keeps whole devices whole. By default above all wishes, as in KAI, but below `availability`: a part that is free now
     is better than one on a shared device that is yet to be released."""
-    prefer_no_schedule: Annotated[float, Field(ge=0)] = 60.0
+    prefer_no_schedule: Annotated[float, Field(ge=0)] = 120.0
     """For nodes without `PreferNoSchedule` taints that the pod does not tolerate. By default above the pod's own
     wishes: the administrator's word comes first."""
-    node_affinity: Annotated[float, Field(ge=0)] = 40.0
+    node_affinity: Annotated[float, Field(ge=0)] = 60.0
     """For nodes that match the pod's preferred node affinity. By default above the scheduler's own reasons, which
     nobody has asked for."""
-    resource_type: Annotated[float, Field(ge=0)] = 20.0
+    resource_type: Annotated[float, Field(ge=0)] = 30.0
     """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
     above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""
+    numa: Annotated[float, Field(ge=0)] = 19.0
+    """For nodes on which the pod takes from few NUMA nodes: one over their number, where a NodeResourceTopology tells.
+    More of it brings memory and devices nearer to CPUs. By default above packing, also between one and two."""
     packing: Annotated[float, Field(ge=0)] = 9.0
     """For nodes that suit the strategy (`binpack` or `spread`). The default is KAI's, and the smallest of all: where
     a pod is packed matters only when nothing else does."""

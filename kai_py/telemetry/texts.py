@@ -188,6 +188,12 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Correct the field and create the pod again.",
         used=frozenset({"pod"}),
     ),
+    ReasonCode.RUNTIME_CLASS_MISSING: Text(
+        about("RuntimeClass", "runtimeClass", "does not exist"),
+        "A pod names a RuntimeClass that is not there: no kubelet would start it.",
+        "Create the RuntimeClass, or create the pods anew with another spec.runtimeClassName.",
+        used=frozenset({"runtimeClass"}),
+    ),
     ReasonCode.UNSUPPORTED: Text(
         lambda case: f"{case.name('object') or 'the pod'} asks for what this version of kai-py cannot honour",
         "A field asks for something that is not implemented. Ignoring it could break the workload, so the pod waits.",
