@@ -227,6 +227,9 @@ class GroupBook:
                 "message": fault.message,
             }
         if podgroup is None and group.terms is None:
+            problem = self.facts[min(group.members)].problem
+            if problem is not None and problem[0] in {ReasonCode.OWNER_INVALID, ReasonCode.OWNER_PENDING}:
+                return problem
             return ReasonCode.PODGROUP_MISSING, {"podGroup": group.name[1]}
         if len(subgroups) > 1:
             leaves = {row.name for row in subgroups if row.leaf}

@@ -69,7 +69,7 @@ def group(
         priority_classes=others.priority_classes,
         surroundings=others,
         defaults=defaults,
-        expects=lambda _: True,
+        expects=lambda _owner, _namespace: True,
     )
     membership = grouper.derive(
         replace(whole, metadata=_linked(whole.metadata, uids)), {one.metadata.uid: one for one in linked}

@@ -9,6 +9,7 @@ from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, PODGROUP_ANNOTATION, SUBGRO
 from kai_py.api.meta import OwnerReference, PartialObject
 from kai_py.api.pod import Pod
 from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults
+from kai_py.podgrouper.errors import GroupingError
 from kai_py.podgrouper.kinds.base import Rule, pending
 from kai_py.podgrouper.kinds.default import default, made_by_pod
 from kai_py.podgrouper.kinds.registry import Registry
@@ -28,8 +29,8 @@ class Grouper:
         priority_classes: names of the PriorityClasses that exist; ``None`` believes every name.
         surroundings: other objects that a rule may need.
         defaults: what workloads get by their kind if nobody says otherwise.
-        expects: whether an owner that is not known will be, so that its pods should wait for it. Otherwise the
-            reference alone is taken.
+        expects: whether an owner, of a pod in a namespace, that is not known will be, so that its pods should wait
+            for it. Otherwise the reference alone is taken.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Grouper:
         priority_classes: Container[str] | None = None,
         surroundings: Surroundings = NOTHING,
         defaults: PriorityDefaults = NO_DEFAULTS,
-        expects: Callable[[OwnerReference], bool] = lambda _: False,
+        expects: Callable[[OwnerReference, str], bool] = lambda _owner, _namespace: False,
     ) -> None:
         self.defaults = defaults
         self.options = options
@@ -63,7 +64,14 @@ class Grouper:
         # The fast path of pods that say it themselves: no owner is looked at.
         if name := pod.metadata.annotations.get(PODGROUP_ANNOTATION):
             return Membership((pod.metadata.namespace, name), subgroup=pod.metadata.labels.get(SUBGROUP_LABEL) or None)
-        return self.derive(pod, owners)
+        try:
+            return self.derive(pod, owners)
+        except GroupingError:
+            if not pod.spec.node_name:
+                raise
+            # It runs, and counts for its queue. Its owner may be gone: there is nothing to wait for.
+            lineage = trace(pod, owners)
+            return default(lineage, lineage.top, self._context())
 
     def derive(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
         """Tell which podgroup a pod belongs to, from its owners.
@@ -83,20 +91,23 @@ class Grouper:
         whole = trace(pod, owners)
         if whole.skipped:
             return None
-        if (missing := whole.missing) is not None and self._expects(missing):
+        if (missing := whole.missing) is not None and self._expects(missing, pod.metadata.namespace):
             raise pending(whole, whole.top, "is not known (yet)")
         lineage = whole.unwrapped(self.registry.envelopes)
-        context = Context(
+        context = self._context()
+        if not lineage.owners:
+            return bare_pod(lineage, context)
+        rule, owner = self._rule_for(lineage)
+        return rule(lineage, owner, context)
+
+    def _context(self) -> Context:
+        return Context(
             self._priority_classes,
             surroundings=self._surroundings,
             defaults=self.defaults,
             options=self.options,
             memo=self._memo,
         )
-        if not lineage.owners:
-            return bare_pod(lineage, context)
-        rule, owner = self._rule_for(lineage)
-        return rule(lineage, owner, context)
 
     def _rule_for(self, lineage: Lineage) -> tuple[Rule, Ancestor]:
         for owner in reversed(lineage.owners):

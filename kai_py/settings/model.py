@@ -326,9 +326,9 @@ class ConfigMapName(SettingsGroup):
     """Where a ConfigMap is."""
 
     namespace: Annotated[str, Field(min_length=1, max_length=63)]
-    """Its namespace."""
+    """Namespace of the ConfigMap."""
     name: Annotated[str, Field(min_length=1, max_length=253)]
-    """Its name."""
+    """Name of the ConfigMap."""
 
 
 class PodGroups(SettingsGroup):
