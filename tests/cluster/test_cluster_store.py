@@ -468,8 +468,8 @@ def test_a_pod_is_known_by_its_name():
 
 def test_the_memory_of_running_pods_is_small():
     """Of a pod that runs and whose owners are known nothing is kept but facts, one pod of each podgroup apart."""
-    web = owner("ReplicaSet", "web", above=("Deployment", "web"))
-    store = a_store(web, owner("Deployment", "web"), pod("p", on="a", owner=("ReplicaSet", "web")))
+    web = owner("ReplicaSet", "web", above=("Deployment", "shop"))
+    store = a_store(web, owner("Deployment", "shop"), pod("p", on="a", owner=("ReplicaSet", "web")))
     assert not store.layout._kept
     waiting = pod("q")
     store.put_pod(waiting, NOW)
