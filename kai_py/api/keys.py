@@ -33,6 +33,8 @@ BATCH_MIN_MEMBER_ANNOTATION: Final = "kai.scheduler/batch-min-member"
 PREEMPTION_DELAY_ANNOTATION: Final = "kai.scheduler/preemption-delay"
 STALENESS_GRACE_ANNOTATION: Final = "kai.scheduler/staleness-grace-period"
 TOP_OWNER_ANNOTATION: Final = "kai.scheduler/top-owner-metadata"
+#: On a podgroup that we have written: what was derived for each field of its spec, as hashes.
+DERIVED_ANNOTATION: Final = "kai.scheduler/derived-spec"
 TOPOLOGY_ANNOTATION: Final = "kai.scheduler/topology"
 REQUIRED_LEVEL_ANNOTATION: Final = "kai.scheduler/topology-required-placement"
 PREFERRED_LEVEL_ANNOTATION: Final = "kai.scheduler/topology-preferred-placement"

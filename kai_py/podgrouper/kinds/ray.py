@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kai_py.api import keys
 from kai_py.api.meta import OwnerReference
@@ -19,6 +19,10 @@ from kai_py.podgrouper.traits import TRAIN, Context
 
 _GROUP = "ray.io"
 _HEAD = "headgroup"
+
+#: Where a RayJob and a RayService say in their status which RayCluster they have made.
+RAY_JOB_STATUS: Final = (("rayClusterName",),)
+RAY_SERVICE_STATUS: Final = (("activeServiceStatus", "rayClusterName"), ("pendingServiceStatus", "rayClusterName"))
 
 
 class _Shape(NamedTuple):
@@ -48,8 +52,8 @@ def _made_of(*paths: tuple[str, ...]) -> Rule:
     return rule
 
 
-ray_job: Rule = _made_of(("rayClusterName",))
-ray_service: Rule = _made_of(("activeServiceStatus", "rayClusterName"), ("pendingServiceStatus", "rayClusterName"))
+ray_job: Rule = _made_of(*RAY_JOB_STATUS)
+ray_service: Rule = _made_of(*RAY_SERVICE_STATUS)
 
 
 def _named(lineage: Lineage, owner: Ancestor, context: Context, *paths: tuple[str, ...]) -> Ancestor:

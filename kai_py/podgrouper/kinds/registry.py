@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kai_py.podgrouper.kinds.base import Rule
 from kai_py.podgrouper.kinds.declared import declared
@@ -18,7 +18,7 @@ from kai_py.podgrouper.kinds.leaderworkerset import leader_worker_set
 from kai_py.podgrouper.kinds.mpi import mpi_job
 from kai_py.podgrouper.kinds.products import aml_job, runai_job
 from kai_py.podgrouper.kinds.pytorch import pytorch_job
-from kai_py.podgrouper.kinds.ray import ray_cluster, ray_job, ray_service
+from kai_py.podgrouper.kinds.ray import RAY_JOB_STATUS, RAY_SERVICE_STATUS, ray_cluster, ray_job, ray_service
 from kai_py.podgrouper.kinds.single import deployment
 from kai_py.podgrouper.options import Options
 
@@ -88,6 +88,27 @@ KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
         },
     }
 )
+
+
+#: What the table's rules read of a status: names of children that a controller has made.
+_STATUS: Final[Mapping[KindName, tuple[tuple[str, ...], ...]]] = {
+    ("ray.io", "RayJob"): RAY_JOB_STATUS,
+    ("ray.io", "RayService"): RAY_SERVICE_STATUS,
+}
+
+
+def decisive_status(name: KindName, status: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a status that rules read, so that the rest may change unnoticed. Of declared kinds, all of it."""
+    if name not in KINDS:
+        return dict(status)
+    kept: dict[str, Any] = {}
+    for first, *others in _STATUS.get(name, ()):
+        value = status.get(first)
+        for step in others:
+            value = {step: value.get(step)} if isinstance(value, Mapping) else value
+        if value is not None:
+            kept[first] = value
+    return kept
 
 
 class Registry:
