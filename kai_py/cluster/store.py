@@ -17,6 +17,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.cluster.around import Around
 from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.classes import ClassBook
@@ -80,6 +81,7 @@ class Store:
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
+        self.around = Around(self.owners)
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.claims = ClaimBook(self.scope.name)
@@ -111,6 +113,11 @@ class Store:
         self._names: dict[str, dict[str, PodKey]] = {}
         self._axis: ResourceAxis | None = None
         self._swept = 0.0
+
+    @property
+    def untold(self) -> dict[str, tuple[PartialObject, tuple[Fault, ...]]]:
+        """Owners that cannot be understood, by uid, and why; emptied by whoever tells their users."""
+        return self._reader.untold
 
     @property
     def faults(self) -> Mapping[tuple[str, str], tuple[Fault, ...]]:
@@ -150,7 +157,9 @@ class Store:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
         needs_changed = self.scope.claims and self.claims.see(key, pod)
-        return self.layout.put(key, pod, now, ours=ours) or needs_changed
+        fellows = self.around.put_pod(key, pod.metadata) if ours else ""
+        changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
+        return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
 
     def _note_success(self, pod: Pod) -> None:
         """A gang of which somebody has succeeded is on its way to its end."""
@@ -170,7 +179,11 @@ class Store:
             del self._names[key.namespace][key.name]
             if not self._names[key.namespace]:
                 del self._names[key.namespace]
-        return self.layout.drop(key)
+        if key.uid in self.owners.objects:  # it has owned pods
+            self.owners.drop(key.uid)
+        fellows = self.around.drop_pod(key)
+        changed = self.layout.drop(key)
+        return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), self._swept))
 
     def pod_key(self, name: str) -> PodKey | None:
         """Identity of the pod ``namespace/name``; None if there is none that matters."""
@@ -225,7 +238,20 @@ class Store:
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
         self.history.heed_owner(owner)
-        return self.owners.put(owner) and self.layout.regroup(self.owners.below(owner.metadata.uid), now)
+        return self.owners.put(owner) and self.layout.regroup(self.owners.concerned(owner), now)
+
+    def settle_owners(self, kind: tuple[str, str], *, served: bool, now: float) -> bool:
+        """Objects of a kind are followed from now on, or cannot be: then references are taken at their word."""
+        return self.owners.kinds.settle(kind, served=served) and self.layout.regroup_all(now)
+
+    def settle_owner_pod(self, uid: str, *, exists: bool, now: float) -> bool:
+        """A pod that owns pods was asked for."""
+        self.owners.kinds.settle_pod(uid, exists=exists)
+        return self.layout.regroup(self.owners.below(uid), now)
+
+    def regroup(self, now: float) -> bool:
+        """The rules of grouping have changed."""
+        return self.layout.regroup_all(now)
 
     def drop_owner(self, uid: str) -> bool:
         """Forget an owner."""

@@ -26,6 +26,8 @@ class ReasonCode(StrEnum):
     PODGROUP_INVALID = "PodGroupInvalid"
     SUBGROUP_MISSING = "SubGroupDoesNotExist"
     POD_INVALID = "PodInvalid"
+    OWNER_INVALID = "OwnerInvalid"
+    OWNER_PENDING = "OwnerPending"
     TOPOLOGY_MISSING = "TopologyDoesNotExist"
     TOPOLOGY_INVALID = "TopologyConstraintInvalid"
     CLAIM_MISSING = "ResourceClaimDoesNotExist"

@@ -61,6 +61,19 @@ GOLDEN = {
         "Pod team/train-0 is malformed: spec.containers[0].resources: 'x' is no quantity.",
         "Correct the field and create the pod again.",
     ),
+    CODE.OWNER_INVALID: (
+        Reason(
+            CODE.OWNER_INVALID,
+            {"owner": "JobSet team/train", "field": "spec.replicatedJobs", "message": "a JobSet needs at least one"},
+        ),
+        "JobSet team/train cannot be understood: spec.replicatedJobs: a JobSet needs at least one.",
+        "Correct the field of the workload.",
+    ),
+    CODE.OWNER_PENDING: (
+        Reason(CODE.OWNER_PENDING, {"owner": "RayJob team/train", "message": "has no RayCluster yet"}),
+        "RayJob team/train decides which pods start together, and is waited for: has no RayCluster yet.",
+        "Nothing if it is soon over; otherwise see whether the object exists and the scheduler may list its kind.",
+    ),
     CODE.TOPOLOGY_MISSING: (
         Reason(
             CODE.TOPOLOGY_MISSING,
