@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from kai_py.core.options import Action
 from kai_py.core.resources import Amounts, Shares
@@ -25,6 +26,8 @@ class ReasonCode(StrEnum):
     PODGROUP_INVALID = "PodGroupInvalid"
     SUBGROUP_MISSING = "SubGroupDoesNotExist"
     POD_INVALID = "PodInvalid"
+    OWNER_INVALID = "OwnerInvalid"
+    OWNER_PENDING = "OwnerPending"
     TOPOLOGY_MISSING = "TopologyDoesNotExist"
     TOPOLOGY_INVALID = "TopologyConstraintInvalid"
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
@@ -33,6 +36,7 @@ class ReasonCode(StrEnum):
     VOLUME_CLAIM_MISSING = "PersistentVolumeClaimDoesNotExist"
     VOLUME_CLAIM_INVALID = "PersistentVolumeClaimInvalid"
     VOLUME_UNBOUND = "VolumeNotBound"
+    RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -74,14 +78,40 @@ class FilterReason(StrEnum):
     CORDONED = "NodeUnschedulable"
     TAINT = "UntoleratedTaint"
     NODE_AFFINITY = "NodeAffinityMismatch"
+    FEATURES = "NodeLacksFeature"
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
+    NO_DEVICE = "NoDeviceMatches"
+    DEVICES_TOO_SMALL = "DevicesTooSmall"
+    DEVICES_TAINTED = "DevicesTainted"
+    DEVICES_IN_USE = "DevicesInUse"
+    COUNTERS_USED_UP = "CountersUsedUp"
+    CAPACITY_USED_UP = "CapacityUsedUp"
+    POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
     VOLUME_AFFINITY = "VolumeNodeAffinityConflict"
     VOLUME_ZONE = "VolumeInOtherZone"
     VOLUME_MISSING = "NoVolumeForClaim"
     VOLUME_LIMIT = "TooManyVolumes"
     VOLUME_IN_USE = "VolumeInUse"
+    NUMA_NODE = "InsufficientNumaNode"
+    NUMA_NODES = "InsufficientNumaNodes"
+
+
+#: What victims may help against.
+ROOM: Final = frozenset(
+    {
+        FilterReason.RESOURCES,
+        FilterReason.DEVICES_IN_USE,
+        FilterReason.COUNTERS_USED_UP,
+        FilterReason.CAPACITY_USED_UP,
+        FilterReason.DEVICES,
+        FilterReason.NUMA_NODE,
+        FilterReason.NUMA_NODES,
+        FilterReason.VOLUME_LIMIT,
+        FilterReason.VOLUME_IN_USE,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +136,9 @@ class _Place:
     Attributes:
         gpu_groups: the devices there that it has a share of.
         claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
+        zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
+        volumes: claims, ``namespace/name``, that get their volumes with the node, and which; an empty name where one is
+            made there.
     """
 
     pod: str
@@ -115,18 +148,13 @@ class _Place:
     action: Action
     gpu_groups: tuple[str, ...] = ()
     claims: tuple[Granted, ...] = ()
+    zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Bind(_Place):
-    """Bind a pod to a node now.
-
-    Attributes:
-        volumes: claims, ``namespace/name``, that get their volumes with the node, and which; an empty name where one is
-            made there.
-    """
-
-    volumes: tuple[tuple[str, str], ...] = ()
+    """Bind a pod to a node now."""
 
 
 @dataclass(frozen=True)

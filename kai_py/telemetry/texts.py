@@ -19,6 +19,7 @@ from kai_py.telemetry.places import histogram, node_next_step
 from kai_py.telemetry.text import Text, about, fixed
 from kai_py.telemetry.topology_texts import TOPOLOGY_TEXTS
 from kai_py.telemetry.victim_texts import VICTIM_TEXTS
+from kai_py.telemetry.volume_texts import VOLUME_TEXTS
 
 _MEGABYTE: Final = 1_000_000
 
@@ -188,6 +189,24 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Correct the field and create the pod again.",
         used=frozenset({"pod"}),
     ),
+    ReasonCode.RUNTIME_CLASS_MISSING: Text(
+        about("RuntimeClass", "runtimeClass", "does not exist"),
+        "A pod names a RuntimeClass that is not there: no kubelet would start it.",
+        "Create the RuntimeClass, or create the pods anew with another spec.runtimeClassName.",
+        used=frozenset({"runtimeClass"}),
+    ),
+    ReasonCode.OWNER_INVALID: Text(
+        lambda case: f"{case.name('owner') or 'an owner'} cannot be understood",
+        "The workload that made the pod has a field that cannot be meant: nobody knows which pods belong together.",
+        "Correct the field of the workload.",
+        used=frozenset({"owner"}),
+    ),
+    ReasonCode.OWNER_PENDING: Text(
+        lambda case: f"{case.name('owner') or 'an owner'} decides which pods start together, and is waited for",
+        "The workload that made the pod, or a part that its controller makes, has not been seen yet.",
+        "Nothing if it is soon over; otherwise see whether the object exists and the scheduler may list its kind.",
+        used=frozenset({"owner"}),
+    ),
     ReasonCode.UNSUPPORTED: Text(
         lambda case: f"{case.name('object') or 'the pod'} asks for what this version of kai-py cannot honour",
         "A field asks for something that is not implemented. Ignoring it could break the workload, so the pod waits.",
@@ -266,6 +285,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         used=frozenset({"error"}),
     ),
     **CLAIM_TEXTS,
+    **VOLUME_TEXTS,
     **TOPOLOGY_TEXTS,
     **VICTIM_TEXTS,
 }

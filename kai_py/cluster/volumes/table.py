@@ -76,6 +76,7 @@ class VolumeRows:
         self._volumes: list[PersistentVolume] = []
         self._choices: list[Choice] = []
         self._choice_of: dict[object, int] = {}
+        self._loose_users: Counter[Name] = Counter()
 
     def add(self, row: int, key: PodKey, uses: Uses, *, waits: bool) -> Problem | None:
         """Take a pod in; what keeps one that waits from being scheduled. Of others, what cannot be read is left out."""
@@ -110,6 +111,7 @@ class VolumeRows:
         except MalformedObjectError as error:
             return _invalid(text, error.faults[0].field, error.faults[0].message)
         found.loose.append((claim, want))
+        self._loose_users[name] += 1
         found.handles.append((self._classes[want.storage_class].provisioner, f"claim {text}"))
         if node := claim.metadata.annotations.get(SELECTED_NODE):
             found.pinned.append(node)
@@ -198,7 +200,13 @@ class VolumeRows:
         """Row of what a claim chooses from."""
         reserved = self._book.reserved_for(claim)
         pinned = SELECTED_NODE in claim.metadata.annotations
-        key = (want, reserved.metadata.name if reserved is not None else "", pinned)
+        shared = self._loose_users[claim.metadata.key] > 1
+        key = (
+            want,
+            reserved.metadata.name if reserved is not None else "",
+            pinned,
+            claim.metadata.key if shared else "",
+        )
         row = self._choice_of.get(key)
         if row is None:
             row = self._choice_of[key] = len(self._choices)
@@ -210,7 +218,7 @@ class VolumeRows:
                 free = (one for one in self._volumes_of(want.storage_class) if is_candidate(one, want))
                 volumes = sorted(free, key=lambda one: (size_of(one), one.metadata.name))
             made = self._side.makes(self._classes.get(want.storage_class), want.size)
-            self._choices.append(Choice(np.array([self._row(one) for one in volumes], dtype=np.int32), made))
+            self._choices.append(Choice(np.array([self._row(one) for one in volumes], dtype=np.int32), made, shared))
         return row
 
     def _volumes_of(self, storage_class: str) -> list[PersistentVolume]:

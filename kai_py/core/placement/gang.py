@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
@@ -12,7 +12,8 @@ from kai_py.core.placement.claims import ClaimView
 from kai_py.core.placement.nearness import Nearness, Seats, Wish
 from kai_py.core.placement.sharing import SharingView
 from kai_py.core.placement.suitability import Suitabilities
-from kai_py.core.placement.views import ClassView, Place
+from kai_py.core.placement.views import ClassView, Place, View
+from kai_py.core.placement.volumes import VolumeView
 from kai_py.core.resources import Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
@@ -30,17 +31,19 @@ class Failure:
         nodes: what the nodes said to that one, see :class:`kai_py.core.result.Reason`.
         shortages: the same.
         refusal: what more can be told about that one.
+        details: what a reader has to know of its demands.
     """
 
     placed: int
     nodes: dict[str, int]
     shortages: dict[str, tuple[int, int]]
     refusal: Reason | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, placed: int, view: ClassView) -> Failure:
+    def of(cls, placed: int, view: View) -> Failure:
         """The failure of a pod of some class."""
-        return cls(placed, *view.explain(), view.refusal())
+        return cls(placed, *view.explain(), view.refusal(), view.details())
 
 
 class Placer:
@@ -58,22 +61,25 @@ class Placer:
         self.ledger = ledger
         self._options = options
         self._suitabilities = Suitabilities(ledger.snapshot, options)
-        self._views: dict[int, ClassView] = {}
+        self._views: dict[int, View] = {}
         self._room: dict[int, Failure] = {}
         self._failed: dict[tuple[int, ...], Failure] = {}
         self._unmet: dict[Wish, Reason] = {}
         table = ledger.snapshot.topologies
         self._nearness = None if table is None else Nearness(ledger, table, self.view)
         self._freed = ledger.freed
-        self._class = ledger.snapshot.pods.class_idx
 
-    def view(self, class_idx: int) -> ClassView:
+    def view(self, class_idx: int) -> View:
         """The view of a class, made when it is first asked for."""
-        found = self._views.get(class_idx)
+        found: View | None = self._views.get(class_idx)
         if found is None:
             pod = self.ledger.snapshot.classes.classes[class_idx]
             kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
-            found = self._views[class_idx] = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options)
+            found = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options)
+            volumes = self.ledger.volumes
+            if pod.volumes is not None and volumes is not None:
+                found = VolumeView(found, volumes, pod.volumes)
+            self._views[class_idx] = found
         return found
 
     def place(self, gang: Gang, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
@@ -122,8 +128,8 @@ class Placer:
                 seats = found
             elif wish.required:
                 return False
-        for number, pod in enumerate(step.pods):
-            view = self.view(self._class.item(pod))
+        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
+            view = self.view(class_idx)
             place = view.best(within) if seats is None else _place_of(view, seats, number)
             if place is None:
                 return False
@@ -159,16 +165,15 @@ class Placer:
         return refusal
 
     def _seat(self, seats: Seats, step: Step, transaction: Transaction, action: Action) -> bool:
-        for number, pod in enumerate(step.pods):
-            place = _place_of(self.view(self._class.item(pod)), seats, number)
+        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
+            place = _place_of(self.view(class_idx), seats, number)
             if place is None:
                 return False
             place.give(transaction, pod, action=action)
         return True
 
     def _anywhere(self, step: Step, transaction: Transaction, action: Action) -> Reason | None:
-        classes = tuple([self._class.item(pod) for pod in step.pods])
-        failure = self._known(classes) or self._place(step.pods, classes, transaction, action)
+        failure = self._known(step.classes) or self._place(step, transaction, action)
         return None if failure is None else self._reason(failure, len(step.pods))
 
     def _forget(self) -> None:
@@ -189,16 +194,14 @@ class Placer:
                 return full
         return self._failed.get(classes)
 
-    def _place(
-        self, pods: tuple[int, ...], classes: tuple[int, ...], transaction: Transaction, action: Action
-    ) -> Failure | None:
+    def _place(self, step: Step, transaction: Transaction, action: Action) -> Failure | None:
         start = transaction.checkpoint()
-        for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
+        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
             place = self.view(class_idx).best()
             if place is None:
                 failure = Failure.of(number, self.view(class_idx))
                 transaction.rollback(start)
-                self._remember(failure, classes)
+                self._remember(failure, step.classes)
                 return failure
             place.give(transaction, pod, action=action)
         return None
@@ -214,16 +217,17 @@ class Placer:
     def _reason(self, failure: Failure, pods: int) -> Reason:
         nodes = len(self.ledger.snapshot.nodes)
         if failure.refusal is not None:
-            details = {**failure.refusal.details, "nodes": nodes}
+            details: dict[str, object] = {**failure.refusal.details, "nodes": nodes}
             details |= {"placed": failure.placed, "pods": pods} if pods > 1 else {}
             return Reason(failure.refusal.code, details, failure.nodes, failure.shortages)
         if pods == 1:
-            return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes}, failure.nodes, failure.shortages)
-        details = {"nodes": nodes, "placed": failure.placed, "pods": pods}
+            details = {"nodes": nodes, **failure.details}
+            return Reason(ReasonCode.UNSCHEDULABLE, details, failure.nodes, failure.shortages)
+        details = {"nodes": nodes, "placed": failure.placed, "pods": pods, **failure.details}
         return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
 
 
-def _place_of(view: ClassView, seats: Seats, number: int) -> Place | None:
+def _place_of(view: View, seats: Seats, number: int) -> Place | None:
     """The place that was chosen for a pod, or one that is as good: pieces of devices may have been misjudged."""
     place = view.at(seats.nodes[number])
     return view.best(seats.within) if place is None and seats.within is not None else place

@@ -12,7 +12,7 @@ import numpy as np
 from kai_py.core.gangs.members import Subgroup
 from kai_py.core.gangs.steps import Step
 from kai_py.core.placement.dealing import deal
-from kai_py.core.placement.views import ClassView
+from kai_py.core.placement.views import View
 from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
@@ -93,7 +93,7 @@ class Nearness:
         view: of a pod class.
     """
 
-    def __init__(self, ledger: Ledger, table: TopologyTable, view: Callable[[int], ClassView]) -> None:
+    def __init__(self, ledger: Ledger, table: TopologyTable, view: Callable[[int], View]) -> None:
         self._ledger = ledger
         self._table = table
         self._view = view

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kai_py.core.placement.views import ClassView, Place
+from kai_py.core.placement.views import Place, View
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.state.volumes import Volumes
@@ -33,7 +33,7 @@ class VolumeView:
         allowed: ``(N,)`` nodes that all filters let it on, room and volumes apart.
     """
 
-    def __init__(self, inner: ClassView, volumes: Volumes, ask: VolumeAsk) -> None:
+    def __init__(self, inner: View, volumes: Volumes, ask: VolumeAsk) -> None:
         self._inner = inner
         self._volumes = volumes
         self._ask = ask
@@ -93,6 +93,20 @@ class VolumeView:
         """What the other view says, unless it is volumes that keep it away."""
         self._refresh()
         return None if (self._inner.fitting() & ~self._mask(self._later)).any() else self._inner.refusal()
+
+    def details(self) -> dict[str, object]:
+        """As the other view has it."""
+        return self._inner.details()
+
+    @property
+    def may_misalign(self) -> bool:
+        """As the other view has it."""
+        return self._inner.may_misalign
+
+    def fitting(self) -> Mask:
+        """``(N,)`` nodes that have room for it and its volumes, now or later."""
+        self._refresh()
+        return self._inner.fitting() & self._mask(self._later)
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class; nodes that have room for everything but its volumes say which of them."""

@@ -60,7 +60,10 @@ class Volumes:
         self.picked: dict[int, tuple[int, ...]] = {}
         self._classes = snapshot.classes.classes
         self._class: Rows = snapshot.pods.class_idx
-        self._taken: Mask = np.zeros(len(table.names), dtype=np.bool_)
+        #: Pods by the volume that they have picked.
+        self._taken: Rows = np.zeros(len(table.names), dtype=np.int32)
+        #: Choices of claims that several pods share: the volume, the node, and how many pods have it.
+        self._settled: dict[int, tuple[int, int, int]] = {}
         nodes = len(snapshot.nodes)
         self._now, self._later = _When(nodes, len(table.drivers)), _When(nodes, len(table.drivers))
         for node, handle in table.attached:
@@ -110,13 +113,23 @@ class Volumes:
             for row, read_only in used.disks:
                 when.disks[change.node, row, read_only] += step
         if change.picks:
-            comes = sign * change.later > 0
-            self._taken[[row for row in change.picks if row != NONE]] = comes
-            if comes:
-                self.picked[change.pod] = change.picks
-            else:
-                del self.picked[change.pod]
+            self._pick(change, sign * change.later)
         self.version += 1
+
+    def _pick(self, change: Change, step: int) -> None:
+        """A pod gets its volumes (``step`` 1), or puts them back (-1)."""
+        if step > 0:
+            self.picked[change.pod] = change.picks
+        else:
+            del self.picked[change.pod]
+        for choice, row in zip(self._ask(change.pod).picks, change.picks, strict=True):
+            if row != NONE:
+                self._taken[row] += step
+            if self.table.choices[choice].shared:
+                *what, pods = self._settled.get(choice, (row, change.node, 0))
+                self._settled[choice] = (what[0], what[1], pods + step)
+                if pods + step == 0:
+                    del self._settled[choice]
 
     def _attach(self, when: _When, node: int, handles: tuple[int, ...], step: int) -> None:
         for handle in handles:
@@ -132,19 +145,36 @@ class Volumes:
     def _choose(self, ask: VolumeAsk, node: int) -> tuple[int, ...] | None:
         """Volumes on one node for a pod that picks; None where one is missing."""
         chosen: list[int] = []
-        for choice in (self.table.choices[row] for row in ask.picks):
-            open_ = choice.candidates[self.table.reach[choice.candidates, node] & ~self._taken[choice.candidates]]
-            row = next((row for row in open_.tolist() if row not in chosen), NONE)
+        for number in ask.picks:
+            choice = self.table.choices[number]
+            if (settled := self._settled.get(number)) is not None:
+                if not self._reached(settled).item(node):
+                    return None
+                chosen.append(settled[0])
+                continue
+            there = self.table.reach[choice.candidates, node] & (self._taken[choice.candidates] == 0)
+            row = next((row for row in choice.candidates[there].tolist() if row not in chosen), NONE)
             if row == NONE and not choice.made.item(node):
                 return None
             chosen.append(row)
         return tuple(chosen)
 
+    def _reached(self, settled: tuple[int, int, int]) -> Mask:
+        """``(N,)`` from where a volume is reached that another pod has got; one that is made, from its node."""
+        row, node, _ = settled
+        if row != NONE:
+            return np.asarray(self.table.reach[row])
+        return np.asarray(np.arange(self.table.limits.shape[0]) == node)
+
     def found(self, ask: VolumeAsk) -> Mask:
         """``(N,)`` nodes on which every claim finds a volume, or one can be made. Claims choose one after the other."""
         ok = np.ones(self.table.limits.shape[0], dtype=np.bool_)
         chosen: list[Rows] = []
-        for choice in (self.table.choices[row] for row in ask.picks):
+        for number in ask.picks:
+            if (settled := self._settled.get(number)) is not None:
+                ok &= self._reached(settled)
+                continue
+            choice = self.table.choices[number]
             first = self._first(choice, chosen)
             ok &= (first != NONE) | choice.made
             chosen.append(first)
@@ -153,7 +183,7 @@ class Volumes:
     def _first(self, choice: Choice, chosen: list[Rows]) -> Rows:
         """``(N,)`` the best volume on each node that nobody has, nor has been chosen there; ``NONE`` without any."""
         nodes = self.table.limits.shape[0]
-        free = choice.candidates[~self._taken[choice.candidates]]
+        free = choice.candidates[self._taken[choice.candidates] == 0]
         if not free.size:
             return np.full(nodes, NONE, dtype=np.int32)
         reached = self.table.reach[free]
@@ -162,12 +192,32 @@ class Volumes:
         first = reached.argmax(axis=0)
         return np.where(reached[first, np.arange(nodes)], free[first], NONE).astype(np.int32)
 
+    def holds(self, pod: int, node: int, *, later: bool) -> bool:
+        """Whether a pod that was told to go finds its volumes on its own node, as if it came anew."""
+        used = self.table.of_pod.get(pod)
+        if used is None:
+            return True
+        when = self._later if later else self._now
+        new = Counter(self.table.driver_of.item(one) for one in used.handles if when.handles[node, one] <= 0)
+        attaches = all(
+            when.attached.item(node, driver) + count <= self.table.limits.item(node, driver)
+            for driver, count in new.items()
+        )
+        alone = all(when.users[row] <= 0 for row in used.exclusive)
+        disks = all(
+            when.disks[node, row, False] <= 0 and (read_only or when.disks[node, row, True] <= 0)
+            for row, read_only in used.disks
+        )
+        return attaches and alone and disks and self._choose(self._ask(pod), node) is not None
+
     def choices_left(self, ask: VolumeAsk) -> Amounts:
         """``(N,)`` pods of a class that find volumes on each node; those whose volumes are made are not counted."""
         count = np.full(self.table.limits.shape[0], np.iinfo(np.int64).max, dtype=np.int64)
         for row, picks in Counter(ask.picks).items():
             choice = self.table.choices[row]
-            free = choice.candidates[~self._taken[choice.candidates]]
+            if choice.shared:
+                continue
+            free = choice.candidates[self._taken[choice.candidates] == 0]
             left = self.table.reach[free].sum(axis=0) // picks
             count = np.where(choice.made, count, np.minimum(count, left))
         return count

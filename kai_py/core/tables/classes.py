@@ -11,6 +11,7 @@ import numpy as np
 from kai_py.core.resources import Amounts, Cost
 from kai_py.core.tables.devices import Share
 from kai_py.core.tables.volumes import VolumeAsk
+from kai_py.core.tables.zones import Alignment
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class PodClass:
         reach: what its volumes ask of nodes; None = it has none that ask anything.
         volumes: what it asks of volumes while it is placed; None = nothing.
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
+        alignment: what a kubelet aligns on NUMA nodes; None = nothing.
+        features: what a node has to declare.
     """
 
     request: tuple[int, ...]
@@ -90,6 +93,8 @@ class PodClass:
     reach: Reach | None = None
     volumes: VolumeAsk | None = None
     claims: tuple[Hashable, ...] = ()
+    alignment: Alignment | None = None
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.tables.topologies import TopologyTable
 from kai_py.core.tables.volumes import VolumeTable
+from kai_py.core.tables.zones import ZoneTable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,6 +35,7 @@ class Snapshot:
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
         volumes: volumes of pods; None where no pod has any that matter.
+        zones: NUMA nodes; None where no node says that its kubelet aligns pods.
     """
 
     now: float
@@ -49,6 +51,7 @@ class Snapshot:
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
     volumes: VolumeTable | None = None
+    zones: ZoneTable | None = None
 
     @classmethod
     def seal(
@@ -67,6 +70,7 @@ class Snapshot:
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
         volumes: VolumeTable | None = None,
+        zones: ZoneTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -119,9 +123,24 @@ class Snapshot:
             _seal_volumes(volumes, len(pods), len(nodes))
         elif any(one.volumes is not None for one in classes.classes):
             raise ValueError("classes ask for volumes, but there is no table of them")
+        if zones is not None:
+            _seal_zones(zones, len(nodes), len(pods))
+        more = volumes, zones
         return cls(
-            now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims, volumes
+            now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims, *more
         )
+
+
+def _seal_zones(table: ZoneTable, nodes: int, pods: int) -> None:
+    """Check the columns, and that whatever is written down is about pods."""
+    _seal("zones", table, nodes)
+    k = len(table.resources)
+    shape = (nodes, table.available.shape[1], k)
+    _expect("zones.available", table.available, shape)
+    _expect("zones.allocatable", table.allocatable, shape)
+    _expect("zones.reported", table.reported, (nodes, k))
+    if not all(0 <= pod < pods for pod in table.records):
+        raise ValueError(f"zones.records points beyond the {pods} pods")
 
 
 def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes: NodeTable) -> None:

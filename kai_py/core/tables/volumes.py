@@ -19,10 +19,12 @@ class Choice:
     Attributes:
         candidates: rows of the volumes that would do, the best first: the smallest, then by name.
         made: ``(N,)`` where one can be made.
+        shared: several pods use one claim: what the first of them gets, all have.
     """
 
     candidates: Rows
     made: Mask
+    shared: bool = False
 
 
 @dataclass(frozen=True)
