@@ -54,7 +54,7 @@ class Dispatcher:
         tell: called with every decision that was answered, for Events; must not block.
         wake: called when an answer gives the next cycle something to do: a refusal, or the last of many.
         eviction: how pods are evicted; asked before every cycle's decisions.
-        preparing: told about pods whose devices are being prepared, and what is missing; must not block.
+        preparing: told about pods whose devices are being prepared, the claim, and what is missing; must not block.
         binding_timeout: seconds that this may take; asked each time.
         clock: seconds since the epoch.
 
@@ -72,7 +72,7 @@ class Dispatcher:
         tell: Told,
         wake: Callable[[], None],
         eviction: Callable[[], Eviction] = Eviction,
-        preparing: Callable[[Sequence[Bind], str], None] = lambda _binds, _missing: None,
+        preparing: Callable[[Sequence[Bind], str, str], None] = lambda _binds, _claim, _missing: None,
         binding_timeout: Callable[[], float] = lambda: 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,6 +91,7 @@ class Dispatcher:
             bind=lambda bind: self._run((bind,)),
             refuse=self._not_started,
             waits=preparing,
+            parked=self._look_idle,
             timeout=binding_timeout,
             clock=clock,
         )
@@ -205,9 +206,13 @@ class Dispatcher:
                 await job()
             finally:
                 self._busy -= 1
-                if not self.backlog:
-                    self._idle.set()
-                    self._wake()  # the numbers of queues and podgroups have changed with all of these
+                self._look_idle()
+
+    def _look_idle(self) -> None:
+        """Tell when nothing is left to do."""
+        if not self.backlog:
+            self._idle.set()
+            self._wake()  # the numbers of queues and podgroups have changed with all of these
 
     async def _run(self, errand: Errand) -> None:
         """Carry out decisions one after the other, as long as they succeed."""
