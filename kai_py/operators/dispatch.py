@@ -128,9 +128,7 @@ class Dispatcher:
                 evictions[decision.preemptor or decision.podgroup].append(decision)
         now, sent = self._clock(), 0
         with_claims = []
-        for whole in binds.values():
-            if not all(map(self._possible, whole)):
-                continue
+        for whole in [whole for whole in binds.values() if all(map(self._possible, whole))]:
             if self.starts.needs_claims(whole):
                 with_claims.append(whole)
                 for bind in whole:
@@ -188,7 +186,8 @@ class Dispatcher:
         if facts is None or self._store.assumptions.get(key) is not None:
             return False
         if isinstance(decision, Bind):
-            return facts.state == PodState.PENDING and decision.node in self._store.nodes
+            known = decision.node in self._store.nodes and self._store.claims.unmoved(key)
+            return facts.state == PodState.PENDING and known
         return facts.state == PodState.BOUND
 
     async def run(self) -> None:

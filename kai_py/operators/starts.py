@@ -198,9 +198,12 @@ class Starts:
 
     def _missing(self, start: Start) -> tuple[str, str] | tuple[()] | None:
         """Claim and condition that a start still lacks; None = look again later. What is wrong becomes its refusal."""
-        for key in start.keys:
+        for bind, key in zip(start.binds, start.keys, strict=True):
             if self._store.assumptions.get(key) is None:
                 start.refusal = ClaimRefusedError(f"pod {key} is gone, or on a node already")
+                return ()
+            if bind.node not in self._store.nodes:
+                start.refusal = ClaimRefusedError(f"node {bind.node} is gone")
                 return ()
         now = self._clock()
         missing: tuple[str, str] | tuple[()] = ()

@@ -5,6 +5,7 @@ import pytest
 from kai_py.api.decode import convert
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
+from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.cluster.claims import needs_of
@@ -24,7 +25,7 @@ NOW = 1_800_000_000.0
 def filled(*objects, claims=True):
     store = Store(lambda one, owners: group_of(one, owners, priority_classes=()), Scope(claims=claims))
     for number, manifest in enumerate([node("n1", 0), queue(), device_class(), slice_of("n1", 4), *objects]):
-        space = {"namespace": "default"} if manifest["kind"] in ("Pod", "ResourceClaim") else {}
+        space = {"namespace": "default"} if manifest["kind"] in ("Pod", "PodGroup", "ResourceClaim") else {}
         times = {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": f"u-{number}"}
         whole = manifest | {"metadata": times | space | manifest["metadata"]}
         match manifest["kind"]:
@@ -38,6 +39,8 @@ def filled(*objects, claims=True):
                 store.claims.devices.put(convert(ResourceSlice, whole))
             case "ResourceClaim":
                 store.claims.put(convert(ResourceClaim, whole))
+            case "PodGroup":
+                store.put_podgroup(PodGroup.parse(whole))
             case "Pod":
                 store.put_pod(convert(Pod, whole), NOW)
     return store
