@@ -26,11 +26,14 @@ class ReasonCode(StrEnum):
     PODGROUP_INVALID = "PodGroupInvalid"
     SUBGROUP_MISSING = "SubGroupDoesNotExist"
     POD_INVALID = "PodInvalid"
+    OWNER_INVALID = "OwnerInvalid"
+    OWNER_PENDING = "OwnerPending"
     TOPOLOGY_MISSING = "TopologyDoesNotExist"
     TOPOLOGY_INVALID = "TopologyConstraintInvalid"
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
     CLAIM_INVALID = "ResourceClaimInvalid"
     CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
+    RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -72,6 +75,7 @@ class FilterReason(StrEnum):
     CORDONED = "NodeUnschedulable"
     TAINT = "UntoleratedTaint"
     NODE_AFFINITY = "NodeAffinityMismatch"
+    FEATURES = "NodeLacksFeature"
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
     NO_DEVICE = "NoDeviceMatches"
@@ -82,6 +86,8 @@ class FilterReason(StrEnum):
     CAPACITY_USED_UP = "CapacityUsedUp"
     POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
+    NUMA_NODE = "InsufficientNumaNode"
+    NUMA_NODES = "InsufficientNumaNodes"
 
 
 #: What victims may help against.
@@ -92,6 +98,8 @@ ROOM: Final = frozenset(
         FilterReason.COUNTERS_USED_UP,
         FilterReason.CAPACITY_USED_UP,
         FilterReason.DEVICES,
+        FilterReason.NUMA_NODE,
+        FilterReason.NUMA_NODES,
     }
 )
 
@@ -118,6 +126,7 @@ class _Place:
     Attributes:
         gpu_groups: the devices there that it has a share of.
         claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
+        zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
     """
 
     pod: str
@@ -127,6 +136,7 @@ class _Place:
     action: Action
     gpu_groups: tuple[str, ...] = ()
     claims: tuple[Granted, ...] = ()
+    zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,13 @@ class ClaimView(ClassView):
 
     def _on(self, node: int, *, later: bool) -> Place | None:
         grants = self._claims.find(self._asks, node, later=later)
-        return None if grants is None or isinstance(grants, Refusal) else Place(node, not later, (), grants)
+        if grants is None or isinstance(grants, Refusal):
+            return None
+        return Place(node, not later, (), grants, self._at(node).seat)
 
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes, by its devices too; an upper bound. See :meth:`ClassView.slots`."""
+        by_amounts = super().slots(by_amounts, later=later)
         count = self._claims.slots(self._asks, later=later)
         if count is not None:
             return np.minimum(by_amounts, count)

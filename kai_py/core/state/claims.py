@@ -30,7 +30,7 @@ class Use(NamedTuple):
     """How a claim is used.
 
     Attributes:
-        now_users: pods of the snapshot that use it now, leaving ones included.
+        now_users: pods that use it now, leaving ones included.
         later_users: pods that use it once leaving ones are gone and nominated ones are there.
         now: its devices now.
         later: its devices then; the very same object as ``now`` where nothing changes.
@@ -68,7 +68,7 @@ class Claims:
     def __init__(self, snapshot: Snapshot, table: ClaimTable) -> None:
         self.table = table
         self.allocator = Allocator(table.inventory, table.memo)
-        users = [[0, 0] for _ in table.claims]
+        users = [[claim.leaving, 0] for claim in table.claims]
         states, nodes = snapshot.pods.state, snapshot.pods.node_idx
         for pod, rows in table.of_pod.items():
             state = states.item(pod)
