@@ -12,7 +12,7 @@ from kai_py.core.filters.resources import fits, shortages
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.suitability import PASSED, Suitability
 from kai_py.core.placement.zones import ZoneEye
-from kai_py.core.resources import Amounts, Mask, Rows, Shares
+from kai_py.core.resources import GPU, Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.scores.packing import Packing
 from kai_py.core.scores.resource_type import resource_type
@@ -20,6 +20,7 @@ from kai_py.core.state.claims import NO_GRANTS, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE
+from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.tables.zones import NO_SEAT, Seat
 
 NOWHERE = -inf
@@ -86,7 +87,7 @@ class ClassView:
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
         self._base: Shares = suitability.score + options.weights.get("resourceType", 0.0) * resource_type(
-            packed_by, snapshot.nodes, snapshot.axis
+            packed_by, snapshot.nodes, snapshot.axis, _with_devices(snapshot)
         )
         self._read = len(ledger.touched)
         self._value: Shares = np.empty(len(snapshot.nodes))
@@ -214,3 +215,10 @@ class ClassView:
         if self._zones is not None:
             reasons |= self._zones.refusals(self.allowed & ~full)[0]
         return {reason: count for reason, count in reasons.items() if count}, missing
+
+
+def _with_devices(snapshot: Snapshot) -> Rows:
+    """Rows of nodes whose GPUs are devices that pods claim."""
+    counted = () if snapshot.claims is None else snapshot.claims.counted
+    homes = {node for one in counted if snapshot.axis.accounted[one.column] == GPU for node in one.homes}
+    return np.array(sorted(homes), dtype=np.int32)
