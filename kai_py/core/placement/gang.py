@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
@@ -30,17 +30,19 @@ class Failure:
         nodes: what the nodes said to that one, see :class:`kai_py.core.result.Reason`.
         shortages: the same.
         refusal: what more can be told about that one.
+        details: what a reader has to know of its demands.
     """
 
     placed: int
     nodes: dict[str, int]
     shortages: dict[str, tuple[int, int]]
     refusal: Reason | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, placed: int, view: ClassView) -> Failure:
         """The failure of a pod of some class."""
-        return cls(placed, *view.explain(), view.refusal())
+        return cls(placed, *view.explain(), view.refusal(), view.details())
 
 
 class Placer:
@@ -214,12 +216,13 @@ class Placer:
     def _reason(self, failure: Failure, pods: int) -> Reason:
         nodes = len(self.ledger.snapshot.nodes)
         if failure.refusal is not None:
-            details = {**failure.refusal.details, "nodes": nodes}
+            details: dict[str, object] = {**failure.refusal.details, "nodes": nodes}
             details |= {"placed": failure.placed, "pods": pods} if pods > 1 else {}
             return Reason(failure.refusal.code, details, failure.nodes, failure.shortages)
         if pods == 1:
-            return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes}, failure.nodes, failure.shortages)
-        details = {"nodes": nodes, "placed": failure.placed, "pods": pods}
+            details = {"nodes": nodes, **failure.details}
+            return Reason(ReasonCode.UNSCHEDULABLE, details, failure.nodes, failure.shortages)
+        details = {"nodes": nodes, "placed": failure.placed, "pods": pods, **failure.details}
         return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
 
 

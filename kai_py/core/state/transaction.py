@@ -15,6 +15,7 @@ from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.tables.queues import ROOT
+from kai_py.core.tables.zones import NO_SEAT, Seat
 
 Checkpoint = NewType("Checkpoint", int)
 
@@ -32,7 +33,7 @@ class Operation(NamedTuple):
     """One journal entry; knows all that its inverse needs.
 
     ``devices`` are those of which a pod takes a share; ``grants`` are what it brings to its claims, and ``claims`` is
-    what becomes of them.
+    what becomes of them; ``seat`` is what it takes of NUMA nodes.
     """
 
     kind: Kind
@@ -46,6 +47,8 @@ class Operation(NamedTuple):
     before_devices: tuple[str, ...] = ()
     grants: Grants = NO_GRANTS
     claims: tuple[Change, ...] = ()
+    seat: Seat = NO_SEAT
+    before_seat: Seat = NO_SEAT
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
@@ -79,6 +82,7 @@ class Transaction:
         self._paths = snapshot.queues.paths
         self._devices = ledger.devices
         self._claims = ledger.claims
+        self._zones = ledger.zones
 
     def place(
         self,
@@ -88,6 +92,7 @@ class Transaction:
         action: Action,
         devices: tuple[str, ...] = (),
         grants: Grants = NO_GRANTS,
+        seat: Seat = NO_SEAT,
         spared_for: int = NONE,
     ) -> None:
         """Give a pending pod a node on which it can start now, and a share of some of its devices if it asks for one.
@@ -95,7 +100,7 @@ class Transaction:
         Who comes first to a device opens it: it takes the whole device out of what the node has free. Whoever was
         considered as a victim says for whom (``spared_for``, a podgroup's row): what it had before still counts.
         """
-        self._do(_PLACE, pod, node, action, spared_for, devices, grants)
+        self._do(_PLACE, pod, node, action, spared_for, devices, grants, seat)
 
     def nominate(
         self,
@@ -105,10 +110,11 @@ class Transaction:
         action: Action,
         devices: tuple[str, ...] = (),
         grants: Grants = NO_GRANTS,
+        seat: Seat = NO_SEAT,
         spared_for: int = NONE,
     ) -> None:
         """Give a pending or evicted pod a node on which it can start once leaving pods are gone (KAI: *pipeline*)."""
-        self._do(_NOMINATE, pod, node, action, spared_for, devices, grants)
+        self._do(_NOMINATE, pod, node, action, spared_for, devices, grants, seat)
 
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
         """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing.
@@ -117,7 +123,8 @@ class Transaction:
         """
         kind = _EVICT if self.ledger.state.item(pod) == _BOUND else _WITHDRAW
         devices = () if self._devices is None else self._devices.of_pod.get(pod, ())
-        self._do(kind, pod, self.ledger.node.item(pod), action, preemptor, devices)
+        seat = NO_SEAT if self._zones is None else self._zones.seat(pod)
+        self._do(kind, pod, self.ledger.node.item(pod), action, preemptor, devices, seat=seat)
         self.ledger.freed += 1
 
     def checkpoint(self) -> Checkpoint:
@@ -137,6 +144,8 @@ class Transaction:
                 self._sit(operation.pod, operation.before_devices)
             if operation.claims and self._claims is not None:
                 self._claims.undo(operation.claims)
+            if self._zones is not None:
+                self._zones.sit(operation.pod, operation.before_seat)
 
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
@@ -155,6 +164,7 @@ class Transaction:
                 operation.preemptor,
                 operation.devices,
                 operation.grants,
+                operation.seat,
             )
 
     def podgroup_of(self, pod: int) -> int:
@@ -170,6 +180,7 @@ class Transaction:
         preemptor: int,
         devices: tuple[str, ...] = (),
         grants: Grants = NO_GRANTS,
+        seat: Seat = NO_SEAT,
     ) -> None:
         ledger, before = self.ledger, _NO_DEVICES
         if devices and self._devices is not None:
@@ -177,7 +188,13 @@ class Transaction:
             self._sit(pod, devices)
         state, was_on = ledger.state.item(pod), ledger.node.item(pod)
         changes = () if self._claims is None else self._use(kind, pod, state, grants)
-        operation = Operation(kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes)
+        sat = NO_SEAT
+        if self._zones is not None:
+            sat = self._zones.seat(pod)
+            self._zones.sit(pod, seat)
+        operation = Operation(
+            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, seat, sat
+        )
         self.journal.append(operation)
         self._apply(operation, 1)
         ledger.state[pod] = _AFTER[kind] if kind is not _WITHDRAW else self._without_place(pod)
@@ -219,6 +236,8 @@ class Transaction:
             ledger.touched.append(node)
             if operation.devices and self._devices is not None:
                 self._devices.shift(operation.pod, node, operation.devices, gained, now=now)
+            if operation.seat and self._zones is not None:
+                self._zones.shift(node, operation.seat, gained, now=now)
         ledger.active[subgroup] += gained
         if now or kind is _EVICT:
             ledger.allocated[subgroup] += gained
@@ -286,10 +305,12 @@ class Transaction:
             return
         if last.kind is _PLACE:
             granted = self._granted(pod, written, now=True)
-            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)
+            zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
+            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted, zones)
         elif last.kind is _NOMINATE:
             granted = self._granted(pod, written, now=False)
-            yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)
+            zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
+            yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted, zones)
 
     def _granted(self, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
         """The claims of a pod that get devices in this cycle and that no pod before it has named."""
@@ -307,15 +328,16 @@ class Transaction:
         return tuple(found)
 
 
-def _where(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...]]:
-    """A pod that comes back to its node and its devices has not moved."""
+def _where(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...], Seat]:
+    """A pod that comes back to its node, its devices and its zones has not moved."""
     uses = [change.before if operation.kind is _EVICT else change.after for change in operation.claims]
-    return operation.node, operation.devices, tuple(() if use.later is None else use.later.takes for use in uses)
+    takes = tuple(() if use.later is None else use.later.takes for use in uses)
+    return operation.node, operation.devices, takes, operation.seat
 
 
-def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...], Grants]:
+def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...], Grants, Seat]:
     """What a pod was given."""
-    return operation.kind, operation.node, operation.devices, operation.grants
+    return operation.kind, operation.node, operation.devices, operation.grants, operation.seat
 
 
 def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:
