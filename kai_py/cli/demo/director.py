@@ -24,7 +24,7 @@ from kai_py.cli.demo.story import (
     Withdraw,
     Yields,
 )
-from kai_py.cli.demo.wanted import template
+from kai_py.cli.demo.wanted import Wanted, template
 from kai_py.cli.demo.workload import Kind, Workload
 from kai_py.cli.demo.world import NODES, PODGROUPS, PODS, Thing, World
 from kai_py.errors import NotFoundError
@@ -61,6 +61,7 @@ class Director:
     say: Callable[[str], None]
     missing: list[str] = field(default_factory=list)
     seen: int = 0
+    _templates: set[tuple[str, Wanted]] = field(default_factory=set)
 
     async def play(self, steps: tuple[Step, ...]) -> None:
         """Play all steps."""
@@ -123,7 +124,8 @@ class Director:
                 assert_never(act)
 
     async def _submit(self, workload: Workload) -> None:
-        if workload.claims is not None:
+        if workload.claims is not None and (workload.team, workload.claims) not in self._templates:
+            self._templates.add((workload.team, workload.claims))
             await self.client.post(_TEMPLATES.path(workload.team), template(workload.claims, workload.team))
         if workload.kind is Kind.JOB:
             await self.client.post(_JOBS.path(workload.team), workload.job(self.length))

@@ -35,7 +35,7 @@ from kai_py.operators.run import RunConfig, run_scheduler
 
 _PROFILE: Final = "mixed"
 #: Nodes whose devices are claimed, and what they offer.
-_NODES_TO_CLAIM: Final = 0
+_NODES_TO_CLAIM: Final = 2
 _OFFER: Final = Offer(gpus=Gpus.MIG, nics=True)
 _QUEUES: Final = "queues.scheduling.run.ai"
 Json = dict[str, Any]
