@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from kai_py.core.resources import CPU, MEMORY, ResourceAxis
 from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.telemetry.amounts import amount, amount_more, noun
-
-
-@dataclass(frozen=True)
-class FilterText:
-    """How a reason of a node reads.
-
-    Attributes:
-        one: predicate for one node ("is cordoned").
-        many: predicate for several ("are cordoned").
-        meaning: for the reference page.
-        next_step: what the reader can do when this is what most nodes say; an imperative without a full stop.
-    """
-
-    one: str
-    many: str
-    meaning: str
-    next_step: str
-
+from kai_py.telemetry.device_places import DEVICE_TEXTS
+from kai_py.telemetry.filter_text import FilterText
 
 FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
     FilterReason.NOT_READY: FilterText(
@@ -73,13 +56,7 @@ FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
         "What leaving pods will give back counts as left.",
         "Ask for less per pod, wait until running pods finish, or add nodes",
     ),
-    FilterReason.DEVICES: FilterText(
-        "lacks devices",
-        "lack devices",
-        "The node has room for the pod, but not the devices that its claims ask for; or a claim has its devices "
-        "elsewhere.",
-        "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes",
-    ),
+    **DEVICE_TEXTS,
     FilterReason.NUMA_NODE: FilterText(
         "has no single NUMA node with enough free",
         "have no single NUMA node with enough free",

@@ -61,6 +61,19 @@ GOLDEN = {
         "Pod team/train-0 is malformed: spec.containers[0].resources: 'x' is no quantity.",
         "Correct the field and create the pod again.",
     ),
+    CODE.OWNER_INVALID: (
+        Reason(
+            CODE.OWNER_INVALID,
+            {"owner": "JobSet team/train", "field": "spec.replicatedJobs", "message": "a JobSet needs at least one"},
+        ),
+        "JobSet team/train cannot be understood: spec.replicatedJobs: a JobSet needs at least one.",
+        "Correct the field of the workload.",
+    ),
+    CODE.OWNER_PENDING: (
+        Reason(CODE.OWNER_PENDING, {"owner": "RayJob team/train", "message": "has no RayCluster yet"}),
+        "RayJob team/train decides which pods start together, and is waited for: has no RayCluster yet.",
+        "Nothing if it is soon over; otherwise see whether the object exists and the scheduler may list its kind.",
+    ),
     CODE.TOPOLOGY_MISSING: (
         Reason(
             CODE.TOPOLOGY_MISSING,
@@ -145,11 +158,12 @@ GOLDEN = {
                 "available": 3,
                 "nodes": 2,
             },
-            {"InsufficientDevices": 2},
+            {"DevicesInUse": 2, "CountersUsedUp": 1},
         ),
         (
             "Request gpu of ResourceClaim team/gpus finds no devices: devices are in use on node-1, which comes "
-            "nearest (4 needed, 8 match, 3 free), 2 lack devices."
+            "nearest (4 needed, 8 match, 3 free), 2 have their devices in use, 1 has used up what its devices are cut "
+            "from."
         ),
         "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
     ),

@@ -114,10 +114,11 @@ class ClassView:
 
     def _evaluate_one(self, node: int) -> None:
         """The same for one node, to the bit: plain numbers are six times as fast as arrays of length one."""
-        free = self._ledger.free[node].tolist()
-        later = [now + soon for now, soon in zip(free, self._ledger.releasing[node].tolist(), strict=True)]
+        free, soon = self._ledger.free[node].tolist(), self._ledger.releasing[node].tolist()
+        # Mostly nobody is leaving, and what is free now is what is free later.
+        later = [here + leaves for here, leaves in zip(free, soon, strict=True)] if any(soon) else free
         now = self._now[node] = self._has_room(free)
-        if not self.allowed.item(node) or not self._has_room(later):
+        if not self.allowed.item(node) or not (now if later is free else self._has_room(later)):
             self._value[node] = NOWHERE
             return
         value = self._base.item(node) + self._packed * self._packing.score_one(node, later)

@@ -77,7 +77,7 @@ class Search:
         self._skip = skip
         self._tried: set[tuple[int, ...]] = set()
         snapshot = ledger.snapshot
-        self._classes = [snapshot.pods.class_idx.item(pod) for pod in step.pods]
+        self._classes = list(step.classes)
         self._requests = snapshot.classes.request
         wish = placer.wish(step)
         self._near = wish is not None and wish.required
