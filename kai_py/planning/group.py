@@ -63,7 +63,7 @@ def group(
     others = Others([*objects, *owners])
     uids = {(_group(one), one.kind, one.metadata.name): one.metadata.uid for one in known}
     linked = [replace(one, metadata=_linked(one.metadata, uids)) for one in known]
-    defaults, warnings = others.defaults(chosen)
+    defaults, warnings = default_priorities(chosen, others.config_maps)
     grouper = Grouper(
         Options.of(chosen.pod_groups),
         priority_classes=others.priority_classes,
@@ -94,7 +94,7 @@ class Others:
 
     def __init__(self, objects: Iterable[Manifest]) -> None:
         self.priority_classes: set[str] = set()
-        self._config_maps: dict[tuple[str, str], Manifest] = {}
+        self.config_maps: dict[tuple[str, str], Manifest] = {}
         self._pods: list[ObjectMeta] = []
         self._podgroups: dict[tuple[str, str], PodGroup] = {}
         self._rest: dict[tuple[str, str, str, str], PartialObject] = {}
@@ -108,23 +108,12 @@ class Others:
             case ("scheduling.k8s.io", "PriorityClass"):
                 self.priority_classes.add(meta.name)
             case ("", "ConfigMap"):
-                self._config_maps[meta.key] = manifest
+                self.config_maps[meta.key] = manifest
             case ("", "Pod"):
                 self._pods.append(meta)
             case _ if kind == _PODGROUP:
                 self._podgroups[meta.key] = PodGroup.parse(manifest)
         self._rest[*kind, *meta.key] = workload
-
-    def defaults(self, settings: Settings) -> tuple[PriorityDefaults, tuple[str, ...]]:
-        """The default priorities that the settings point at, and what is wrong with them."""
-        where = settings.pod_groups.default_priorities_config_map
-        if where is None:
-            return NO_DEFAULTS, ()
-        found = self._config_maps.get((where.namespace, where.name))
-        if found is None:
-            return NO_DEFAULTS, (f"ConfigMap {where.namespace}/{where.name} with default priorities does not exist",)
-        defaults, wrong = read_defaults(found.get("data"))
-        return defaults, tuple(f"ConfigMap {where.namespace}/{where.name}: {text}" for text in wrong)
 
     def find(self, group: str, kind: str, namespace: str, name: str) -> PartialObject | None:
         """An object, in any version."""
@@ -141,6 +130,26 @@ class Others:
             for pod in self._pods
             if pod.namespace == namespace and all(pod.labels.get(key) == value for key, value in labels.items())
         )
+
+
+def default_priorities(
+    settings: Settings, config_maps: Mapping[tuple[str, str], Manifest]
+) -> tuple[PriorityDefaults, tuple[str, ...]]:
+    """The default priorities that the settings point at, and what is wrong with them.
+
+    Args:
+        settings: may name a ConfigMap.
+        config_maps: by (namespace, name).
+    """
+    where = settings.pod_groups.default_priorities_config_map
+    if where is None:
+        return NO_DEFAULTS, ()
+    name = f"ConfigMap {where.namespace}/{where.name}"
+    found = config_maps.get((where.namespace, where.name))
+    if found is None:
+        return NO_DEFAULTS, (f"{name} with default priorities does not exist",)
+    defaults, wrong = read_defaults(found.get("data"))
+    return defaults, tuple(f"{name}: {text}" for text in wrong)
 
 
 def _workload(manifest: Manifest) -> Workload:
