@@ -111,6 +111,7 @@ class Store:
             pods=self.pods,
             layout=self.layout,
             claims=self.claims,
+            volumes=self.volumes,
         )
         self._searched: Mapping[tuple[str, str], int] = {}
         #: By namespace and name, which are fewer strings than keys.

@@ -36,6 +36,7 @@ class ReasonCode(StrEnum):
     VOLUME_CLAIM_MISSING = "PersistentVolumeClaimDoesNotExist"
     VOLUME_CLAIM_INVALID = "PersistentVolumeClaimInvalid"
     VOLUME_UNBOUND = "VolumeNotBound"
+    VOLUME_PREPARED = "VolumeBeingBound"
     RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"

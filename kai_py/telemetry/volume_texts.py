@@ -44,6 +44,13 @@ VOLUME_TEXTS: Final[Mapping[str, Text]] = {
         evidence=_unbound,
         used=frozenset({"claim", "storageClass"}),
     ),
+    ReasonCode.VOLUME_PREPARED: Text(
+        about("PersistentVolumeClaim", "claim", "waits for its volume"),
+        "The pod has a node, and the volumes that its claims get there have been asked for: the volume controller "
+        "binds them, or a provisioner makes them. Then the pod is bound.",
+        "Wait; if it takes long, look at the events of the claim. After 10 minutes the pod goes elsewhere.",
+        used=frozenset({"claim"}),
+    ),
 }
 
 VOLUME_PLACES: Final[Mapping[str, FilterText]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kai_py.api.pod import Pod
 from kai_py.api.storage import (
@@ -15,8 +15,9 @@ from kai_py.api.storage import (
     StorageClass,
     VolumeAttachment,
 )
-from kai_py.cluster.volumes.matching import is_reserved_for
+from kai_py.cluster.volumes.matching import SELECTED_NODE, is_bound, is_reserved_for
 from kai_py.cluster.volumes.uses import Name, Uses, uses_of
+from kai_py.core.result import Bind
 from kai_py.core.tables.pods import PodKey
 
 Stored = (
@@ -39,19 +40,33 @@ KINDS: Final = (
 )
 
 
+class Promise(NamedTuple):
+    """What we have decided for a claim.
+
+    Attributes:
+        pod: for which.
+        volume: its name; empty = one is made.
+        node: where.
+    """
+
+    pod: PodKey
+    volume: str
+    node: str
+
+
 class VolumeBook:
     """Objects by kind and name, and the volumes that pods use.
 
     Attributes:
         revision: a new object with every change that can matter to a pod.
         uses: of unfinished pods that use any.
-        promised: volumes that we have given to claims, until the watch says so.
+        promised: what we have decided for claims, until they are bound.
     """
 
     def __init__(self) -> None:
         self.revision = object()
         self.uses: dict[PodKey, Uses] = {}
-        self.promised: dict[str, Name] = {}
+        self.promised: dict[Name, Promise] = {}
         self._reserved: dict[Name, str] = {}
         self._objects: dict[type, dict[Name, Any]] = {kind: {} for kind in KINDS}
 
@@ -64,6 +79,8 @@ class VolumeBook:
         objects[name] = found
         if isinstance(found, PersistentVolume):
             self._reserve(before, found)
+        elif isinstance(found, PersistentVolumeClaim) and is_bound(found):
+            self.promised.pop(name, None)
         changed = before is None or _essence(before) != _essence(found)
         if changed:
             self.revision = object()
@@ -87,23 +104,36 @@ class VolumeBook:
                 del self._reserved[claim]
         if after is not None and after.spec.claim_ref is not None:
             self._reserved[after.spec.claim_ref.namespace, after.spec.claim_ref.name] = after.metadata.name
-            self.promised.pop(after.metadata.name, None)
 
     def reserved_for(self, claim: PersistentVolumeClaim) -> PersistentVolume | None:
-        """The volume that names a claim as the one that it is for."""
-        name = self._reserved.get(claim.metadata.key)
-        volume = self.volume(name) if name is not None else None
-        return volume if volume is not None and is_reserved_for(volume, claim) else None
+        """The volume that is for a claim: it says so, or we have given it."""
+        promise = self.promised.get(claim.metadata.key)
+        name = promise.volume if promise is not None else self._reserved.get(claim.metadata.key)
+        volume = self.volume(name) if name else None
+        known = volume is not None and (promise is not None or is_reserved_for(volume, claim))
+        return volume if known else None
 
-    def promise(self, volume: str, claim: Name) -> None:
-        """A volume has been given to a claim by us."""
-        self.promised[volume] = claim
-        self.revision = object()
+    def selected_for(self, claim: PersistentVolumeClaim) -> str:
+        """The node on which a volume is made for a claim; empty if there is none."""
+        promise = self.promised.get(claim.metadata.key)
+        if promise is not None and not promise.volume:
+            return promise.node
+        return claim.metadata.annotations.get(SELECTED_NODE, "")
 
-    def release(self, volume: str) -> None:
-        """That came to nothing."""
-        if self.promised.pop(volume, None) is not None:
+    def assume(self, bind: Bind, key: PodKey) -> None:
+        """A decision counts from now on, before the API server has confirmed it."""
+        for text, volume in bind.volumes:
+            namespace, _, name = text.partition("/")
+            self.promised[namespace, name] = Promise(key, volume, bind.node)
             self.revision = object()
+
+    def release(self, key: PodKey) -> None:
+        """A decision came to nothing; what has been written for it by then stays."""
+        for claim in [claim for claim, promise in self.promised.items() if promise.pod == key]:
+            del self.promised[claim]
+            self.revision = object()
+
+    # -- answers -----------------------------------------------------------------------------------
 
     @property
     def claims(self) -> Mapping[Name, PersistentVolumeClaim]:
@@ -138,6 +168,7 @@ class VolumeBook:
 
     def forget(self, key: PodKey) -> None:
         """A pod is gone."""
+        self.release(key)
         self.uses.pop(key, None)
 
 

@@ -13,7 +13,6 @@ from kai_py.api.storage import PersistentVolume, PersistentVolumeClaim
 from kai_py.cluster.volumes.book import VolumeBook
 from kai_py.cluster.volumes.matching import (
     EXCLUSIVE,
-    SELECTED_NODE,
     Wanted,
     affinity_of,
     class_of,
@@ -113,7 +112,7 @@ class VolumeRows:
         found.loose.append((claim, want))
         self._loose_users[name] += 1
         found.handles.append((self._classes[want.storage_class].provisioner, f"claim {text}"))
-        if node := claim.metadata.annotations.get(SELECTED_NODE):
+        if node := self._book.selected_for(claim):
             found.pinned.append(node)
         return None
 
@@ -199,7 +198,7 @@ class VolumeRows:
     def _choice(self, claim: PersistentVolumeClaim, want: Wanted) -> int:
         """Row of what a claim chooses from."""
         reserved = self._book.reserved_for(claim)
-        pinned = SELECTED_NODE in claim.metadata.annotations
+        pinned = bool(self._book.selected_for(claim))
         shared = self._loose_users[claim.metadata.key] > 1
         key = (
             want,
@@ -225,8 +224,9 @@ class VolumeRows:
         """Volumes of a class that are not promised to anybody."""
         if self._by_class is None:
             self._by_class = {}
+            given = {promise.volume for promise in self._book.promised.values()}
             for volume in self._book.all(PersistentVolume):
-                if volume.metadata.name not in self._book.promised:
+                if volume.metadata.name not in given:
                     self._by_class.setdefault(storage_class_of(volume), []).append(volume)
         return self._by_class.get(storage_class, [])
 
