@@ -13,6 +13,17 @@ from kai_py.core.tables.pods import NONE, PodState
 _PENDING, _ALLOCATED, _NOMINATED = map(int, (PodState.PENDING, PodState.ALLOCATED, PodState.NOMINATED))
 
 
+#: What nodes say when the going of others could help.
+_ABOUT_OTHERS = {
+    FilterReason.RESOURCES,
+    FilterReason.DEVICES,
+    FilterReason.HOST_PORT,
+    FilterReason.SPREAD,
+    FilterReason.POD_ANTI_AFFINITY,
+    FilterReason.ANTI_AFFINITY_OF_OTHERS,
+}
+
+
 def diagnoses(context: Context) -> tuple[Diagnosis, ...]:
     """Diagnose every podgroup that waits at the end of a cycle, in the order of the table."""
     trees, pods = context.members.trees, context.snapshot.pods
@@ -77,7 +88,7 @@ def _room_would_help(context: Context, row: int) -> bool:
     refusal = context.refusals.get(row) or context.growth_refusals.get(row)
     if refusal is None:
         return False
-    return not refusal.nodes or not {FilterReason.RESOURCES, FilterReason.DEVICES}.isdisjoint(refusal.nodes)
+    return not refusal.nodes or not _ABOUT_OTHERS.isdisjoint(refusal.nodes)
 
 
 def _not_ready(context: Context, gang: Gang, subgroup: Subgroup) -> Reason:

@@ -34,6 +34,8 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "sharing": 500.0,
         "preferNoSchedule": 60.0,
         "nodeAffinity": 40.0,
+        "podAffinity": 40.0,
+        "podSpread": 40.0,
         "resourceType": 20.0,
         "packing": 9.0,
     }

@@ -74,6 +74,12 @@ class FilterReason(StrEnum):
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
     DEVICES = "InsufficientDevices"
+    HOST_PORT = "HostPortTaken"
+    SPREAD_LABEL = "TopologySpreadLabelMissing"
+    SPREAD = "TopologySpreadMismatch"
+    POD_AFFINITY = "PodAffinityMismatch"
+    POD_ANTI_AFFINITY = "PodAntiAffinityMismatch"
+    ANTI_AFFINITY_OF_OTHERS = "AntiAffinityOfOthers"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
-from kai_py.operators.kinds import BUDGETS, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES
+from kai_py.operators.kinds import BUDGETS, NAMESPACES, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES
 
 _log = structlog.get_logger()
 
@@ -111,6 +111,8 @@ class Intake:
             return self._store.put_node(obj)
         if resource == PRIORITY_CLASSES:
             return self._store.put_priority_class(obj)
+        if resource == NAMESPACES:
+            return self._store.put_namespace(obj)
         if resource == BUDGETS:
             self._put_budget(obj)
             return False
@@ -147,6 +149,8 @@ class Intake:
             return self._store.nodes.drop(meta.name)
         if resource == PRIORITY_CLASSES:
             return self._store.drop_priority_class(meta.name)
+        if resource == NAMESPACES:
+            return self._store.drop_namespace(meta.name)
         if resource == BUDGETS:
             self._store.drop_budget(meta.key)
             return False

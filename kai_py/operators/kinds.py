@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import Namespace, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.policy import PodDisruptionBudget
@@ -14,6 +14,7 @@ from kai_py.kube.resource import ResourceKind
 PODS: Final = ResourceKind("", "v1", "pods", Pod)
 NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
+NAMESPACES: Final = ResourceKind("", "v1", "namespaces", Namespace, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
 
 #: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.

@@ -24,7 +24,17 @@ from kai_py.kube.writer import Writer
 from kai_py.operators.dispatch import Dispatcher
 from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.intake import Intake
-from kai_py.operators.kinds import BUDGETS, NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES, TOPOLOGIES
+from kai_py.operators.kinds import (
+    BUDGETS,
+    NAMESPACES,
+    NODES,
+    OWNERS,
+    PODGROUPS,
+    PODS,
+    PRIORITY_CLASSES,
+    QUEUES,
+    TOPOLOGIES,
+)
 from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
@@ -120,6 +130,7 @@ class Shell:
             Reflector(client, PODS, self.intake, paged=self.intake),
             Reflector(client, NODES, self.intake),
             Reflector(client, BUDGETS, self.intake, dispensable=True),
+            Reflector(client, NAMESPACES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
         self._tasks: list[asyncio.Task[object]] = []

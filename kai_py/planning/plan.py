@@ -108,6 +108,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     store = Store(grouper, replace(Scope.of(settings), claims=True), Accounting.of(settings))
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
+    for namespace in read.namespaces:
+        store.put_namespace(namespace)
     for node in read.nodes:
         store.put_node(node)
     for queue in read.queues:

@@ -27,7 +27,8 @@ def give_back(context: Context) -> None:
             continue
         later = ledger.free[move.node] + ledger.releasing[move.node]
         request = context.snapshot.classes.request[context.snapshot.pods.class_idx.item(pod)]
-        if fits(request, later[None, :]).item(0):
+        near = context.placer.neighbourhood(pod)
+        if fits(request, later[None, :]).item(0) and (near is None or near.stays(move.node)):
             transaction.evict(pod, action=move.action, preemptor=move.preemptor)
             transaction.nominate(pod, move.node, action=move.action)
 

@@ -10,7 +10,7 @@ from kai_py.core.dra.refusal import Refusal
 from kai_py.core.options import Options
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
@@ -35,7 +35,7 @@ class ClaimView(ClassView):
         self._asks = ledger.claims.table.of_class[class_idx]
         super().__init__(class_idx, suitability, ledger, options)
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node that has devices, and which; see :meth:`ClassView.best`."""
         self.refresh()
         allowed = self._value != NOWHERE
@@ -46,7 +46,7 @@ class ClaimView(ClassView):
             mask = allowed & self._claims.possible(self._asks, later=later)
             if not later:
                 mask &= self._now
-            while left and (place := super().best(mask)) is not None:
+            while left and (place := super().best(mask, bonus)) is not None:
                 if (found := self._on(place.node, later=later)) is not None:
                     return found
                 mask[place.node] = False

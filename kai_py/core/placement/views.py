@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -43,6 +43,31 @@ class Place(NamedTuple):
         """Place a pod here, or nominate it where it has to wait, or may not ``start``; see ``Transaction.place``."""
         settle = transaction.place if self.now and start else transaction.nominate
         settle(pod, self.node, action=action, devices=self.devices, grants=self.grants, spared_for=spared_for)
+
+
+class View(Protocol):
+    """All nodes through the eyes of one pod class; :class:`ClassView` says what these mean."""
+
+    request: Amounts
+    allowed: Mask
+
+    def best(self, within: Mask | None = None) -> Place | None:
+        """The best node."""
+
+    def at(self, node: int) -> Place | None:
+        """One node."""
+
+    def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
+        """How many pods each node takes."""
+
+    def refusal(self) -> Reason | None:
+        """Why no node takes the class, where more can be told than numbers of nodes."""
+
+    def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
+        """Why no node takes the class."""
+
+    def about(self) -> dict[str, str]:
+        """What the reasons of nodes are about."""
 
 
 class ClassView:
@@ -122,14 +147,17 @@ class ClassView:
             self._evaluate(rows)
         self._read = len(touched)
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node, the first by name among equals; None when there is none.
 
         Args:
             within: ``(N,)`` nodes to choose from; None = all.
+            bonus: ``(N,)`` what is added to their values; None = nothing.
         """
         self.refresh()
-        value = self._value if within is None else np.where(within, self._value, NOWHERE)
+        value = self._value if bonus is None else self._value + bonus
+        if within is not None:
+            value = np.where(within, value, NOWHERE)
         if value.size == 0:
             return None
         node = int(value.argmax())
@@ -141,6 +169,11 @@ class ClassView:
         """One node; None when it does not take the pod."""
         self.refresh()
         return None if self._value.item(node) == NOWHERE else Place(node, self._now.item(node))
+
+    def fitting(self) -> Mask:
+        """``(N,)`` nodes that have room for it, now or later."""
+        self.refresh()
+        return np.asarray(self._value != NOWHERE)
 
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:  # noqa: ARG002  # views of shared devices need it
         """How many pods of the class each node takes, as far as more than amounts decides.
@@ -154,6 +187,10 @@ class ClassView:
     def refusal(self) -> Reason | None:
         """Why no node takes the class, where more can be told than numbers of nodes."""
         return None
+
+    def about(self) -> dict[str, str]:
+        """What the reasons of nodes are about, by reason, where it is somebody or something in particular."""
+        return {}
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class: nodes by first reason, and what is missing where only room is missing."""

@@ -9,6 +9,7 @@ from scipy import sparse
 from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.devices import Devices
+from kai_py.core.state.neighbours import Neighbours
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.tables.snapshot import Snapshot
@@ -29,6 +30,7 @@ class Ledger:
         pending: ``(S,)`` pods of a leaf subgroup that are to be placed.
         devices: devices that are shared; None where nobody shares. Each counts as a whole one in ``free``.
         claims: claims on devices; None where no pod has any.
+        neighbours: who is near whom; None where nobody cares.
         state: ``(P,)`` ``PodState``.
         node: ``(P,)`` node row or -1; of a nominated pod the node it is nominated to.
         touched: rows of nodes that changed, in order, with repetitions; caches remember how far they have read.
@@ -52,6 +54,9 @@ class Ledger:
         self.devices = None if table is None else Devices(snapshot, table, self.free, self.releasing)
 
         self.claims = None if snapshot.claims is None else Claims(snapshot, snapshot.claims)
+
+        near = snapshot.neighbours
+        self.neighbours = None if near is None else Neighbours(snapshot, near, self.state, self.node)
 
         ours = pods.subgroup_idx != NONE
         held = ours & (pods.state == PodState.BOUND)

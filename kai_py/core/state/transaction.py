@@ -79,6 +79,7 @@ class Transaction:
         self._paths = snapshot.queues.paths
         self._devices = ledger.devices
         self._claims = ledger.claims
+        self._neighbours = ledger.neighbours
 
     def place(
         self,
@@ -219,6 +220,8 @@ class Transaction:
             ledger.touched.append(node)
             if operation.devices and self._devices is not None:
                 self._devices.shift(operation.pod, node, operation.devices, gained, now=now)
+            if self._neighbours is not None:
+                self._neighbours.shift(operation.pod, node, gained, now=now, evicts=kind is _EVICT)
         ledger.active[subgroup] += gained
         if now or kind is _EVICT:
             ledger.allocated[subgroup] += gained

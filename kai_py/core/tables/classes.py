@@ -61,6 +61,7 @@ class PodClass:
         excluded: names of nodes on which it failed to bind a moment ago.
         share: the part of devices that it asks for beside ``request``; None = none.
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
+        kind: row in ``NeighbourTable.kinds``; -1 = neighbours do not matter to it, nor it to them.
     """
 
     request: tuple[int, ...]
@@ -72,6 +73,7 @@ class PodClass:
     excluded: frozenset[str] = frozenset()
     share: Share | None = None
     claims: tuple[Hashable, ...] = ()
+    kind: int = -1
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from kai_py.core.dra.table import ClaimTable
 from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.devices import SharedDevices
+from kai_py.core.tables.neighbours import NeighbourTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
@@ -32,6 +33,7 @@ class Snapshot:
         budgets: disruption budgets; None where there are none.
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
+        neighbours: what pods ask of each other; None where nobody asks for anything.
     """
 
     now: float
@@ -46,6 +48,7 @@ class Snapshot:
     budgets: Budgets | None = None
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
+    neighbours: NeighbourTable | None = None
 
     @classmethod
     def seal(
@@ -63,6 +66,7 @@ class Snapshot:
         budgets: Budgets | None = None,
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
+        neighbours: NeighbourTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -111,7 +115,24 @@ class Snapshot:
                 raise ValueError("claims.inventory is about other nodes")
         elif any(one.claims for one in classes.classes):
             raise ValueError("classes have claims, but there is no table of claims")
-        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims)
+        kinds = 0 if neighbours is None else len(neighbours.kinds)
+        if any(one.kind >= kinds for one in classes.classes):
+            raise ValueError(f"classes are of more than the {kinds} kinds of neighbours")
+        return cls(
+            now,
+            axis,
+            nodes,
+            classes,
+            pods,
+            podgroups,
+            subgroups,
+            queues,
+            devices,
+            budgets,
+            topologies,
+            claims,
+            neighbours,
+        )
 
 
 def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes: NodeTable) -> None:
