@@ -13,7 +13,9 @@ import uvloop
 
 from kai_py.api.keys import SCHEDULER_NAME
 from kai_py.cli.bench import decisions
+from kai_py.cli.bench.claims import measure as measure_claims
 from kai_py.cli.bench.decide import measure
+from kai_py.cli.bench.device_shapes import SHAPES as DEVICE_SHAPES
 from kai_py.cli.bench.live import Live, measure_binding, measure_rest, measure_scheduling
 from kai_py.cli.bench.machine import machine
 from kai_py.cli.bench.scenes import SCENES
@@ -40,6 +42,10 @@ def _shape(name: str) -> str:
     return _known(name, SHAPES)
 
 
+def _device_shape(name: str) -> str:
+    return _known(name, DEVICE_SHAPES)
+
+
 def _scene(name: str) -> str:
     return _known(name, SCENES)
 
@@ -64,6 +70,27 @@ def decide(
     """
     results = _apart(measure, SHAPES, shape)
     _report(results, _table(results), "DecideBenchmark", output)
+
+
+@app.command("dra")
+def dra(
+    shape: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            callback=_device_shape,
+            autocompletion=lambda: [_ALL, *DEVICE_SHAPES],
+            help=f"Who claims what: {_ALL}, or one of {', '.join(DEVICE_SHAPES)}.",
+        ),
+    ] = _ALL,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Measure claims on devices: how long a cycle takes to give them away, without an API server.
+
+    As with decide, "decision" is snapshot and cycle together, after an event.
+    """
+    results = _apart(measure_claims, DEVICE_SHAPES, shape)
+    _report(results, _table(results), "DeviceBenchmark", output)
 
 
 @app.command("core")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kai_py.core.gangs.steps import Gang, Step
@@ -35,19 +35,19 @@ class Failure:
         nodes: what the nodes said to that one, see :class:`kai_py.core.result.Reason`.
         shortages: the same.
         refusal: what more can be told about that one.
-        about: what the reasons of nodes are about, by reason.
+        details: what a reader has to know of its demands.
     """
 
     placed: int
     nodes: dict[str, int]
     shortages: dict[str, tuple[int, int]]
     refusal: Reason | None = None
-    about: dict[str, str] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, placed: int, view: View) -> Failure:
         """The failure of a pod of some class."""
-        return cls(placed, *view.explain(), view.refusal(), view.about())
+        return cls(placed, *view.explain(), view.refusal(), view.details())
 
 
 class Placer:
@@ -68,6 +68,7 @@ class Placer:
         self._options = options
         self._suitabilities = Suitabilities(ledger.snapshot, options)
         self._views: dict[int, View] = {}
+        self._class = ledger.snapshot.pods.class_idx
         self._together = Together(ledger, self.view)
         self._arrivals = 0
         self._room: dict[int, Failure] = {}
@@ -76,7 +77,6 @@ class Placer:
         table = ledger.snapshot.topologies
         self._nearness = None if table is None else Nearness(ledger, table, self.view)
         self._freed = ledger.freed
-        self._class = ledger.snapshot.pods.class_idx
 
     def view(self, class_idx: int) -> View:
         """The view of a class, made when it is first asked for."""
@@ -152,7 +152,7 @@ class Placer:
         if seats is not None:
             return self._seat(seats, step, transaction, action, start=False)
         before = transaction.checkpoint()
-        if self._in_turn(step.pods, transaction, action, start=False, within=within) is None:
+        if self._in_turn(step.pods, step.classes, transaction, action, start=False, within=within) is None:
             return True
         if not self._together.needed(step.pods):
             return False
@@ -196,7 +196,7 @@ class Placer:
             return False
         start = transaction.checkpoint()
         for within in self._nearness.domains(wish):
-            placed = self._in_turn(step.pods, transaction, action, within=within) is None
+            placed = self._in_turn(step.pods, step.classes, transaction, action, within=within) is None
             if not placed and self._together.needed(step.pods):
                 transaction.rollback(start)
                 placed = self._in_company(step.pods, transaction, action, within=within)
@@ -206,16 +206,15 @@ class Placer:
         return False
 
     def _seat(self, seats: Seats, step: Step, transaction: Transaction, action: Action, *, start: bool = True) -> bool:
-        for number, pod in enumerate(step.pods):
-            place = _place_of(self.view(self._class.item(pod)), seats, number)
+        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
+            place = _place_of(self.view(class_idx), seats, number)
             if place is None:
                 return False
             place.give(transaction, pod, action=action, start=start)
         return True
 
     def _anywhere(self, step: Step, transaction: Transaction, action: Action) -> Reason | None:
-        classes = tuple([self._class.item(pod) for pod in step.pods])
-        failure = self._known(classes) or self._place(step.pods, classes, transaction, action)
+        failure = self._known(step.classes) or self._place(step, transaction, action)
         return None if failure is None else self._reason(failure, len(step.pods))
 
     def _forget(self) -> None:
@@ -246,22 +245,21 @@ class Placer:
                 return full
         return self._failed.get(classes)
 
-    def _place(
-        self, pods: tuple[int, ...], classes: tuple[int, ...], transaction: Transaction, action: Action
-    ) -> Failure | None:
+    def _place(self, step: Step, transaction: Transaction, action: Action) -> Failure | None:
         start = transaction.checkpoint()
-        failure = self._in_turn(pods, transaction, action)
+        failure = self._in_turn(step.pods, step.classes, transaction, action)
         if failure is None:
             return None
         transaction.rollback(start)
-        if self._together.needed(pods) and self._in_company(pods, transaction, action):
+        if self._together.needed(step.pods) and self._in_company(step.pods, transaction, action):
             return None
-        self._remember(failure, classes)
+        self._remember(failure, step.classes)
         return failure
 
     def _in_turn(
         self,
         pods: Sequence[int],
+        classes: Sequence[int],
         transaction: Transaction,
         action: Action,
         *,
@@ -269,8 +267,8 @@ class Placer:
         within: Mask | None = None,
     ) -> Failure | None:
         """Place pods one after the other, each on its best node; those before a failure keep their places."""
-        for number, pod in enumerate(pods):
-            view = self.view(self._class.item(pod))
+        for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
+            view = self.view(class_idx)
             place = view.best(within)
             if place is None:
                 return Failure.of(number, view)
@@ -287,8 +285,8 @@ class Placer:
         within: Mask | None = None,
     ) -> bool:
         """Place pods that need each other: whom others lean on first, or all who need each other in one domain."""
-        before = transaction.checkpoint()
-        if self._in_turn(self._together.in_order(pods), transaction, action, start=start, within=within) is None:
+        before, order = transaction.checkpoint(), self._together.in_order(pods)
+        if self._in_turn(order, self._classes(order), transaction, action, start=start, within=within) is None:
             return True
         transaction.rollback(before)
         for company in self._together.companies(pods):
@@ -300,21 +298,26 @@ class Placer:
     def _in_one_domain(
         self, company: Company, transaction: Transaction, action: Action, *, start: bool, within: Mask | None
     ) -> bool:
+        classes = self._classes(company.pods)
         if not company.keys:
-            return self._in_turn(company.pods, transaction, action, start=start, within=within) is None
+            return self._in_turn(company.pods, classes, transaction, action, start=start, within=within) is None
         neighbours, before = self.ledger.neighbours, transaction.checkpoint()
         assert neighbours is not None
         for key in company.keys:
             for domain in self._together.domains(company, key, within):
                 promise = neighbours.promise(company.kinds, domain)
                 try:
-                    failure = self._in_turn(company.pods, transaction, action, start=start, within=domain)
+                    failure = self._in_turn(company.pods, classes, transaction, action, start=start, within=domain)
                 finally:
                     neighbours.retract(promise)
                 if failure is None and self._hold(company.pods):
                     return True
                 transaction.rollback(before)
         return False
+
+    def _classes(self, pods: Sequence[int]) -> list[int]:
+        rows: list[int] = self._class[list(pods)].tolist()
+        return rows
 
     def holds(self, step: Step) -> bool:
         """Whether neighbours are still as the pods of a step need them, which have places."""
@@ -342,14 +345,14 @@ class Placer:
 
     def _reason(self, failure: Failure, pods: int) -> Reason:
         nodes = len(self.ledger.snapshot.nodes)
-        about = {"about": failure.about} if failure.about else {}
         if failure.refusal is not None:
-            details = {**failure.refusal.details, "nodes": nodes}
+            details: dict[str, object] = {**failure.refusal.details, "nodes": nodes}
             details |= {"placed": failure.placed, "pods": pods} if pods > 1 else {}
             return Reason(failure.refusal.code, details, failure.nodes, failure.shortages)
         if pods == 1:
-            return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes, **about}, failure.nodes, failure.shortages)
-        details = {"nodes": nodes, "placed": failure.placed, "pods": pods, **about}
+            details = {"nodes": nodes, **failure.details}
+            return Reason(ReasonCode.UNSCHEDULABLE, details, failure.nodes, failure.shortages)
+        details = {"nodes": nodes, "placed": failure.placed, "pods": pods, **failure.details}
         return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
 
 

@@ -242,7 +242,8 @@ class Nearness:
             of = self._ledger.snapshot.pods.subgroup_idx
             staying = [pod for pod in staying if of.item(pod) == of.item(pods[0])]
         topology = self._table.topologies[wish.topology_idx]
-        return deal(self._ledger, topology, pods, wish.classes, nodes, counts, staying)
+        pattern = self._table.pattern_of(step.podgroup)
+        return deal(self._ledger, topology, pattern, pods, wish.classes, nodes, counts, staying)
 
     def reason(self, wish: Wish, shortfall: Shortfall) -> Reason:
         """A shortfall as a reason."""

@@ -7,7 +7,7 @@ import numpy as np
 from kai_py.core.placement.neighbourhood import Neighbourhood
 from kai_py.core.placement.views import ClassView, Place
 from kai_py.core.resources import Amounts, Mask
-from kai_py.core.result import FilterReason, Reason
+from kai_py.core.result import Reason
 
 
 class NeighbourView:
@@ -64,14 +64,17 @@ class NeighbourView:
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class; see :meth:`ClassView.explain`."""
         reasons, missing = self._inner.explain()
-        refusals = self.near.refusals(self.fitting())
-        if FilterReason.DEVICES in reasons:
-            reasons[str(FilterReason.DEVICES)] -= sum(one.nodes for one in refusals)
-        for one in refusals:
+        for one in self.near.refusals(self.fitting()):
             reasons[str(one.reason)] = reasons.get(str(one.reason), 0) + one.nodes
-        return {reason: count for reason, count in reasons.items() if count > 0}, missing
+        return reasons, missing
 
-    def about(self) -> dict[str, str]:
-        """What the neighbours' reasons are about, by reason; of several, what most nodes say."""
+    def details(self) -> dict[str, object]:
+        """What else a reader has to know: ``about`` tells what the neighbours' reasons are about, by reason."""
         refusals = sorted(self.near.refusals(self.fitting()), key=lambda one: one.nodes)
-        return {str(one.reason): one.text for one in refusals}
+        about = {str(one.reason): one.text for one in refusals}  # of several the one that most nodes give
+        return {**self._inner.details(), **({"about": about} if about else {})}
+
+    @property
+    def may_misalign(self) -> bool:
+        """See :meth:`ClassView.may_misalign`."""
+        return self._inner.may_misalign

@@ -17,6 +17,7 @@ from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.tables.topologies import TopologyTable
+from kai_py.core.tables.zones import ZoneTable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,6 +35,7 @@ class Snapshot:
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
         neighbours: what pods ask of each other; None where nobody asks for anything.
+        zones: NUMA nodes; None where no node says that its kubelet aligns pods.
     """
 
     now: float
@@ -49,6 +51,7 @@ class Snapshot:
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
     neighbours: NeighbourTable | None = None
+    zones: ZoneTable | None = None
 
     @classmethod
     def seal(
@@ -67,6 +70,7 @@ class Snapshot:
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
         neighbours: NeighbourTable | None = None,
+        zones: ZoneTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -118,6 +122,8 @@ class Snapshot:
         kinds = 0 if neighbours is None else len(neighbours.kinds)
         if any(one.kind >= kinds for one in classes.classes):
             raise ValueError(f"classes are of more than the {kinds} kinds of neighbours")
+        if zones is not None:
+            _seal_zones(zones, len(nodes), len(pods))
         return cls(
             now,
             axis,
@@ -132,7 +138,20 @@ class Snapshot:
             topologies,
             claims,
             neighbours,
+            zones,
         )
+
+
+def _seal_zones(table: ZoneTable, nodes: int, pods: int) -> None:
+    """Check the columns, and that whatever is written down is about pods."""
+    _seal("zones", table, nodes)
+    k = len(table.resources)
+    shape = (nodes, table.available.shape[1], k)
+    _expect("zones.available", table.available, shape)
+    _expect("zones.allocatable", table.allocatable, shape)
+    _expect("zones.reported", table.reported, (nodes, k))
+    if not all(0 <= pod < pods for pod in table.records):
+        raise ValueError(f"zones.records points beyond the {pods} pods")
 
 
 def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes: NodeTable) -> None:
