@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from kai_py.api.decode import convert, identity
 from kai_py.api.dra_taint_rule import DeviceTaintRule
-from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
+from kai_py.api.meta import Namespace, ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
@@ -46,7 +46,6 @@ _WORKLOADS: Final = frozenset(
 #: Kinds that a cluster has and that no decision depends on.
 _IDLE: Final = frozenset(
     {
-        ("", "Namespace"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
         ("storage.k8s.io", "CSINode"),
@@ -73,6 +72,7 @@ class Objects:
     """
 
     nodes: list[Node] = field(default_factory=list)
+    namespaces: list[Namespace] = field(default_factory=list)
     pods: list[Pod] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=list)
     podgroups: list[PodGroup] = field(default_factory=list)
@@ -151,6 +151,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
     """Read an object of a kind that we know; tells whether it is one."""
     readers: dict[tuple[str, str], Callable[[], object]] = {
         ("", "Node"): lambda: objects.nodes.append(convert(Node, manifest)),
+        ("", "Namespace"): lambda: objects.namespaces.append(convert(Namespace, manifest)),
         ("", "Pod"): lambda: objects.pods.append(convert(Pod, manifest)),
         ("scheduling.run.ai", "Queue"): lambda: objects.queues.append(Queue.parse(manifest)),
         ("scheduling.run.ai", "PodGroup"): lambda: objects.podgroups.append(PodGroup.parse(manifest)),

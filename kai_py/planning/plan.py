@@ -119,6 +119,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     )
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
+    for namespace in read.namespaces:
+        store.put_namespace(namespace)
     for node in read.nodes:
         store.put_node(node)
     for queue in read.queues:

@@ -146,6 +146,12 @@ class ScoreWeights(SettingsGroup):
     node_affinity: Annotated[float, Field(ge=0)] = 60.0
     """For nodes that match the pod's preferred node affinity. By default above the scheduler's own reasons, which
     nobody has asked for."""
+    pod_affinity: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes near the pods that the pod's preferred pod affinity and anti-affinity like best, or that like it. By
+    default as much as the node affinity: both are the user's own wishes."""
+    pod_spread: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes where few of the pods are that the pod's `topologySpreadConstraints` with `ScheduleAnyway` count. By
+    default as much as the other wishes of the user."""
     resource_type: Annotated[float, Field(ge=0)] = 30.0
     """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
     above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""

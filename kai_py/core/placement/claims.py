@@ -69,7 +69,7 @@ class ClaimView(ClassView):
         packed: Shares = self._value + self._by_devices * (1.0 - level if self._binpack else level)
         return packed
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node that has devices, and which; see :meth:`ClassView.best`."""
         self.refresh()
         allowed = self._value != NOWHERE
@@ -80,7 +80,7 @@ class ClaimView(ClassView):
             mask = allowed & self._claims.possible(self._asks, later=later)
             if not later:
                 mask &= self._now
-            values = np.where(mask, value, NOWHERE)
+            values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
             while left and values.size:
                 node = int(values.argmax())
                 if values.item(node) == NOWHERE:

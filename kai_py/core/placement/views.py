@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -57,6 +57,35 @@ class Place(NamedTuple):
             seat=self.seat,
             spared_for=spared_for,
         )
+
+
+class View(Protocol):
+    """All nodes through the eyes of one pod class; :class:`ClassView` says what these mean."""
+
+    request: Amounts
+    allowed: Mask
+
+    def best(self, within: Mask | None = None) -> Place | None:
+        """The best node."""
+
+    def at(self, node: int) -> Place | None:
+        """One node."""
+
+    def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
+        """How many pods each node takes."""
+
+    def refusal(self) -> Reason | None:
+        """Why no node takes the class, where more can be told than numbers of nodes."""
+
+    def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
+        """Why no node takes the class."""
+
+    def details(self) -> dict[str, object]:
+        """What of the class' demands a reader has to know beside :meth:`explain`."""
+
+    @property
+    def may_misalign(self) -> bool:
+        """Whether some node may refuse the class over NUMA nodes, which sums over nodes do not show."""
 
 
 class ClassView:
@@ -170,14 +199,17 @@ class ClassView:
             self._evaluate(rows)
         self._read = len(touched)
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node, the first by name among equals; None when there is none.
 
         Args:
             within: ``(N,)`` nodes to choose from; None = all.
+            bonus: ``(N,)`` what is added to their values; None = nothing.
         """
         self.refresh()
-        value = self._value if within is None else np.where(within, self._value, NOWHERE)
+        value = self._value if bonus is None else self._value + bonus
+        if within is not None:
+            value = np.where(within, value, NOWHERE)
         if value.size == 0:
             return None
         node = int(value.argmax())
@@ -198,6 +230,11 @@ class ClassView:
         if seats is None:
             seats = self._seats[node] = self._zones.judge_one(node)
         return Place(node, now, seat=(seats.now if now else seats.later) or NO_SEAT)
+
+    def fitting(self) -> Mask:
+        """``(N,)`` nodes that have room for it, now or later."""
+        self.refresh()
+        return np.asarray(self._value != NOWHERE)
 
     @property
     def may_misalign(self) -> bool:
