@@ -50,6 +50,7 @@ class ReasonCode(StrEnum):
     MEMBERS_APART = "MembersApart"
     DEVICES_UNAVAILABLE = "DevicesUnavailable"
     CLAIM_IN_FULL_USE = "ClaimInFullUse"
+    DEVICES_PREPARED = "DevicesBeingPrepared"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
     # victims: why nobody has to make room

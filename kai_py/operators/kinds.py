@@ -47,10 +47,10 @@ ZONES: Final = ResourceKind(
 #: Dynamic resource allocation, which a server need not have.
 DEVICE_CLASSES: Final = ResourceKind(CLAIMS.group, "v1", "deviceclasses", DeviceClass, namespaced=False)
 SLICES: Final = ResourceKind(CLAIMS.group, "v1", "resourceslices", ResourceSlice, namespaced=False)
-#: In the order in which they are looked for.
+#: In the order in which they are looked for; where there are none, the first is watched in case it comes.
 TAINT_RULES: Final = tuple(
     ResourceKind(CLAIMS.group, version, "devicetaintrules", DeviceTaintRule, namespaced=False)
-    for version in ("v1", "v1beta2", "v1alpha3")
+    for version in ("v1beta2", "v1", "v1alpha3")
 )
 
 #: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.

@@ -14,7 +14,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision, Evict
+from kai_py.core.result import Bind, Decision, Evict, Reason, ReasonCode
 from kai_py.errors import ApiError, Fault, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
@@ -364,9 +364,12 @@ class Shell:
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
 
-    def _preparing(self, binds: Sequence[Bind], missing: str) -> None:
+    def _preparing(self, binds: Sequence[Bind], claim: str, missing: str) -> None:
+        """Tell users why pods that have a node are not bound yet."""
+        reason = Reason(ReasonCode.DEVICES_PREPARED, {"claim": claim, "missing": missing})
         for bind in binds:
-            self.record_event(events.preparing(bind, missing))
+            self.record_event(events.preparing(bind, reason))
+            self.statuses.preparing(bind, reason)
 
     def _complain(self, body: Mapping[str, Any], faults: Sequence[Fault]) -> None:
         """Tell the author of an object that it cannot be read."""

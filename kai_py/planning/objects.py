@@ -20,9 +20,11 @@ from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplat
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.api.workload import Workload
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
+from kai_py.podgrouper.kinds.registry import COMPANIONS
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 
@@ -45,7 +47,6 @@ _WORKLOADS: Final = frozenset(
 _IDLE: Final = frozenset(
     {
         ("", "Namespace"),
-        ("", "ConfigMap"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
         ("storage.k8s.io", "CSINode"),
@@ -87,6 +88,7 @@ class Objects:
     runtime_classes: list[RuntimeClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
+    config_maps: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     sources: dict[Identity, Sourced] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
@@ -176,6 +178,8 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         reader()
     elif _is_settings(manifest):
         _read_settings(objects, manifest)
+    elif key == ("", "ConfigMap"):
+        objects.config_maps[manifest["metadata"]["namespace"], manifest["metadata"]["name"]] = manifest
     else:
         return key in _IDLE
     return True
@@ -199,9 +203,9 @@ def _sort_out_owners(objects: Objects, others: list[Sourced]) -> None:
     """What pods belong to is an owner, whatever its kind; the rest is passed over, but not without a word."""
     named = set(_references([*(pod.metadata for pod in objects.pods), *_readable_metadata(others)]))
     for sourced in others:
-        if _identity(sourced.manifest) in named:
+        if _identity(sourced.manifest) in named or group_and_kind(sourced.manifest) in COMPANIONS.values():
             try:
-                objects.owners.append(convert(PartialObject, sourced.manifest))
+                objects.owners.append(convert(Workload, sourced.manifest))
             except MalformedObjectError as error:
                 objects.complain(error.faults, sourced)
         elif not sourced.live:

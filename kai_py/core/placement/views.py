@@ -11,8 +11,8 @@ from kai_py.core.filters import FILTERS
 from kai_py.core.filters.resources import fits, shortages
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.suitability import PASSED, Suitability
-from kai_py.core.placement.zones import ZoneEye
-from kai_py.core.resources import Amounts, Mask, Rows, Shares
+from kai_py.core.placement.zones import Seats, ZoneEye
+from kai_py.core.resources import GPU, Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.scores.packing import Packing
 from kai_py.core.scores.resource_type import resource_type
@@ -20,6 +20,7 @@ from kai_py.core.state.claims import NO_GRANTS, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE
+from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.tables.zones import NO_SEAT, Seat
 
 NOWHERE = -inf
@@ -79,6 +80,8 @@ class ClassView:
         zones = ledger.zones
         self._zones = ZoneEye(alignment, zones) if alignment is not None and zones is not None else None
         self._aligned = options.weights.get("numa", 0.0)
+        #: What a pod would take of zones, of nodes that somebody has asked about since they changed last.
+        self._seats: dict[int, Seats] = {}
         self._suitability = suitability
         self.allowed: Mask = suitability.first_failure == PASSED
         packed_by = self._packed_by(ledger, class_idx)
@@ -86,7 +89,7 @@ class ClassView:
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
         self._base: Shares = suitability.score + options.weights.get("resourceType", 0.0) * resource_type(
-            packed_by, snapshot.nodes, snapshot.axis
+            packed_by, snapshot.nodes, snapshot.axis, _with_devices(snapshot)
         )
         self._read = len(ledger.touched)
         self._value: Shares = np.empty(len(snapshot.nodes))
@@ -122,7 +125,7 @@ class ClassView:
         value = self._base.item(node) + self._packed * self._packing.score_one(node, later)
         self._value[node] = value + self._available if now else value
         if self._zones is not None:
-            self._value_zones(self._zones, np.array([node], dtype=np.int32))
+            self._value_zones_of(self._zones, node)
 
     def _value_zones(self, zones: ZoneEye, nodes: Rows) -> None:
         """Put right what was valued without regard to NUMA nodes."""
@@ -133,6 +136,19 @@ class ClassView:
         value[~seen.later] = NOWHERE
         self._value[nodes] = value
         self._now[nodes] &= seen.now
+        self._seats.clear()
+
+    def _value_zones_of(self, zones: ZoneEye, node: int) -> None:
+        """The same for one node, to the bit."""
+        seats = self._seats[node] = zones.judge_one(node)
+        if seats.later is None:
+            self._value[node], self._now[node] = NOWHERE, False
+            return
+        value = self._value.item(node) + self._aligned * seats.near
+        if seats.now is None and self._now.item(node):
+            value -= self._available
+            self._now[node] = False
+        self._value[node] = value
 
     def _has_room(self, amounts: list[int]) -> bool:
         for r, need in self._needs:  # noqa: SIM110  # a generator costs as much as the loop, and this is the hot path
@@ -176,7 +192,12 @@ class ClassView:
 
     def _at(self, node: int) -> Place:
         now = self._now.item(node)
-        return Place(node, now, seat=NO_SEAT if self._zones is None else self._zones.seat(node, later=not now))
+        if self._zones is None:
+            return Place(node, now)
+        seats = self._seats.get(node)
+        if seats is None:
+            seats = self._seats[node] = self._zones.judge_one(node)
+        return Place(node, now, seat=(seats.now if now else seats.later) or NO_SEAT)
 
     @property
     def may_misalign(self) -> bool:
@@ -214,3 +235,10 @@ class ClassView:
         if self._zones is not None:
             reasons |= self._zones.refusals(self.allowed & ~full)[0]
         return {reason: count for reason, count in reasons.items() if count}, missing
+
+
+def _with_devices(snapshot: Snapshot) -> Rows:
+    """Rows of nodes whose GPUs are devices that pods claim."""
+    counted = () if snapshot.claims is None else snapshot.claims.counted
+    homes = {node for one in counted if snapshot.axis.accounted[one.column] == GPU for node in one.homes}
+    return np.array(sorted(homes), dtype=np.int32)

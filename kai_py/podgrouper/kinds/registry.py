@@ -90,6 +90,16 @@ KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
 )
 
 
+#: Objects that a rule looks up by name although they own no pods, or that are not in every pod's lineage.
+COMPANIONS: Final[Mapping[KindName, KindName]] = MappingProxyType(
+    {
+        ("ray.io", "RayJob"): ("ray.io", "RayCluster"),
+        ("ray.io", "RayService"): ("ray.io", "RayCluster"),
+        ("serving.knative.dev", "Service"): ("serving.knative.dev", "Revision"),
+        ("grove.io", "PodGangSet"): ("scheduler.grove.io", "PodGang"),
+        ("grove.io", "PodCliqueSet"): ("scheduler.grove.io", "PodGang"),
+    }
+)
 #: What the table's rules read of a status: names of children that a controller has made.
 _STATUS: Final[Mapping[KindName, tuple[tuple[str, ...], ...]]] = {
     ("ray.io", "RayJob"): RAY_JOB_STATUS,
