@@ -108,6 +108,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         return membership
 
     store = Store(grouper, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
     for node in read.nodes:

@@ -64,6 +64,7 @@ class PodClass:
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
         alignment: what a kubelet aligns on NUMA nodes; None = nothing.
         features: what a node has to declare.
+        images: of its containers, with tags; () where nobody asks who has them.
     """
 
     request: tuple[int, ...]
@@ -77,6 +78,7 @@ class PodClass:
     claims: tuple[Hashable, ...] = ()
     alignment: Alignment | None = None
     features: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
