@@ -145,6 +145,12 @@ class PodLayout:
             for key in list(self._kept):
                 self.again(key, now)
 
+    def heed_images(self, *, wanted: bool, now: float) -> None:
+        """Whether pods with different images are told apart, from now on; at first they are not."""
+        if self._reader.heed_images(wanted=wanted):
+            for key in list(self._kept):
+                self.again(key, now)
+
     def again_with(self, runtime_class: str | None, now: float) -> None:
         """Lay those anew that name a RuntimeClass, which has come or gone; None = any."""
         names = {key: pod.spec.runtime_class_name for key, pod in self._kept.items()}

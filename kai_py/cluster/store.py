@@ -283,6 +283,11 @@ class Store:
             return self.nodes.drop(node.metadata.name)
         return self.nodes.put(node)
 
+    def heed_images(self, *, wanted: bool, now: float) -> None:
+        """Whether it matters which images nodes have; known of a node from its next change on. At first it does not."""
+        self.nodes.heeds_images = wanted
+        self.layout.heed_images(wanted=wanted, now=now)
+
     def put_queue(self, queue: Queue) -> bool:
         """Take in a queue."""
         if not self.scope.covers(queue.metadata.labels):

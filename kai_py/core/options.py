@@ -38,6 +38,10 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "podSpread": 60.0,
         "resourceType": 30.0,
         "numa": 19.0,
+        "imageLocality": 0.0,
+        "leastAllocated": 0.0,
+        "mostAllocated": 0.0,
+        "balancedAllocation": 0.0,
         "packing": 9.0,
     }
 )

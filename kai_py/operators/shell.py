@@ -116,6 +116,7 @@ class Shell:
         )
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
+        self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
@@ -337,7 +338,9 @@ class Shell:
             self._defaults = NO_DEFAULTS
         self._rules_changed()
         self.store.accounting = self.settings.accounting
-        self.store.layout.share_gpus(allowed=self.settings.current.gpu_sharing == "trusted", now=self._clock())
+        now, current = self._clock(), self.settings.current
+        self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
+        self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:

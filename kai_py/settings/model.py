@@ -158,6 +158,17 @@ class ScoreWeights(SettingsGroup):
     numa: Annotated[float, Field(ge=0)] = 19.0
     """For nodes on which the pod takes from few NUMA nodes: one over their number, where a NodeResourceTopology tells.
     More of it brings memory and devices nearer to CPUs. By default above packing, also between one and two."""
+    image_locality: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes that have pulled the pod's images already, by their bytes. More of it starts pods sooner and packs
+    them worse. 0 by default, as in KAI; above 0, pods with different images are looked at one by one."""
+    least_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which little cpu and memory is taken, as kube-scheduler has it. 0 by default: it works against
+    packing."""
+    most_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which much cpu and memory is taken. 0 by default: packing looks at GPUs first."""
+    balanced_allocation: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes whose cpu and memory would be filled more evenly with the pod than without. 0 by default, as in KAI.
+    Packing goes before it as long as it weighs less."""
     packing: Annotated[float, Field(ge=0)] = 9.0
     """For nodes that suit the strategy (`binpack` or `spread`). The default is KAI's, and the smallest of all: where
     a pod is packed matters only when nothing else does."""

@@ -14,6 +14,7 @@ from kai_py.core.placement.suitability import PASSED, Suitability
 from kai_py.core.placement.zones import Seats, ZoneEye
 from kai_py.core.resources import GPU, Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason, Reason
+from kai_py.core.scores.allocation import Allocation
 from kai_py.core.scores.packing import Packing
 from kai_py.core.scores.resource_type import resource_type
 from kai_py.core.state.claims import NO_GRANTS, Grants
@@ -115,6 +116,7 @@ class ClassView:
         self.allowed: Mask = suitability.first_failure == PASSED
         packed_by = self._packed_by(ledger, class_idx)
         self._packing = Packing.of(packed_by, snapshot.nodes, snapshot.axis, options)
+        self._allocation = Allocation.of(self.request, snapshot.nodes, snapshot.axis, options)
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
         self._base: Shares = suitability.score + options.weights.get("resourceType", 0.0) * resource_type(
@@ -134,6 +136,8 @@ class ClassView:
         free = self._ledger.free[rows]
         later = free + self._ledger.releasing[rows]
         value = self._base[rows] + self._packed * self._packing.score(rows, later)
+        if self._allocation is not None:
+            value += self._allocation.score(rows, later)
         now = fits(self.request, free)
         value += self._available * now
         # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
@@ -152,6 +156,8 @@ class ClassView:
             self._value[node] = NOWHERE
             return
         value = self._base.item(node) + self._packed * self._packing.score_one(node, later)
+        if self._allocation is not None:
+            value += self._allocation.score(slice(node, node + 1), np.array([later])).item(0)
         self._value[node] = value + self._available if now else value
         if self._zones is not None:
             self._value_zones_of(self._zones, node)

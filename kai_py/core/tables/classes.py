@@ -65,6 +65,7 @@ class PodClass:
         alignment: what a kubelet aligns on NUMA nodes; None = nothing.
         features: what a node has to declare.
         kind: row in ``NeighbourTable.kinds``; -1 = neighbours do not matter to it, nor it to them.
+        images: of its containers, with tags; () where nobody asks who has them.
     """
 
     request: tuple[int, ...]
@@ -79,6 +80,7 @@ class PodClass:
     alignment: Alignment | None = None
     features: tuple[str, ...] = ()
     kind: int = -1
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
