@@ -57,6 +57,7 @@ class Grouper:
         if options != self.options:
             self.options, self.registry = options, Registry(options)
         self.defaults = defaults
+        self._memo = Memo()
         return True
 
     def __call__(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
