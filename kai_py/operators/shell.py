@@ -72,6 +72,8 @@ AUDIT: Final = 60.0
 PATIENCE: Final = 1.0
 #: Cycles wait for the owners of pods for so long at first; seconds. Later, only the pods that need them wait.
 PATIENCE_WITH_OWNERS: Final = 30.0
+#: So many warnings about grouping are remembered, so as not to be repeated.
+REMEMBERED_WARNINGS: Final = 4096
 #: What is written at the end may take so long; seconds.
 GOODBYE: Final = 3.0
 
@@ -107,6 +109,7 @@ class Shell:
         self._clock = clock
         scope = Scope.of(settings.current)
         self._defaults = NO_DEFAULTS
+        self._warned: set[str] = set()
         self.store = Store(self._group_of, scope, settings.accounting)
         self.grouper = Grouper(
             Options.of(settings.current.pod_groups),
@@ -176,7 +179,22 @@ class Shell:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def _group_of(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
-        return self.grouper(pod, owners)
+        membership = self.grouper(pod, owners)
+        for text in membership.warnings if membership is not None else ():
+            self._warn_of_grouping(pod, text)
+        return membership
+
+    def _warn_of_grouping(self, pod: Pod, text: str) -> None:
+        """Say once what was passed over when a pod was grouped."""
+        if text in self._warned or not self.leading():
+            return
+        if len(self._warned) >= REMEMBERED_WARNINGS:
+            self._warned.clear()
+        self._warned.add(text)
+        meta = pod.metadata
+        _log.warning("passed over when grouping", pod="/".join(meta.key), why=text)
+        about = Regarding("v1", "Pod", meta.namespace, meta.name, meta.uid)
+        self.record_event(EventText(about, "Warning", "PassedOver", "Grouping", text))
 
     def leading(self) -> bool:
         """Whether we may decide and write at this moment."""

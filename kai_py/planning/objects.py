@@ -24,6 +24,7 @@ from kai_py.api.workload import Workload
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
+from kai_py.podgrouper.foreign import FOREIGN
 from kai_py.podgrouper.kinds.registry import COMPANIONS
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
@@ -53,6 +54,9 @@ _IDLE: Final = frozenset(
         ("storage.k8s.io", "StorageClass"),
     }
 )
+
+#: Kinds that grouping looks up although they own no pods.
+_LOOKED_UP: Final = FOREIGN | set(COMPANIONS.values())
 
 #: API group, kind, namespace and name.
 Identity = tuple[str, str, str, str]
@@ -204,7 +208,7 @@ def _sort_out_owners(objects: Objects, others: list[Sourced]) -> None:
     """What pods belong to is an owner, whatever its kind; the rest is passed over, but not without a word."""
     named = set(_references([*(pod.metadata for pod in objects.pods), *_readable_metadata(others)]))
     for sourced in others:
-        if _identity(sourced.manifest) in named or group_and_kind(sourced.manifest) in COMPANIONS.values():
+        if _identity(sourced.manifest) in named or group_and_kind(sourced.manifest) in _LOOKED_UP:
             try:
                 objects.owners.append(convert(Workload, sourced.manifest))
             except MalformedObjectError as error:
