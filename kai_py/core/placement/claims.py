@@ -8,6 +8,7 @@ import numpy as np
 
 from kai_py.core.dra.refusal import Refusal
 from kai_py.core.options import Options
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
 from kai_py.core.resources import Amounts, Mask
@@ -29,11 +30,13 @@ class ClaimView(ClassView):
     now come before those where it has to wait.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
         self._asks = ledger.claims.table.of_class[class_idx]
-        super().__init__(class_idx, suitability, ledger, options)
+        super().__init__(class_idx, suitability, ledger, options, fragments)
 
     def best(self, within: Mask | None = None) -> Place | None:
         """The best node that has devices, and which; see :meth:`ClassView.best`."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.claims import ClaimView
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.nearness import Nearness, Seats, Wish
 from kai_py.core.placement.sharing import SharingView
 from kai_py.core.placement.suitability import Suitabilities
@@ -58,6 +59,7 @@ class Placer:
         self.ledger = ledger
         self._options = options
         self._suitabilities = Suitabilities(ledger.snapshot, options)
+        self._fragments = Fragments(ledger, self._suitabilities)
         self._views: dict[int, ClassView] = {}
         self._room: dict[int, Failure] = {}
         self._failed: dict[tuple[int, ...], Failure] = {}
@@ -73,7 +75,9 @@ class Placer:
         if found is None:
             pod = self.ledger.snapshot.classes.classes[class_idx]
             kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
-            found = self._views[class_idx] = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options)
+            found = self._views[class_idx] = kind(
+                class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments
+            )
         return found
 
     def place(self, gang: Gang, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
