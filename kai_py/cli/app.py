@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "replay": ("kai_py.cli.replay", "Replay recorded workloads."),
     "fairshare": ("kai_py.cli.fairshare", "Divide capacity among queues, by the code that every cycle uses."),
     "why": ("kai_py.cli.why", "Tell why a pod or podgroup waits, or how a queue stands."),
+    "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import numpy as np
@@ -29,11 +30,18 @@ class ClaimRows:
         of_pod: see ``ClaimTable``.
         pods: the pods.
         bills: what queues are charged for.
+        over: uids of pods that have ended, and only have to be taken off the claims that are reserved for them.
     """
 
     def __init__(
-        self, claims: list[Laid], of_pod: Mapping[int, tuple[int, ...]], pods: PodTable, bills: tuple[Bill, ...]
+        self,
+        claims: list[Laid],
+        of_pod: Mapping[int, tuple[int, ...]],
+        pods: PodTable,
+        bills: tuple[Bill, ...],
+        over: AbstractSet[str] = frozenset(),
     ) -> None:
+        self._over = over
         self._claims = claims
         self._of_pod = {pod: rows for pod, rows in sorted(of_pod.items()) if rows}
         self._pods = pods
@@ -57,8 +65,9 @@ class ClaimRows:
         if not laid.reserved:
             return laid.row
         ours = {self._pods.keys[pod].uid for pod in self._users.get(row, ())}
-        others = sum(uid not in ours for uid in laid.reserved)
-        return dataclasses.replace(laid.row, others=others) if others else laid.row
+        leaving = sum(uid in self._over for uid in laid.reserved)
+        others = sum(uid not in ours for uid in laid.reserved) - leaving
+        return dataclasses.replace(laid.row, others=others, leaving=leaving) if others or leaving else laid.row
 
     def classes(self, classes: ClassTable) -> tuple[ClassTable, np.ndarray]:
         """The table with a class for every kind of pod and claims, and ``(P,)`` rows in it.

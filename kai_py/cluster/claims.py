@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from kai_py.api.pod import Pod
-from kai_py.api.resource import DeviceClass, ResourceClaim
+from kai_py.api.resource import DeviceClass, DeviceClassSpec, ResourceClaim
 from kai_py.cluster.bills import Bill, Prices
+from kai_py.cluster.claim_objects import ClaimObjects, Name
 from kai_py.cluster.claim_rows import NEW, ClaimRows
 from kai_py.cluster.devices.book import DeviceBook
 from kai_py.cluster.devices.claims import ClaimReader
+from kai_py.cluster.devices.results import written
 from kai_py.cluster.encode.axis import Accounting
-from kai_py.cluster.laid import LaidClaims, Name, Shelf
-from kai_py.core.dra.expressions import compile_selector
+from kai_py.cluster.encode.times import rfc3339
+from kai_py.cluster.laid import LaidClaims, Shelf
+from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.selectors import Selector
 from kai_py.core.dra.table import ClaimTable, Counted
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
-from kai_py.core.result import ReasonCode
+from kai_py.core.result import Bind, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
@@ -63,18 +67,28 @@ class Tables:
 class ClaimBook:
     """All ResourceClaims and what they are made of, and which pods need them.
 
+    Args:
+        owner: who we are, for the mark on allocations of ours.
+
     Attributes:
         devices: ResourceSlices and taint rules.
-        objects: claims by namespace and name; read only.
+        objects: the claims themselves.
+        served: whether the API server has claims at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
         self.devices = DeviceBook()
-        self._reader = ClaimReader(compile_selector)
-        self._claims = LaidClaims(self._reader)
-        self.objects = self._claims.objects
+        self.served: Callable[[], bool] = lambda: True
+        self._uids: set[str] = set()
+        self.objects = ClaimObjects(self._uids, owner)
+        self._reader = ClaimReader(_compiled)
+        self._laid = LaidClaims(self._reader, self.objects.by_name)
+        self.objects.changed = self._laid.changed
+        self._classes: dict[str, DeviceClassSpec] = {}
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
         self._needs: dict[PodKey, Needs] = {}
+        #: Pods that are over, as long as claims may be reserved for them.
+        self._over: set[str] = set()
         self._bills: tuple[Bill, ...] = ()
         self._prices: tuple[Prices, ...] = ()
         self._counted: tuple[Mask, tuple[Counted, ...]] | None = None
@@ -83,47 +97,98 @@ class ClaimBook:
     def faults(self) -> dict[tuple[str, str], tuple[Fault, ...]]:
         """Of DeviceClasses and ResourceClaims, by kind and name."""
         of_classes = {("DeviceClass", name): faults for name, faults in self._class_faults.items()}
-        of_claims = {("ResourceClaim", "/".join(name)): faults for name, faults in self._claims.faults.items()}
+        of_claims = {("ResourceClaim", "/".join(name)): faults for name, faults in self._laid.faults.items()}
         return of_classes | of_claims
 
-    def put_class(self, found: DeviceClass) -> None:
-        """Take in a DeviceClass; one that cannot be read is as if it were not there."""
+    def put_class(self, found: DeviceClass) -> bool:
+        """Take in a DeviceClass; one that cannot be read is as if it were not there. Tells whether anything changed."""
         name = found.metadata.name
+        if self._classes.get(name) == found.spec:
+            return False
+        self._classes[name] = found.spec
         self._class_faults.pop(name, None)
         try:
             self._reader.put_class(found)
         except MalformedObjectError as error:
             self._class_faults[name] = error.faults
         self._classes_changed()
+        return True
 
-    def drop_class(self, name: str) -> None:
-        """Forget a DeviceClass. What was allocated by it stays."""
+    def drop_class(self, name: str) -> bool:
+        """Forget a DeviceClass; tells whether it was known. What was allocated by it stays."""
+        if self._classes.pop(name, None) is None:
+            return False
         self._class_faults.pop(name, None)
         self._reader.drop_class(name)
         self._classes_changed()
+        return True
 
     def _classes_changed(self) -> None:
-        self._claims.forget()
+        self._laid.forget()
         self._prices = ()
 
-    def put(self, claim: ResourceClaim) -> None:
-        """Take in a claim."""
-        self._claims.put(claim)
+    def put(self, claim: ResourceClaim) -> bool:
+        """Take in a claim as the watch shows it; tells whether anything that matters changed."""
+        return self.objects.put(claim)
 
-    def drop(self, name: Name) -> None:
-        """Forget a claim."""
-        self._claims.drop(name)
+    def drop(self, name: Name) -> bool:
+        """Forget a claim; tells whether it was known."""
+        return self.objects.drop(name)
 
-    def see(self, key: PodKey, pod: Pod) -> None:
-        """Take in a pod that holds capacity, or wants some."""
-        if pod.spec.resource_claims:
-            self._needs[key] = needs_of(pod)
-        elif self._needs:
-            self._needs.pop(key, None)
+    # -- pods --------------------------------------------------------------------------------------
 
-    def forget(self, key: PodKey) -> None:
-        """A pod is gone."""
-        self._needs.pop(key, None)
+    def see(self, key: PodKey, pod: Pod) -> bool:
+        """Take in a pod that holds capacity, or wants some; tells whether it needs anything else than before."""
+        if not pod.spec.resource_claims:
+            return bool(self._needs) and self.forget(key)
+        needs = needs_of(pod)
+        before = self._needs.get(key)
+        self._needs[key] = needs
+        self._uids.add(key.uid)
+        return needs != before
+
+    def forget(self, key: PodKey, *, over: bool = False) -> bool:
+        """A pod does not matter any more; tells whether it did. Once it is over, what it has is about to be free."""
+        if self._needs.pop(key, None) is None:
+            return False
+        self._uids.discard(key.uid)
+        if over:
+            self._over.add(key.uid)
+        return True
+
+    def needed_by(self, key: PodKey) -> tuple[Name, ...]:
+        """The claims of a pod, each once."""
+        needs = self._needs.get(key)
+        return needs.claims if needs is not None else ()
+
+    # -- decisions ---------------------------------------------------------------------------------
+
+    def assume(self, bind: Bind, key: PodKey, now: float) -> None:
+        """A pod is sent off with its claims: those for which it brings devices count as having them."""
+        for granted in bind.claims:
+            assert isinstance(granted.allocation, ClaimAllocation)
+            made = written(granted.allocation, uid=granted.uid, timestamp=rfc3339(now))
+            self.objects.assume(split(granted.claim), granted.uid, made)
+        for name in self.needed_by(key):
+            self.objects.join(name, key)
+
+    def release(self, key: PodKey) -> None:
+        """It is not, after all."""
+        for name in self.needed_by(key):
+            self.objects.release(name, key)
+
+    def unused(self, waits: Callable[[PodKey], bool]) -> Iterator[Name]:
+        """Claims that we have allocated and that are reserved for nobody, or only for pods that wait.
+
+        Args:
+            waits: whether a pod waits, and nothing is on its way for it.
+        """
+        waiting = {key.uid for key in self._needs if waits(key)}
+        for name, claim in self.objects.by_name.items():
+            if claim.status.allocation is None or self.objects.unwritten(name) is not None:
+                continue
+            if self.objects.ours(claim) and all(one.uid in waiting for one in claim.status.reserved_for):
+                yield name
 
     # -- the snapshot ------------------------------------------------------------------------------
 
@@ -148,7 +213,7 @@ class ClaimBook:
             return Tables(pods, podgroups, classes, None)
         inventory = self.devices.inventory(nodes)
         prices = self._priced(inventory, axis, accounting)
-        shelf = self._claims.at(inventory, prices)
+        shelf = self._laid.at(inventory, prices)
         problems: dict[int, _Problem] = {}
         of_pod: dict[int, tuple[int, ...]] = {}
         queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
@@ -161,7 +226,9 @@ class ClaimBook:
                 problems[row] = problem
             else:
                 of_pod[row] = tuple([row_of_claim[name] for name in needs.claims if name in row_of_claim])
-        made = ClaimRows(shelf.claims, of_pod, pods, self._bills)
+        if self._over:
+            self._over &= {uid for claim in shelf.claims for uid in claim.reserved}
+        made = ClaimRows(shelf.claims, of_pod, pods, self._bills, self._over)
         classes, class_idx = made.classes(classes)
         if problems:
             state = state.copy()
@@ -203,6 +270,11 @@ class ClaimBook:
 
     def _problem(self, needs: Needs, shelf: Shelf, queue: str | None) -> _Problem | None:
         """What keeps a pod with claims from being scheduled."""
+        if not self.served():
+            return ReasonCode.UNSUPPORTED, {
+                "object": "the API server",
+                "field": "spec.resourceClaims: it does not serve resource.k8s.io/v1, or not to us",
+            }
         if needs.missing:
             return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
         for name in needs.claims:
@@ -218,9 +290,20 @@ class ClaimBook:
 
     def _unreadable(self, name: Name) -> _Problem:
         """Why there is nothing to be had of a claim."""
-        if name not in self.objects:
+        if name not in self.objects.by_name:
             return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
-        return _invalid(name, self._claims.faults[name][0])
+        return _invalid(name, self._laid.faults[name][0])
+
+
+def _compiled(expression: str) -> Selector:
+    """A selector of a CEL expression. The language is an eighth of the program's start, so it comes with its first use.
+
+    Raises:
+        SelectorError: see :func:`kai_py.core.dra.expressions.compile_selector`.
+    """
+    from kai_py.core.dra.expressions import compile_selector  # noqa: PLC0415  # most clusters never need it
+
+    return compile_selector(expression)
 
 
 def _invalid(name: Name, fault: Fault) -> _Problem:
@@ -243,6 +326,12 @@ def needs_of(pod: Pod) -> Needs:
             found[name] = None
             owned.add(name)
     return Needs(tuple(found), frozenset(owned), missing)
+
+
+def split(key: str) -> Name:
+    """Namespace and name of ``namespace/name``."""
+    namespace, _, name = key.partition("/")
+    return namespace, name
 
 
 def _queues(

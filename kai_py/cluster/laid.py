@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kai_py.api.keys import QUEUE_LABEL
 from kai_py.api.resource import Allocation, ResourceClaim
 from kai_py.api.selectors import NodeSelector
 from kai_py.cluster.bills import Prices
+from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.reach import terms_of
 from kai_py.cluster.devices.results import taken_by
@@ -16,8 +17,6 @@ from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.table import ClaimRow, Held
 from kai_py.errors import Fault, MalformedObjectError
-
-Name = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +49,34 @@ class Shelf:
 
 
 class LaidClaims:
-    """All ResourceClaims by name.
+    """All ResourceClaims, laid out.
 
     Args:
         reader: knows the classes; :meth:`forget` when one of them changes.
+        objects: the claims by name; :meth:`changed` when one of them changes, comes or goes.
 
     Attributes:
-        objects: as they were read.
         faults: claims whose allocation cannot be understood.
     """
 
-    def __init__(self, reader: ClaimReader) -> None:
-        self.objects: dict[Name, ResourceClaim] = {}
+    def __init__(self, reader: ClaimReader, objects: Mapping[Name, ResourceClaim]) -> None:
         self.faults: dict[Name, tuple[Fault, ...]] = {}
         self._reader = reader
+        self._objects = objects
         self._known: dict[Name, Laid | None] = {}
         self._prices: Sequence[Prices] = ()
         self._order: list[Name] | None = None
         self._shelf: Shelf | None = None
 
-    def put(self, claim: ResourceClaim) -> None:
-        """Take in a claim."""
-        name = claim.metadata.key
-        if name not in self.objects:
+    def changed(self, name: Name) -> None:
+        """A claim is not what it was."""
+        if name not in self._objects:
+            self.faults.pop(name, None)
             self._order = None
-        self.objects[name] = claim
+        elif name not in self._known:
+            self._order = None  # it may be new
         self._known.pop(name, None)
         self._shelf = None
-
-    def drop(self, name: Name) -> None:
-        """Forget a claim."""
-        if self.objects.pop(name, None) is not None:
-            self._order = self._shelf = None
-        self._known.pop(name, None)
-        self.faults.pop(name, None)
 
     def forget(self) -> None:
         """Work everything out anew."""
@@ -102,7 +95,7 @@ class LaidClaims:
             self._prices = prices
         if self._shelf is None:
             if self._order is None:
-                self._order = sorted(self.objects)
+                self._order = sorted(self._objects)
             self._shelf = Shelf()
             for name in self._order:
                 if (laid := self._laid(name, inventory)) is not None:
@@ -114,7 +107,7 @@ class LaidClaims:
         try:
             return self._known[name]
         except KeyError:
-            laid = self._known[name] = self._lay(name, self.objects[name], inventory)
+            laid = self._known[name] = self._lay(name, self._objects[name], inventory)
             return laid
 
     def _lay(self, name: Name, claim: ResourceClaim, inventory: Inventory) -> Laid | None:

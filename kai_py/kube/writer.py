@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from kai_py.kube.claims import ClaimWriter
 from kai_py.kube.client import MERGE_PATCH, ApiClient, Fence
 from kai_py.kube.pods import PodWriter
 from kai_py.kube.resource import ResourceKind
@@ -25,12 +26,17 @@ class Writer(PodWriter):
         fence: raises ``LeaseLostError`` when we must not write (``Leadership.check``); called at the last moment before
             every sending.
         sleep: how to wait between tries; tests replace it.
+
+    Attributes:
+        claims: writes about ResourceClaims.
     """
 
     def __init__(
         self, client: ApiClient, fence: Fence, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
-        super().__init__(Sender(client, fence, sleep=sleep))
+        sender = Sender(client, fence, sleep=sleep)
+        super().__init__(sender)
+        self.claims = ClaimWriter(sender)
 
     async def create(self, resource: AnyKind, obj: Document) -> bytes:
         """Create an object.
@@ -95,6 +101,10 @@ class Writer(PodWriter):
         fields = {"labels": labels, "annotations": annotations, "resourceVersion": resource_version}
         metadata = {field: value for field, value in fields.items() if value}
         return await self._merge(resource.path(namespace, name), {"metadata": metadata})
+
+    async def merge(self, resource: AnyKind, namespace: str, name: str, patch: Document) -> bytes:
+        """Merge a patch into an object."""
+        return await self._merge(resource.path(namespace, name), patch)
 
     async def _merge(self, path: str, patch: Document) -> bytes:
         return await self._sender.send("PATCH", path, _json(patch), content_type=MERGE_PATCH)

@@ -34,6 +34,10 @@ _DEVICES: Final = (
     ResourceKind("resource.k8s.io", "v1", "resourceslices", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceclaims", PartialObject),
 )
+_ZONES: Final = ResourceKind(
+    "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", PartialObject, namespaced=False
+)
+_RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", PartialObject, namespaced=False)
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
 
@@ -52,6 +56,8 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
     for kind in _DEVICES:
         objects += await _read_if_allowed(client, kind, kind.plural, warn)
+    objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
+    objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
     settings = await read_settings(client)
     return [Sourced(one, "live", live=True) for one in [*objects, *budgets, *([settings] if settings else [])]]
 

@@ -12,10 +12,12 @@ from kai_py.api.decode import convert, identity
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.errors import Fault, InputError, MalformedObjectError
@@ -46,11 +48,9 @@ _IDLE: Final = frozenset(
         ("", "ConfigMap"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
-        ("node.k8s.io", "RuntimeClass"),
         ("storage.k8s.io", "CSINode"),
         ("storage.k8s.io", "CSIStorageCapacity"),
         ("storage.k8s.io", "StorageClass"),
-        ("topology.node.k8s.io", "NodeResourceTopology"),
     }
 )
 
@@ -83,6 +83,8 @@ class Objects:
     slices: list[ResourceSlice] = field(default_factory=list)
     claims: list[ResourceClaim] = field(default_factory=list)
     claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
+    zones: list[NodeResourceTopology] = field(default_factory=list)
+    runtime_classes: list[RuntimeClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
     sources: dict[Identity, Sourced] = field(default_factory=dict)
@@ -162,6 +164,10 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("resource.k8s.io", "ResourceClaim"): lambda: objects.claims.append(convert(ResourceClaim, manifest)),
         ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
             convert(ResourceClaimTemplate, manifest)
+        ),
+        ("node.k8s.io", "RuntimeClass"): lambda: objects.runtime_classes.append(convert(RuntimeClass, manifest)),
+        ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
+            convert(NodeResourceTopology, manifest)
         ),
         ("policy", "PodDisruptionBudget"): lambda: objects.budgets.append(read_budget(manifest)),
     }

@@ -98,6 +98,12 @@ def decided(decision: Decision) -> EventText:
     return EventText(about, "Normal", PREEMPTED, "Preempting", eviction_note(decision))
 
 
+def preparing(bind: Bind, missing: str) -> EventText:
+    """Devices of a pod are prepared before it is bound."""
+    note = f"{missing}, before {bind.pod} can be bound to {bind.node}"
+    return EventText(pod(bind.pod, bind.uid), "Normal", "BindingConditionsPending", "Binding", clipped(note))
+
+
 def bind_failed(bind: Bind, why: str) -> EventText:
     """A binding that the API server refused."""
     note = f"Could not bind {bind.pod} to {bind.node}: {why}"

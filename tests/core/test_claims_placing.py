@@ -61,7 +61,7 @@ def test_a_gang_that_finds_devices_for_some_gets_none_and_says_what_is_missing()
     assert (bound(result), codes(result)) == ({}, {"g": ReasonCode.DEVICES_UNAVAILABLE})
     reason = diagnosed(result)["g"].reasons[0]
     assert (reason.details["request"], reason.details["needed"], reason.details["available"]) == ("r0", 1, 0)
-    assert reason.nodes == {"InsufficientDevices": 1}
+    assert reason.nodes == {"DevicesInUse": 1}
 
 
 def test_a_claim_that_pods_share_is_allocated_once_and_keeps_them_together():

@@ -49,7 +49,6 @@ class DeviceIndex:
     def __init__(self, allocator: Allocator, ledger: DeviceLedger) -> None:
         self._allocator = allocator
         self._ledger = ledger
-        self._seen = _Seen.of(allocator.inventory)
         self._columns: dict[Judge, _Column] = {}
 
     def room(self, claims: Sequence[Claim]) -> Room:
@@ -80,7 +79,7 @@ class DeviceIndex:
         judge = self._allocator.verdicts.of(alternative)
         column = self._columns.get(judge)
         if column is None:
-            column = self._columns[judge] = _Column(judge, self._seen, self._ledger)
+            column = self._columns[judge] = _Column(judge, self._allocator.inventory, self._ledger)
         column.refresh()
         return column
 
@@ -96,36 +95,6 @@ class DeviceIndex:
         return np.minimum(total, UNLIMITED)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Which node sees which device.
-
-    Attributes:
-        rows: ``(N,)`` devices of each node.
-        nodes_of: ``(D,)`` nodes of each device.
-        charged: ``(N,)`` whether any of its devices consumes counters.
-        neighbours: ``(K,)`` nodes with devices that consume a counter.
-    """
-
-    inventory: Inventory
-    rows: tuple[tuple[int, ...], ...]
-    nodes_of: tuple[tuple[int, ...], ...]
-    neighbours: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, inventory: Inventory) -> _Seen:
-        rows = tuple(inventory.at(node).rows for node in range(len(inventory.nodes)))
-        nodes_of: list[list[int]] = [[] for _ in inventory.devices]
-        for node, found in enumerate(rows):
-            for row in found:
-                nodes_of[row].append(node)
-        neighbours: list[set[int]] = [set() for _ in inventory.counters.totals]
-        for row, charges in enumerate(inventory.charges):
-            for counter, _ in charges:
-                neighbours[counter].update(nodes_of[row])
-        return cls(inventory, rows, tuple(map(tuple, nodes_of)), tuple(tuple(sorted(one)) for one in neighbours))
-
-
 class _Column:
     """What one kind of request finds on each node.
 
@@ -136,14 +105,15 @@ class _Column:
         shareable: ``(N,)`` whether parts of devices are among them.
     """
 
-    def __init__(self, judge: Judge, seen: _Seen, ledger: DeviceLedger) -> None:
-        nodes = len(seen.rows)
+    def __init__(self, judge: Judge, inventory: Inventory, ledger: DeviceLedger) -> None:
+        nodes = len(inventory.nodes)
         self.units: Amounts = np.zeros(nodes, dtype=np.int64)
         self.devices: Amounts = np.zeros(nodes, dtype=np.int64)
         self.exact: Mask = np.zeros(nodes, dtype=np.bool_)
         self.shareable: Mask = np.zeros(nodes, dtype=np.bool_)
         self._judge = judge
-        self._seen = seen
+        self._inventory = inventory
+        self._seen = inventory.seen
         self._ledger = ledger
         self._read = len(ledger.touched)
         for node in range(nodes):
@@ -160,7 +130,7 @@ class _Column:
         touched = self._ledger.touched
         if len(touched) == self._read:
             return
-        inventory, seen = self._seen.inventory, self._seen
+        inventory, seen = self._inventory, self._seen
         nodes: set[int] = set()
         for identity in set(touched[self._read :]):
             for row in inventory.devices_of_id[identity]:
@@ -172,7 +142,7 @@ class _Column:
             self._count(node)
 
     def _count(self, node: int) -> None:
-        inventory, ledger = self._seen.inventory, self._ledger
+        inventory, ledger = self._inventory, self._ledger
         whole, shares, verdict = ledger.whole, ledger.shares, self._judge.verdict
         plain, exact, parts = 0, True, []
         charged: dict[int, list[int]] = {}
@@ -206,7 +176,7 @@ class _Column:
 
         It is where they all consume the same of one set, as partitions of one profile do.
         """
-        inventory, used = self._seen.inventory, self._ledger.used
+        inventory, used = self._inventory, self._ledger.used
         totals = inventory.counters.totals
         open_rows = [row for row in rows if all(used[k] + amount <= totals[k] for k, amount in inventory.charges[row])]
         if not open_rows:
@@ -218,7 +188,7 @@ class _Column:
 
     def _parts(self, row: int) -> tuple[int, bool]:
         """How many parts of a shareable device can be had at most, and whether that is exact."""
-        inventory, ledger = self._seen.inventory, self._ledger
+        inventory, ledger = self._inventory, self._ledger
         identity = inventory.id_idx[row]
         charges = inventory.charges[row]
         totals, used = inventory.counters.totals, ledger.used

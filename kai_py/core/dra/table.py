@@ -42,6 +42,7 @@ class ClaimRow:
         asked: what it asks for.
         held: what it has been given; None = nothing yet.
         others: consumers that it is reserved for and that are no pods of the snapshot.
+        leaving: such consumers that have ended: they count as long as they are not taken off, and will be.
     """
 
     key: str
@@ -49,6 +50,7 @@ class ClaimRow:
     asked: Claim
     held: Held | None = None
     others: int = 0
+    leaving: int = 0
 
 
 #: One claim of a pod class: a row in the table where all pods of the class mean the very same claim, else what each of

@@ -246,7 +246,7 @@ def _frequent(snapshot: Snapshot) -> dict[PodClass, int]:
     counts: Counter[PodClass] = Counter()
     for row, count in enumerate(np.bincount(pods.class_idx[ours], minlength=len(classes)).tolist()):
         if count and not classes[row].claims:  # what devices its claims get, nobody knows
-            counts[replace(classes[row], preferred=(), excluded=frozenset())] += count
+            counts[replace(classes[row], preferred=(), excluded=frozenset(), alignment=None)] += count
     if len(counts) < 2:
         return {}
     order = sorted(counts, key=lambda pod: (-counts[pod], pod.request, pod.share or Share()))[:_CLASSES]

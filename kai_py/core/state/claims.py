@@ -12,8 +12,9 @@ from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.index import UNLIMITED, DeviceIndex
+from kai_py.core.dra.lacking import lack_of
 from kai_py.core.dra.ledger import DeviceLedger, Take
-from kai_py.core.dra.refusal import Refusal
+from kai_py.core.dra.refusal import Refusal, RefusalCode
 from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held, Parts
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.pods import NONE, USING, PodState
@@ -29,7 +30,7 @@ class Use(NamedTuple):
     """How a claim is used.
 
     Attributes:
-        now_users: pods of the snapshot that use it now, leaving ones included.
+        now_users: pods that use it now, leaving ones included.
         later_users: pods that use it once leaving ones are gone and nominated ones are there.
         now: its devices now.
         later: its devices then; the very same object as ``now`` where nothing changes.
@@ -67,7 +68,7 @@ class Claims:
     def __init__(self, snapshot: Snapshot, table: ClaimTable) -> None:
         self.table = table
         self.allocator = Allocator(table.inventory, table.memo)
-        users = [[0, 0] for _ in table.claims]
+        users = [[claim.leaving, 0] for claim in table.claims]
         states, nodes = snapshot.pods.state, snapshot.pods.node_idx
         for pod, rows in table.of_pod.items():
             state = states.item(pod)
@@ -186,6 +187,17 @@ class Claims:
             return found
         new = self._held(found)
         return tuple(None if joined is not None else next(new) for joined in grants)
+
+    def lack(self, asks: Sequence[Ask], node: int) -> RefusalCode:
+        """What one node lacks for claims once leaving pods are gone."""
+        fresh = []
+        for ask in asks:
+            joined, asked = self._look(ask, later=True)
+            if asked is not None:
+                fresh.append(asked)
+            elif joined is None or not (joined.terms is None or self._reached(joined).item(node)):
+                return RefusalCode.ELSEWHERE
+        return lack_of(self.allocator, fresh, node, self.later)
 
     def own(self, pod: int) -> Grants | None:
         """What an evicted pod has to bring to go on with just the devices that it has; None if somebody has them."""
