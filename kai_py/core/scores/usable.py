@@ -61,14 +61,14 @@ class Typical:
         free = np.maximum(free, 0)
         columns, asked, unasked = self._asked
         count = (free[:, columns, None] // asked + unasked).min(axis=1)
-        first = free @ self.worth
+        first = free @ self.worth if self._has_others else np.zeros_like(count)
         if self.main >= 0:
             whole = free[:, self.main, None] // DEVICE
             idle, times, places = self._by_size(whole, pieces, kind)[:, :, self.size_idx]
             first += idle * self._wants
             first += (DEVICE * whole + pieces.sum(axis=1)[:, None]) * self._wants_none
             count *= places >= self.devices
-            count = np.minimum(count, times // self._at_least_one + _MANY * ~self._wants)
+            np.minimum(count, times // self._at_least_one + self._many_without, out=count)
         runs = np.minimum(count * self.gpus, first) + first * self._wants_none
         return np.asarray(((first + runs) * ((count > 0) & self.allowed[kind])) @ self.weight)
 
@@ -100,6 +100,14 @@ class Typical:
     @cached_property
     def _wants_none(self) -> Mask:
         return np.asarray(self.gpus == 0)
+
+    @cached_property
+    def _has_others(self) -> bool:
+        return bool(self.worth.any())
+
+    @cached_property
+    def _many_without(self) -> Amounts:
+        return np.asarray(_MANY * (self.devices == 0))
 
     @cached_property
     def _at_least_one(self) -> Amounts:
