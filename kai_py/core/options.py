@@ -10,10 +10,11 @@ from typing import Literal
 
 
 class Strategy(StrEnum):
-    """How pods are laid over nodes."""
+    """How pods are laid over nodes: fill them, level them, or keep what is left useful to others."""
 
     BINPACK = "binpack"
     SPREAD = "spread"
+    LEAST_FRAGMENTATION = "leastFragmentation"
 
 
 class Action(StrEnum):

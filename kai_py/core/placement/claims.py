@@ -10,6 +10,7 @@ import numpy as np
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
 from kai_py.core.options import Options, Strategy
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
 from kai_py.core.resources import Amounts, Mask, Shares
@@ -45,11 +46,13 @@ class ClaimView(ClassView):
     unless it asks for GPUs beside them, or joins claims that have their devices.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
         self._asks = ledger.claims.table.of_class[class_idx]
-        super().__init__(class_idx, suitability, ledger, options)
+        super().__init__(class_idx, suitability, ledger, options, fragments)
         self._binpack = options.gpu is Strategy.BINPACK
         self._by_devices = 0.0
         self._scale: Shares = np.ones(0)

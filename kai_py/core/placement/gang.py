@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.claims import ClaimView
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.nearness import Nearness, Seats, Wish
 from kai_py.core.placement.neighbour_view import NeighbourView
 from kai_py.core.placement.neighbourhood import Neighbourhood
@@ -67,6 +68,7 @@ class Placer:
         self.ledger = ledger
         self._options = options
         self._suitabilities = Suitabilities(ledger.snapshot, options)
+        self._fragments = Fragments(ledger, self._suitabilities)
         self._views: dict[int, View] = {}
         self._class = ledger.snapshot.pods.class_idx
         self._together = Together(ledger, self.view)
@@ -84,7 +86,7 @@ class Placer:
         if found is None:
             pod = self.ledger.snapshot.classes.classes[class_idx]
             kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
-            inner = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options)
+            inner = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments)
             found = self._views[class_idx] = self._among_neighbours(pod, inner)
         return found
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from kai_py.core.filters import FILTERS
 from kai_py.core.filters.resources import fits, shortages
-from kai_py.core.options import Action, Options
+from kai_py.core.options import Action, Options, Strategy
+from kai_py.core.placement.fragments import Fragments, Sparing
 from kai_py.core.placement.suitability import PASSED, Suitability
 from kai_py.core.placement.zones import Seats, ZoneEye
 from kai_py.core.resources import GPU, Amounts, Mask, Rows, Shares
@@ -100,7 +101,9 @@ class ClassView:
         allowed: ``(N,)`` nodes that all filters let it on, room apart.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         snapshot = ledger.snapshot
         self._ledger = ledger
         self.request: Amounts = snapshot.classes.request[class_idx]
@@ -117,6 +120,9 @@ class ClassView:
         packed_by = self._packed_by(ledger, class_idx)
         self._packing = Packing.of(packed_by, snapshot.nodes, snapshot.axis, options)
         self._allocation = Allocation.of(self.request, snapshot.nodes, snapshot.axis, options)
+        self._sparing = None
+        if self._packing.strategy is Strategy.LEAST_FRAGMENTATION and fragments.typical is not None:
+            self._sparing = Sparing(fragments, snapshot.classes.classes[class_idx])
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
         self._base: Shares = suitability.score + options.weights.get("resourceType", 0.0) * resource_type(
@@ -135,13 +141,18 @@ class ClassView:
         """Value some nodes anew: ``NOWHERE`` where the pod may not go or has no room."""
         free = self._ledger.free[rows]
         later = free + self._ledger.releasing[rows]
-        value = self._base[rows] + self._packed * self._packing.score(rows, later)
+        # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
+        possible = self.allowed[rows] & fits(self.request, later)
+        packing = self._packing.score(rows, later)
+        if self._sparing is not None:
+            places = np.arange(len(self._value), dtype=np.int32)[rows][possible]
+            packing[possible] = self._sparing.score(places, packing[possible])
+        value = self._base[rows] + self._packed * packing
         if self._allocation is not None:
             value += self._allocation.score(rows, later)
         now = fits(self.request, free)
         value += self._available * now
-        # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
-        value[~(self.allowed[rows] & fits(self.request, later))] = NOWHERE
+        value[~possible] = NOWHERE
         self._value[rows], self._now[rows] = value, now
         if self._zones is not None:
             self._value_zones(self._zones, np.arange(len(self._value), dtype=np.int32)[rows])
@@ -197,7 +208,7 @@ class ClassView:
         news = len(touched) - self._read
         if news == 0:
             return
-        if news <= _FEW:
+        if news <= _FEW and self._sparing is None:
             for node in touched[self._read :]:
                 self._evaluate_one(node)
         else:
