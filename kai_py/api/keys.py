@@ -33,6 +33,8 @@ BATCH_MIN_MEMBER_ANNOTATION: Final = "kai.scheduler/batch-min-member"
 PREEMPTION_DELAY_ANNOTATION: Final = "kai.scheduler/preemption-delay"
 STALENESS_GRACE_ANNOTATION: Final = "kai.scheduler/staleness-grace-period"
 TOP_OWNER_ANNOTATION: Final = "kai.scheduler/top-owner-metadata"
+#: On a podgroup that we have written: what was derived for each field of its spec, as hashes.
+DERIVED_ANNOTATION: Final = "kai.scheduler/derived-spec"
 TOPOLOGY_ANNOTATION: Final = "kai.scheduler/topology"
 RANK_PATTERN_ANNOTATION: Final = "kai.scheduler/rank-pattern"
 RANK_GROUP_SIZE_ANNOTATION: Final = "kai.scheduler/rank-group-size"
@@ -45,9 +47,36 @@ STALE_SINCE_ANNOTATION: Final = "kai.scheduler/stale-podgroup-timestamp"
 GPU_FRACTION_ANNOTATION: Final = "gpu-fraction"
 GPU_MEMORY_ANNOTATION: Final = "gpu-memory"
 GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
+#: Which NUMA nodes a pod takes: as somebody on its node has seen it, and as the scheduler expected it.
+NUMA_OBSERVED_ANNOTATION: Final = "kai.scheduler/numa-placement-observed"
+NUMA_PREDICTED_ANNOTATION: Final = "kai.scheduler/numa-placement-predicted"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
 #: On a ResourceClaim: who has allocated it, and when. Ours.
 ALLOCATED_ANNOTATION: Final = "kai.scheduler/allocated"
+SEGMENT_SIZE_ANNOTATION: Final = "kai.scheduler/segment-size"
+SEGMENT_REQUIRED_ANNOTATION: Final = "kai.scheduler/segment-topology-required-placement"
+SEGMENT_PREFERRED_ANNOTATION: Final = "kai.scheduler/segment-topology-preferred-placement"
+#: Label and annotation: for whom the workload runs; copied to its podgroup.
+USER_KEY: Final = "user"
+
+# of workload controllers --------------------------------------------------------------------------
+JOBSET_JOB_LABEL: Final = "jobset.sigs.k8s.io/replicatedjob-name"
+JOBSET_INDEX_LABEL: Final = "jobset.sigs.k8s.io/job-index"
+KUBEFLOW_JOB_LABEL: Final = "training.kubeflow.org/job-name"
+KUBEFLOW_ROLE_LABEL: Final = "training.kubeflow.org/job-role"
+KUBEFLOW_REPLICA_TYPE_LABEL: Final = "training.kubeflow.org/replica-type"
+KUBEFLOW_REPLICA_INDEX_LABEL: Final = "training.kubeflow.org/replica-index"
+LWS_GROUP_INDEX_LABEL: Final = "leaderworkerset.sigs.k8s.io/group-index"
+LWS_WORKER_INDEX_LABEL: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+LWS_SIZE_ANNOTATION: Final = "leaderworkerset.sigs.k8s.io/size"
+RAY_GROUP_LABEL: Final = "ray.io/group"
+RAY_PRIORITY_CLASS_LABEL: Final = "ray.io/priority-class-name"
+KNATIVE_REVISION_LABEL: Final = "serving.knative.dev/revision"
+KNATIVE_MIN_SCALE_ANNOTATION: Final = "autoscaling.knative.dev/min-scale"
+GROVE_PODGANG_LABEL: Final = "grove.io/podgang"
+GROVE_TOPOLOGY_ANNOTATION: Final = "grove.io/topology-name"
+SPARK_APP_LABEL: Final = "spark-app-name"
+SPARK_SELECTOR_LABEL: Final = "spark-app-selector"
 
 # Kubernetes' own ----------------------------------------------------------------------------------
 #: Without this finalizer nobody takes a claim's devices back.

@@ -10,6 +10,7 @@ from kai_py.api.meta import PartialObject
 
 
 class Workload(PartialObject, frozen=True):
-    """An object of any kind: its metadata as a struct, its spec as it was sent."""
+    """An object of any kind: its metadata as a struct, spec and status as they were sent."""
 
     spec: dict[str, Any] = msgspec.field(default_factory=dict)
+    status: dict[str, Any] = msgspec.field(default_factory=dict)

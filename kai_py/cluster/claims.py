@@ -21,8 +21,8 @@ from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.encode.times import rfc3339
 from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.core.dra.allocation import ClaimAllocation
-from kai_py.core.dra.expressions import compile_selector
 from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.selectors import Selector
 from kai_py.core.dra.table import ClaimTable, Counted
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
 from kai_py.core.result import Bind, ReasonCode
@@ -81,7 +81,7 @@ class ClaimBook:
         self.served: Callable[[], bool] = lambda: True
         self._uids: set[str] = set()
         self.objects = ClaimObjects(self._uids, owner)
-        self._reader = ClaimReader(compile_selector)
+        self._reader = ClaimReader(_compiled)
         self._laid = LaidClaims(self._reader, self.objects.by_name)
         self.objects.changed = self._laid.changed
         self._classes: dict[str, DeviceClassSpec] = {}
@@ -298,6 +298,17 @@ class ClaimBook:
         if name not in self.objects.by_name:
             return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
         return _invalid(name, self._laid.faults[name][0])
+
+
+def _compiled(expression: str) -> Selector:
+    """A selector of a CEL expression. The language is an eighth of the program's start, so it comes with its first use.
+
+    Raises:
+        SelectorError: see :func:`kai_py.core.dra.expressions.compile_selector`.
+    """
+    from kai_py.core.dra.expressions import compile_selector  # noqa: PLC0415  # most clusters never need it
+
+    return compile_selector(expression)
 
 
 def _invalid(name: Name, fault: Fault) -> _Problem:

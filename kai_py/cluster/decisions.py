@@ -54,7 +54,7 @@ class Decisions:
         """Count a decision as carried out, before the API server has confirmed it."""
         key = pod_of(decision)
         if isinstance(decision, Bind):
-            self._assumptions.assume(key, decision.node, now, decision.gpu_groups)
+            self._assumptions.assume(key, decision.node, now, decision.gpu_groups, decision.zones)
             self._claims.assume(decision, key, now)
         else:
             self._assumptions.assume(key, None, now)

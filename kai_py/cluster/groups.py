@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kai_py.api.keys import DEFAULT_QUEUE, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
+from kai_py.api.keys import DEFAULT_QUEUE, DERIVED_ANNOTATION, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
 from kai_py.api.meta import NO_STRINGS
 from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
@@ -52,6 +52,9 @@ class GroupBook:
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
         self._unwritten: dict[Name, DerivedGroup] = {}
+        #: Objects that we have written, whose workload may have changed since; and what was last compared.
+        self._written: dict[Name, DerivedGroup] = {}
+        self._compared: dict[Name, DerivedGroup] = {}
         self._free: list[int] = []
         self._slots = 0
 
@@ -122,6 +125,8 @@ class GroupBook:
         self._free += [group.slot, *(part.slot for part in (group.parts or {}).values())]
         self._dirty.pop(group.name, None)
         self._unwritten.pop(group.name, None)
+        self._written.pop(group.name, None)
+        self._compared.pop(group.name, None)
         del self.groups[group.name]
 
     # -- what objects say --------------------------------------------------------------------------
@@ -169,6 +174,18 @@ class GroupBook:
         self._settle()
         return [self._unwritten[name] for name in sorted(self._unwritten)]
 
+    def rederived(self) -> list[tuple[DerivedGroup, PodGroup]]:
+        """Podgroups that we have written and what would be written now, where that has changed; each is told once."""
+        self._settle()
+        written, self._written = self._written, {}
+        self._compared.update(written)
+        return [(derived, self.objects[name]) for name, derived in written.items() if name in self.objects]
+
+    def compare_again(self, name: Name) -> None:
+        """A change could not be written: tell it once more."""
+        self._compared.pop(name, None)
+        self._changed(name)
+
     # -- rows --------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
@@ -209,6 +226,9 @@ class GroupBook:
             self._unwritten[group.name] = terms.derived
         else:
             self._unwritten.pop(group.name, None)
+        ours = podgroup is not None and DERIVED_ANNOTATION in podgroup.metadata.annotations
+        if ours and terms and terms.derived and self._compared.get(group.name) is not terms.derived:
+            self._written[group.name] = terms.derived
 
     def _leaf_slots(self, group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
         if len(subgroups) == 1:
@@ -228,6 +248,9 @@ class GroupBook:
                 "message": fault.message,
             }
         if podgroup is None and group.terms is None:
+            problem = self.facts[min(group.members)].problem
+            if problem is not None and problem[0] in {ReasonCode.OWNER_INVALID, ReasonCode.OWNER_PENDING}:
+                return problem
             return ReasonCode.PODGROUP_MISSING, {"podGroup": group.name[1]}
         if len(subgroups) > 1:
             leaves = {row.name for row in subgroups if row.leaf}

@@ -16,6 +16,7 @@ from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.phases import Assumptions
 from kai_py.cluster.pods import Place, PodBook, PodFacts, facts_of
 from kai_py.cluster.reading import PodReader, Stubs
+from kai_py.cluster.terms import Terms
 from kai_py.core.tables.pods import NONE, PodKey
 
 
@@ -60,14 +61,37 @@ class PodLayout:
         #: Pods of ours that may have to be read again: those that wait, whole; of those that run the part that decides
         #: about grouping, as long as an owner of theirs is not known.
         self._kept: dict[PodKey, Pod] = {}
+        #: Of each written podgroup whose pods all run, one that is kept: its terms follow the owner's changes.
+        self._witnesses: dict[tuple[str, str], PodKey] = {}
+        self._witnessing: dict[PodKey, tuple[str, str]] = {}
+        self._now = 0.0
 
     def put(self, key: PodKey, pod: Pod, now: float, *, ours: bool) -> bool:
         """Lay a pod out as a watch reports it; tells whether anything that matters changed."""
+        self._now = now
         self._unkeep(key)
-        if ours and not (pod.spec.node_name and self._owners.knows_all_above(pod.metadata)):
+        if ours:
             self._kept[key] = self._stubs.of(pod) if pod.spec.node_name else pod
             self._owners.attach(key, pod.metadata)
-        return self._read(key, pod, now, ours=ours)
+        changed = self._read(key, pod, now, ours=ours)
+        if ours and pod.spec.node_name and self._owners.knows_all_above(pod.metadata):
+            self._keep_as_witness(key)
+        return changed
+
+    def _keep_as_witness(self, key: PodKey) -> None:
+        """Keep a running pod whose owners are known only if its podgroup needs it."""
+        place = self._pods.facts[key].place if key in self._pods.facts else None
+        written = place is not None and place.terms is not None and place.terms.derived is not None
+        self._retire(key)
+        if place is None or not written or self._witnesses.setdefault(place.group, key) != key:
+            self._unkeep(key)
+        else:
+            self._witnessing[key] = place.group
+
+    def _retire(self, key: PodKey) -> None:
+        """A pod is no witness any more."""
+        if (group := self._witnessing.pop(key, None)) is not None:
+            del self._witnesses[group]
 
     def drop(self, key: PodKey) -> bool:
         """Forget a pod."""
@@ -86,13 +110,33 @@ class PodLayout:
 
     def regroup(self, keys: Iterable[PodKey], now: float) -> bool:
         """Find the places of kept pods anew, because an owner changed; tells whether any did."""
+        self._now, keys = now, list(keys)
         changed = [self._regroup(key, now) for key in keys]
-        return any(changed)
+        return any(changed) | self._spread(keys)
 
-    def regroup_all(self) -> None:
-        """Find the places of all kept pods anew; those that had none stay without."""
-        for key in list(self._kept):
-            self._regroup(key, None)
+    def _spread(self, keys: Iterable[PodKey]) -> bool:
+        """Let members that are not kept say of their podgroup what those that were read anew say."""
+        said: dict[tuple[str, str], Terms] = {}
+        for key in keys:
+            facts = self._pods.facts.get(key)
+            terms = facts.place.terms if facts is not None and facts.place is not None else None
+            if facts is not None and facts.place is not None and terms is not None and terms.derived is not None:
+                said[facts.place.group] = terms
+        changed = False
+        for group, terms in said.items():
+            for member in self._groups.groups[group].members - self._kept.keys():
+                before = self._pods.facts[member]
+                if before.place is not None and before.place.terms != terms:
+                    self._classes.hold(before.class_number)
+                    self._labels.hold(before.label_set)
+                    changed |= self._lay(before, replace(before, place=replace(before.place, terms=terms)))
+        return changed
+
+    def regroup_all(self, now: float | None = None) -> bool:
+        """Find the places of all kept pods anew. Without ``now``, those that had none stay without."""
+        keys = list(self._kept)
+        changed = [self._regroup(key, now) for key in keys]
+        return any(changed) | self._spread(keys)
 
     def share_gpus(self, *, allowed: bool, now: float) -> None:
         """Whether pods that wait may have parts of GPUs, from now on; at first they may."""
@@ -100,6 +144,12 @@ class PodLayout:
             self._reader.gpu_sharing = allowed
             for key in list(self._kept):
                 self.again(key, now)
+
+    def again_with(self, runtime_class: str | None, now: float) -> None:
+        """Lay those anew that name a RuntimeClass, which has come or gone; None = any."""
+        names = {key: pod.spec.runtime_class_name for key, pod in self._kept.items()}
+        for key in [key for key, name in names.items() if name and runtime_class in (None, name)]:
+            self.again(key, now)
 
     def device_labels(self, key: PodKey) -> list[str]:
         """The labels by which a pod that waits names devices, from an earlier attempt to bind it."""
@@ -109,12 +159,13 @@ class PodLayout:
     def _unkeep(self, key: PodKey) -> None:
         if (pod := self._kept.pop(key, None)) is not None:
             self._owners.detach(key, pod.metadata)
+            self._retire(key)
 
     def _read(self, key: PodKey, pod: Pod, now: float, *, ours: bool) -> bool:
         """Lay a pod out, with the decision that is on its way for it."""
         before, flight = self._pods.facts.get(key), self._assumptions.get(key)
         holds = bool(pod.spec.node_name) or flight is not None
-        place = self._reader.place(pod, before.place if before is not None and holds else None) if ours else None
+        place = self._place(key, pod, before.place if before is not None and holds else None) if ours else None
         promised = "" if ours else pod.status.nominated_node_name  # by another scheduler: counts like a pod
         if place is None and not (holds or promised):
             return self._drop_facts(key)
@@ -140,16 +191,28 @@ class PodLayout:
     def _regroup(self, key: PodKey, now: float | None) -> bool:
         """Find a pod's place anew. Without ``now``, one that had none stays without."""
         pod, before = self._kept[key], self._pods.facts.get(key)
-        if before is not None and before.bound and self._owners.knows_all_above(pod.metadata):
-            self._unkeep(key)
         if before is None:
             return now is not None and self._read(key, pod, now, ours=True)
-        place = self._reader.place(pod, before.place if before.node else None)
+        stuck = self._reader.is_stuck(key)
+        place = self._place(key, pod, before.place if before.node else None)
+        if not before.bound and (stuck or self._reader.is_stuck(key)):
+            return self._read(key, pod, self._now, ours=True)  # what keeps it from being scheduled has changed
         if place is None and not before.node:
             return self._drop_facts(key)
         self._classes.hold(before.class_number)
         label_set = self._label_set(pod, place, before.bound)
-        return self._lay(before, replace(before, place=place, label_set=label_set))
+        changed = self._lay(before, replace(before, place=place, label_set=label_set))
+        if before.bound and self._owners.knows_all_above(pod.metadata):
+            self._keep_as_witness(key)
+        return changed
+
+    def _place(self, key: PodKey, pod: Pod, last: Place | None) -> Place | None:
+        """Where a pod belongs; what it asks about is noted if it is kept, so that it can be read again."""
+        self._owners.asker = key if key in self._kept else None
+        try:
+            return self._reader.place(pod, last)
+        finally:
+            self._owners.asker = None
 
     def _label_set(self, pod: Pod, place: Place | None, node: str) -> int:
         """The number of a pod's labels; only of those that may be victims, for nobody asks about others."""

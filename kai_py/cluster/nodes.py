@@ -29,6 +29,7 @@ class NodeFacts:
     cordoned: bool
     labels: Mapping[str, str]
     taints: tuple[Taint, ...]
+    features: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, node: Node) -> NodeFacts:
@@ -44,6 +45,7 @@ class NodeFacts:
             cordoned=node.spec.unschedulable,
             labels=node.metadata.labels,
             taints=tuple(Taint(taint.key, taint.value, taint.effect) for taint in node.spec.taints),
+            features=frozenset(node.status.declared_features),
         )
 
     def to_keep(self) -> NodeFacts:
@@ -52,6 +54,7 @@ class NodeFacts:
             self,
             allocatable={sys.intern(name): amount for name, amount in self.allocatable.items()},
             labels={sys.intern(key): sys.intern(value) for key, value in self.labels.items()},
+            features=frozenset(map(sys.intern, self.features)),
         )
 
 
@@ -172,6 +175,10 @@ class NodeBook:
             tainted=_mask([[taint in one.taints for taint in taints] for one in facts]).reshape(
                 len(names), len(taints)
             ),
+            declares={
+                feature: _mask([feature in one.features for one in facts])
+                for feature in sorted(set[str]().union(*(one.features for one in facts)))
+            },
         )
 
 

@@ -6,16 +6,33 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from kai_py.api.meta import ObjectMeta, PartialObject
+from kai_py.cluster.owner_kinds import OwnerKinds
 from kai_py.core.tables.pods import PodKey
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
+#: API group, kind, namespace and name.
+ObjectName = tuple[str, str, str, str]
+
+
 class OwnerBook:
-    """All owners that are known by uid, and which pods may have to be grouped anew because of them."""
+    """All owners that are known by uid, and which pods may have to be grouped anew because of them.
+
+    Attributes:
+        objects: by uid.
+        kinds: which of them are followed.
+        asker: the pod that is being grouped: what it asks for is noted.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, PartialObject] = {}
+        self.kinds = OwnerKinds()
+        self.asker: PodKey | None = None
+        self._named: dict[ObjectName, str] = {}
+        self._askers: dict[ObjectName, set[PodKey]] = {}
+        self._asked: dict[PodKey, set[ObjectName]] = {}
         self._owned: dict[str, set[str]] = {}  # known owners by the uid of who owns them
         self._pods: dict[str, set[PodKey]] = {}
 
@@ -28,6 +45,7 @@ class OwnerBook:
                 return False
             self._unlink(before)
         self.objects[uid] = owner
+        self._named[_name(owner)] = uid
         for above in owner.metadata.owner_references:
             self._owned.setdefault(above.uid, set()).add(uid)
         return True
@@ -37,6 +55,8 @@ class OwnerBook:
         owner = self.objects.pop(uid, None)
         if owner is not None:
             self._unlink(owner)
+            if self._named.get(_name(owner)) == uid:  # it may have been made anew under its name
+                del self._named[_name(owner)]
         return owner is not None
 
     def attach(self, pod: PodKey, meta: ObjectMeta) -> None:
@@ -48,6 +68,25 @@ class OwnerBook:
         """Undo :meth:`attach`."""
         for above in meta.owner_references:
             _discard(self._pods, above.uid, pod)
+        for name in self._asked.pop(pod, ()):
+            _discard(self._askers, name, pod)
+
+    def find(self, name: ObjectName) -> PartialObject | None:
+        """An object by its name. Who asks is named in :meth:`concerned` when it comes or changes."""
+        if self.asker is not None:
+            self._askers.setdefault(name, set()).add(self.asker)
+            self._asked.setdefault(self.asker, set()).add(name)
+        uid = self._named.get(name)
+        if uid is None:
+            self.kinds.want(name[:2])
+            return None
+        return self.objects[uid]
+
+    def concerned(self, owner: PartialObject) -> list[PodKey]:
+        """The attached pods that an object owns, directly or not, and those that have asked for it."""
+        asked = self._askers.get(_name(owner))
+        below = self.below(owner.metadata.uid)
+        return sorted({*below, *asked}) if asked else below
 
     def below(self, uid: str) -> list[PodKey]:
         """The attached pods that an owner owns, directly or not."""
@@ -60,6 +99,10 @@ class OwnerBook:
             seen |= fresh
             todo += fresh
         return sorted(found)
+
+    def above(self, meta: ObjectMeta) -> Iterator[PartialObject]:
+        """The known owners of an object, of those, and so on."""
+        return (self.objects[uid] for uid in self._above(meta) if uid in self.objects)
 
     def knows_all_above(self, meta: ObjectMeta) -> bool:
         """Whether there is nobody above an object whom we do not know (yet)."""
@@ -82,7 +125,11 @@ class OwnerBook:
             _discard(self._owned, above.uid, owner.metadata.uid)
 
 
-def _discard(sets: dict[str, set[T]], name: str, member: T) -> None:
+def _name(owner: PartialObject) -> ObjectName:
+    return owner.api_version.rpartition("/")[0], owner.kind, *owner.metadata.key
+
+
+def _discard(sets: dict[K, set[T]], name: K, member: T) -> None:
     if (members := sets.get(name)) is not None:
         members.discard(member)
         if not members:
@@ -90,6 +137,7 @@ def _discard(sets: dict[str, set[T]], name: str, member: T) -> None:
 
 
 def _says(owner: PartialObject) -> tuple[object, ...]:
-    """What of an owner may decide about grouping: a status write does not."""
+    """What of an owner may decide about grouping. Of its status, only what a rule reads is ever kept."""
     meta = owner.metadata
-    return meta.labels, meta.annotations, meta.owner_references, getattr(owner, "spec", None)
+    fields = getattr(owner, "spec", None), getattr(owner, "status", None)
+    return meta.labels, meta.annotations, meta.owner_references, fields

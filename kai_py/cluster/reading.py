@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from kai_py.api.meta import NO_STRINGS, ObjectMeta, OwnerReference
+from kai_py.api.meta import NO_STRINGS, ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.pod import Pod, PodSpec
 from kai_py.cluster.encode.demand import Demand, DemandReader
 from kai_py.cluster.encode.support import unsupported_by
@@ -18,6 +18,7 @@ from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.pods import Blocked, Place
+from kai_py.cluster.runtimes import RuntimeBook
 from kai_py.cluster.terms import TermsPool
 from kai_py.core.resources import PODS
 from kai_py.core.result import ReasonCode
@@ -27,6 +28,10 @@ from kai_py.errors import Fault, MalformedObjectError
 
 #: A pod that cannot be read asks for nothing, and holds its slot on the node.
 _NOTHING: Final = Demand(((PODS, 1),), PodClass(()))
+#: Code of an error that says no more than that something is not known yet.
+PENDING: Final = "GroupingPending"
+#: Node of a stub: some rules ask whether a pod has one.
+SOMEWHERE: Final = "*"
 #: So many pod specs are remembered.
 _REMEMBERED: Final = 1024
 
@@ -43,13 +48,20 @@ class PodReader:
     Attributes:
         gpu_sharing: whether pods may have parts of GPUs.
         claims: whether pods may have claims on devices.
+        runtimes: which RuntimeClasses there are.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
+        untold: owners that cannot be understood, by uid, and why; emptied by whoever tells their users.
     """
 
     def __init__(self, grouper: Grouper, owners: OwnerBook, groups: GroupBook, failures: Failures) -> None:
         self.faults: dict[tuple[str, str], tuple[Fault, ...]] = {}
+        self.untold: dict[str, tuple[PartialObject, tuple[Fault, ...]]] = {}
+        #: Pods that wait because it cannot be told where they belong, and why.
+        self._stuck: dict[str, Blocked] = {}
+        self._told: dict[str, tuple[Fault, ...]] = {}
         self.gpu_sharing = True
         self.claims = False
+        self.runtimes = RuntimeBook()
         self._group_of = grouper
         self._owners = owners
         self._groups = groups
@@ -64,17 +76,44 @@ class PodReader:
             pod: the pod.
             last: its last good place, which is kept when it cannot be told any more: that is a fault.
         """
-        fault = ("Grouping", f"{pod.metadata.namespace}/{pod.metadata.name}")
+        key = f"{pod.metadata.namespace}/{pod.metadata.name}"
         try:
             membership = self._group_of(pod, self._owners.objects)
         except MalformedObjectError as error:
-            self.faults[fault] = error.faults
-            return last
-        self.faults.pop(fault, None)
+            return self._in_doubt(pod, key, error, last)
+        if self._stuck.pop(key, None) is not None:
+            self.faults.pop(("Grouping", key), None)
         if membership is None:
             return None
         name, near = self._groups.name(membership.key)
         return Place(name, sys.intern(membership.subgroup or ""), self._terms.of(membership, near))
+
+    def _in_doubt(self, pod: Pod, key: str, error: MalformedObjectError, last: Place | None) -> Place:
+        """The last good place, or a podgroup of its own, in which it waits and is told why."""
+        first = error.faults[0]
+        code = ReasonCode.OWNER_INVALID
+        if error.code == PENDING:
+            code = ReasonCode.OWNER_PENDING
+        else:
+            self.faults["Grouping", key] = error.faults
+            self._note(pod, error.faults)
+        details = {"owner": first.where, "field": first.field, "message": first.message}
+        self._stuck[key] = code, {name: text for name, text in details.items() if text}
+        meta = pod.metadata
+        return last or Place((meta.namespace, f"pg-{meta.name}-{meta.uid}"), "", None)
+
+    def _note(self, pod: Pod, faults: tuple[Fault, ...]) -> None:
+        """Have the owner's user told, unless it was said before."""
+        for owner in self._owners.above(pod.metadata):
+            uid = owner.metadata.uid
+            about = f"{owner.kind} {'/'.join(filter(None, owner.metadata.key))}"
+            if about == faults[0].where and self._told.get(uid) != faults:
+                self._told[uid] = faults
+                self.untold[uid] = owner, faults
+
+    def is_stuck(self, key: PodKey) -> bool:
+        """Whether it cannot be told where a pod belongs."""
+        return str(key) in self._stuck
 
     def demand(self, pod: Pod, key: PodKey, now: float, *, ours: bool) -> tuple[Demand, Blocked | None]:
         """What a pod asks for, and what keeps it from being scheduled; a malformed one asks for nothing."""
@@ -91,6 +130,11 @@ class PodReader:
         self.faults.pop(fault, None)
         if not waits:
             return demand, None
+        if self.runtimes.lacks(name := pod.spec.runtime_class_name):
+            details = {"pod": str(key), "field": "spec.runtimeClassName", "runtimeClass": name}
+            return demand, (ReasonCode.RUNTIME_CLASS_MISSING, details)
+        if (stuck := self._stuck.get(str(key))) is not None:
+            return demand, stuck
         if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing, claims=self.claims)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
         if self._failures.paused(key, now):
@@ -102,6 +146,7 @@ class PodReader:
         """The pod is gone, and what was wrong with it does not matter any more."""
         self.faults.pop(("Pod", str(key)), None)
         self.faults.pop(("Grouping", str(key)), None)
+        self._stuck.pop(str(key), None)
 
 
 class Stubs:
@@ -114,7 +159,7 @@ class Stubs:
     def of(self, pod: Pod) -> Pod:
         """The pod without what it runs, where, and how it is doing."""
         spec = replace(
-            pod.spec, node_name="", containers=(), init_containers=(), volumes=(), affinity=None, tolerations=()
+            pod.spec, node_name=SOMEWHERE, containers=(), init_containers=(), volumes=(), affinity=None, tolerations=()
         )
         text = self._encoder.encode(spec)
         if len(self._specs) >= _REMEMBERED:

@@ -9,12 +9,15 @@ from typing import Final
 from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.cluster.around import Around
 from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.classes import ClassBook
@@ -36,6 +39,7 @@ from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
+from kai_py.cluster.zones import ZoneBook
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult, Evict, Nominate
@@ -68,6 +72,7 @@ class Store:
         self.nodes = NodeBook()
         self.queues = QueueBook()
         self.topologies = TopologyBook()
+        self.zones = ZoneBook()
         self.history = HistoryBook()
         self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
@@ -76,12 +81,14 @@ class Store:
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
+        self.around = Around(self.owners)
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.claims = ClaimBook(self.scope.name)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self._reader.claims = self.scope.claims
+        self.runtimes = self._reader.runtimes
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
@@ -108,11 +115,17 @@ class Store:
         self._swept = 0.0
 
     @property
+    def untold(self) -> dict[str, tuple[PartialObject, tuple[Fault, ...]]]:
+        """Owners that cannot be understood, by uid, and why; emptied by whoever tells their users."""
+        return self._reader.untold
+
+    @property
     def faults(self) -> Mapping[tuple[str, str], tuple[Fault, ...]]:
         """What is wrong with which object, by its kind and name, until it is mended or gone."""
         return {
             **self._reader.faults,
             **{("Node", name): faults for name, faults in self.nodes.faults.items()},
+            **{("NodeResourceTopology", name): faults for name, faults in self.zones.faults.items()},
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
             **{("Topology", name): (fault,) for name, fault in self.topologies.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
@@ -144,7 +157,9 @@ class Store:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
         needs_changed = self.scope.claims and self.claims.see(key, pod)
-        return self.layout.put(key, pod, now, ours=ours) or needs_changed
+        fellows = self.around.put_pod(key, pod.metadata) if ours else ""
+        changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
+        return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
 
     def _note_success(self, pod: Pod) -> None:
         """A gang of which somebody has succeeded is on its way to its end."""
@@ -164,7 +179,11 @@ class Store:
             del self._names[key.namespace][key.name]
             if not self._names[key.namespace]:
                 del self._names[key.namespace]
-        return self.layout.drop(key)
+        if key.uid in self.owners.objects:  # it has owned pods
+            self.owners.drop(key.uid)
+        fellows = self.around.drop_pod(key)
+        changed = self.layout.drop(key)
+        return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), self._swept))
 
     def pod_key(self, name: str) -> PodKey | None:
         """Identity of the pod ``namespace/name``; None if there is none that matters."""
@@ -219,7 +238,20 @@ class Store:
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
         self.history.heed_owner(owner)
-        return self.owners.put(owner) and self.layout.regroup(self.owners.below(owner.metadata.uid), now)
+        return self.owners.put(owner) and self.layout.regroup(self.owners.concerned(owner), now)
+
+    def settle_owners(self, kind: tuple[str, str], *, served: bool, now: float) -> bool:
+        """Objects of a kind are followed from now on, or cannot be: then references are taken at their word."""
+        return self.owners.kinds.settle(kind, served=served) and self.layout.regroup_all(now)
+
+    def settle_owner_pod(self, uid: str, *, exists: bool, now: float) -> bool:
+        """A pod that owns pods was asked for."""
+        self.owners.kinds.settle_pod(uid, exists=exists)
+        return self.layout.regroup(self.owners.below(uid), now)
+
+    def regroup(self, now: float) -> bool:
+        """The rules of grouping have changed."""
+        return self.layout.regroup_all(now)
 
     def drop_owner(self, uid: str) -> bool:
         """Forget an owner."""
@@ -258,6 +290,23 @@ class Store:
     def put_topology(self, topology: Topology) -> bool:
         """Take in a topology."""
         return self.topologies.put(topology)
+
+    def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
+        """Take in a RuntimeClass."""
+        return self.runtimes.put(runtime_class) and self._runtimes_changed(runtime_class.metadata.name, now)
+
+    def drop_runtime_class(self, name: str, now: float) -> bool:
+        """Forget a RuntimeClass."""
+        return self.runtimes.drop(name) and self._runtimes_changed(name, now)
+
+    def _runtimes_changed(self, name: str, now: float) -> bool:
+        few = len(self.runtimes.classes) <= 1  # the first one, or the last: now it is known that there are no others
+        self.layout.again_with(None if few else name, now)
+        return True
+
+    def put_zones(self, topology: NodeResourceTopology) -> bool:
+        """Take in what a node's exporter says about its NUMA nodes."""
+        return self.zones.put(topology)
 
     def put_podgroup(self, podgroup: PodGroup) -> bool:
         """Take in a PodGroup."""
@@ -328,6 +377,7 @@ class Store:
             budgets=self.budgets.table(*self.pods.label_sets()),
             topologies=topologies,
             claims=worked.claims,
+            zones=self.zones.table(nodes.names, self.pods.seated_by_row(pods.keys), pods.node_idx),
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:

@@ -32,9 +32,10 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         "availability": 1000.0,
         "sharing": 500.0,
-        "preferNoSchedule": 60.0,
-        "nodeAffinity": 40.0,
-        "resourceType": 20.0,
+        "preferNoSchedule": 120.0,
+        "nodeAffinity": 60.0,
+        "resourceType": 30.0,
+        "numa": 19.0,
         "packing": 9.0,
     }
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from kai_py.core.options import Action
 from kai_py.core.resources import Amounts, Shares
@@ -25,11 +26,14 @@ class ReasonCode(StrEnum):
     PODGROUP_INVALID = "PodGroupInvalid"
     SUBGROUP_MISSING = "SubGroupDoesNotExist"
     POD_INVALID = "PodInvalid"
+    OWNER_INVALID = "OwnerInvalid"
+    OWNER_PENDING = "OwnerPending"
     TOPOLOGY_MISSING = "TopologyDoesNotExist"
     TOPOLOGY_INVALID = "TopologyConstraintInvalid"
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
     CLAIM_INVALID = "ResourceClaimInvalid"
     CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
+    RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -72,9 +76,33 @@ class FilterReason(StrEnum):
     CORDONED = "NodeUnschedulable"
     TAINT = "UntoleratedTaint"
     NODE_AFFINITY = "NodeAffinityMismatch"
+    FEATURES = "NodeLacksFeature"
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
+    NO_DEVICE = "NoDeviceMatches"
+    DEVICES_TOO_SMALL = "DevicesTooSmall"
+    DEVICES_TAINTED = "DevicesTainted"
+    DEVICES_IN_USE = "DevicesInUse"
+    COUNTERS_USED_UP = "CountersUsedUp"
+    CAPACITY_USED_UP = "CapacityUsedUp"
+    POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
+    NUMA_NODE = "InsufficientNumaNode"
+    NUMA_NODES = "InsufficientNumaNodes"
+
+
+#: What victims may help against.
+ROOM: Final = frozenset(
+    {
+        FilterReason.RESOURCES,
+        FilterReason.DEVICES_IN_USE,
+        FilterReason.COUNTERS_USED_UP,
+        FilterReason.CAPACITY_USED_UP,
+        FilterReason.DEVICES,
+        FilterReason.NUMA_NODE,
+        FilterReason.NUMA_NODES,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +127,7 @@ class _Place:
     Attributes:
         gpu_groups: the devices there that it has a share of.
         claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
+        zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
     """
 
     pod: str
@@ -108,6 +137,7 @@ class _Place:
     action: Action
     gpu_groups: tuple[str, ...] = ()
     claims: tuple[Granted, ...] = ()
+    zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
 
 
 @dataclass(frozen=True)

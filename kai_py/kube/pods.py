@@ -52,6 +52,10 @@ class _Meta(msgspec.Struct, omit_defaults=True):
     uid: str = ""
 
 
+class _NotedMeta(_Meta):
+    annotations: Mapping[str, str] = {}
+
+
 class _Target(msgspec.Struct):
     name: str
     kind: str = "Node"
@@ -107,13 +111,16 @@ class PodWriter:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    async def bind(self, namespace: str, name: str, uid: str, node: str) -> Result:
-        """Assign a pod to a node, for good.
+    async def bind(
+        self, namespace: str, name: str, uid: str, node: str, annotations: Mapping[str, str] | None = None
+    ) -> Result:
+        """Assign a pod to a node, for good, and annotate it with that.
 
         Binding is not idempotent, but its repetition is recognised: a pod that is already on ``node`` is a success.
         """
         path = _pod_path(namespace, name)
-        body = _encode(_Binding(_Meta(name, uid), _Target(node)))
+        meta = _NotedMeta(name, uid, annotations) if annotations else _Meta(name, uid)
+        body = _encode(_Binding(meta, _Target(node)))
         try:
             await self._sender.send("POST", f"{path}/binding", body)
         except ConflictError as error:

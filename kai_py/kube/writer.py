@@ -92,6 +92,10 @@ class Writer(PodWriter):
         metadata = {field: value for field, value in fields.items() if value}
         return await self._merge(resource.path(namespace, name), {"metadata": metadata})
 
+    async def merge(self, resource: AnyKind, namespace: str, name: str, patch: Document) -> bytes:
+        """Merge a patch into an object."""
+        return await self._merge(resource.path(namespace, name), patch)
+
     async def _merge(self, path: str, patch: Document) -> bytes:
         return await self._sender.send("PATCH", path, _json(patch), content_type=MERGE_PATCH)
 

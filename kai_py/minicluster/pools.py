@@ -169,6 +169,7 @@ PROFILES: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "cpu": (("cpu", 1),),
     "mixed": (("h100", 6), ("a100", 3), ("cpu", 1)),
     "bench": (("bench", 1),),
+    "devices": (("h100", 5), ("a100", 1), ("l40s", 1), ("gb200", 1)),
 }
 
 

@@ -16,6 +16,7 @@ import structlog
 
 from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.encode.shares import labels_of
+from kai_py.cluster.encode.zones import predicted
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
 from kai_py.core.tables.pods import PodKey, PodState
@@ -273,7 +274,8 @@ class Dispatcher:
         if isinstance(decision, Bind):
             if decision.gpu_groups and not (labelled := await self._label(namespace, name, decision)).ok:
                 return labelled
-            return await self._writer.bind(namespace, name, decision.uid, decision.node)
+            noted = predicted(decision.zones)
+            return await self._writer.bind(namespace, name, decision.uid, decision.node, noted)
         if self._asks(decision):
             return await self._writer.evict(namespace, name, decision.uid)  # the server says DisruptionTarget itself
         now = datetime.fromtimestamp(self._clock(), UTC)

@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.model import CustomResource
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.topology import Topology
+from kai_py.api.workload import Workload
 from kai_py.cluster.pods import FINISHED, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey
@@ -34,9 +36,12 @@ from kai_py.operators.kinds import (
     PODGROUPS,
     PODS,
     PRIORITY_CLASSES,
+    RUNTIMES,
     SLICES,
     TAINT_RULES,
+    ZONES,
 )
+from kai_py.podgrouper.kinds.registry import decisive_status
 
 _log = structlog.get_logger()
 
@@ -77,6 +82,9 @@ class Intake:
         self._clock = clock
         self._complain = complain
         self._claims_changed = claims_changed
+        #: Kinds of owners, and their names: metadata alone does not say it.
+        self._owner_kinds: dict[ResourceKind[Any], str] = {owner: OWNER_KINDS[owner.plural] for owner in OWNERS}
+        self._api_versions = dict(_API_VERSIONS)
         #: Identities of all objects that we were told about, pods apart: the store knows these.
         self._known: dict[ResourceKind[Any], dict[Name, ObjectMeta]] = {}
 
@@ -138,6 +146,10 @@ class Intake:
             return False
         if resource in _DEVICES:
             return self._put_devices(resource, obj)
+        if resource == ZONES:
+            return self._put_zones(obj)
+        if resource == RUNTIMES:
+            return self._store.put_runtime_class(obj, self._clock())
         return self._put_owner(resource, obj)
 
     def _put_devices(self, resource: ResourceKind[Any], obj: Any) -> bool:
@@ -166,8 +178,20 @@ class Intake:
         self._report(_body(SLICES.api_version, SLICES.kind, found.metadata), faults, _first(known))
         return matters
 
+    def follow(self, resource: ResourceKind[Any], kind: str) -> None:
+        """Objects of another kind of owner will come."""
+        self._owner_kinds[resource] = kind
+        self._api_versions[kind] = resource.api_version
+
+    def put_owner_pod(self, pod: PartialObject) -> None:
+        """A pod that owns pods was read."""
+        self._woken(self._store.put_owner(replace(pod, api_version=PODS.api_version, kind="Pod"), self._clock()))
+
     def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
-        named = replace(owner, api_version=resource.api_version, kind=OWNER_KINDS.get(resource.plural, owner.kind))
+        kind = self._owner_kinds.get(resource, owner.kind)
+        named = replace(owner, api_version=resource.api_version, kind=kind)
+        if isinstance(named, Workload):
+            named = replace(named, status=decisive_status((resource.group, kind), named.status))
         matters = self._store.put_owner(named, self._clock())
         self._tell_of_annotations()
         return matters
@@ -178,6 +202,14 @@ class Intake:
         faults = self._store.budgets.faults.get(budget.metadata.key, ())
         body = _body(BUDGETS.api_version, BUDGETS.kind, budget.metadata)
         self._report(body, faults, _first(known))
+
+    def _put_zones(self, topology: NodeResourceTopology) -> bool:
+        name = topology.metadata.name
+        known = self._store.zones.faults.get(name)
+        matters = self._store.put_zones(topology)
+        body = _body(ZONES.api_version, ZONES.kind, topology.metadata)
+        self._report(body, self._store.zones.faults.get(name, ()), known[0] if known else None)
+        return matters
 
     def _is_expected(self, pod: Pod) -> bool:
         """Whether a pod shows no more than what we have sent and count with already: that it is bound where we said.
@@ -202,6 +234,10 @@ class Intake:
             return False
         if resource in _DEVICES:
             return self._drop_devices(resource, meta)
+        if resource == ZONES:
+            return self._store.zones.drop(meta.name)
+        if resource == RUNTIMES:
+            return self._store.drop_runtime_class(meta.name, self._clock())
         return self._store.drop_owner(meta.uid)
 
     def _drop_devices(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:
@@ -257,11 +293,15 @@ class Intake:
         self._woken(self._store.groups.put_malformed(name, podgroup.faults[0]))
 
     def _tell_of_annotations(self) -> None:
-        """Say which annotations were passed over."""
+        """Say which annotations were passed over, and which owners of pods cannot be understood."""
         untold = self._store.history.checkpoints.untold
         while untold:
             (kind, _), (meta, fault) = untold.popitem()
-            self._report(_body(_API_VERSIONS[kind], kind, meta), [fault], None)
+            self._report(_body(self._api_versions.get(kind, ""), kind, meta), [fault], None)
+        owners = self._store.untold
+        while owners:
+            _, (owner, faults) = owners.popitem()
+            self._report(_body(owner.api_version, owner.kind, owner.metadata), faults, None)
 
     def _report(self, body: Mapping[str, Any], faults: Sequence[Fault], known: Fault | None) -> None:
         """Say what is wrong with an object, unless it was said before: audits read everything again."""

@@ -7,9 +7,11 @@ from typing import Final
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.resource import DeviceClass, ResourceSlice
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.kube.claims import CLAIMS
 from kai_py.kube.resource import ResourceKind
@@ -26,15 +28,21 @@ __all__ = [
     "PODS",
     "PRIORITY_CLASSES",
     "QUEUES",
+    "RUNTIMES",
     "SLICES",
     "TAINT_RULES",
     "TOPOLOGIES",
+    "ZONES",
 ]
 
 PODS: Final = ResourceKind("", "v1", "pods", Pod)
 NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
+RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", RuntimeClass, namespaced=False)
+ZONES: Final = ResourceKind(
+    "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", NodeResourceTopology, namespaced=False
+)
 
 #: Dynamic resource allocation, which a server need not have.
 DEVICE_CLASSES: Final = ResourceKind(CLAIMS.group, "v1", "deviceclasses", DeviceClass, namespaced=False)

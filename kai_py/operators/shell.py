@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import structlog
 
+from kai_py.api.meta import PartialObject
+from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason, ReasonCode
-from kai_py.errors import ApiError, Fault
+from kai_py.errors import ApiError, Fault, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
 from kai_py.kube.listing import list_all
@@ -27,25 +29,33 @@ from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import (
     BUDGETS,
     CLAIMS,
+    CONFIG_MAPS,
     DEVICE_CLASSES,
     NODES,
+    OWNER_KINDS,
     OWNERS,
     PODGROUPS,
     PODS,
     PRIORITY_CLASSES,
     QUEUES,
+    RUNTIMES,
     SLICES,
     TAINT_RULES,
     TOPOLOGIES,
+    ZONES,
 )
 from kai_py.operators.loop import CycleLoop, Done
+from kai_py.operators.owners import OwnerFollower
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
 from kai_py.operators.settings import LiveSettings
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
-from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.defaults import NO_DEFAULTS, read_defaults
+from kai_py.podgrouper.grouping import Grouper
+from kai_py.podgrouper.membership import Membership
+from kai_py.podgrouper.options import Options
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
 from kai_py.telemetry.events import EventText, Regarding
@@ -59,6 +69,8 @@ _log = structlog.get_logger()
 AUDIT: Final = 60.0
 #: A reason to wait must hold for so long before users are told; seconds.
 PATIENCE: Final = 1.0
+#: Cycles wait for the owners of pods for so long at first; seconds. Later, only the pods that need them wait.
+PATIENCE_WITH_OWNERS: Final = 30.0
 #: What is written at the end may take so long; seconds.
 GOODBYE: Final = 3.0
 
@@ -93,11 +105,15 @@ class Shell:
         self.leadership = leadership
         self._clock = clock
         scope = Scope.of(settings.current)
-        self.store = Store(
-            lambda pod, owners: group_of(pod, owners, priority_classes=self.store.priorities),
-            scope,
-            settings.accounting,
+        self._defaults = NO_DEFAULTS
+        self.store = Store(self._group_of, scope, settings.accounting)
+        self.grouper = Grouper(
+            Options.of(settings.current.pod_groups),
+            priority_classes=self.store.priorities,
+            surroundings=self.store.around,
+            expects=self.store.owners.kinds.expects,
         )
+        self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
@@ -142,6 +158,9 @@ class Shell:
         self._record = Record(metrics, self._told)
         claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
         self.store.claims.served = lambda: claims.served
+        self._owners = OwnerFollower(
+            client, self.store, self.intake, lambda: self.grouper.registry, self.cycles.wake, clock
+        )
         self.reflectors = [
             Reflector(client, PRIORITY_CLASSES, self.intake),
             Reflector(client, PODS, self.intake, paged=self.intake),
@@ -150,12 +169,17 @@ class Shell:
             Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
             Reflector(client, SLICES, self.intake, dispensable=True),
             claims,
+            Reflector(client, ZONES, self.intake, dispensable=True),
+            Reflector(client, RUNTIMES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
         self._tasks: list[asyncio.Task[object]] = []
         if leadership is not None:
             leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def _group_of(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
+        return self.grouper(pod, owners)
 
     def leading(self) -> bool:
         """Whether we may decide and write at this moment."""
@@ -177,7 +201,15 @@ class Shell:
         for reflector in others:
             self._spawn(reflector.run(), f"watch {reflector.resource}")
         self._spawn(self.recorder.run(), "events")
+        self._spawn(self._owners.run(), "owners")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
+        for reflector in self.reflectors:
+            if reflector.resource in OWNERS and isinstance(reflector.last_error, ApiError):
+                kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
+                self.store.settle_owners(kind, served=False, now=self._clock())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_WITH_OWNERS):
+                await self._owners.caught_up()
         await self._until_answered(self.audit)
         set_memory_apart()
         if self.leadership is not None:
@@ -238,6 +270,7 @@ class Shell:
 
     async def audit(self) -> None:
         """Compare our memory of Queues, Topologies and PodGroups with what the server has."""
+        await self._read_defaults()
         queues = await list_all(self.client, QUEUES)
         topologies = await list_all(self.client, TOPOLOGIES)
         podgroups = await list_all(self.client, PODGROUPS)
@@ -252,6 +285,37 @@ class Shell:
             podgroups={(body["metadata"]["namespace"], body["metadata"]["name"]) for body in podgroups},
             topologies={body["metadata"]["name"] for body in topologies},
         )
+
+    async def _read_defaults(self) -> None:
+        """Read the ConfigMap with default priorities, if the settings name one."""
+        where = self.settings.current.pod_groups.default_priorities_config_map
+        data: Mapping[str, Any] = {}
+        if where is not None:
+            with contextlib.suppress(NotFoundError):
+                found = await self.client.get_object(CONFIG_MAPS.path(where.namespace, where.name))
+                data = found.get("data") or {}
+            self.defaults_changed(data)
+
+    def is_defaults(self, namespace: str | None, name: str) -> bool:
+        """Whether a ConfigMap is the one with default priorities."""
+        where = self.settings.current.pod_groups.default_priorities_config_map
+        return where is not None and (where.namespace, where.name) == (namespace, name)
+
+    def defaults_changed(self, data: Mapping[str, Any]) -> None:
+        """The ConfigMap with default priorities was read."""
+        defaults, wrong = read_defaults(data)
+        if defaults != self._defaults:
+            self._defaults = defaults
+            for text in wrong:
+                _log.warning("default priorities passed over", why=text)
+            self._rules_changed()
+
+    def _rules_changed(self) -> None:
+        """Group pods by the settings in force."""
+        if self.grouper.configure(Options.of(self.settings.current.pod_groups), self._defaults):
+            self._owners.rules_changed()
+            self.store.regroup(self._clock())
+            self.cycles.wake()
 
     async def _audits(self) -> None:
         while True:
@@ -273,6 +337,9 @@ class Shell:
 
     def settings_changed(self, _: Settings) -> None:
         """New settings are in force."""
+        if self.settings.current.pod_groups.default_priorities_config_map is None:
+            self._defaults = NO_DEFAULTS
+        self._rules_changed()
         self.store.accounting = self.settings.accounting
         self.store.layout.share_gpus(allowed=self.settings.current.gpu_sharing == "trusted", now=self._clock())
         self.cycles.wake()

@@ -12,15 +12,19 @@ from kai_py.api.decode import convert, identity
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.api.workload import Workload
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
+from kai_py.podgrouper.kinds.registry import COMPANIONS
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 
@@ -43,14 +47,11 @@ _WORKLOADS: Final = frozenset(
 _IDLE: Final = frozenset(
     {
         ("", "Namespace"),
-        ("", "ConfigMap"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
-        ("node.k8s.io", "RuntimeClass"),
         ("storage.k8s.io", "CSINode"),
         ("storage.k8s.io", "CSIStorageCapacity"),
         ("storage.k8s.io", "StorageClass"),
-        ("topology.node.k8s.io", "NodeResourceTopology"),
     }
 )
 
@@ -83,8 +84,11 @@ class Objects:
     slices: list[ResourceSlice] = field(default_factory=list)
     claims: list[ResourceClaim] = field(default_factory=list)
     claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
+    zones: list[NodeResourceTopology] = field(default_factory=list)
+    runtime_classes: list[RuntimeClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
+    config_maps: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     sources: dict[Identity, Sourced] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
@@ -163,6 +167,10 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
             convert(ResourceClaimTemplate, manifest)
         ),
+        ("node.k8s.io", "RuntimeClass"): lambda: objects.runtime_classes.append(convert(RuntimeClass, manifest)),
+        ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
+            convert(NodeResourceTopology, manifest)
+        ),
         ("policy", "PodDisruptionBudget"): lambda: objects.budgets.append(read_budget(manifest)),
     }
     key = group_and_kind(manifest)
@@ -170,6 +178,8 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         reader()
     elif _is_settings(manifest):
         _read_settings(objects, manifest)
+    elif key == ("", "ConfigMap"):
+        objects.config_maps[manifest["metadata"]["namespace"], manifest["metadata"]["name"]] = manifest
     else:
         return key in _IDLE
     return True
@@ -193,9 +203,9 @@ def _sort_out_owners(objects: Objects, others: list[Sourced]) -> None:
     """What pods belong to is an owner, whatever its kind; the rest is passed over, but not without a word."""
     named = set(_references([*(pod.metadata for pod in objects.pods), *_readable_metadata(others)]))
     for sourced in others:
-        if _identity(sourced.manifest) in named:
+        if _identity(sourced.manifest) in named or group_and_kind(sourced.manifest) in COMPANIONS.values():
             try:
-                objects.owners.append(convert(PartialObject, sourced.manifest))
+                objects.owners.append(convert(Workload, sourced.manifest))
             except MalformedObjectError as error:
                 objects.complain(error.faults, sourced)
         elif not sourced.live:

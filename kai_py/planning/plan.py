@@ -25,10 +25,13 @@ from kai_py.core.result import CycleResult
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.answer import Plan, render_cycle, render_pods, render_queues
 from kai_py.planning.claims import ClaimKeeper
+from kai_py.planning.group import default_priorities
 from kai_py.planning.manifests import Manifest, Sourced
 from kai_py.planning.objects import Objects, read_objects
+from kai_py.planning.runtimes import admitted
 from kai_py.planning.world import World, is_finished
-from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.grouping import Grouper
+from kai_py.podgrouper.options import Options as GroupingOptions
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 from kai_py.settings.options import core_options
@@ -39,6 +42,7 @@ _KINDS: Final = {
     "Grouping": ("", "Pod"),
     "Node": ("", "Node"),
     "ResourceSlice": ("resource.k8s.io", "ResourceSlice"),
+    "NodeResourceTopology": ("topology.node.k8s.io", "NodeResourceTopology"),
     "DeviceClass": ("resource.k8s.io", "DeviceClass"),
     "ResourceClaim": ("resource.k8s.io", "ResourceClaim"),
 }
@@ -98,24 +102,37 @@ def _settings(given: Mapping[str, Any] | Sourced) -> Settings:
 def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iterable[str]]:
     """The cluster as it is at first, and warnings; what only shows now is added to the objects' faults."""
     warnings: dict[str, None] = {}  # an ordered set: every pod of a workload has the same to say
-    classes = {priority_class.metadata.name for priority_class in read.priority_classes}
+    defaults, surprises = default_priorities(settings, read.config_maps)
+    warnings.update(dict.fromkeys(surprises))
 
-    def grouper(pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
-        membership = group_of(pod, owners, priority_classes=classes)
+    def group_of(pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
+        membership = grouper(pod, owners)
         warnings.update(dict.fromkeys(membership.warnings if membership else ()))
         return membership
 
-    store = Store(grouper, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    store = Store(group_of, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    grouper = Grouper(
+        GroupingOptions.of(settings.pod_groups),
+        priority_classes={priority_class.metadata.name for priority_class in read.priority_classes},
+        surroundings=store.around,
+        defaults=defaults,
+    )
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
     for node in read.nodes:
         store.put_node(node)
     for queue in read.queues:
         store.put_queue(queue)
-    surprises = queue_warnings(store.queues.queues)
-    warnings.update(dict.fromkeys(str(one) for name in sorted(surprises) for one in surprises[name]))
+    doubts = queue_warnings(store.queues.queues)
+    warnings.update(dict.fromkeys(str(one) for name in sorted(doubts) for one in doubts[name]))
     for topology in read.topologies:
         store.put_topology(topology)
+    for runtime_class in read.runtime_classes:
+        store.put_runtime_class(runtime_class, now)
+    # Of a live cluster without any we may not have been allowed to read them.
+    store.runtimes.complete = not any(one.live for one in read.sources.values())
+    for zones in read.zones:
+        store.put_zones(zones)
     for podgroup in read.podgroups:
         store.put_podgroup(podgroup)
     for owner in read.owners:
@@ -127,11 +144,22 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     for one in read.slices:
         store.claims.devices.put(one)
     keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
-    world = World(store, read.pods, now, read.budgets, keeper)
+    world = World(store, list(_admitted(read)), now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))
     _complain(read, store)
     _complain_of_others(read, settings)
     return world, warnings
+
+
+def _admitted(read: Objects) -> Iterator[Pod]:
+    """Pods as admission makes them; one that it would refuse is a fault, and stays as it is."""
+    classes = {one.metadata.name: one for one in read.runtime_classes}
+    for pod in read.pods:
+        try:
+            yield admitted(pod, classes)
+        except MalformedObjectError as error:
+            read.complain(error.faults, read.sources[*_KINDS["Pod"], *pod.metadata.key])
+            yield pod
 
 
 def _complain_of_others(read: Objects, settings: Settings) -> None:

@@ -9,3 +9,9 @@ class GroupingError(MalformedObjectError):
     """An owner (or the pod) says something that cannot be meant; its pods wait, all others go on."""
 
     code = "Grouping"
+
+
+class GroupingPending(GroupingError):  # noqa: N818  # nothing is wrong (yet)
+    """Something that a rule has to read is not known yet; the pods wait until it is."""
+
+    code = "GroupingPending"

@@ -2,29 +2,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from types import MappingProxyType
-from typing import Final
 
 from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, PODGROUP_ANNOTATION, SUBGROUP_LABEL
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import OwnerReference, PartialObject
 from kai_py.api.pod import Pod
-from kai_py.podgrouper.kinds.base import Rule
-from kai_py.podgrouper.kinds.default import default
-from kai_py.podgrouper.kinds.job import cron_job, job
+from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults
+from kai_py.podgrouper.errors import GroupingError
+from kai_py.podgrouper.kinds.base import Rule, pending
+from kai_py.podgrouper.kinds.default import default, made_by_pod
+from kai_py.podgrouper.kinds.registry import Registry
 from kai_py.podgrouper.kinds.single import bare_pod, deployment
 from kai_py.podgrouper.lineage import Ancestor, Lineage, trace
 from kai_py.podgrouper.membership import Membership
+from kai_py.podgrouper.options import DEFAULT_OPTIONS, Options
+from kai_py.podgrouper.surroundings import NOTHING, Memo, Surroundings
 from kai_py.podgrouper.traits import Context
 
-#: Rules by ``(group, kind)`` of an owner, in any version. Of several owners the topmost one with a rule decides.
-RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
-    {
-        ("batch", "Job"): job,
-        ("batch", "CronJob"): cron_job,
-        ("apps", "Deployment"): deployment,
-    }
-)
+
+class Grouper:
+    """Tells which podgroup a pod belongs to.
+
+    Args:
+        options: what the settings say.
+        priority_classes: names of the PriorityClasses that exist; ``None`` believes every name.
+        surroundings: other objects that a rule may need.
+        defaults: what workloads get by their kind if nobody says otherwise.
+        expects: whether an owner, of a pod in a namespace, that is not known will be, so that its pods should wait
+            for it. Otherwise the reference alone is taken.
+    """
+
+    def __init__(
+        self,
+        options: Options = DEFAULT_OPTIONS,
+        *,
+        priority_classes: Container[str] | None = None,
+        surroundings: Surroundings = NOTHING,
+        defaults: PriorityDefaults = NO_DEFAULTS,
+        expects: Callable[[OwnerReference, str], bool] = lambda _owner, _namespace: False,
+    ) -> None:
+        self.defaults = defaults
+        self.options = options
+        self.registry = Registry(options)
+        self._priority_classes = priority_classes
+        self._surroundings = surroundings
+        self._expects = expects
+        self._memo = Memo()
+
+    def configure(self, options: Options, defaults: PriorityDefaults) -> bool:
+        """Work with other settings from now on; tells whether they differ."""
+        if (options, defaults) == (self.options, self.defaults):
+            return False
+        if options != self.options:
+            self.options, self.registry = options, Registry(options)
+        self.defaults = defaults
+        return True
+
+    def __call__(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
+        """Tell which podgroup a pod belongs to: the one that it names, or else the one that :meth:`derive` finds."""
+        # The fast path of pods that say it themselves: no owner is looked at.
+        if name := pod.metadata.annotations.get(PODGROUP_ANNOTATION):
+            return Membership((pod.metadata.namespace, name), subgroup=pod.metadata.labels.get(SUBGROUP_LABEL) or None)
+        try:
+            return self.derive(pod, owners)
+        except GroupingError:
+            if not pod.spec.node_name:
+                raise
+            # It runs, and counts for its queue. Its owner may be gone: there is nothing to wait for.
+            lineage = trace(pod, owners)
+            return default(lineage, lineage.top, self._context())
+
+    def derive(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
+        """Tell which podgroup a pod belongs to, from its owners.
+
+        Args:
+            pod: the pod.
+            owners: its owners by uid, as far as they are known; as :class:`~kai_py.api.workload.Workload` where a
+                rule reads the spec. Without them the pod's own reference decides.
+
+        Returns:
+            ``None`` when the pod is to be left alone, because it or an owner says so.
+
+        Raises:
+            GroupingError: an owner cannot be understood.
+            GroupingPending: an owner, or something else that its rule has to read, is not known yet.
+        """
+        whole = trace(pod, owners)
+        if whole.skipped:
+            return None
+        if (missing := whole.missing) is not None and self._expects(missing, pod.metadata.namespace):
+            raise pending(whole, whole.top, "is not known (yet)")
+        lineage = whole.unwrapped(self.registry.envelopes)
+        context = self._context()
+        if not lineage.owners:
+            return bare_pod(lineage, context)
+        rule, owner = self._rule_for(lineage)
+        return rule(lineage, owner, context)
+
+    def _context(self) -> Context:
+        return Context(
+            self._priority_classes,
+            surroundings=self._surroundings,
+            defaults=self.defaults,
+            options=self.options,
+            memo=self._memo,
+        )
+
+    def _rule_for(self, lineage: Lineage) -> tuple[Rule, Ancestor]:
+        for owner in reversed(lineage.owners):
+            if (rule := self.registry.rule(owner.kind)) is not None:
+                return rule, owner
+        nearest = lineage.owners[0]
+        hashed = POD_TEMPLATE_HASH_LABEL in lineage.pod.metadata.labels
+        if nearest.kind == ("apps", "ReplicaSet") and hashed and nearest.known is None:
+            # A Deployment marks its pods so: we need not know the ReplicaSet to see what is above it.
+            return deployment, lineage.itself
+        top = lineage.owners[-1]
+        return (made_by_pod if top.kind == ("", "Pod") else default), top
 
 
 def group_of(
@@ -33,40 +128,9 @@ def group_of(
     *,
     priority_classes: Container[str] | None = None,
 ) -> Membership | None:
-    """Tell which podgroup a pod belongs to.
-
-    Args:
-        pod: the pod.
-        owners: its owners by uid, as far as they are known; as :class:`~kai_py.api.workload.Workload` where a rule
-            reads the spec. Without them the pod's own reference decides.
-        priority_classes: names of the PriorityClasses that exist; ``None`` believes every name.
-
-    Returns:
-        ``None`` when the pod is to be left alone, because it or an owner says so and it names no podgroup.
+    """Tell which podgroup a pod belongs to, by the rules alone: see :class:`Grouper`.
 
     Raises:
         GroupingError: an owner cannot be understood.
     """
-    # The fast path of pods that say it themselves: no owner is looked at.
-    if name := pod.metadata.annotations.get(PODGROUP_ANNOTATION):
-        return Membership((pod.metadata.namespace, name), subgroup=pod.metadata.labels.get(SUBGROUP_LABEL) or None)
-    lineage = trace(pod, owners)
-    if lineage.skipped:
-        return None
-    context = Context(priority_classes)
-    if not lineage.owners:
-        return bare_pod(lineage, context)
-    rule, owner = _rule_for(lineage)
-    return rule(lineage, owner, context)
-
-
-def _rule_for(lineage: Lineage) -> tuple[Rule, Ancestor]:
-    for owner in reversed(lineage.owners):
-        if owner.kind in RULES:
-            return RULES[owner.kind], owner
-    nearest = lineage.owners[0]
-    hashed = POD_TEMPLATE_HASH_LABEL in lineage.pod.metadata.labels
-    if nearest.kind == ("apps", "ReplicaSet") and hashed and nearest.known is None:
-        # A Deployment marks its pods so: we need not know the ReplicaSet to see what is above it.
-        return deployment, nearest
-    return default, lineage.owners[-1]
+    return Grouper(priority_classes=priority_classes)(pod, owners)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from kai_py.api.keys import SKIP_PODGROUPER
@@ -41,21 +41,41 @@ class Lineage:
         pod: the pod.
         itself: the pod in the role of an owner, as it is for its own group.
         owners: nearest first.
+        envelopes: owners above them that only wrap what decides: they are heard last, and have no group. Nearest first.
     """
 
     pod: Pod
     itself: Ancestor
     owners: tuple[Ancestor, ...]
+    envelopes: tuple[Ancestor, ...] = ()
 
     @property
     def voices(self) -> tuple[Ancestor, ...]:
         """In the order in which they are heard: the nearest owner, the pod, owners further up."""
-        return *self.owners[:1], self.itself, *self.owners[1:]
+        return *self.owners[:1], self.itself, *self.owners[1:], *self.envelopes
+
+    @property
+    def top(self) -> Ancestor:
+        """What its user made: the topmost owner, or else the pod."""
+        return (self.itself, *self.owners, *self.envelopes)[-1]
 
     @property
     def missing(self) -> OwnerReference | None:
         """The owner at which the climb ended because nobody knows it, if there is one: the answer may yet change."""
-        return self.owners[-1].reference if self.owners and self.owners[-1].known is None else None
+        return self.top.reference if self.top.known is None else None
+
+    def unwrapped(self, envelopes: Container[tuple[str, str]]) -> Lineage:
+        """The lineage with topmost owners of these kinds as envelopes."""
+        kept = len(self.owners)
+        while kept and self.owners[kept - 1].kind in envelopes:
+            kept -= 1
+        if kept == len(self.owners):
+            return self
+        return Lineage(self.pod, self.itself, self.owners[:kept], self.owners[kept:])
+
+    def nearest(self, kind: tuple[str, str]) -> Ancestor | None:
+        """The nearest owner of a kind."""
+        return next((owner for owner in self.owners if owner.kind == kind), None)
 
     @property
     def skipped(self) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import yaml
 
-from kai_py.api.keys import LAST_APPLIED_ANNOTATION, TOP_OWNER_ANNOTATION
+from kai_py.api.keys import DERIVED_ANNOTATION, LAST_APPLIED_ANNOTATION, TOP_OWNER_ANNOTATION
 from kai_py.api.meta import ObjectMeta, OwnerReference
 from kai_py.api.podgroup import PodGroup, PodGroupSpec
 from kai_py.podgrouper.membership import Group
+
+#: Of a hash, so many digits tell two values apart.
+_DIGITS: Final = 12
 
 
 def manifest_of(group: Group) -> dict[str, Any]:
@@ -37,6 +42,49 @@ def manifest_of(group: Group) -> dict[str, Any]:
         staleness_grace_period=group.staleness_grace_period,
     )
     return PodGroup(metadata=metadata, spec=spec).to_manifest()
+
+
+def written_manifest(group: Group) -> dict[str, Any]:
+    """The PodGroup manifest as it is created: it remembers what was derived, so that later changes can be told."""
+    manifest = manifest_of(group)
+    manifest["metadata"]["annotations"][DERIVED_ANNOTATION] = _remembered(manifest["spec"])
+    return manifest
+
+
+def changes(group: Group, podgroup: PodGroup) -> dict[str, Any] | None:
+    """What to merge into a PodGroup that was written, because its workload has changed since.
+
+    Only fields that would be derived differently now are written: what a user has edited in the PodGroup stays, until
+    the workload says something new about the same field.
+
+    Returns:
+        ``None`` if nothing has changed, or somebody else has written the object.
+    """
+    known = _hashes(podgroup.metadata.annotations.get(DERIVED_ANNOTATION))
+    if known is None:
+        return None
+    spec = manifest_of(group)["spec"]
+    derived = {field: _hash(value) for field, value in spec.items()}
+    news = {field: spec.get(field) for field in {*known, *derived} if known.get(field) != derived.get(field)}
+    if not news:
+        return None
+    return {"metadata": {"annotations": {DERIVED_ANNOTATION: _remembered(spec)}}, "spec": news}
+
+
+def _remembered(spec: Mapping[str, Any]) -> str:
+    return json.dumps({field: _hash(value) for field, value in sorted(spec.items())}, separators=(",", ":"))
+
+
+def _hashes(text: str | None) -> dict[str, str] | None:
+    try:
+        found = json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def _annotations(group: Group) -> dict[str, str]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from kai_py.api import keys
 from kai_py.api.duration import Duration
 from kai_py.api.model import MAX_LABEL_KEY
 from kai_py.api.podgroup import MAX_NAME, Preemptibility, TopologyConstraint
 from kai_py.errors import Fault
+from kai_py.podgrouper.defaults import NO_DEFAULTS, KindDefaults, PriorityDefaults
 from kai_py.podgrouper.errors import GroupingError
 from kai_py.podgrouper.lineage import Ancestor, Lineage
+from kai_py.podgrouper.options import DEFAULT_OPTIONS, Options
+from kai_py.podgrouper.surroundings import NOTHING, Memo, Surroundings
 
-#: Kinds of workload that KAI knows, as names of PriorityClasses.
-DefaultPriority = Literal["train", "build", "inference"]
+#: Kinds of work that KAI knows, as names of PriorityClasses.
+TRAIN: Final = "train"
+BUILD: Final = "build"
+INFERENCE: Final = "inference"
 
 #: So much of a text that is too long is shown.
 _SHOWN: Final = 40
@@ -28,10 +33,18 @@ class Context:
     Attributes:
         priority_classes: names of those that exist; ``None`` when nobody knows, so that every name is believed.
         warnings: sentences about what was passed over.
+        surroundings: other objects that a rule may need.
+        defaults: what workloads get by their kind if nobody says otherwise.
+        options: how rules are meant to work.
+        memo: what has been made of owners before.
     """
 
     priority_classes: Container[str] | None = None
     warnings: list[str] = field(default_factory=list)
+    surroundings: Surroundings = NOTHING
+    defaults: PriorityDefaults = NO_DEFAULTS
+    options: Options = DEFAULT_OPTIONS
+    memo: Memo = field(default_factory=Memo)
 
 
 def queue_of(lineage: Lineage) -> str:
@@ -44,7 +57,7 @@ def queue_of(lineage: Lineage) -> str:
     return keys.DEFAULT_QUEUE
 
 
-def priority_class_of(lineage: Lineage, context: Context, *, default: DefaultPriority) -> str:
+def priority_class_of(lineage: Lineage, context: Context, *, default: str) -> str:
     """The first PriorityClass that exists: of the nearest owner, of the pod, of owners further up.
 
     Args:
@@ -56,7 +69,19 @@ def priority_class_of(lineage: Lineage, context: Context, *, default: DefaultPri
         if context.priority_classes is None or name in context.priority_classes:
             return name
         context.warnings.append(f"{lineage.where(voice)}: there is no PriorityClass {name!r}")
+    for entry in _defaults(lineage, context):
+        name = entry.priority_class
+        if name and (context.priority_classes is None or name in context.priority_classes):
+            return name
     return default
+
+
+def _defaults(lineage: Lineage, context: Context) -> Iterator[KindDefaults]:
+    """What is said about the kinds of a lineage: of what wraps the workload first, then from the nearest owner up."""
+    if context.defaults:
+        for one in (*reversed(lineage.envelopes), *(lineage.owners or (lineage.itself,))):
+            if (entry := context.defaults.of(one.kind)) is not None:
+                yield entry
 
 
 def _priority_classes(lineage: Lineage) -> Iterator[tuple[Ancestor, str]]:
@@ -79,7 +104,7 @@ def preemptibility_of(lineage: Lineage, context: Context) -> Preemptibility:
                 context.warnings.append(
                     f"{lineage.where(voice)}: label {keys.PREEMPTIBILITY_LABEL} {wrong!r} means nothing"
                 )
-    return ""
+    return next((entry.preemptibility for entry in _defaults(lineage, context) if entry.preemptibility), "")
 
 
 def duration_of(lineage: Lineage, context: Context, key: str, *, negative: bool) -> Duration | None:
@@ -116,7 +141,13 @@ def topology_of(lineage: Lineage) -> TopologyConstraint | None:
     preferred = _short(lineage, keys.PREFERRED_LEVEL_ANNOTATION, MAX_LABEL_KEY)
     if not (topology or required or preferred):
         return None
+    if lineage.owners and not (required or preferred) and not _said_by_owner(lineage, keys.TOPOLOGY_ANNOTATION):
+        return None  # the pod names the topology of its segment
     return TopologyConstraint(topology=topology, required_topology_level=required, preferred_topology_level=preferred)
+
+
+def _said_by_owner(lineage: Lineage, key: str) -> bool:
+    return any(owner.annotations.get(key) for owner in (*lineage.owners, *lineage.envelopes))
 
 
 def _short(lineage: Lineage, key: str, most: int) -> str:

@@ -140,15 +140,18 @@ class ScoreWeights(SettingsGroup):
     """For nodes where a device that is shared already has room now, for pods that ask for a part of one. More of it
     keeps whole devices whole. By default above all wishes, as in KAI, but below `availability`: a part that is free now
     is better than one on a shared device that is yet to be released."""
-    prefer_no_schedule: Annotated[float, Field(ge=0)] = 60.0
+    prefer_no_schedule: Annotated[float, Field(ge=0)] = 120.0
     """For nodes without `PreferNoSchedule` taints that the pod does not tolerate. By default above the pod's own
     wishes: the administrator's word comes first."""
-    node_affinity: Annotated[float, Field(ge=0)] = 40.0
+    node_affinity: Annotated[float, Field(ge=0)] = 60.0
     """For nodes that match the pod's preferred node affinity. By default above the scheduler's own reasons, which
     nobody has asked for."""
-    resource_type: Annotated[float, Field(ge=0)] = 20.0
+    resource_type: Annotated[float, Field(ge=0)] = 30.0
     """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
     above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""
+    numa: Annotated[float, Field(ge=0)] = 19.0
+    """For nodes on which the pod takes from few NUMA nodes: one over their number, where a NodeResourceTopology tells.
+    More of it brings memory and devices nearer to CPUs. By default above packing, also between one and two."""
     packing: Annotated[float, Field(ge=0)] = 9.0
     """For nodes that suit the strategy (`binpack` or `spread`). The default is KAI's, and the smallest of all: where
     a pod is packed matters only when nothing else does."""
@@ -280,6 +283,85 @@ class DynamicResources(SettingsGroup):
     the mean over all counters or capacities. `whole`: as one GPU each, as in KAI."""
 
 
+_ApiGroup = Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
+_KindName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Z][A-Za-z0-9]*$")]
+#: Names of fields, from the object down; ``[n]`` is the n-th entry of a list.
+_FieldPath = Annotated[str, Field(max_length=500, pattern=r"^(spec|status)(\.[A-Za-z0-9_-]+|\[[0-9]+\])+$")]
+_Minimum = Annotated[int | None, Field(ge=0, lt=2**31)]
+
+
+class WorkloadRole(SettingsGroup):
+    """A part of a workload whose pods are counted on their own."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    """Name of the subgroup."""
+    labels: Annotated[dict[str, str], Field(min_length=1)]
+    """The role's pods have all of these labels."""
+    min_member_paths: Annotated[tuple[_FieldPath, ...], Strict(False)] = ()
+    """Where the workload says how many of the role's pods must start together, for instance `spec.workers.replicas`.
+    The first path that exists counts, so that a minimum may stand before the number of replicas."""
+    min_member: _Minimum = None
+    """That number, where no path exists. Absent: a workload without it is malformed, and waits."""
+
+
+class WorkloadKind(SettingsGroup):
+    """How the pods of a kind of workload are grouped."""
+
+    group: _ApiGroup = ""
+    """API group; any version. Empty is Kubernetes' core group."""
+    kind: _KindName
+    """Kind, for instance `TrainingRun`."""
+    min_member_paths: Annotated[tuple[_FieldPath, ...], Strict(False)] = ()
+    """Where the workload says how many of its pods must start together; the first path that exists counts. Not used
+    with `roles`, whose minimums add up."""
+    min_member: _Minimum = 1
+    """That number, where no path exists. 1 by default: pods start one by one."""
+    roles: Annotated[tuple[WorkloadRole, ...], Strict(False)] = ()
+    """Parts with a minimum of their own. With any, all must reach theirs for the workload to start."""
+    priority_class: Annotated[str, Field(min_length=1, max_length=253)] = "train"
+    """PriorityClass of workloads that name none."""
+    granularity: Literal["workload", "pod"] = "workload"
+    """`workload`: one podgroup for all pods. `pod`: each pod on its own, as suits replicas that serve."""
+    envelope: bool = False
+    """Whether the kind only wraps another workload, whose own rule is used; then all else here does not count."""
+
+    @model_validator(mode="after")
+    def _roles_differ(self) -> Self:
+        _unique(tuple(role.name for role in self.roles))
+        return self
+
+
+def _each_kind_once(kinds: tuple[WorkloadKind, ...]) -> tuple[WorkloadKind, ...]:
+    _unique(tuple(f"{one.kind}.{one.group}" for one in kinds))
+    return kinds
+
+
+class ConfigMapName(SettingsGroup):
+    """Where a ConfigMap is."""
+
+    namespace: Annotated[str, Field(min_length=1, max_length=63)]
+    """Namespace of the ConfigMap."""
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the ConfigMap."""
+
+
+class PodGroups(SettingsGroup):
+    """How podgroups are derived from pods and their owners."""
+
+    knative_gang_schedule: bool = True
+    """Whether the pods of a Knative revision are one podgroup with the revision's minimum scale. Otherwise each pod is
+    on its own. On by default, as in KAI."""
+    search_legacy_pod_groups: bool = True
+    """Whether pods keep podgroups that KAI has made for them in an earlier way. On by default, so that an upgrade
+    moves no running pod."""
+    default_priorities_config_map: ConfigMapName | None = None
+    """A ConfigMap whose key `types` lists a PriorityClass and preemptibility by kind of workload, in KAI's format.
+    Absent, which is the default: there are none."""
+    kinds: Annotated[tuple[WorkloadKind, ...], Strict(False), AfterValidator(_each_kind_once)] = ()
+    """Kinds of workload that have no rule of their own, or should have another. Each replaces the rule of its kind.
+    None by default: other kinds have one podgroup for each workload, whose pods start one by one."""
+
+
 class Settings(SettingsGroup):
     """The whole document."""
 
@@ -305,6 +387,8 @@ class Settings(SettingsGroup):
     """How running pods are ended for others' sake."""
     dra: DynamicResources = DynamicResources()
     """Devices that pods claim (dynamic resource allocation)."""
+    pod_groups: PodGroups = PodGroups()
+    """How podgroups are derived from pods and their owners."""
     gpu_sharing: Literal["none", "trusted"] = "none"
     """What becomes of pods that ask for a part of a GPU (`gpu-fraction`, `gpu-memory`). `none`: they wait, and are told
     so. `trusted`: they are placed and labelled with their device (`runai-gpu-group`), and that is all: nothing shows a

@@ -78,6 +78,7 @@ def _kind(schema: Schema) -> str:
     if schema.get("type") == "array":
         return f"list of {_kind(schema['items'])}"
     if "additionalProperties" in schema:
-        return f"map from {_kind(schema['propertyNames'])} to {_kind(schema['additionalProperties'])}"
+        keys = _kind(schema.get("propertyNames", {"type": "string"}))
+        return f"map from {keys} to {_kind(schema['additionalProperties'])}"
     least = f" ≥ {schema['minimum']}" if "minimum" in schema else ""
     return f"{schema.get('type', 'object')}{least}"

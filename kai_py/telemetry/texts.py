@@ -188,6 +188,24 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Correct the field and create the pod again.",
         used=frozenset({"pod"}),
     ),
+    ReasonCode.RUNTIME_CLASS_MISSING: Text(
+        about("RuntimeClass", "runtimeClass", "does not exist"),
+        "A pod names a RuntimeClass that is not there: no kubelet would start it.",
+        "Create the RuntimeClass, or create the pods anew with another spec.runtimeClassName.",
+        used=frozenset({"runtimeClass"}),
+    ),
+    ReasonCode.OWNER_INVALID: Text(
+        lambda case: f"{case.name('owner') or 'an owner'} cannot be understood",
+        "The workload that made the pod has a field that cannot be meant: nobody knows which pods belong together.",
+        "Correct the field of the workload.",
+        used=frozenset({"owner"}),
+    ),
+    ReasonCode.OWNER_PENDING: Text(
+        lambda case: f"{case.name('owner') or 'an owner'} decides which pods start together, and is waited for",
+        "The workload that made the pod, or a part that its controller makes, has not been seen yet.",
+        "Nothing if it is soon over; otherwise see whether the object exists and the scheduler may list its kind.",
+        used=frozenset({"owner"}),
+    ),
     ReasonCode.UNSUPPORTED: Text(
         lambda case: f"{case.name('object') or 'the pod'} asks for what this version of kai-py cannot honour",
         "A field asks for something that is not implemented. Ignoring it could break the workload, so the pod waits.",

@@ -1,5 +1,8 @@
 """Claims in the store: what a snapshot makes of them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from kai_py.api.decode import convert
@@ -130,6 +133,46 @@ def test_which_claims_a_pod_needs(entry, status, claims, missing):
     manifest["metadata"]["namespace"] = "default"
     needs = needs_of(convert(Pod, manifest))
     assert (needs.claims, needs.missing) == (claims, missing)
+
+
+def test_the_language_of_selectors_is_imported_with_the_first_of_them():
+    """It would be an eighth of the program's start."""
+    program = "import sys, kai_py.cluster.store; print([name for name in sys.modules if 'cel' in name.split('.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_slice_that_changes_leaves_the_layout_of_other_pools_alone():
+    store = filled(slice_of("n2", 2), user("a", "c"), claim("c"))
+    before = store.take(NOW).claims.inventory
+    changed = slice_of("n1", 4) | {"metadata": {"name": f"n1-{GPU}", "uid": "u"}}
+    changed["spec"]["devices"][0]["attributes"]["index"]["int"] = 7
+    store.claims.devices.put(convert(ResourceSlice, changed))
+    after = store.take(NOW).claims.inventory
+    assert after is not before
+    assert [one.attributes["index"].values for one in after.devices] == [(7,), (1,), (2,), (3,), (0,), (1,)]
+    assert [one is other for one, other in zip(after.devices, before.devices, strict=True)] == [False] * 4 + [True] * 2
+
+
+def test_a_claim_that_changes_is_laid_out_anew_and_others_are_not():
+    store = filled(user("a", "c"), claim("c"), user("b", "d"), claim("d"))
+    before = store.take(NOW).claims.claims
+    manifest = claim("c", 2)
+    manifest["metadata"] |= {"namespace": "default", "uid": "u-c"}
+    store.claims.put(convert(ResourceClaim, manifest))
+    after = store.take(NOW).claims.claims
+    assert [one is other for one, other in zip(after, before, strict=True)] == [False, True]
+    assert after[0].asked.requests[0].alternatives[0].count == 2
+
+
+def test_a_class_that_vanishes_leaves_claims_without_devices_waiting():
+    store = filled(user("a", "c"), claim("c"))
+    assert not store.take(NOW).podgroups.blocked
+    store.claims.drop_class(GPU)
+    ((code, details),) = store.take(NOW).podgroups.blocked.values()
+    assert (code, GPU in details["message"]) == (ReasonCode.CLAIM_INVALID, True)
+    store.claims.put_class(convert(DeviceClass, device_class() | {"metadata": {"name": GPU, "uid": "u"}}))
+    assert not store.take(NOW).podgroups.blocked
 
 
 def given(name, *devices, reserved=()):

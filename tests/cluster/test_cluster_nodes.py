@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from kai_py.cluster.encode.axis import MOST, Accounting, make_axis
 from kai_py.cluster.nodes import NodeBook
@@ -129,3 +130,18 @@ def test_a_node_that_is_being_deleted_is_not_ready():
     meta = type(leaving.metadata)(name="a", deletion_timestamp=timestamp(NOW))
     store.put_node(type(leaving)(metadata=meta, spec=leaving.spec, status=leaving.status))
     assert store.take(NOW).nodes.ready.tolist() == [False, True]
+
+
+def test_features_that_nodes_declare_are_columns_and_matter():
+    def declaring(name, *features):
+        made = node(name)
+        return replace(made, status=replace(made.status, declared_features=features))
+
+    found = table(declaring("a", "x", "y"), declaring("b", "y"), node("c"))
+    assert {feature: mask.tolist() for feature, mask in found.declares.items()} == {
+        "x": [True, False, False],
+        "y": [True, True, False],
+    }
+    kept = book(declaring("a", "x"))
+    assert not kept.put(declaring("a", "x"))
+    assert kept.put(declaring("a", "x", "y"))

@@ -12,6 +12,7 @@ from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
+from kai_py.core.result import ReasonCode
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import InvariantError
 from kai_py.podgrouper.grouping import group_of
@@ -369,7 +370,21 @@ def test_a_running_pod_is_grouped_anew_when_its_owner_becomes_known():
     put(store, owner("Job", "train", labels={"kai.scheduler/queue": "research"}))
     snapshot = store.take(NOW)
     assert snapshot.queues.names[snapshot.podgroups.queue_idx[0]] == "research"
+    assert len(store.layout._kept) == 1
+
+
+def test_of_a_running_podgroup_one_pod_is_kept_so_that_all_follow_their_owner():
+    running = [pod(f"p{index}", on="a", queue="", owner=("Job", "train")) for index in range(3)]
+    store = a_store(queue("research"), owner("Job", "train"), *running)
+    assert len(store.layout._kept) == 1
+    put(store, owner("Job", "train", labels={"kai.scheduler/queue": "research"}))
+    snapshot = store.take(NOW)
+    assert snapshot.queues.names[snapshot.podgroups.queue_idx[0]] == "research"
+    assert not store.groups.groups["ns", "pg-train-uid-train"].divided
+    store.drop_pod(next(iter(store.layout._kept)))
     assert not store.layout._kept
+    put(store, next(each for each in running if key_of(each) in store.pods.facts))
+    assert len(store.layout._kept) == 1
 
 
 def test_owners_are_heard_across_generations_and_in_any_order():
@@ -400,7 +415,10 @@ def test_a_malformed_owner_stops_its_waiting_pods_and_is_reported():
     broken = {"kai.scheduler/batch-min-member": "two"}
     store = a_store(pod("p", owner=("Job", "train")), pod("q", owner=("Job", "train"), on="a"), pod("other"))
     put(store, owner("Job", "train", annotations=broken))
-    assert after(store) == {"q": "BOUND a", "other": "PENDING"}
+    assert after(store) == {"p": "GATED", "q": "BOUND a", "other": "PENDING"}
+    (reason,) = {blocked[0] for blocked in store.take(NOW).podgroups.blocked.values()}
+    assert reason is ReasonCode.OWNER_INVALID
+    assert [owner.metadata.name for owner, _ in store.untold.values()] == ["train"]
     assert leaves(store.take(NOW))["q"] == "pg-train-uid-train/"
     assert ("Grouping", "ns/p") in store.faults
     put(store, owner("Job", "train"))
@@ -449,8 +467,9 @@ def test_a_pod_is_known_by_its_name():
 
 
 def test_the_memory_of_running_pods_is_small():
-    """Of a pod that runs and whose owners are known nothing is kept but facts."""
-    store = a_store(owner("Job", "train"), pod("p", on="a", owner=("Job", "train")))
+    """Of a pod that runs and whose owners are known nothing is kept but facts, one pod of each podgroup apart."""
+    web = owner("ReplicaSet", "web", above=("Deployment", "shop"))
+    store = a_store(web, owner("Deployment", "shop"), pod("p", on="a", owner=("ReplicaSet", "web")))
     assert not store.layout._kept
     waiting = pod("q")
     store.put_pod(waiting, NOW)

@@ -27,6 +27,7 @@ from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.tables.topologies import TopologyTable
+from kai_py.core.tables.zones import Alignment
 
 GIB = 2**30
 AXIS = ResourceAxis(
@@ -87,6 +88,7 @@ class Pod:
     share: Share | None = None
     groups: tuple[str, ...] = ()
     rank: int = NONE
+    alignment: Alignment | None = None
 
     def pod_class(self) -> PodClass:
         request = (round(self.cpu * 1000), self.memory * GIB, 1, round(self.gpus * DEVICE))

@@ -46,6 +46,13 @@ async def test_a_bind_is_one_small_request(server: ScriptedServer, writer: Write
     }
 
 
+async def test_a_bind_may_annotate_the_pod(server: ScriptedServer, writer: Writer):
+    server.on("POST", f"{POD}/binding", ok(status=201))
+    assert (await writer.bind("ns", "p", "u1", "node-a", {"zones": "0"})).outcome is Outcome.BOUND
+    [asked] = server.asked
+    assert asked.body["metadata"] == {"name": "p", "uid": "u1", "annotations": {"zones": "0"}}
+
+
 @pytest.mark.parametrize(
     ("found", "outcome"),
     [

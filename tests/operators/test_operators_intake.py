@@ -7,9 +7,10 @@ import pytest
 from kai_py.api.decode import convert
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta, PartialObject
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.operators.intake import Intake
-from kai_py.operators.kinds import BUDGETS, CLAIMS, DEVICE_CLASSES, OWNERS, PODS, SLICES, TAINT_RULES
+from kai_py.operators.kinds import BUDGETS, CLAIMS, DEVICE_CLASSES, OWNERS, PODS, SLICES, TAINT_RULES, ZONES
 from tests.cluster.objects import NOW, a_store, budget, pod
 from tests.planning.test_planning_claims import claim, device_class, slice_of
 
@@ -100,6 +101,29 @@ def test_a_checkpoint_that_is_no_time_is_told_to_the_podgroups_author_once(intak
     intake.put_podgroup(body)
     intake.put_podgroup(body)
     assert author.heard == [("scheduling.run.ai/v2alpha2", "PodGroup", "g", "u", f"metadata.annotations[{SAVED}]")]
+
+
+def test_numa_nodes_come_and_go_and_wake_the_loop_when_they_matter(intake, author, store, woken):
+    def zones(free):
+        amounts = {"name": "cpu", "allocatable": "4", "available": free}
+        attributes = [{"name": "topologyManagerPolicy", "value": "single-numa-node"}]
+        body = {"metadata": {"name": "a", "uid": "u"}, "attributes": attributes}
+        body["zones"] = [{"name": "node-0", "type": "Node", "resources": [amounts]}]
+        return convert(NodeResourceTopology, body)
+
+    intake.apply(ZONES, [("ADDED", zones("4"))])
+    assert store.take(NOW).zones.available[0].tolist() == [[4000]]
+    assert woken == [True]
+    intake.apply(ZONES, [("MODIFIED", zones("4"))])
+    assert woken == [True]
+    intake.apply(ZONES, [("MODIFIED", zones("lots"))])
+    intake.apply(ZONES, [("MODIFIED", zones("lots"))])
+    assert author.heard == [
+        ("topology.node.k8s.io/v1alpha2", "NodeResourceTopology", "a", "u", "zones[0].resources[0].available")
+    ]
+    intake.replace(ZONES, [], set())
+    assert store.take(NOW).zones is None
+    assert store.faults == {}
 
 
 def api(struct, manifest, **metadata):

@@ -65,7 +65,7 @@ class Server:
     async def node_of(self, *_pod):
         return self.node
 
-    async def bind(self, _namespace, name, _uid, _node):
+    async def bind(self, _namespace, name, _uid, _node, _annotations=None):
         self.did.append(("bind", name))
         return self.result
 

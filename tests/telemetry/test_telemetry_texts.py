@@ -61,6 +61,19 @@ GOLDEN = {
         "Pod team/train-0 is malformed: spec.containers[0].resources: 'x' is no quantity.",
         "Correct the field and create the pod again.",
     ),
+    CODE.OWNER_INVALID: (
+        Reason(
+            CODE.OWNER_INVALID,
+            {"owner": "JobSet team/train", "field": "spec.replicatedJobs", "message": "a JobSet needs at least one"},
+        ),
+        "JobSet team/train cannot be understood: spec.replicatedJobs: a JobSet needs at least one.",
+        "Correct the field of the workload.",
+    ),
+    CODE.OWNER_PENDING: (
+        Reason(CODE.OWNER_PENDING, {"owner": "RayJob team/train", "message": "has no RayCluster yet"}),
+        "RayJob team/train decides which pods start together, and is waited for: has no RayCluster yet.",
+        "Nothing if it is soon over; otherwise see whether the object exists and the scheduler may list its kind.",
+    ),
     CODE.TOPOLOGY_MISSING: (
         Reason(
             CODE.TOPOLOGY_MISSING,
@@ -153,13 +166,22 @@ GOLDEN = {
                 "available": 3,
                 "nodes": 2,
             },
-            {"InsufficientDevices": 2},
+            {"DevicesInUse": 2, "CountersUsedUp": 1},
         ),
         (
             "Request gpu of ResourceClaim team/gpus finds no devices: devices are in use on node-1, which comes "
-            "nearest (4 needed, 8 match, 3 free), 2 lack devices."
+            "nearest (4 needed, 8 match, 3 free), 2 have their devices in use, 1 has used up what its devices are cut "
+            "from."
         ),
         "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
+    ),
+    CODE.RUNTIME_CLASS_MISSING: (
+        Reason(
+            CODE.RUNTIME_CLASS_MISSING,
+            {"pod": "ns/p", "field": "spec.runtimeClassName", "runtimeClass": "kata"},
+        ),
+        "RuntimeClass kata does not exist: spec.runtimeClassName; pod ns/p.",
+        "Create the RuntimeClass, or create the pods anew with another spec.runtimeClassName.",
     ),
     CODE.UNSUPPORTED: (
         Reason(CODE.UNSUPPORTED, {"object": "Pod team/train-0", "field": "spec.resourceClaims"}),
@@ -351,6 +373,14 @@ def test_nodes_that_lack_two_resources_are_not_counted_twice_in_silence():
     both = Reason(CODE.UNSCHEDULABLE, nodes=nodes, shortages={"nvidia.com/gpu": (30, 1000), "cpu": (20, 500)})
     assert histogram(apart) == "30 lack nvidia.com/gpu, 10 lack CPU"
     assert histogram(both) == "40 lack resources (nvidia.com/gpu on 30, CPU on 20)"
+
+
+def test_the_histogram_says_what_no_numa_node_has() -> None:
+    needs = {"cpu": 8000, "nvidia.com/gpu": 2000}
+    nodes = {FilterReason.NUMA_NODE: 4, FilterReason.NUMA_NODES: 1, FilterReason.CORDONED: 2}
+    said = "4 have no single NUMA node with 2 GPUs and 8 CPU free, 2 are cordoned, "
+    said += "1 has no NUMA nodes that suit 2 GPUs and 8 CPU together"
+    assert histogram(Reason(CODE.UNSCHEDULABLE, {"numa": needs}, nodes)) == said
 
 
 def test_the_nearest_miss_names_each_single_resource_that_would_do():

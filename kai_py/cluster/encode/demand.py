@@ -11,6 +11,7 @@ from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.pod import Pod
 from kai_py.api.selectors import NodeSelectorTerm
 from kai_py.api.selectors import Requirement as ApiRequirement
+from kai_py.cluster.encode.alignment import alignment_of
 from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.encode.shares import share_of
 from kai_py.core.resources import ResourceAxis
@@ -39,10 +40,12 @@ class Demand:
         return replace(self.constraints, request=tuple(amounts))
 
 
-#: Of a pod that stays where it is only the request matters: daemon pods name one node each.
+#: Of a pod that stays where it is only what it takes matters: daemon pods name one node each.
 _UNCONSTRAINED: Final = PodClass(())
 #: So many pod specs are remembered.
 _REMEMBERED: Final = 4096
+#: What a rule says about the exit of a container so that all of them are started again.
+_RESTART_ALL: Final = "RestartAllContainers"
 _WEIGHTS: Final = range(1, 101)
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -66,6 +69,7 @@ class DemandReader:
                 spec.init_containers,
                 spec.overhead,
                 spec.resources,
+                spec.host_network and spec.host_users is False,
                 None if stays else (spec.node_selector, spec.affinity, spec.tolerations),
                 (
                     status.container_statuses,
@@ -101,8 +105,9 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         MalformedObjectError: names the field.
     """
     request = tuple(sorted(pod_request(pod).items()))
+    alignment = alignment_of(pod)
     if stays:
-        return Demand(request, _UNCONSTRAINED)
+        return Demand(request, replace(_UNCONSTRAINED, alignment=alignment) if alignment else _UNCONSTRAINED)
     affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
     required: tuple[NodeTerm, ...] | None = None
     preferred: tuple[PreferredTerm, ...] = ()
@@ -118,8 +123,19 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         required=required,
         preferred=preferred,
         tolerations=tuple(Toleration(t.key, t.operator or "Equal", t.value, t.effect) for t in pod.spec.tolerations),
+        alignment=alignment,
+        features=features_of(pod),
     )
     return Demand(request, constraints)
+
+
+def features_of(pod: Pod) -> tuple[str, ...]:
+    """What a node has to declare for a pod: in Kubernetes 1.36 two features decide about nodes."""
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    restarts = any(rule.action == _RESTART_ALL for one in containers for rule in one.restart_policy_rules)
+    own_users = pod.spec.host_network and pod.spec.host_users is False
+    wanted = ((restarts, "RestartAllContainersOnContainerExits"), (own_users, "UserNamespacesHostNetworkSupport"))
+    return tuple(feature for needed, feature in wanted if needed)
 
 
 def _share(pod: Pod, demand: Demand) -> Share | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kai_py.core.actions.context import Context
-from kai_py.core.gangs.steps import Gang, Growth, Step
+from kai_py.core.actions.context import Context, Waiting
+from kai_py.core.gangs.steps import Growth
 from kai_py.core.options import Action
 from kai_py.core.queues.gates import capacity_gate
 from kai_py.core.queues.line import Line
@@ -30,9 +30,9 @@ def allocate(context: Context) -> None:
     line = Line(context.snapshot.queues, context.ranker, context.line_up(ACTION))
     while (waiting := line.pop()) is not None:
         gang, step = waiting.gang, waiting.step
-        podgroup, queue = gang.podgroup, context.queue_of(gang)
+        podgroup = gang.podgroup
         context.considered += 1
-        if (reason := context.isolated(podgroup, _serve, context, queue, gang, step)) is None:
+        if (reason := context.isolated(podgroup, _serve, context, waiting)) is None:
             context.grant(step)
         else:
             context.refuse(step, reason)
@@ -40,11 +40,10 @@ def allocate(context: Context) -> None:
                 continue
             exhausted.setdefault(podgroup, set()).add(step.growth)
         if (following := gang.next_step(exhausted.get(podgroup, ()))) is not None:
-            line.push(queue, context.waiting(gang, following))
+            line.push(context.waiting(gang, following))
 
 
-def _serve(context: Context, queue: int, gang: Gang, step: Step) -> Reason | None:
-    refusal = capacity_gate(context.ledger, queue, step.cost, preemptible=context.preemptible(gang))
-    if refusal is not None:
-        return refusal
-    return context.placer.place(gang, step, context.transaction, action=ACTION)
+def _serve(context: Context, waiting: Waiting) -> Reason | None:
+    gang, step = waiting.gang, waiting.step
+    refusal = capacity_gate(context.ledger, waiting.queue, step.cost, preemptible=context.preemptible(gang))
+    return refusal or context.placer.place(gang, step, context.transaction, action=ACTION)

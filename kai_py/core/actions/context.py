@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVarTuple
 import numpy as np
 
 from kai_py.core.gangs.members import Members
-from kai_py.core.gangs.order import BELOW_MINIMUM, PodGroupRank, growth_stage, podgroup_rank
+from kai_py.core.gangs.order import BELOW_MINIMUM, Order, PodGroupRank, growth_stage
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
@@ -33,8 +33,9 @@ Args = TypeVarTuple("Args")
 
 
 class Waiting(NamedTuple):
-    """A podgroup in line: its rank within its queue, what it would cost next, itself, and what it asks for next."""
+    """A podgroup in line: its queue, its rank there, what it would cost next, itself, and what it asks for next."""
 
+    queue: int
     rank: PodGroupRank
     cost: Cost
     gang: Gang
@@ -115,6 +116,11 @@ class Context:
         return Pool(self.ledger, self.running, self.costs, self.settled)
 
     @cached_property
+    def order(self) -> Order:
+        """The order of podgroups within a queue."""
+        return Order(self.snapshot.podgroups)
+
+    @cached_property
     def owed(self) -> Owed:
         """What queues are owed."""
         return Owed.of(self.snapshot.queues, self.shares)
@@ -171,7 +177,7 @@ class Context:
     def waiting(self, gang: Gang, step: Step) -> Waiting:
         """A podgroup in line for a step."""
         stage = BELOW_MINIMUM if step.growth is None else growth_stage(gang)
-        return Waiting(podgroup_rank(self.snapshot.podgroups, gang.podgroup, stage), step.cost, gang, step)
+        return Waiting(self.queue_of(gang), self.order.rank(gang.podgroup, stage), step.cost, gang, step)
 
     def refuse(self, step: Step, reason: Reason) -> None:
         """Remember why a podgroup was refused its minimum, or its growth."""
@@ -185,7 +191,8 @@ class Context:
     def _stand(self, gang: Gang, by_queue: dict[int, list[Waiting]]) -> None:
         """Put a podgroup in its queue's line if it asks for something."""
         if (step := gang.next_step()) is not None:
-            by_queue.setdefault(self.queue_of(gang), []).append(self.waiting(gang, step))
+            waiting = self.waiting(gang, step)
+            by_queue.setdefault(waiting.queue, []).append(waiting)
 
     def line_up(self, action: Action) -> dict[int, list[Waiting]]:
         """Podgroups that ask an action for something, at most the queue depth per leaf queue, first in order first.

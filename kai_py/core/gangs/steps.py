@@ -12,7 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from kai_py.core.gangs.members import Members, Subgroup, leaves
-from kai_py.core.resources import Cost, Rows
+from kai_py.core.resources import Cost
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import PodState
 
@@ -63,25 +63,24 @@ class Gang:
 
     def satisfied(self, subgroup: Subgroup, *, counting_nominated: bool = True) -> bool:
         """Whether a subgroup has what it needs."""
-        return self._have(subgroup, self.ledger.active if counting_nominated else self.ledger.allocated) >= (
-            subgroup.minimum
-        )
+        cells = self.ledger.cells
+        return self._have(subgroup, cells.active if counting_nominated else cells.allocated) >= subgroup.minimum
 
-    def _have(self, subgroup: Subgroup, counts: Rows) -> int:
+    def _have(self, subgroup: Subgroup, counts: memoryview) -> int:
         """Pods that a leaf has by ``(S,)`` counts of them, or satisfied children that an inner subgroup has."""
         if subgroup.leaf:
-            return counts.item(subgroup.row)
+            return counts[subgroup.row]
         return sum([self._have(child, counts) >= child.minimum for child in subgroup.children])
 
     def _missing(self, subgroup: Subgroup) -> int:
         """Pods, or children, that a subgroup needs beside those that it has; not positive when it has enough."""
-        return subgroup.minimum - self._have(subgroup, self.ledger.active)
+        return subgroup.minimum - self._have(subgroup, self.ledger.cells.active)
 
     def formable(self, subgroup: Subgroup) -> bool:
         """Whether a subgroup could have what it needs if all its pending pods found places."""
         if subgroup.leaf:
-            row = subgroup.row
-            return self.ledger.active.item(row) + self.ledger.pending.item(row) >= subgroup.minimum
+            row, cells = subgroup.row, self.ledger.cells
+            return cells.active[row] + cells.pending[row] >= subgroup.minimum
         return sum(self.formable(child) for child in subgroup.children) >= subgroup.minimum
 
     def has_started(self, step: Step) -> bool:
@@ -96,21 +95,21 @@ class Gang:
     def running(self, path: tuple[Subgroup, ...]) -> bool:
         """Whether subgroups all have what they need, nominations apart."""
         for subgroup in path:  # noqa: SIM110  # a generator costs three times as much, and every pod passes here
-            if self._have(subgroup, self.ledger.allocated) < subgroup.minimum:
+            if self._have(subgroup, self.ledger.cells.allocated) < subgroup.minimum:
                 return False
         return True
 
     def surplus(self) -> bool:
         """Whether some leaf has more than its minimum."""
-        return any(self._have(leaf, self.ledger.active) > leaf.minimum for leaf in leaves(self.root))
+        return any(self._have(leaf, self.ledger.cells.active) > leaf.minimum for leaf in leaves(self.root))
 
     def pending(self, leaf: Subgroup) -> Iterator[int]:
         """Pods of a leaf that have no place yet, in the order in which they are placed."""
-        if not self.ledger.pending.item(leaf.row):
+        if not self.ledger.cells.pending[leaf.row]:
             return
-        pods, state = self.members.pending[leaf.row], self.ledger.state
+        pods, state = self.members.pending[leaf.row], self.ledger.cells.state
         for position in range(self._first_pending(leaf.row), len(pods)):
-            if state.item(pods[position]) == _PENDING:
+            if state[pods[position]] == _PENDING:
                 yield pods[position]
 
     def _first_pending(self, leaf: int) -> int:
@@ -118,8 +117,8 @@ class Gang:
         if self._begin_valid != self.ledger.freed:
             self._begin.clear()
             self._begin_valid = self.ledger.freed
-        pods, state, position = self.members.pending[leaf], self.ledger.state, self._begin.get(leaf, 0)
-        while state.item(pods[position]) != _PENDING:
+        pods, state, position = self.members.pending[leaf], self.ledger.cells.state, self._begin.get(leaf, 0)
+        while state[pods[position]] != _PENDING:
             position += 1
         self._begin[leaf] = position
         return position
@@ -134,7 +133,7 @@ class Gang:
             None when nothing is pending, or the minimum cannot be formed, or growth is exhausted.
         """
         root = self.root
-        if root.leaf and not self.ledger.pending.item(root.row):
+        if root.leaf and not self.ledger.cells.pending[root.row]:
             return None
         if (missing := self._missing(root)) > 0:
             return self._step(self._lacking(root, missing), (root,)) if self.formable(root) else None
@@ -156,7 +155,7 @@ class Gang:
         """The pods that bring a formable subgroup to its minimum, of which it lacks so many pods, or children."""
         if subgroup.leaf:
             pods = self.members.pending[subgroup.row]
-            if self.ledger.pending.item(subgroup.row) == len(pods):  # none of them has a place yet
+            if self.ledger.cells.pending[subgroup.row] == len(pods):  # none of them has a place yet
                 return pods[:missing]
             return list(islice(self.pending(subgroup), missing))
         lacking = [(child, self._missing(child)) for child in subgroup.children]
@@ -181,5 +180,5 @@ class Gang:
 
     def _growing_order(self, subgroup: Subgroup) -> tuple[bool, bool, float, str]:
         """Missing subgroups first; then required before optional ones, the least grown first, by name."""
-        minimum, have = subgroup.minimum, self._have(subgroup, self.ledger.active)
+        minimum, have = subgroup.minimum, self._have(subgroup, self.ledger.cells.active)
         return have >= minimum, minimum == 0, have / minimum if minimum else have, subgroup.name

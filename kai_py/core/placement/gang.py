@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
@@ -30,17 +30,19 @@ class Failure:
         nodes: what the nodes said to that one, see :class:`kai_py.core.result.Reason`.
         shortages: the same.
         refusal: what more can be told about that one.
+        details: what a reader has to know of its demands.
     """
 
     placed: int
     nodes: dict[str, int]
     shortages: dict[str, tuple[int, int]]
     refusal: Reason | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, placed: int, view: ClassView) -> Failure:
         """The failure of a pod of some class."""
-        return cls(placed, *view.explain(), view.refusal())
+        return cls(placed, *view.explain(), view.refusal(), view.details())
 
 
 class Placer:
@@ -65,7 +67,6 @@ class Placer:
         table = ledger.snapshot.topologies
         self._nearness = None if table is None else Nearness(ledger, table, self.view)
         self._freed = ledger.freed
-        self._class = ledger.snapshot.pods.class_idx
 
     def view(self, class_idx: int) -> ClassView:
         """The view of a class, made when it is first asked for."""
@@ -122,8 +123,8 @@ class Placer:
                 seats = found
             elif wish.required:
                 return False
-        for number, pod in enumerate(step.pods):
-            view = self.view(self._class.item(pod))
+        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
+            view = self.view(class_idx)
             place = view.best(within) if seats is None else _place_of(view, seats, number)
             if place is None:
                 return False
@@ -159,16 +160,15 @@ class Placer:
         return refusal
 
     def _seat(self, seats: Seats, step: Step, transaction: Transaction, action: Action) -> bool:
-        for number, pod in enumerate(step.pods):
-            place = _place_of(self.view(self._class.item(pod)), seats, number)
+        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
+            place = _place_of(self.view(class_idx), seats, number)
             if place is None:
                 return False
             place.give(transaction, pod, action=action)
         return True
 
     def _anywhere(self, step: Step, transaction: Transaction, action: Action) -> Reason | None:
-        classes = tuple([self._class.item(pod) for pod in step.pods])
-        failure = self._known(classes) or self._place(step.pods, classes, transaction, action)
+        failure = self._known(step.classes) or self._place(step, transaction, action)
         return None if failure is None else self._reason(failure, len(step.pods))
 
     def _forget(self) -> None:
@@ -189,16 +189,14 @@ class Placer:
                 return full
         return self._failed.get(classes)
 
-    def _place(
-        self, pods: tuple[int, ...], classes: tuple[int, ...], transaction: Transaction, action: Action
-    ) -> Failure | None:
+    def _place(self, step: Step, transaction: Transaction, action: Action) -> Failure | None:
         start = transaction.checkpoint()
-        for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
+        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
             place = self.view(class_idx).best()
             if place is None:
                 failure = Failure.of(number, self.view(class_idx))
                 transaction.rollback(start)
-                self._remember(failure, classes)
+                self._remember(failure, step.classes)
                 return failure
             place.give(transaction, pod, action=action)
         return None
@@ -214,12 +212,13 @@ class Placer:
     def _reason(self, failure: Failure, pods: int) -> Reason:
         nodes = len(self.ledger.snapshot.nodes)
         if failure.refusal is not None:
-            details = {**failure.refusal.details, "nodes": nodes}
+            details: dict[str, object] = {**failure.refusal.details, "nodes": nodes}
             details |= {"placed": failure.placed, "pods": pods} if pods > 1 else {}
             return Reason(failure.refusal.code, details, failure.nodes, failure.shortages)
         if pods == 1:
-            return Reason(ReasonCode.UNSCHEDULABLE, {"nodes": nodes}, failure.nodes, failure.shortages)
-        details = {"nodes": nodes, "placed": failure.placed, "pods": pods}
+            details = {"nodes": nodes, **failure.details}
+            return Reason(ReasonCode.UNSCHEDULABLE, details, failure.nodes, failure.shortages)
+        details = {"nodes": nodes, "placed": failure.placed, "pods": pods, **failure.details}
         return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
 
 

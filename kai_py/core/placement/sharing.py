@@ -149,7 +149,7 @@ class SharingView(ClassView):
 
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes, by its devices too; see :meth:`ClassView.slots`."""
-        slots = by_amounts.copy()
+        slots = super().slots(by_amounts, later=later).copy()
         for node in np.flatnonzero(slots).tolist():
             slots[node] = min(slots.item(node), self._fitting(node, slots.item(node), later=later))
         return slots
@@ -175,7 +175,9 @@ class SharingView(ClassView):
         reasons, missing = super().explain()
         self.refresh()
         lacking = int((self.allowed & (self._value == NOWHERE)).sum())
-        if alone := lacking - reasons.get(str(FilterReason.RESOURCES), 0):
-            reasons[str(FilterReason.RESOURCES)] = lacking
+        full = reasons.get(str(FilterReason.RESOURCES), 0)
+        misaligned = sum(reasons.get(str(one), 0) for one in (FilterReason.NUMA_NODE, FilterReason.NUMA_NODES))
+        if alone := lacking - misaligned - full:
+            reasons[str(FilterReason.RESOURCES)] = full + alone
             missing[self._ledger.snapshot.axis.names[self._devices.table.column]] = (alone, 0)
         return reasons, missing

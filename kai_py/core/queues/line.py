@@ -18,8 +18,12 @@ class InLine(Protocol):
     """A podgroup in line."""
 
     @property
+    def queue(self) -> int:
+        """Row of its leaf queue."""
+
+    @property
     def rank(self) -> Rank:
-        """Its place in its leaf queue."""
+        """Its place there."""
 
     @property
     def cost(self) -> Cost:
@@ -78,45 +82,42 @@ class Line(Generic[T]):
         self._parent = queues.parent.tolist()
         self._paths = queues.paths
         self._leaves: dict[int, Leaf[T]] = {queue: Leaf(ones) for queue, ones in waiting.items()}
-        self._heaps: dict[int, list[tuple[QueueRank, int]]] = {}
+        #: By parent, the children that have podgroups in line, each with the one that it would serve next.
+        self._heaps: dict[int, list[tuple[QueueRank, int, T]]] = {}
         self._stale: int | None = None
         for queue in reversed(queues.top_down):
-            if (one := self._first(queue)) is not None:
-                self._heaps.setdefault(self._parent[queue], []).append((ranker.rank(queue, one.cost), queue))
-        for heap in self._heaps.values():
-            heapq.heapify(heap)
+            heap = self._heaps.get(queue)
+            if heap:
+                heapq.heapify(heap)
+            leaf = self._leaves.get(queue)
+            one = heap[0][2] if heap else leaf.first() if leaf else None
+            if one is not None:
+                self._heaps.setdefault(self._parent[queue], []).append((ranker.rank(queue, one.cost), queue, one))
+        heapq.heapify(self._heaps.setdefault(ROOT, []))
 
-    def push(self, queue: int, one: T) -> None:
+    def push(self, one: T) -> None:
         """Put the podgroup that was popped last back in line."""
-        self._leaves[queue].push(one)
+        self._leaves[one.queue].push(one)
 
     def pop(self) -> T | None:
         """The podgroup to serve next; None when the line is empty."""
         if self._stale is not None:
             self._settle(self._stale)
+        if not (heap := self._heaps[ROOT]):
             self._stale = None
-        queue = ROOT
-        while (heap := self._heaps.get(queue)) is not None:
-            if not heap:
-                return None
-            queue = heap[0][1]
-        if queue == ROOT:
             return None
-        self._stale = queue
-        return self._leaves[queue].pop()
+        self._stale = heap[0][2].queue
+        return self._leaves[self._stale].pop()
 
     def _settle(self, leaf: int) -> None:
         """Rank the served leaf and its ancestors anew; each of them heads its parent's heap."""
+        one = self._leaves[leaf].first()
         for queue in self._paths[leaf]:
             heap = self._heaps[self._parent[queue]]
-            if (one := self._first(queue)) is None:
+            if one is None:
                 heapq.heappop(heap)
-            elif len(heap) > 1:  # A queue without siblings needs no rank: heaps only shrink.
-                heapq.heapreplace(heap, (self._ranker.rank(queue, one.cost), queue))
-
-    def _first(self, queue: int) -> T | None:
-        """The podgroup that a queue would serve next; None when it has none in line."""
-        while heap := self._heaps.get(queue):
-            queue = heap[0][1]
-        leaf = self._leaves.get(queue)
-        return None if leaf is None else leaf.first()
+            elif len(heap) > 1:
+                heapq.heapreplace(heap, (self._ranker.rank(queue, one.cost), queue, one))
+            else:  # A queue without siblings needs no rank: heaps only shrink.
+                heap[0] = heap[0][0], queue, one
+            one = heap[0][2] if heap else None

@@ -12,8 +12,9 @@ from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.index import UNLIMITED, DeviceIndex
+from kai_py.core.dra.lacking import lack_of
 from kai_py.core.dra.ledger import DeviceLedger, Take
-from kai_py.core.dra.refusal import Refusal
+from kai_py.core.dra.refusal import Refusal, RefusalCode
 from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held, Parts
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.pods import NONE, USING, PodState
@@ -164,6 +165,11 @@ class Claims:
             return None
         return (self._later_index if later else self._start_index).room(fresh).count
 
+    def sizes(self, asks: Sequence[Ask]) -> Amounts:
+        """``(N,)`` how many pods would find devices for claims of their own if nobody had any; an upper bound."""
+        fresh = [ask for ask in asks if not isinstance(ask, int)]
+        return DeviceIndex(self.allocator, DeviceLedger(self.table.inventory)).room(fresh).count
+
     def find(self, asks: Sequence[Ask], node: int, *, later: bool) -> Grants | Refusal | None:
         """Devices on one node for all claims together.
 
@@ -186,6 +192,17 @@ class Claims:
             return found
         new = self._held(found)
         return tuple(None if joined is not None else next(new) for joined in grants)
+
+    def lack(self, asks: Sequence[Ask], node: int) -> RefusalCode:
+        """What one node lacks for claims once leaving pods are gone."""
+        fresh = []
+        for ask in asks:
+            joined, asked = self._look(ask, later=True)
+            if asked is not None:
+                fresh.append(asked)
+            elif joined is None or not (joined.terms is None or self._reached(joined).item(node)):
+                return RefusalCode.ELSEWHERE
+        return lack_of(self.allocator, fresh, node, self.later)
 
     def own(self, pod: int) -> Grants | None:
         """What an evicted pod has to bring to go on with just the devices that it has; None if somebody has them."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from kai_py.core.resources import Amounts, Cost
 from kai_py.core.tables.devices import Share
+from kai_py.core.tables.zones import Alignment
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class PodClass:
         excluded: names of nodes on which it failed to bind a moment ago.
         share: the part of devices that it asks for beside ``request``; None = none.
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
+        alignment: what a kubelet aligns on NUMA nodes; None = nothing.
+        features: what a node has to declare.
     """
 
     request: tuple[int, ...]
@@ -72,6 +75,8 @@ class PodClass:
     excluded: frozenset[str] = frozenset()
     share: Share | None = None
     claims: tuple[Hashable, ...] = ()
+    alignment: Alignment | None = None
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

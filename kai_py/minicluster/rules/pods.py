@@ -12,6 +12,7 @@ from .base import Object, Reader, Rules
 from .pod_defaults import default_pod_spec, default_tolerations, qos_class
 from .pod_spec import check_pod_spec
 from .priority import admit_priority
+from .runtime import admit_runtime_class
 
 _CONTAINER_LISTS: Final = ("containers", "initContainers")
 _IMMUTABLE_MESSAGE: Final = (
@@ -38,6 +39,7 @@ class PodRules(Rules):
             spec.pop(field, None)
         default_tolerations(spec)
         admit_priority(obj, reader)
+        admit_runtime_class(obj, reader)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
         if spec.get("schedulingGates"):
             obj["status"]["conditions"] = [
@@ -64,7 +66,7 @@ class PodRules(Rules):
                 if kept:
                     new["status"]["conditions"] = kept
 
-    def prepare_status(self, new: Object, old: Object) -> None:
+    def prepare_status(self, new: Object, old: Object, _reader: Reader) -> None:
         """A status write cannot change what the server derives, nor who owns the pod."""
         status = new.setdefault("status", {})
         status.setdefault("phase", "Pending")

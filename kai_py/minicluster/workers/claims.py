@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kai_py.minicluster.kinds import CLAIMS, PODS
+from kai_py.minicluster.kinds import CLAIM_TEMPLATES, CLAIMS, PODS
 from kai_py.minicluster.options import DeleteOptions
 from kai_py.minicluster.storage import Storage
 
@@ -20,7 +20,6 @@ from .mirror import Key, Mirror
 
 Object = dict[str, Any]
 
-TEMPLATES: Final = "resourceclaimtemplates.resource.k8s.io"
 POD_CLAIM_NAME: Final = "resource.kubernetes.io/pod-claim-name"
 PROTECTION: Final = "resource.kubernetes.io/delete-protection"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
@@ -79,7 +78,7 @@ class Claims:
         self._used: Agenda[Key] = Agenda(clock, self._sync_claim)
         self._pods = Mirror(PODS.key, _claiming_pod, self._pod_changed)
         self._claims = Mirror(CLAIMS.key, _known_claim, self._claim_changed)
-        self._templates = Mirror(TEMPLATES, _known_template, self._template_changed)
+        self._templates = Mirror(CLAIM_TEMPLATES.key, _known_template, self._template_changed)
         self._users: dict[Key, set[Key]] = {}
         self._generated_for: dict[str, set[Key]] = {}
         self._storage: Storage
@@ -161,7 +160,7 @@ class Claims:
             claim = self._storage.find(CLAIMS.key, key[1], key[0])
             if claim is not None and (claim["metadata"].get("annotations") or {}).get(POD_CLAIM_NAME) == name:
                 return claim
-        template = self._storage.find(TEMPLATES, reference["resourceClaimTemplateName"], meta["namespace"])
+        template = self._storage.find(CLAIM_TEMPLATES.key, reference["resourceClaimTemplateName"], meta["namespace"])
         if template is None:
             return None  # it may come yet; until then the pod waits
         claim = self._storage.create(CLAIMS.key, _claim_for(pod, name, template))

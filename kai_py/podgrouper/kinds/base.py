@@ -8,11 +8,15 @@ from typing import Final
 
 from kai_py.api import keys
 from kai_py.api.meta import OwnerReference
+from kai_py.api.podgroup import SubGroup
+from kai_py.api.workload import Workload
+from kai_py.errors import Fault
+from kai_py.podgrouper.errors import GroupingPending
+from kai_py.podgrouper.fields import Field
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Group, Membership
 from kai_py.podgrouper.traits import (
     Context,
-    DefaultPriority,
     duration_of,
     preemptibility_of,
     priority_class_of,
@@ -29,29 +33,56 @@ Rule = Callable[[Lineage, Ancestor, Context], Membership]
 
 
 def group_for(
-    lineage: Lineage, owner: Ancestor, context: Context, *, priority: DefaultPriority, min_member: int = 1
+    lineage: Lineage,
+    owner: Ancestor,
+    context: Context,
+    *,
+    priority: str,
+    min_member: int | None = 1,
+    min_sub_group: int | None = None,
+    sub_groups: tuple[SubGroup, ...] = (),
+    name: str = "",
+    traits_of: Ancestor | None = None,
 ) -> Group:
-    """The podgroup that belongs to ``owner``, with what it inherits along the lineage."""
+    """The podgroup that belongs to ``owner``, with what it inherits along the lineage.
+
+    Args:
+        lineage: the pod and its owners.
+        owner: the object whose end is the podgroup's end.
+        context: gets warnings.
+        priority: the PriorityClass of the kind.
+        min_member: pods that must start together.
+        min_sub_group: children that must be satisfied, instead.
+        sub_groups: its parts.
+        name: by default ``pg-<owner name>-<owner uid>``.
+        traits_of: whose labels and annotations the podgroup has; by default the owner's.
+    """
+    whose = traits_of or owner
     return Group(
         namespace=lineage.pod.metadata.namespace,
-        name=_name_for(owner.reference),
+        name=_shortened(name) if name else name_for(owner.reference),
         owner=owner.reference,
         queue=queue_of(lineage),
         priority_class=priority_class_of(lineage, context, default=priority),
         min_member=min_member,
+        min_sub_group=min_sub_group,
+        sub_groups=sub_groups,
         preemptibility=preemptibility_of(lineage, context),
         topology=topology_of(lineage),
         preemption_delay=duration_of(lineage, context, keys.PREEMPTION_DELAY_ANNOTATION, negative=False),
         staleness_grace_period=duration_of(lineage, context, keys.STALENESS_GRACE_ANNOTATION, negative=True),
-        labels=_labels(lineage, owner),
-        annotations=owner.annotations,
-        top_owner=(lineage.owners[-1] if lineage.owners else lineage.itself).reference,
+        labels=_labels(lineage, whose),
+        annotations=_annotations(lineage, whose),
+        top_owner=lineage.top.reference,
     )
 
 
-def _name_for(owner: OwnerReference) -> str:
+def name_for(owner: OwnerReference, *, suffix: str = "") -> str:
     """``pg-<name>-<uid>``; one that is too long for an object ends in a hash of the whole instead."""
-    name = f"pg-{owner.name}-{owner.uid}"
+    return _shortened(f"pg-{owner.name}-{owner.uid}{suffix}")
+
+
+def _shortened(name: str) -> str:
     if len(name) <= _LONGEST_NAME:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
@@ -64,6 +95,51 @@ def member(group: Group, context: Context, *, written: bool, subgroup: str | Non
     return Membership((group.namespace, group.name), group, written, subgroup, tuple(context.warnings))
 
 
+def document(lineage: Lineage, owner: Ancestor) -> Field:
+    """The owner as a document.
+
+    Raises:
+        GroupingPending: more than its metadata is needed, and not known.
+    """
+    if not isinstance(owner.known, Workload):
+        raise pending(lineage, owner, "is not known (yet); its fields decide about the gang")
+    return Field(lineage.where(owner), "", {"spec": owner.known.spec, "status": owner.known.status})
+
+
+def pod_field(lineage: Lineage, kind: str, key: str) -> Field:
+    """A label or annotation of the pod.
+
+    Args:
+        lineage: the pod and its owners.
+        kind: ``labels`` or ``annotations``.
+        key: its key.
+    """
+    values = lineage.itself.labels if kind == "labels" else lineage.itself.annotations
+    return Field(lineage.where(lineage.itself), f"metadata.{kind}[{key}]", values.get(key))
+
+
+def pending(lineage: Lineage, owner: Ancestor, message: str) -> GroupingPending:
+    """The answer that there is no answer yet."""
+    return GroupingPending([Fault(lineage.where(owner), "", message)])
+
+
 def _labels(lineage: Lineage, owner: Ancestor) -> dict[str, str]:
-    pool = lineage.label(keys.NODE_POOL_LABEL)
-    return {**owner.labels, **({keys.NODE_POOL_LABEL: pool} if pool else {})}
+    labels = _inherited(lineage, owner, "labels")
+    pool, user = lineage.label(keys.NODE_POOL_LABEL), lineage.itself.labels.get(keys.USER_KEY)
+    if pool:
+        labels[keys.NODE_POOL_LABEL] = pool
+    if user:
+        labels.setdefault(keys.USER_KEY, user)
+    return labels
+
+
+def _annotations(lineage: Lineage, owner: Ancestor) -> dict[str, str]:
+    annotations = _inherited(lineage, owner, "annotations")
+    if user := lineage.itself.annotations.get(keys.USER_KEY):
+        annotations.setdefault(keys.USER_KEY, user)
+    return annotations
+
+
+def _inherited(lineage: Lineage, owner: Ancestor, what: str) -> dict[str, str]:
+    """An owner's labels or annotations, over those of what only wraps it."""
+    return {key: value for one in (*reversed(lineage.envelopes), owner) for key, value in getattr(one, what).items()}

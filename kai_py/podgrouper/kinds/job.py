@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from kai_py.api.keys import BATCH_MIN_MEMBER_ANNOTATION
 from kai_py.errors import Fault
 from kai_py.podgrouper.errors import GroupingError
+from kai_py.podgrouper.fields import whole_number
 from kai_py.podgrouper.kinds.base import group_for, member
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Membership
-from kai_py.podgrouper.traits import Context
-
-_NUMBER: Final = re.compile(r"[0-9]{1,10}")
-_LARGEST: Final = 2**31 - 1
+from kai_py.podgrouper.traits import TRAIN, Context
 
 
 def job(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
-    """The podgroup of the Job.
+    """The podgroup of the Job, indexed or not.
+
+    A pod that an earlier KAI has given a podgroup of its own keeps it.
 
     Raises:
         GroupingError: the annotation ``kai.scheduler/batch-min-member`` is not a whole number from 0 on.
     """
-    group = group_for(lineage, owner, context, priority="train", min_member=_minimum(lineage))
+    legacy = _legacy_name(lineage, owner, context)
+    minimum = 1 if legacy else _minimum(lineage)
+    group = group_for(lineage, owner, context, priority=TRAIN, min_member=minimum, name=legacy)
     return member(group, context, written=True)
 
 
@@ -37,10 +36,16 @@ def cron_job(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
     return job(lineage, below, context)
 
 
+def _legacy_name(lineage: Lineage, owner: Ancestor, context: Context) -> str:
+    name = f"pg-{lineage.pod.metadata.name}-{owner.reference.uid}"
+    known = context.options.legacy and context.surroundings.podgroup(lineage.pod.metadata.namespace, name)
+    return name if known else ""
+
+
 def _minimum(lineage: Lineage) -> int:
     for voice, text in lineage.annotations(BATCH_MIN_MEMBER_ANNOTATION):
-        if not _NUMBER.fullmatch(text) or int(text) > _LARGEST:
+        if (number := whole_number(text)) is None or number < 0:
             field = f"metadata.annotations[{BATCH_MIN_MEMBER_ANNOTATION}]"
             raise GroupingError([Fault(lineage.where(voice), field, f"{text[:40]!r} is not a number of pods")])
-        return int(text)
+        return number
     return 1

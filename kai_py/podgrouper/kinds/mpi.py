@@ -1,0 +1,36 @@
+"""MPIJob: like other training jobs; its launcher may be made only when the workers run, and is not waited for then."""
+
+from __future__ import annotations
+
+from kai_py.api.keys import KUBEFLOW_JOB_LABEL, KUBEFLOW_ROLE_LABEL
+from kai_py.podgrouper.kinds.base import document, group_for, member
+from kai_py.podgrouper.kinds.kubeflow import all_replicas, minimum_of
+from kai_py.podgrouper.lineage import Ancestor, Lineage
+from kai_py.podgrouper.membership import Membership
+from kai_py.podgrouper.traits import TRAIN, Context
+
+_LAUNCHER = "launcher"
+
+
+def mpi_job(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
+    """The podgroup of the MPIJob.
+
+    With ``launcherCreationPolicy: WaitForWorkersReady`` the launcher is not counted before it exists: the workers
+    would wait for it, and it for them.
+    """
+    source = document(lineage, owner)
+    minimum = minimum_of(source, lambda: all_replicas(source, "mpiReplicaSpecs", "Launcher", "Worker"))
+    delayed = source.at("spec", "launcherCreationPolicy").text() == "WaitForWorkersReady"
+    if delayed and not _has_launcher(lineage, owner, context):
+        launchers = source.at("spec", "mpiReplicaSpecs", "Launcher", "replicas").number(least=1) or 1
+        minimum = max(minimum - launchers, 0)
+    return member(group_for(lineage, owner, context, priority=TRAIN, min_member=minimum), context, written=True)
+
+
+def _has_launcher(lineage: Lineage, owner: Ancestor, context: Context) -> bool:
+    labels = {KUBEFLOW_JOB_LABEL: owner.reference.name, KUBEFLOW_ROLE_LABEL: _LAUNCHER}
+    itself = lineage.pod.metadata
+    if itself.deletion_timestamp is None and all(itself.labels.get(key) == labels[key] for key in labels):
+        return True
+    launchers = context.surroundings.pods(itself.namespace, labels)
+    return any(pod.deletion_timestamp is None for pod in launchers)
