@@ -138,7 +138,13 @@ class Shell:
         self.intake = Intake(
             self.store, self.cycles.wake, clock, self._complain, claims_changed=self.dispatcher.starts.look
         )
-        self._sweeper = UnusedClaims(self.store, self.dispatcher.keeper, leading=self.leading, wake=self.cycles.wake)
+        self._sweeper = UnusedClaims(
+            self.store,
+            self.dispatcher.keeper,
+            node_of=writer.node_of,
+            leading=self.leading,
+            wake=self.cycles.wake,
+        )
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
         self.statuses = StatusWriter(
