@@ -96,6 +96,12 @@ class FilterReason(StrEnum):
     VOLUME_MISSING = "NoVolumeForClaim"
     VOLUME_LIMIT = "TooManyVolumes"
     VOLUME_IN_USE = "VolumeInUse"
+    HOST_PORT = "HostPortTaken"
+    SPREAD_LABEL = "TopologySpreadLabelMissing"
+    SPREAD = "TopologySpreadMismatch"
+    POD_AFFINITY = "PodAffinityMismatch"
+    POD_ANTI_AFFINITY = "PodAntiAffinityMismatch"
+    ANTI_AFFINITY_OF_OTHERS = "AntiAffinityOfOthers"
     NUMA_NODE = "InsufficientNumaNode"
     NUMA_NODES = "InsufficientNumaNodes"
 
@@ -112,6 +118,10 @@ ROOM: Final = frozenset(
         FilterReason.NUMA_NODES,
         FilterReason.VOLUME_LIMIT,
         FilterReason.VOLUME_IN_USE,
+        FilterReason.HOST_PORT,
+        FilterReason.SPREAD,
+        FilterReason.POD_ANTI_AFFINITY,
+        FilterReason.ANTI_AFFINITY_OF_OTHERS,
     }
 )
 

@@ -11,6 +11,7 @@ from kai_py.core.dra.table import ClaimTable
 from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.devices import SharedDevices
+from kai_py.core.tables.neighbours import NeighbourTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
@@ -34,6 +35,7 @@ class Snapshot:
         budgets: disruption budgets; None where there are none.
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
+        neighbours: what pods ask of each other; None where nobody asks for anything.
         volumes: volumes of pods; None where no pod has any that matter.
         zones: NUMA nodes; None where no node says that its kubelet aligns pods.
     """
@@ -50,6 +52,7 @@ class Snapshot:
     budgets: Budgets | None = None
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
+    neighbours: NeighbourTable | None = None
     volumes: VolumeTable | None = None
     zones: ZoneTable | None = None
 
@@ -69,6 +72,7 @@ class Snapshot:
         budgets: Budgets | None = None,
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
+        neighbours: NeighbourTable | None = None,
         volumes: VolumeTable | None = None,
         zones: ZoneTable | None = None,
     ) -> Snapshot:
@@ -119,6 +123,9 @@ class Snapshot:
                 raise ValueError("claims.inventory is about other nodes")
         elif any(one.claims for one in classes.classes):
             raise ValueError("classes have claims, but there is no table of claims")
+        kinds = 0 if neighbours is None else len(neighbours.kinds)
+        if any(one.kind >= kinds for one in classes.classes):
+            raise ValueError(f"classes are of more than the {kinds} kinds of neighbours")
         if volumes is not None:
             _seal_volumes(volumes, len(pods), len(nodes))
         elif any(one.volumes is not None for one in classes.classes):
@@ -127,7 +134,20 @@ class Snapshot:
             _seal_zones(zones, len(nodes), len(pods))
         more = volumes, zones
         return cls(
-            now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims, *more
+            now,
+            axis,
+            nodes,
+            classes,
+            pods,
+            podgroups,
+            subgroups,
+            queues,
+            devices,
+            budgets,
+            topologies,
+            claims,
+            neighbours,
+            *more,
         )
 
 
