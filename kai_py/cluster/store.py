@@ -93,7 +93,6 @@ class Store:
         self._volume_tables = VolumeTables(self.volumes)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
-        self._reader.claims = self.scope.claims
         self.runtimes = self._reader.runtimes
         self.layout = PodLayout(
             self._reader,
@@ -164,7 +163,7 @@ class Store:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
         self.volumes.see(key, pod)
-        needs_changed = self.scope.claims and self.claims.see(key, pod)
+        needs_changed = self.claims.see(key, pod)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
