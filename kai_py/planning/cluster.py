@@ -14,6 +14,7 @@ from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
 from kai_py.planning.manifests import Sourced
 from kai_py.planning.objects import SETTINGS_NAME
+from kai_py.podgrouper.foreign import kinds_named
 from kai_py.podgrouper.kinds.registry import COMPANIONS
 
 #: Where the settings are, unless the scheduler was told otherwise.
@@ -22,6 +23,7 @@ SETTINGS_NAMESPACE: Final = "kai-scheduler"
 _KINDS: Final = (
     ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
     ResourceKind("", "v1", "nodes", PartialObject, namespaced=False),
+    ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
     ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
@@ -33,6 +35,15 @@ _DEVICES: Final = (
     ResourceKind("resource.k8s.io", "v1", "deviceclasses", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceslices", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceclaims", PartialObject),
+)
+_VOLUMES: Final = (
+    ResourceKind("", "v1", "persistentvolumes", PartialObject, namespaced=False),
+    ResourceKind("", "v1", "persistentvolumeclaims", PartialObject),
+    ResourceKind("storage.k8s.io", "v1", "storageclasses", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csidrivers", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csinodes", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csistoragecapacities", PartialObject),
+    ResourceKind("storage.k8s.io", "v1", "volumeattachments", PartialObject, namespaced=False),
 )
 _ZONES: Final = ResourceKind(
     "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", PartialObject, namespaced=False
@@ -54,7 +65,7 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
     objects = [one for objects in lists for one in objects]
     budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
-    for kind in _DEVICES:
+    for kind in (*_DEVICES, *_VOLUMES):
         objects += await _read_if_allowed(client, kind, kind.plural, warn)
     objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
     objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
@@ -79,7 +90,9 @@ async def read_owners(
         ApiError: the server does not answer.
     """
     found: list[dict[str, Any]] = []
-    todo, done = _kinds_above(pods), {_POD}
+    pods = list(pods)
+    named = (kinds_named(pod["metadata"].get("labels") or {}, pod.get("spec") or {}) for pod in pods)
+    todo, done = _kinds_above(pods).union(*named), {_POD}
     while todo := todo - done:
         kind = todo.pop()
         done.add(kind)

@@ -110,6 +110,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         return membership
 
     store = Store(group_of, Scope.of(settings), Accounting.of(settings))
+    store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
         priority_classes={priority_class.metadata.name for priority_class in read.priority_classes},
@@ -118,6 +119,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     )
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
+    for namespace in read.namespaces:
+        store.put_namespace(namespace)
     for node in read.nodes:
         store.put_node(node)
     for queue in read.queues:
@@ -142,6 +145,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.claims.devices.put_rule(rule)
     for one in read.slices:
         store.claims.devices.put(one)
+    for stored in read.volumes:
+        store.volumes.put(stored)
     keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
     world = World(store, list(_admitted(read)), now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))
