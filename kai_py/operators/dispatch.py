@@ -189,7 +189,7 @@ class Dispatcher:
         if facts is None or self._store.assumptions.get(key) is not None:
             return False
         if isinstance(decision, Bind):
-            known = decision.node in self._store.nodes and self._store.claims.unmoved(key)
+            known = decision.node in self._store.nodes and self._store.claims.unchanged(key)
             return facts.state == PodState.PENDING and known
         return facts.state == PodState.BOUND
 

@@ -16,7 +16,7 @@ from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.result import Bind, ReasonCode
-from kai_py.core.tables.pods import PodState
+from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.podgrouper.grouping import group_of
 from tests.planning.builders import node, pod, queue
 from tests.planning.test_planning_claims import GPU, claim, device_class, slice_of, user
@@ -215,6 +215,17 @@ def test_devices_of_a_pod_that_is_over_are_about_to_be_free():
     store.drop_pod(key)
     row = next(iter(store.take(NOW).claims.claims))
     assert (row.others, row.leaving) == (1, 1)
+
+
+def test_pods_that_are_over_are_forgotten_though_nobody_takes_a_snapshot():
+    store = filled(given("c", "gpu-0", reserved=[("stays", "kept")]))
+    waiting = convert(Pod, user("p", "c"))
+    for number in range(3000):
+        key = PodKey("default", f"p-{number}", "kept" if number == 7 else str(number))
+        store.claims.see(key, waiting)
+        store.claims.forget(key, over=True)
+    assert "kept" in store.claims._over
+    assert len(store.claims._over) < 1100
 
 
 def test_nobody_is_evicted_for_a_device_that_is_about_to_be_free():
