@@ -108,6 +108,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         return membership
 
     store = Store(grouper, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    store.claims.follows_extended = True
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
     for node in read.nodes:
