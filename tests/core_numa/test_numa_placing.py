@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from kai_py.core.cycle import run_cycle
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Options
+from kai_py.core.placement.gang import Placer
 from kai_py.core.result import Bind, FilterReason
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
@@ -230,6 +231,27 @@ def test_rolling_back_restores_every_bit_of_the_zones(snapshot, steps):
             transaction.nominate(pod, step % 2, action=Action.PREEMPT, seat=((1, 0, 1000),))
     transaction.rollback(start)
     assert (ledger.zones.free.tobytes(), ledger.zones.releasing.tobytes(), ledger.zones.of_pod) == before
+
+
+@given(clusters(), st.lists(st.integers(0, 30), max_size=10))
+def test_a_view_that_followed_the_zones_equals_a_new_one_to_the_bit(snapshot, steps):
+    ledger = Ledger(snapshot)
+    transaction, placer = Transaction(ledger), Placer(ledger, Options())
+    views = [placer.view(row) for row in range(len(snapshot.classes))]
+    for step in steps:
+        pod = step % len(snapshot.pods)
+        view, state = placer.view(snapshot.pods.class_idx.item(pod)), ledger.state.item(pod)
+        place = view.best()
+        if state == PodState.PENDING and place is not None:
+            place.give(transaction, pod, action=Action.ALLOCATE, start=step % 3 > 0)
+        elif state in (PodState.BOUND, PodState.ALLOCATED):
+            transaction.evict(pod, action=Action.PREEMPT, preemptor=0)
+    for row, view in enumerate(views):
+        view.refresh()
+        new = Placer(ledger, Options()).view(row)
+        assert view._value.tobytes() == new._value.tobytes()
+        assert view._now.tobytes() == new._now.tobytes()
+        assert [view.at(node) for node in range(3)] == [new.at(node) for node in range(3)]
 
 
 def test_a_checker_that_finds_what_is_wrong():

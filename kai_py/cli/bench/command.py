@@ -16,6 +16,7 @@ from kai_py.cli.bench import decisions
 from kai_py.cli.bench.claims import measure as measure_claims
 from kai_py.cli.bench.decide import measure
 from kai_py.cli.bench.device_shapes import SHAPES as DEVICE_SHAPES
+from kai_py.cli.bench.grouping import measure_grouping
 from kai_py.cli.bench.live import Live, measure_binding, measure_rest, measure_scheduling
 from kai_py.cli.bench.machine import machine
 from kai_py.cli.bench.scenes import SCENES
@@ -272,6 +273,16 @@ def gang(
         ),
         "gang",
     )
+
+
+@app.command("group")
+def group(
+    pods: Annotated[int, typer.Option(min=1, max=200_000, help="Pods to group, at least.")] = 10_000,
+    owners: Annotated[int, typer.Option(min=1, help="Workloads that they belong to.")] = 500,
+) -> None:
+    """Tell where pods belong, in process: how long the pod grouper takes for all of them."""
+    document = {"apiVersion": "kai-py/v1", "kind": "GroupBenchmark", "machine": machine()}
+    print_document({**document, **measure_grouping(pods, owners)}, Output.JSON)
 
 
 @app.command("bind")
