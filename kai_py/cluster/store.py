@@ -89,7 +89,6 @@ class Store:
         self.claims = ClaimBook(self.scope.name)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
-        self._reader.claims = self.scope.claims
         self.runtimes = self._reader.runtimes
         self.layout = PodLayout(
             self._reader,
@@ -158,7 +157,7 @@ class Store:
         if ours and not pod.spec.node_name:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
-        needs_changed = self.scope.claims and self.claims.see(key, pod)
+        needs_changed = self.claims.see(key, pod)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))

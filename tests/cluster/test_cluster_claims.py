@@ -12,7 +12,6 @@ from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.cluster.claims import needs_of
-from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
@@ -25,8 +24,8 @@ from tests.planning.test_planning_claims import GPU, claim, device_class, slice_
 NOW = 1_800_000_000.0
 
 
-def filled(*objects, claims=True):
-    store = Store(lambda one, owners: group_of(one, owners, priority_classes=()), Scope(claims=claims))
+def filled(*objects):
+    store = Store(lambda one, owners: group_of(one, owners, priority_classes=()))
     for number, manifest in enumerate([node("n1", 0), queue(), device_class(), slice_of("n1", 4), *objects]):
         space = {"namespace": "default"} if manifest["kind"] in ("Pod", "PodGroup", "ResourceClaim") else {}
         times = {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": f"u-{number}"}
@@ -64,12 +63,6 @@ def test_without_claims_the_tables_are_those_of_before():
     first, second = store.take(NOW), store.take(NOW + 1)
     assert first.claims is None
     assert first.classes is second.classes
-
-
-def test_run_leaves_pods_with_claims_waiting_as_unsupported():
-    snapshot = filled(user("a", "c"), claim("c"), claims=False).take(NOW)
-    assert snapshot.claims is None
-    assert [code for code, _ in snapshot.podgroups.blocked.values()] == [ReasonCode.UNSUPPORTED]
 
 
 def test_pods_whose_own_claims_ask_for_the_same_are_of_one_class():
