@@ -397,7 +397,7 @@ class Store:
         return Snapshot.seal(
             now=now,
             axis=axis,
-            nodes=nodes,
+            nodes=worked.nodes,
             classes=worked.classes,
             pods=worked.pods,
             podgroups=self._with_searched(worked.podgroups),
