@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Final
 
 import numpy as np
 
+from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
+from kai_py.core.dra.table import Ask
 from kai_py.core.options import Options, Strategy
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
@@ -17,7 +22,8 @@ from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
 
-#: So many nodes that looked promising are asked for devices in vain, before the pod is given up for this time.
+#: So many nodes that looked promising are asked for devices in vain, for each length of the lists of alternatives,
+#: before the pod is given up for this time.
 _ATTEMPTS: Final = 32
 #: So many nodes are looked at to count what they lack; it takes some 10 us each.
 _LOOKED_AT: Final = 512
@@ -41,7 +47,8 @@ class ClaimView(ClassView):
 
     Room for everything else, filters and scores are those of any class. Where devices may be found is told by the
     device index for all nodes at once, and decided by the allocator on the best of them; nodes where the pod can start
-    now come before those where it has to wait. Nodes are packed by the devices that they have left for the class,
+    now come before those where it has to wait, and among them those come first that can give what is first in a list of
+    alternatives. Nodes are packed by the devices that they have left for the class,
     unless it asks for GPUs beside them, or joins claims that have their devices.
     """
 
@@ -49,6 +56,7 @@ class ClaimView(ClassView):
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
         self._asks = ledger.claims.table.of_class[class_idx]
+        self._wishes = _wishes(self._asks)
         super().__init__(class_idx, suitability, ledger, options)
         self._binpack = options.gpu is Strategy.BINPACK
         self._by_devices = 0.0
@@ -75,20 +83,20 @@ class ClaimView(ClassView):
         allowed = self._value != NOWHERE
         if within is not None:
             allowed &= within
-        left, value = _ATTEMPTS, self._packed_value()
-        for later in (False, True):
-            mask = allowed & self._claims.possible(self._asks, later=later)
+        left, value = [_ATTEMPTS] * len(self._wishes), self._packed_value()
+        for later, (wish, asks) in product((False, True), enumerate(self._wishes)):
+            mask = allowed & self._claims.possible(asks, later=later)
             if not later:
                 mask &= self._now
             values = np.where(mask, value, NOWHERE)
-            while left and values.size:
+            while left[wish] and values.size:
                 node = int(values.argmax())
                 if values.item(node) == NOWHERE:
                     break
-                if (found := self._on(node, later=later)) is not None:
+                if (found := self._on(node, asks, later=later)) is not None:
                     return found
                 values[node] = NOWHERE
-                left -= 1
+                left[wish] -= 1
         return None
 
     def at(self, node: int) -> Place | None:
@@ -96,10 +104,11 @@ class ClaimView(ClassView):
         place = super().at(node)
         if place is None:
             return None
-        return (self._on(node, later=False) if place.now else None) or self._on(node, later=True)
+        found = self._on(node, self._asks, later=False) if place.now else None
+        return found or self._on(node, self._asks, later=True)
 
-    def _on(self, node: int, *, later: bool) -> Place | None:
-        grants = self._claims.find(self._asks, node, later=later)
+    def _on(self, node: int, asks: Sequence[Ask], *, later: bool) -> Place | None:
+        grants = self._claims.find(asks, node, later=later)
         if grants is None or isinstance(grants, Refusal):
             return None
         return Place(node, not later, (), grants, self._at(node).seat)
@@ -176,3 +185,20 @@ class ClaimView(ClassView):
                             **{f"capacity {name}": units / UNIT for name, units in way.capacity.items()},
                         }
         return {}
+
+
+def _wishes(asks: Sequence[Ask]) -> list[Sequence[Ask]]:
+    """The claims with the first of their alternatives only, with the first two, and so on to all of them.
+
+    A claim that pods share is as it is: whoever comes first decides for all.
+    """
+    claims = [ask for ask in asks if isinstance(ask, Claim)]
+    longest = max((len(one.alternatives) for claim in claims for one in claim.requests), default=1)
+    return [[_first(ask, number) for ask in asks] for number in range(1, longest)] + [asks]
+
+
+def _first(ask: Ask, number: int) -> Ask:
+    if not isinstance(ask, Claim):
+        return ask
+    requests = tuple(replace(one, alternatives=one.alternatives[:number]) for one in ask.requests)
+    return replace(ask, requests=requests)
