@@ -142,6 +142,10 @@ class PodReader:
             return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)} | ({"message": why} if why else {}))
         return demand, None
 
+    def heed_images(self, *, wanted: bool) -> bool:
+        """Whether pods with different images are told apart; tells whether that has changed."""
+        return self._demands.heed_images(wanted=wanted)
+
     def forget(self, key: PodKey) -> None:
         """The pod is gone, and what was wrong with it does not matter any more."""
         self.faults.pop(("Pod", str(key)), None)

@@ -253,12 +253,16 @@ class Dispatcher:
             return self._answered(decision, result)
 
     async def _give_back(self, decision: Bind | Evict) -> None:
-        """A pod that is not bound needs its claims no longer."""
-        if isinstance(decision, Bind):
-            try:
-                await self.starts.give_back(pod_of(decision))
-            except LeaseLostError:
-                _log.warning("claims are left to the next leader", pod=decision.pod)
+        """A pod that is not bound needs its claims no longer; a try whose answer was lost may have bound it, though."""
+        key = pod_of(decision)
+        if not isinstance(decision, Bind) or not self.starts.holds(key):
+            return
+        try:
+            if not await self._writer.node_of(*key):
+                await self.starts.give_back(key)
+        except (LeaseLostError, ApiError) as error:
+            _log.warning("claims are given back later", pod=decision.pod, why=str(error))
+        self.starts.done(key)
 
     def _released(self, decision: Bind | Evict) -> None:
         """It was not sent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kai_py.api.dra_taint_rule import DeviceTaintRule
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import Namespace, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
@@ -38,6 +38,7 @@ __all__ = [
 PODS: Final = ResourceKind("", "v1", "pods", Pod)
 NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
+NAMESPACES: Final = ResourceKind("", "v1", "namespaces", Namespace, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
 RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", RuntimeClass, namespaced=False)
 ZONES: Final = ResourceKind(

@@ -146,6 +146,10 @@ class Starts:
             except ClaimRefusedError as error:
                 _log.warning("claim not given back", claim="/".join(name), why=str(error))
 
+    def holds(self, key: PodKey) -> bool:
+        """Whether claims were got for a pod that is not bound yet."""
+        return bool(self._claims_of.get(key))
+
     def done(self, key: PodKey) -> None:
         """A pod was bound: its claims are its own."""
         self._claims_of.pop(key, None)
@@ -233,7 +237,9 @@ class Starts:
         if not isinstance(start.refusal, LeaseLostError):
             try:
                 for key in start.keys:
-                    await self.give_back(key)
+                    facts = self._store.pods.facts.get(key)
+                    if facts is None or not facts.bound:  # somebody else may have bound it
+                        await self.give_back(key)
             except LeaseLostError as error:
                 start.refusal = error
             except Exception:  # the edge of the loop

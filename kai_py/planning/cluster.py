@@ -14,6 +14,7 @@ from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
 from kai_py.planning.manifests import Sourced
 from kai_py.planning.objects import SETTINGS_NAME
+from kai_py.podgrouper.foreign import kinds_named
 from kai_py.podgrouper.kinds.registry import COMPANIONS
 
 #: Where the settings are, unless the scheduler was told otherwise.
@@ -22,6 +23,7 @@ SETTINGS_NAMESPACE: Final = "kai-scheduler"
 _KINDS: Final = (
     ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
     ResourceKind("", "v1", "nodes", PartialObject, namespaced=False),
+    ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
     ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
@@ -79,7 +81,9 @@ async def read_owners(
         ApiError: the server does not answer.
     """
     found: list[dict[str, Any]] = []
-    todo, done = _kinds_above(pods), {_POD}
+    pods = list(pods)
+    named = (kinds_named(pod["metadata"].get("labels") or {}, pod.get("spec") or {}) for pod in pods)
+    todo, done = _kinds_above(pods).union(*named), {_POD}
     while todo := todo - done:
         kind = todo.pop()
         done.add(kind)

@@ -219,6 +219,10 @@ class Others:
         """An object, in any version."""
         return self._rest.get((group, kind, namespace, name))
 
+    def serves(self, group: str, kind: str) -> bool:
+        """Whether there are objects of a kind."""
+        return any(name[:2] == (group, kind) for name in self._rest)
+
     def podgroup(self, namespace: str, name: str) -> PodGroup | None:
         """A PodGroup that exists already."""
         return self._podgroups.get((namespace, name))

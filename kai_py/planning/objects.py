@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from kai_py.api.decode import convert, identity
 from kai_py.api.dra_taint_rule import DeviceTaintRule
-from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
+from kai_py.api.meta import Namespace, ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
@@ -24,6 +24,7 @@ from kai_py.api.workload import Workload
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
+from kai_py.podgrouper.foreign import FOREIGN
 from kai_py.podgrouper.kinds.registry import COMPANIONS
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
@@ -46,7 +47,6 @@ _WORKLOADS: Final = frozenset(
 #: Kinds that a cluster has and that no decision depends on.
 _IDLE: Final = frozenset(
     {
-        ("", "Namespace"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
         ("storage.k8s.io", "CSINode"),
@@ -54,6 +54,9 @@ _IDLE: Final = frozenset(
         ("storage.k8s.io", "StorageClass"),
     }
 )
+
+#: Kinds that grouping looks up although they own no pods.
+_LOOKED_UP: Final = FOREIGN | set(COMPANIONS.values())
 
 #: API group, kind, namespace and name.
 Identity = tuple[str, str, str, str]
@@ -73,6 +76,7 @@ class Objects:
     """
 
     nodes: list[Node] = field(default_factory=list)
+    namespaces: list[Namespace] = field(default_factory=list)
     pods: list[Pod] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=list)
     podgroups: list[PodGroup] = field(default_factory=list)
@@ -151,6 +155,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
     """Read an object of a kind that we know; tells whether it is one."""
     readers: dict[tuple[str, str], Callable[[], object]] = {
         ("", "Node"): lambda: objects.nodes.append(convert(Node, manifest)),
+        ("", "Namespace"): lambda: objects.namespaces.append(convert(Namespace, manifest)),
         ("", "Pod"): lambda: objects.pods.append(convert(Pod, manifest)),
         ("scheduling.run.ai", "Queue"): lambda: objects.queues.append(Queue.parse(manifest)),
         ("scheduling.run.ai", "PodGroup"): lambda: objects.podgroups.append(PodGroup.parse(manifest)),
@@ -203,7 +208,7 @@ def _sort_out_owners(objects: Objects, others: list[Sourced]) -> None:
     """What pods belong to is an owner, whatever its kind; the rest is passed over, but not without a word."""
     named = set(_references([*(pod.metadata for pod in objects.pods), *_readable_metadata(others)]))
     for sourced in others:
-        if _identity(sourced.manifest) in named or group_and_kind(sourced.manifest) in COMPANIONS.values():
+        if _identity(sourced.manifest) in named or group_and_kind(sourced.manifest) in _LOOKED_UP:
             try:
                 objects.owners.append(convert(Workload, sourced.manifest))
             except MalformedObjectError as error:

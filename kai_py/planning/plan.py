@@ -111,6 +111,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         return membership
 
     store = Store(group_of, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
         priority_classes={priority_class.metadata.name for priority_class in read.priority_classes},
@@ -119,6 +120,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     )
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
+    for namespace in read.namespaces:
+        store.put_namespace(namespace)
     for node in read.nodes:
         store.put_node(node)
     for queue in read.queues:

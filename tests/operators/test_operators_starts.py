@@ -60,6 +60,10 @@ class Server:
         self.did = []
         self.claims = Claims(self.did)
         self.result = Result(Outcome.BOUND)
+        self.node = ""
+
+    async def node_of(self, *_pod):
+        return self.node
 
     async def bind(self, _namespace, name, _uid, _node, _annotations=None):
         self.did.append(("bind", name))
@@ -148,6 +152,15 @@ async def test_a_pod_that_cannot_be_bound_gives_its_claim_back_before_it_is_trie
     await asyncio.wait_for(dispatcher.idle(), 5)
     assert {("free", "a-c"), ("free", "b-c")} <= set(server.did)
     assert store.claims.objects.devices(("default", "a-c")) is None
+
+
+async def test_a_pod_that_was_bound_by_a_try_whose_answer_was_lost_keeps_its_claim(store, server, dispatcher):
+    server.result, server.node = Result(Outcome.NOT_FOUND, "so it says"), "n1"
+    dispatcher.submit(decided(store))
+    await settled()
+    show(store, dispatcher, "a-c", "b-c")
+    await asyncio.wait_for(dispatcher.idle(), 5)
+    assert not [name for what, name in server.did if what == "free"]
 
 
 async def test_a_pod_that_goes_while_its_claims_are_written_takes_all_back(store, server, dispatcher):

@@ -21,6 +21,10 @@ class Keeper:
     def __init__(self):
         self.gave = []
         self.error = None
+        self.nodes = {}
+
+    async def node_of(self, _namespace, name, _uid):
+        return self.nodes.get(name, "")
 
     async def give_back(self, name, uids):
         self.gave.append((name[1], uids))
@@ -52,7 +56,7 @@ def woken():
 
 @pytest.fixture
 def unused(store, keeper, woken):
-    return UnusedClaims(store, keeper, leading=lambda: True, wake=lambda: woken.append(True))
+    return UnusedClaims(store, keeper, node_of=keeper.node_of, leading=lambda: True, wake=lambda: woken.append(True))
 
 
 async def test_only_what_was_unused_the_last_time_too(unused, keeper, woken):
@@ -68,6 +72,13 @@ async def test_what_a_pod_on_its_way_will_use_is_left_alone(unused, keeper, stor
     bind = Bind("default/a", key.uid, "n1", "default/a", Action.ALLOCATE)
     assert pod_of(bind) == key
     store.decisions.assume(bind, NOW)
+    await unused.sweep()
+    await unused.sweep()
+    assert [name for name, _ in keeper.gave] == ["idle"]
+
+
+async def test_a_pod_that_is_bound_though_the_watch_has_not_shown_it_keeps_its_devices(unused, keeper):
+    keeper.nodes["a"] = "n1"
     await unused.sweep()
     await unused.sweep()
     assert [name for name, _ in keeper.gave] == ["idle"]

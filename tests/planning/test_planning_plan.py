@@ -294,3 +294,14 @@ def test_how_near_a_gang_starts_is_part_of_the_plan():
         "least": 2,
         "message": "4 pods in topology floor: 1 of rack. The ring of their ranks takes 2 hops; no layout has fewer.",
     }
+
+
+def test_a_node_that_has_the_image_is_taken_where_settings_say_so():
+    machines = [node("n1"), node("n2"), node("n3")]
+    machines[1]["status"]["images"] = [{"names": ["repo/train:1"], "sizeBytes": 30 * 2**30}]
+    waiting = pod("p")
+    waiting["spec"]["containers"][0]["image"] = "repo/train:1"
+    objects = [*machines, queue(), waiting]
+    assert plan(objects, now=NOW).pods["default/p"]["node"] == "n1"
+    settings = {"placement": {"weights": {"imageLocality": 1}}}
+    assert plan(objects, now=NOW, settings=settings).pods["default/p"]["node"] == "n2"

@@ -187,6 +187,7 @@ PreCreated = Annotated[
         help="Create all pods before the scheduler starts; or while it runs.",
     ),
 ]
+Claims = Annotated[bool, typer.Option("--claims", help="Let every pod claim one device instead of asking for GPUs.")]
 Patience = Annotated[float, typer.Option(min=1, help="Give up after so many seconds without all pods bound.")]
 
 
@@ -196,6 +197,7 @@ def fill(
     nodes: Nodes = 500,
     gpus: Gpus = 1,
     gang: Annotated[int, typer.Option(min=1, help="Pods that start together or not at all; 1 = single pods.")] = 1,
+    claims: Claims = False,
     pre_created: PreCreated = True,
     minicluster: Fresh = False,
     scheduler: Own = True,
@@ -216,6 +218,8 @@ def fill(
     kai-py bench fill --minicluster
 
     kai-py bench fill --pods 400 --nodes 50 --gang 4 --live
+
+    kai-py bench fill --minicluster --claims
     """
     _print(
         Live(
@@ -223,6 +227,7 @@ def fill(
             nodes=nodes,
             gpus=gpus,
             gang=gang,
+            claims=claims,
             pre_created=pre_created,
             minicluster=minicluster,
             scheduler=scheduler,

@@ -15,6 +15,7 @@ from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
 from kai_py.core.dra.table import Ask
 from kai_py.core.options import Options, Strategy
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
 from kai_py.core.resources import Amounts, Mask, Shares
@@ -52,12 +53,14 @@ class ClaimView(ClassView):
     unless it asks for GPUs beside them, or joins claims that have their devices.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
         self._asks = ledger.claims.table.of_class[class_idx]
         self._wishes = _wishes(self._asks)
-        super().__init__(class_idx, suitability, ledger, options)
+        super().__init__(class_idx, suitability, ledger, options, fragments)
         self._binpack = options.gpu is Strategy.BINPACK
         self._by_devices = 0.0
         self._scale: Shares = np.ones(0)
@@ -77,7 +80,7 @@ class ClaimView(ClassView):
         packed: Shares = self._value + self._by_devices * (1.0 - level if self._binpack else level)
         return packed
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node that has devices, and which; see :meth:`ClassView.best`."""
         self.refresh()
         allowed = self._value != NOWHERE
@@ -88,7 +91,7 @@ class ClaimView(ClassView):
             mask = allowed & self._claims.possible(asks, later=later)
             if not later:
                 mask &= self._now
-            values = np.where(mask, value, NOWHERE)
+            values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
             while left[wish] and values.size:
                 node = int(values.argmax())
                 if values.item(node) == NOWHERE:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from kai_py.podgrouper.foreign import FOREIGN
 from kai_py.podgrouper.kinds.base import Rule
 from kai_py.podgrouper.kinds.declared import declared
 from kai_py.podgrouper.kinds.default import default, interactive, serving
@@ -66,6 +67,7 @@ KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
         ("grove.io", "PodGangSet"): Kind(grove),
         ("grove.io", "PodCliqueSet"): Kind(grove),
         ("scheduler.grove.io", "PodGang"): Kind(None, reads=True),
+        **dict.fromkeys(FOREIGN, Kind(None, reads=True)),
         ("sparkoperator.k8s.io", "SparkApplication"): _DEFAULT,
         ("tekton.dev", "PipelineRun"): _DEFAULT,
         ("tekton.dev", "TaskRun"): _DEFAULT,
