@@ -314,3 +314,12 @@ def test_pods_take_second_alternatives_when_the_first_ones_are_given():
     claims = {f"c{n}": Claimed(either("first", "second"), [f"g-{n}"]) for n in range(3)}
     _, devices = placed(with_claims(snapshot, kinds_on(a="second", b="first", c="second"), claims))
     assert sorted(one for (one,) in devices.values()) == ["first", "second", "second"]
+
+
+def test_the_node_that_comes_nearest_is_found_behind_many_without_devices():
+    plain = {f"a{number:02}": 0 for number in range(20)}
+    snapshot = cluster(nodes={**plain, "b": 0}, gangs={"g": Gang([CPU])})
+    snapshot = with_claims(snapshot, pools(b=2), {"c": Claimed(claim(want(3)), ["g-0"])})
+    reason = next(reason for one in decide(snapshot).diagnoses for reason in one.reasons)
+    assert reason.code is ReasonCode.DEVICES_UNAVAILABLE
+    assert (reason.details["node"], reason.details["needed"], reason.details["matched"]) == ("b", 3, 2)

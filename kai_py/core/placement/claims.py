@@ -39,6 +39,8 @@ _REASONS: Final = {
     RefusalCode.POOL_INCOMPLETE: FilterReason.POOLS_UNSETTLED,
     RefusalCode.POOL_INVALID: FilterReason.POOLS_UNSETTLED,
 }
+#: What nodes lack that come not even near.
+_FAR: Final = frozenset({RefusalCode.NO_MATCH, RefusalCode.ELSEWHERE})
 #: So many nodes are asked why they refuse, to report the one that comes nearest.
 _EXPLAINED: Final = 8
 
@@ -143,7 +145,7 @@ class ClaimView(ClassView):
         if (row := self._claims.full(self._asks)) is not None:
             return Reason(ReasonCode.CLAIM_IN_FULL_USE, {"claim": self._claims.table.claims[row].key})
         nearest: tuple[tuple[int, int, int], Refusal, int] | None = None
-        for node in nodes[:_EXPLAINED]:
+        for node in sorted(nodes[:_LOOKED_AT], key=self._distance)[:_EXPLAINED]:
             found = self._claims.find(self._asks, node, later=True)
             if isinstance(found, Refusal):
                 key = found.available, found.matched, -node
@@ -170,6 +172,10 @@ class ClaimView(ClassView):
             ReasonCode.DEVICES_UNAVAILABLE,
             {key: value for key, value in details.items() if value or key in numbers},
         )
+
+    def _distance(self, node: int) -> tuple[bool, bool]:
+        """How far a node is from having the devices: those without any of the kind, or any at all, say nothing."""
+        return self._claims.lack(self._asks, node) in _FAR, not self._claims.table.inventory.at(node).rows
 
     def _wanted(self, found: Refusal) -> dict[str, object]:
         """What a request asks of each device, as far as that is why there are none: selectors and capacities."""
