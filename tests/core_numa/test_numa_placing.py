@@ -16,7 +16,7 @@ from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.devices import Share
 from kai_py.core.tables.pods import PodState
 from kai_py.core.tables.zones import Policy
-from tests.core.builders import Gang, Node, Pod, bound, decide, evicted, nominated, waiting
+from tests.core.builders import Gang, Node, Pod, bound, decide, evicted, moved, nominated, waiting
 from tests.core_numa.builders import RESOURCES, Zoned, aligned, zoned
 from tests.core_numa.reference import admit
 
@@ -111,6 +111,41 @@ def test_victims_give_back_the_zone_that_is_written_down():
     result = settled(snapshot)
     assert evicted(result) == {"two-0": "urgent"}
     assert nominated(result) == {"urgent-0": "a"}
+
+
+def test_nobody_is_ended_for_a_pod_that_no_zone_could_hold():
+    snapshot = zoned(
+        {"a": Zoned(free=((1, 4), (1, 4)))},
+        taken={"one-0": [(0, 3, 0)], "two-0": [(1, 3, 0)]},
+        nodes={"a": 8},
+        gangs={
+            "one": Gang([aligned(3, on="a")], priority=20),
+            "two": Gang([aligned(3, on="a")], priority=10),
+            "urgent": Gang([aligned(5)], priority=90),
+        },
+    )
+    result = settled(snapshot)
+    assert evicted(result) == nominated(result) == {}
+    assert waiting(result)["urgent"].reasons[0].nodes == {FilterReason.NUMA_NODE: 1}
+
+
+def test_only_those_in_one_zone_go_and_nobody_else_is_moved():
+    """The least important are scattered over all zones; once it is known which zone it will be, the others stay."""
+    gangs, taken = {}, {}
+    for number in range(4 * 2 * 2):
+        node, zone = "abcd"[number % 4], number // 4 % 2
+        gangs[f"v{number:02}"] = Gang([aligned(0, 2, on=node)], priority=10 + number % 3)
+        taken[f"v{number:02}-0"] = [(zone, 0, 2)]
+    snapshot = zoned(
+        dict.fromkeys("abcd", Zoned(free=((4, 0), (4, 0)))),
+        taken=taken,
+        nodes=dict.fromkeys("abcd", 8),
+        gangs={**gangs, "urgent": Gang([aligned(0, 4)], priority=90)},
+    )
+    result = settled(snapshot)
+    assert list(nominated(result)) == ["urgent-0"]
+    assert len(evicted(result)) == 2
+    assert moved(result) == {}
 
 
 def test_no_zone_is_guessed_for_a_victim_of_which_nothing_is_written_down():

@@ -82,11 +82,13 @@ class Search:
         wish = placer.wish(step)
         self._near = wish is not None and wish.required
         classes = [snapshot.classes.classes[row] for row in self._classes]
-        #: Devices or NUMA nodes are at stake, which sums over nodes do not show.
-        self._shared = any(one.share is not None or one.claims for one in classes) or any(
-            classes[number].alignment is not None and placer.view(row).may_misalign
-            for number, row in enumerate(self._classes)
+        #: Nodes may refuse the step over NUMA nodes.
+        self._aligned = any(
+            one.alignment is not None and placer.view(row).may_misalign
+            for row, one in zip(self._classes, classes, strict=True)
         )
+        #: Devices or NUMA nodes are at stake, which sums over nodes do not show.
+        self._shared = self._aligned or any(one.share is not None or one.claims for one in classes)
 
     @property
     def next_skip(self) -> int:
@@ -125,7 +127,7 @@ class Search:
         if len(self._tried) <= self._skip:
             return False
         nodes, chunks = choice.nodes if choice else None, [taken[row] for row in victims]
-        if not self._near:
+        if not (self._near or self._aligned):
             return self._simulation.succeeds(chunks, nodes)
         homes = [{self._ledger.node.item(pod) for pod in chunk.pods} for chunk in chunks]
         return self._simulation.succeeds(chunks, nodes) and self._only_in_the_way(chunks, homes, nodes)
