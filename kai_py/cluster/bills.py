@@ -108,7 +108,14 @@ class Prices:
         names = {inventory.id_idx[row] for row in rows} if bill.parts == "whole" else uncut
         measured = () if bill.parts == "whole" else tuple(self._measures(one) for one in sets)
         parts = Parts(measured, tuple(sorted(shared.items())))
-        return Counted(bill.column, bill.unit, frozenset(names - shared.keys()), len(uncut) + len(sets), parts)
+        return Counted(
+            column=bill.column,
+            unit=bill.unit,
+            devices=frozenset(names - shared.keys()),
+            capacity=len(uncut) + len(sets),
+            parts=parts,
+            homes=tuple(sorted({homes[row] for row in rows} - {NOWHERE})),
+        )
 
     def _covers(self, device: Device) -> bool:
         if self.bill.selectors is None:

@@ -42,12 +42,14 @@ class ClaimObjects:
         by_name: the claims; read only.
         owner: who we are.
         changed: called with the name of a claim that was changed, came or went.
+        moved: claims whose devices are not those that they had in the last snapshot; who takes one empties it.
     """
 
     def __init__(self, known: AbstractSet[str], owner: str) -> None:
         self.by_name: dict[Name, ResourceClaim] = {}
         self.owner = owner
         self.changed: Callable[[Name], None] = lambda _name: None
+        self.moved: set[Name] = set()
         self._known = known
         self._flights: dict[Name, _Flight] = {}
         #: The newest version came with an answer, and the watch has not shown it yet.
@@ -90,7 +92,8 @@ class ClaimObjects:
     def _set(self, name: Name, claim: ResourceClaim | None) -> bool:
         before = self.by_name.get(name)
         had, has = _allocation(before), _allocation(claim)
-        if devices_of(had) != devices_of(has):
+        if devices_of(had) != devices_of(has) or _uid(before) != _uid(claim):
+            self.moved.add(name)
             for device, _ in _taken(had):
                 self._holders[device].pop(name, None)
                 if not self._holders[device]:
@@ -198,6 +201,10 @@ def _facts(claim: ResourceClaim | None) -> object:
 
 def _with(claim: ResourceClaim, allocation: Allocation | None) -> ResourceClaim:
     return replace(claim, status=replace(claim.status, allocation=allocation))
+
+
+def _uid(claim: ResourceClaim | None) -> str:
+    return claim.metadata.uid if claim is not None else ""
 
 
 def _allocation(claim: ResourceClaim | None) -> Allocation | None:

@@ -161,6 +161,10 @@ class ClaimBook:
         needs = self._needs.get(key)
         return needs.claims if needs is not None else ()
 
+    def unmoved(self, key: PodKey) -> bool:
+        """Whether all claims of a pod have the devices that they had, or had not, in the last snapshot."""
+        return not self.objects.moved or self.objects.moved.isdisjoint(self.needed_by(key))
+
     # -- decisions ---------------------------------------------------------------------------------
 
     def assume(self, bind: Bind, key: PodKey, now: float) -> None:
@@ -208,6 +212,7 @@ class ClaimBook:
         Pods whose claims cannot be served are held back like those with scheduling gates; a podgroup of which nobody
         else waits is blocked.
         """
+        self.objects.moved.clear()
         row_of = self._rows_of_pods(pods)
         if not row_of:
             return Tables(pods, podgroups, classes, None)

@@ -69,7 +69,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         replaceable: it has a controller that makes it anew when evicted, and what it asks of a node is understood.
         groups: the devices on which it has a share, while it is bound.
         rank: its index in its workload; ``NONE`` without one.
-        label_set: its labels by their number in the label book; ``NONE`` for pods that cannot be victims.
+        label_set: its labels by their number in the label book.
         zones: what is written down of the NUMA nodes that it takes.
     """
 
@@ -306,5 +306,11 @@ class PodBook:
         )
 
     def label_sets(self) -> tuple[Rows, int]:
-        """``(P,)`` numbers of the labels of those that may be victims, and a number that changes with the table."""
+        """``(P,)`` numbers of the labels of all pods, and a number that changes with the table."""
         return self._rows.share()["label_set"], self._rows.generation
+
+    def victims_label_sets(self) -> tuple[Rows, int]:
+        """The same with ``NONE`` for those that cannot be victims: others' pods, and pods without a node."""
+        columns = self._rows.share()
+        ours = (columns["leaf"] != NONE) & (columns["node"] != NONE)
+        return np.where(ours, columns["label_set"], np.int32(NONE)), self._rows.generation

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from kai_py.api.keys import NVIDIA_GPU
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import Namespace, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
@@ -30,6 +30,7 @@ from kai_py.cluster.history import HistoryBook, Stamps
 from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.membership import Grouper
+from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.phases import Assumptions, Event
@@ -78,6 +79,7 @@ class Store:
         self.classes = ClassBook()
         labels = LabelBook()
         self.budgets = BudgetBook(labels)
+        self.neighbours = NeighbourBook(self.classes, labels)
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
@@ -332,6 +334,14 @@ class Store:
         """Forget a PodDisruptionBudget."""
         self.budgets.drop(name)
 
+    def put_namespace(self, namespace: Namespace) -> bool:
+        """Take in a namespace: its labels decide whose pods affinities are about."""
+        return self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+
+    def drop_namespace(self, name: str) -> bool:
+        """Forget a namespace."""
+        return self.neighbours.drop_namespace(name)
+
     # -- the snapshot ------------------------------------------------------------------------------
 
     def axis(self) -> ResourceAxis:
@@ -366,8 +376,9 @@ class Store:
             groups_by_row = self.pods.shared_by_row(pods.keys)
             devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
         classes = self.classes.table(axis, devices.sizes if devices is not None else ())
+        near = self.neighbours.constrain(pods, classes, *self.pods.label_sets())
         worked = self.claims.constrain(
-            pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting
+            near.pods, near.classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting
         )
         return Snapshot.seal(
             now=now,
@@ -379,9 +390,10 @@ class Store:
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
-            budgets=self.budgets.table(*self.pods.label_sets()),
+            budgets=self.budgets.table(*self.pods.victims_label_sets()),
             topologies=topologies,
             claims=worked.claims,
+            neighbours=near.neighbours,
             zones=self.zones.table(nodes.names, self.pods.seated_by_row(pods.keys), pods.node_idx),
         )
 

@@ -50,6 +50,7 @@ class ReasonCode(StrEnum):
     MEMBERS_APART = "MembersApart"
     DEVICES_UNAVAILABLE = "DevicesUnavailable"
     CLAIM_IN_FULL_USE = "ClaimInFullUse"
+    DEVICES_PREPARED = "DevicesBeingPrepared"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
     # victims: why nobody has to make room
@@ -86,6 +87,12 @@ class FilterReason(StrEnum):
     CAPACITY_USED_UP = "CapacityUsedUp"
     POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
+    HOST_PORT = "HostPortTaken"
+    SPREAD_LABEL = "TopologySpreadLabelMissing"
+    SPREAD = "TopologySpreadMismatch"
+    POD_AFFINITY = "PodAffinityMismatch"
+    POD_ANTI_AFFINITY = "PodAntiAffinityMismatch"
+    ANTI_AFFINITY_OF_OTHERS = "AntiAffinityOfOthers"
     NUMA_NODE = "InsufficientNumaNode"
     NUMA_NODES = "InsufficientNumaNodes"
 
@@ -100,6 +107,10 @@ ROOM: Final = frozenset(
         FilterReason.DEVICES,
         FilterReason.NUMA_NODE,
         FilterReason.NUMA_NODES,
+        FilterReason.HOST_PORT,
+        FilterReason.SPREAD,
+        FilterReason.POD_ANTI_AFFINITY,
+        FilterReason.ANTI_AFFINITY_OF_OTHERS,
     }
 )
 

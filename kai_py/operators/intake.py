@@ -30,6 +30,7 @@ from kai_py.operators.kinds import (
     BUDGETS,
     CLAIMS,
     DEVICE_CLASSES,
+    NAMESPACES,
     NODES,
     OWNER_KINDS,
     OWNERS,
@@ -141,6 +142,8 @@ class Intake:
             return self._store.put_node(obj)
         if resource == PRIORITY_CLASSES:
             return self._store.put_priority_class(obj)
+        if resource == NAMESPACES:
+            return self._store.put_namespace(obj)
         if resource == BUDGETS:
             self._put_budget(obj)
             return False
@@ -229,6 +232,8 @@ class Intake:
             return self._store.nodes.drop(meta.name)
         if resource == PRIORITY_CLASSES:
             return self._store.drop_priority_class(meta.name)
+        if resource == NAMESPACES:
+            return self._store.drop_namespace(meta.name)
         if resource == BUDGETS:
             self._store.drop_budget(meta.key)
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kai_py.api.dra_taint_rule import DeviceTaintRule
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import Namespace, PartialObject
 from kai_py.api.node import Node
 from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
@@ -38,6 +38,7 @@ __all__ = [
 PODS: Final = ResourceKind("", "v1", "pods", Pod)
 NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
+NAMESPACES: Final = ResourceKind("", "v1", "namespaces", Namespace, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
 RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", RuntimeClass, namespaced=False)
 ZONES: Final = ResourceKind(
@@ -47,10 +48,10 @@ ZONES: Final = ResourceKind(
 #: Dynamic resource allocation, which a server need not have.
 DEVICE_CLASSES: Final = ResourceKind(CLAIMS.group, "v1", "deviceclasses", DeviceClass, namespaced=False)
 SLICES: Final = ResourceKind(CLAIMS.group, "v1", "resourceslices", ResourceSlice, namespaced=False)
-#: In the order in which they are looked for.
+#: In the order in which they are looked for; where there are none, the first is watched in case it comes.
 TAINT_RULES: Final = tuple(
     ResourceKind(CLAIMS.group, version, "devicetaintrules", DeviceTaintRule, namespaced=False)
-    for version in ("v1", "v1beta2", "v1alpha3")
+    for version in ("v1beta2", "v1", "v1alpha3")
 )
 
 #: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.

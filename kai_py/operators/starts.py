@@ -42,7 +42,7 @@ class Start:
         refusal: why they do not start; None as long as they may.
         blame: the node is at fault.
         until: when the watch need not have shown our writes any more, seconds since the epoch.
-        told: what they wait for has been said.
+        told: what they wait for, as far as that has been said: claim, condition.
     """
 
     binds: tuple[Bind, ...]
@@ -51,7 +51,7 @@ class Start:
     refusal: KaiError | None = None
     blame: bool = False
     until: float = 0.0
-    told: str = ""
+    told: tuple[str, str] | None = None
     keys: tuple[PodKey, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,8 @@ class Starts:
         enqueue: takes a job for whoever has time; with ``first``, before all that waits already.
         bind: sends a binding.
         refuse: takes back the decision about a pod, after its claims have been given back.
-        waits: called with a start whose devices are being prepared, and what is missing, when that is news.
+        waits: called with pods whose devices are being prepared, the claim, and what is missing, when that is news.
+        parked: called when a start that was about to be sent has to wait for longer.
         timeout: seconds that devices may take to be prepared; asked each time.
         clock: seconds since the epoch.
     """
@@ -80,7 +81,8 @@ class Starts:
         enqueue: Callable[..., None],
         bind: Callable[[Bind], Awaitable[None]],
         refuse: Callable[[Bind, KaiError, bool], None],
-        waits: Callable[[Sequence[Bind], str], None],
+        waits: Callable[[Sequence[Bind], str, str], None],
+        parked: Callable[[], None],
         timeout: Callable[[], float],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,6 +93,7 @@ class Starts:
         self._bind = bind
         self._refuse = refuse
         self._waits = waits
+        self._parked = parked
         self._timeout = timeout
         self._clock = clock
         self._waiting: defaultdict[Name, set[Start]] = defaultdict(set)
@@ -143,6 +146,10 @@ class Starts:
             except ClaimRefusedError as error:
                 _log.warning("claim not given back", claim="/".join(name), why=str(error))
 
+    def holds(self, key: PodKey) -> bool:
+        """Whether claims were got for a pod that is not bound yet."""
+        return bool(self._claims_of.get(key))
+
     def done(self, key: PodKey) -> None:
         """A pod was bound: its claims are its own."""
         self._claims_of.pop(key, None)
@@ -179,7 +186,8 @@ class Starts:
                 if missing != start.told:
                     start.told = missing
                     self._brief.discard(start)
-                    self._waits(start.binds, missing)
+                    self._waits(start.binds, *missing)
+                    self._parked()
                 return
         self._brief.discard(start)
         for name in start.expected:
@@ -192,14 +200,17 @@ class Starts:
         for bind in start.binds:
             self._enqueue(partial(self._bind, bind), first=True)
 
-    def _missing(self, start: Start) -> str | None:
-        """What the devices of a start still lack; None = look again later. What is wrong becomes its refusal."""
-        for key in start.keys:
+    def _missing(self, start: Start) -> tuple[str, str] | tuple[()] | None:
+        """Claim and condition that a start still lacks; None = look again later. What is wrong becomes its refusal."""
+        for bind, key in zip(start.binds, start.keys, strict=True):
             if self._store.assumptions.get(key) is None:
                 start.refusal = ClaimRefusedError(f"pod {key} is gone, or on a node already")
-                return ""
+                return ()
+            if bind.node not in self._store.nodes:
+                start.refusal = ClaimRefusedError(f"node {bind.node} is gone")
+                return ()
         now = self._clock()
-        missing = ""
+        missing: tuple[str, str] | tuple[()] = ()
         for name, expected in start.expected.items():
             claim = self._objects.by_name.get(name)
             if claim is None or self._objects.devices(name) != expected:
@@ -213,12 +224,12 @@ class Starts:
                 start.blame = True
                 return self._lost(start, name, found.failed)
             if found.missing:
-                missing = missing or f"ResourceClaim {'/'.join(name)} waits for {found.missing}"
+                missing = missing or ("/".join(name), found.missing)
         return missing
 
-    def _lost(self, start: Start, name: Name, why: str) -> str:
+    def _lost(self, start: Start, name: Name, why: str) -> tuple[()]:
         start.refusal = ClaimRefusedError(f"ResourceClaim {'/'.join(name)}: {why}")
-        return ""
+        return ()
 
     async def _go_back(self, start: Start) -> None:
         """Give back all claims of pods that do not start, then the pods themselves."""
@@ -226,7 +237,9 @@ class Starts:
         if not isinstance(start.refusal, LeaseLostError):
             try:
                 for key in start.keys:
-                    await self.give_back(key)
+                    facts = self._store.pods.facts.get(key)
+                    if facts is None or not facts.bound:  # somebody else may have bound it
+                        await self.give_back(key)
             except LeaseLostError as error:
                 start.refusal = error
             except Exception:  # the edge of the loop

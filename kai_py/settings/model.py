@@ -13,7 +13,7 @@ from kai_py.api.keys import AMD_GPU, NODE_POOL_LABEL, NVIDIA_DEVICES, NVIDIA_GPU
 from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY, Model
 
 ActionName = Literal["allocate", "consolidate", "reclaim", "preempt", "staleGangEviction"]
-Strategy = Literal["binpack", "spread"]
+Strategy = Literal["binpack", "spread", "leastFragmentation"]
 EvictionMethod = Literal["delete", "evict"]
 GpuParts = Literal["whole", "memory", "counters"]
 
@@ -146,6 +146,12 @@ class ScoreWeights(SettingsGroup):
     node_affinity: Annotated[float, Field(ge=0)] = 60.0
     """For nodes that match the pod's preferred node affinity. By default above the scheduler's own reasons, which
     nobody has asked for."""
+    pod_affinity: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes near the pods that the pod's preferred pod affinity and anti-affinity like best, or that like it. By
+    default as much as the node affinity: both are the user's own wishes."""
+    pod_spread: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes where few of the pods are that the pod's `topologySpreadConstraints` with `ScheduleAnyway` count. By
+    default as much as the other wishes of the user."""
     resource_type: Annotated[float, Field(ge=0)] = 30.0
     """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
     above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""
@@ -164,8 +170,8 @@ class ScoreWeights(SettingsGroup):
     """For nodes whose cpu and memory would be filled more evenly with the pod than without. 0 by default, as in KAI.
     Packing goes before it as long as it weighs less."""
     packing: Annotated[float, Field(ge=0)] = 9.0
-    """For nodes that suit the strategy (`binpack` or `spread`). The default is KAI's, and the smallest of all: where
-    a pod is packed matters only when nothing else does."""
+    """For nodes that suit the strategy (`binpack`, `spread`, `leastFragmentation`). The default is KAI's, and the
+    smallest of all: where a pod is packed matters only when nothing else does."""
 
 
 class Placement(SettingsGroup):
@@ -173,10 +179,13 @@ class Placement(SettingsGroup):
 
     gpu: Strategy = "binpack"
     """How pods that ask for GPUs are laid over nodes: `binpack` fills nodes one after the other and keeps whole nodes
-    free for large gangs; `spread` takes the emptiest node. `binpack` by default, because half-empty GPU nodes are
-    what large gangs wait for."""
+    free for large gangs; `spread` takes the emptiest node; `leastFragmentation` takes the node where the GPUs that are
+    left stay useful to most of the pods that wait and run, and fills nodes where that makes no difference. `binpack` by
+    default, as in KAI, because half-empty GPU nodes are what large gangs wait for; where pods ask for different things,
+    `leastFragmentation` gives more GPUs to pods, and takes longer to decide."""
     cpu: Strategy = "binpack"
-    """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove."""
+    """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove; with
+    `leastFragmentation` they leave cores and memory to GPUs that need them."""
     weights: ScoreWeights = ScoreWeights()
     """How much each score counts."""
 

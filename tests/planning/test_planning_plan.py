@@ -171,11 +171,25 @@ def test_pods_of_a_job_are_grouped_by_it_whatever_its_manifest_lacks():
 
 def test_an_owner_of_any_kind_is_known_by_the_pods_that_it_owns():
     training = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": "train", "uid": "u"}}
+    training["spec"] = {"pytorchReplicaSpecs": {"Worker": {"replicas": 1}}}
     worker = pod("w", owner="train")
     worker["metadata"]["ownerReferences"][0] |= {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "uid": "u"}
     assert ask(node(), queue(), training, worker)["warnings"] == []
     (warning,) = ask(node(), queue(), training)["warnings"]
     assert "PyTorchJob" in warning
+
+
+def test_the_fields_of_an_owner_decide_about_its_gang_and_without_them_its_pods_wait():
+    training = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": "train", "uid": "u"}}
+    training["spec"] = {"pytorchReplicaSpecs": {"Worker": {"replicas": 2}}}
+    worker = pod("w", owner="train")
+    worker["metadata"]["ownerReferences"][0] |= {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "uid": "u"}
+    worker["metadata"].setdefault("labels", {})["training.kubeflow.org/replica-type"] = "worker"
+    other = {**worker, "metadata": {**worker["metadata"], "name": "v"}}
+    assert states(ask(node(), queue(), training, worker)) == {"default/w": ("Pending", None)}
+    assert [node for _, node in states(ask(node(), queue(), training, worker, other)).values() if node] != []
+    (waiting,) = ask(node(), queue(), worker)["cycles"][0]["waiting"]
+    assert "PyTorchJob default/train" in str(waiting)
 
 
 def test_a_workload_without_pods_does_nothing_and_says_so():

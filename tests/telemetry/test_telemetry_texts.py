@@ -145,6 +145,14 @@ GOLDEN = {
         "ResourceClaim team/gpus serves as many pods as a claim can: 2 lack devices.",
         "Wait until pods that use it finish, or give these pods a claim of their own.",
     ),
+    CODE.DEVICES_PREPARED: (
+        Reason(CODE.DEVICES_PREPARED, {"claim": "team/gpus", "missing": "attached of device d/p/x"}),
+        "The devices of team/gpus are being prepared: attached of device d/p/x is not true yet.",
+        (
+            "Wait; if it takes long, look at status.devices of the claim, and at the driver. After the setting "
+            "`dra.bindingTimeout` the devices are given back, and the pod goes elsewhere."
+        ),
+    ),
     CODE.DEVICES_UNAVAILABLE: (
         Reason(
             CODE.DEVICES_UNAVAILABLE,

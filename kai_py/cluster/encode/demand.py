@@ -12,6 +12,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.selectors import NodeSelectorTerm
 from kai_py.api.selectors import Requirement as ApiRequirement
 from kai_py.cluster.encode.alignment import alignment_of
+from kai_py.cluster.encode.neighbours import NOTHING, Asks, AsksReader
 from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.encode.shares import share_of
 from kai_py.core.resources import ResourceAxis
@@ -27,10 +28,12 @@ class Demand:
     Attributes:
         request: (resource, base units), sorted by name.
         constraints: everything else, with an empty request.
+        asks: what it asks of other pods.
     """
 
     request: tuple[tuple[str, int], ...]
     constraints: PodClass
+    asks: Asks = NOTHING
 
     def on_axis(self, axis: ResourceAxis) -> PodClass:
         """The class on an axis that has all its resources."""
@@ -59,6 +62,7 @@ class DemandReader:
     def __init__(self) -> None:
         self._heeds_images = False
         self._known: dict[bytes, Demand] = {}
+        self._asks = AsksReader()
         self._encoder = msgspec.msgpack.Encoder(enc_hook=dict)  # absent maps are proxies, which it does not know
 
     def heed_images(self, *, wanted: bool) -> bool:
@@ -99,9 +103,11 @@ class DemandReader:
                 demand = Demand(demand.request, replace(demand.constraints, images=images_of(pod)))
             self._known[text] = demand
         if pod.metadata.annotations and (share := _share(pod, demand)) is not None:
-            demand = Demand(demand.request, replace(demand.constraints, share=share))
+            demand = replace(demand, constraints=replace(demand.constraints, share=share))
+        if (asks := self._asks.read(pod, foreign=stays)) is not NOTHING:
+            demand = replace(demand, asks=asks)
         if excluded:
-            return Demand(demand.request, replace(demand.constraints, excluded=excluded))
+            return replace(demand, constraints=replace(demand.constraints, excluded=excluded))
         return demand
 
 

@@ -83,6 +83,7 @@ class Counted:
             ``parts`` is about, none.
         capacity: how many of them queues share; those that are cut from one device count as one.
         parts: devices of which parts are charged.
+        homes: rows of nodes that have such devices to themselves.
     """
 
     column: int
@@ -90,6 +91,7 @@ class Counted:
     devices: frozenset[int]
     capacity: int
     parts: Parts = Parts()
+    homes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

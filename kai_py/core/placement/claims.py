@@ -9,10 +9,11 @@ import numpy as np
 
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.options import Options
+from kai_py.core.options import Options, Strategy
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
@@ -41,30 +42,55 @@ class ClaimView(ClassView):
 
     Room for everything else, filters and scores are those of any class. Where devices may be found is told by the
     device index for all nodes at once, and decided by the allocator on the best of them; nodes where the pod can start
-    now come before those where it has to wait.
+    now come before those where it has to wait. Nodes are packed by the devices that they have left for the class,
+    unless it asks for GPUs beside them, or joins claims that have their devices.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
         self._asks = ledger.claims.table.of_class[class_idx]
-        super().__init__(class_idx, suitability, ledger, options)
+        super().__init__(class_idx, suitability, ledger, options, fragments)
+        self._binpack = options.gpu is Strategy.BINPACK
+        self._by_devices = 0.0
+        self._scale: Shares = np.ones(0)
+        if self._packing.by_gpus or any(isinstance(ask, int) for ask in self._asks):
+            return
+        self._by_devices, self._packed = self._packed, 0.0
+        self._evaluate(slice(None))
+        sizes = self._claims.sizes(self._asks).astype(np.float64)
+        self._scale = np.maximum(sizes.max(initial=1.0) if self._binpack else sizes, 1.0)
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def _packed_value(self) -> Shares:
+        """``(N,)`` the value of nodes, packed by devices."""
+        room = self._claims.slots(self._asks, later=True) if self._by_devices else None
+        if room is None:
+            return self._value
+        level = np.minimum(room / self._scale, 1.0)
+        packed: Shares = self._value + self._by_devices * (1.0 - level if self._binpack else level)
+        return packed
+
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node that has devices, and which; see :meth:`ClassView.best`."""
         self.refresh()
         allowed = self._value != NOWHERE
         if within is not None:
             allowed &= within
-        left = _ATTEMPTS
+        left, value = _ATTEMPTS, self._packed_value()
         for later in (False, True):
             mask = allowed & self._claims.possible(self._asks, later=later)
             if not later:
                 mask &= self._now
-            while left and (place := super().best(mask)) is not None:
-                if (found := self._on(place.node, later=later)) is not None:
+            values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
+            while left and values.size:
+                node = int(values.argmax())
+                if values.item(node) == NOWHERE:
+                    break
+                if (found := self._on(node, later=later)) is not None:
                     return found
-                mask[place.node] = False
+                values[node] = NOWHERE
                 left -= 1
         return None
 

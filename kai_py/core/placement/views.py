@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from kai_py.core.filters import FILTERS
 from kai_py.core.filters.resources import fits, shortages
-from kai_py.core.options import Action, Options
+from kai_py.core.options import Action, Options, Strategy
+from kai_py.core.placement.fragments import Fragments, Sparing
 from kai_py.core.placement.suitability import PASSED, Suitability
 from kai_py.core.placement.zones import Seats, ZoneEye
-from kai_py.core.resources import Amounts, Mask, Rows, Shares
+from kai_py.core.resources import GPU, Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.scores.allocation import Allocation
 from kai_py.core.scores.packing import Packing
@@ -21,6 +22,7 @@ from kai_py.core.state.claims import NO_GRANTS, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE
+from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.tables.zones import NO_SEAT, Seat
 
 NOWHERE = -inf
@@ -59,6 +61,35 @@ class Place(NamedTuple):
         )
 
 
+class View(Protocol):
+    """All nodes through the eyes of one pod class; :class:`ClassView` says what these mean."""
+
+    request: Amounts
+    allowed: Mask
+
+    def best(self, within: Mask | None = None) -> Place | None:
+        """The best node."""
+
+    def at(self, node: int) -> Place | None:
+        """One node."""
+
+    def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
+        """How many pods each node takes."""
+
+    def refusal(self) -> Reason | None:
+        """Why no node takes the class, where more can be told than numbers of nodes."""
+
+    def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
+        """Why no node takes the class."""
+
+    def details(self) -> dict[str, object]:
+        """What of the class' demands a reader has to know beside :meth:`explain`."""
+
+    @property
+    def may_misalign(self) -> bool:
+        """Whether some node may refuse the class over NUMA nodes, which sums over nodes do not show."""
+
+
 class ClassView:
     """All nodes through the eyes of one pod class: who may take it, and how good that would be.
 
@@ -70,7 +101,9 @@ class ClassView:
         allowed: ``(N,)`` nodes that all filters let it on, room apart.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         snapshot = ledger.snapshot
         self._ledger = ledger
         self.request: Amounts = snapshot.classes.request[class_idx]
@@ -87,10 +120,13 @@ class ClassView:
         packed_by = self._packed_by(ledger, class_idx)
         self._packing = Packing.of(packed_by, snapshot.nodes, snapshot.axis, options)
         self._allocation = Allocation.of(self.request, snapshot.nodes, snapshot.axis, options)
+        self._sparing = None
+        if self._packing.strategy is Strategy.LEAST_FRAGMENTATION and fragments.typical is not None:
+            self._sparing = Sparing(fragments, snapshot.classes.classes[class_idx])
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
         self._base: Shares = suitability.score + options.weights.get("resourceType", 0.0) * resource_type(
-            packed_by, snapshot.nodes, snapshot.axis
+            packed_by, snapshot.nodes, snapshot.axis, _with_devices(snapshot)
         )
         self._read = len(ledger.touched)
         self._value: Shares = np.empty(len(snapshot.nodes))
@@ -105,13 +141,18 @@ class ClassView:
         """Value some nodes anew: ``NOWHERE`` where the pod may not go or has no room."""
         free = self._ledger.free[rows]
         later = free + self._ledger.releasing[rows]
-        value = self._base[rows] + self._packed * self._packing.score(rows, later)
+        # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
+        possible = self.allowed[rows] & fits(self.request, later)
+        packing = self._packing.score(rows, later)
+        if self._sparing is not None:
+            places = np.arange(len(self._value), dtype=np.int32)[rows][possible]
+            packing[possible] = self._sparing.score(places, packing[possible])
+        value = self._base[rows] + self._packed * packing
         if self._allocation is not None:
             value += self._allocation.score(rows, later)
         now = fits(self.request, free)
         value += self._available * now
-        # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
-        value[~(self.allowed[rows] & fits(self.request, later))] = NOWHERE
+        value[~possible] = NOWHERE
         self._value[rows], self._now[rows] = value, now
         if self._zones is not None:
             self._value_zones(self._zones, np.arange(len(self._value), dtype=np.int32)[rows])
@@ -167,7 +208,7 @@ class ClassView:
         news = len(touched) - self._read
         if news == 0:
             return
-        if news <= _FEW:
+        if news <= _FEW and self._sparing is None:
             for node in touched[self._read :]:
                 self._evaluate_one(node)
         else:
@@ -175,14 +216,17 @@ class ClassView:
             self._evaluate(rows)
         self._read = len(touched)
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node, the first by name among equals; None when there is none.
 
         Args:
             within: ``(N,)`` nodes to choose from; None = all.
+            bonus: ``(N,)`` what is added to their values; None = nothing.
         """
         self.refresh()
-        value = self._value if within is None else np.where(within, self._value, NOWHERE)
+        value = self._value if bonus is None else self._value + bonus
+        if within is not None:
+            value = np.where(within, value, NOWHERE)
         if value.size == 0:
             return None
         node = int(value.argmax())
@@ -203,6 +247,11 @@ class ClassView:
         if seats is None:
             seats = self._seats[node] = self._zones.judge_one(node)
         return Place(node, now, seat=(seats.now if now else seats.later) or NO_SEAT)
+
+    def fitting(self) -> Mask:
+        """``(N,)`` nodes that have room for it, now or later."""
+        self.refresh()
+        return np.asarray(self._value != NOWHERE)
 
     @property
     def may_misalign(self) -> bool:
@@ -240,3 +289,10 @@ class ClassView:
         if self._zones is not None:
             reasons |= self._zones.refusals(self.allowed & ~full)[0]
         return {reason: count for reason, count in reasons.items() if count}, missing
+
+
+def _with_devices(snapshot: Snapshot) -> Rows:
+    """Rows of nodes whose GPUs are devices that pods claim."""
+    counted = () if snapshot.claims is None else snapshot.claims.counted
+    homes = {node for one in counted if snapshot.axis.accounted[one.column] == GPU for node in one.homes}
+    return np.array(sorted(homes), dtype=np.int32)

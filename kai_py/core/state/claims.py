@@ -165,6 +165,11 @@ class Claims:
             return None
         return (self._later_index if later else self._start_index).room(fresh).count
 
+    def sizes(self, asks: Sequence[Ask]) -> Amounts:
+        """``(N,)`` how many pods would find devices for claims of their own if nobody had any; an upper bound."""
+        fresh = [ask for ask in asks if not isinstance(ask, int)]
+        return DeviceIndex(self.allocator, DeviceLedger(self.table.inventory)).room(fresh).count
+
     def find(self, asks: Sequence[Ask], node: int, *, later: bool) -> Grants | Refusal | None:
         """Devices on one node for all claims together.
 

@@ -88,6 +88,7 @@ class Transaction:
         self._paths = snapshot.queues.paths
         self._devices = ledger.devices
         self._claims = ledger.claims
+        self._neighbours = ledger.neighbours
         self._zones = ledger.zones
 
     def place(
@@ -243,6 +244,8 @@ class Transaction:
             ledger.touched.append(node)
             if operation.devices and self._devices is not None:
                 self._devices.shift(pod, node, operation.devices, gained, now=now)
+            if self._neighbours is not None:
+                self._neighbours.shift(pod, node, gained, now=now, evicts=kind is _EVICT)
             if operation.seat and self._zones is not None:
                 self._zones.shift(node, operation.seat, gained, now=now)
         self._active[subgroup] += gained

@@ -64,6 +64,7 @@ class PodClass:
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
         alignment: what a kubelet aligns on NUMA nodes; None = nothing.
         features: what a node has to declare.
+        kind: row in ``NeighbourTable.kinds``; -1 = neighbours do not matter to it, nor it to them.
         images: of its containers, with tags; () where nobody asks who has them.
     """
 
@@ -78,6 +79,7 @@ class PodClass:
     claims: tuple[Hashable, ...] = ()
     alignment: Alignment | None = None
     features: tuple[str, ...] = ()
+    kind: int = -1
     images: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from kai_py.core.dra.table import ClaimTable
 from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.devices import SharedDevices
+from kai_py.core.tables.neighbours import NeighbourTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
@@ -33,6 +34,7 @@ class Snapshot:
         budgets: disruption budgets; None where there are none.
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
+        neighbours: what pods ask of each other; None where nobody asks for anything.
         zones: NUMA nodes; None where no node says that its kubelet aligns pods.
     """
 
@@ -48,6 +50,7 @@ class Snapshot:
     budgets: Budgets | None = None
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
+    neighbours: NeighbourTable | None = None
     zones: ZoneTable | None = None
 
     @classmethod
@@ -66,6 +69,7 @@ class Snapshot:
         budgets: Budgets | None = None,
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
+        neighbours: NeighbourTable | None = None,
         zones: ZoneTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
@@ -115,10 +119,26 @@ class Snapshot:
                 raise ValueError("claims.inventory is about other nodes")
         elif any(one.claims for one in classes.classes):
             raise ValueError("classes have claims, but there is no table of claims")
+        kinds = 0 if neighbours is None else len(neighbours.kinds)
+        if any(one.kind >= kinds for one in classes.classes):
+            raise ValueError(f"classes are of more than the {kinds} kinds of neighbours")
         if zones is not None:
             _seal_zones(zones, len(nodes), len(pods))
         return cls(
-            now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims, zones
+            now,
+            axis,
+            nodes,
+            classes,
+            pods,
+            podgroups,
+            subgroups,
+            queues,
+            devices,
+            budgets,
+            topologies,
+            claims,
+            neighbours,
+            zones,
         )
 
 

@@ -20,6 +20,7 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
+from kai_py.core.tables.pods import NONE
 from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.costs import Costs
 from kai_py.core.victims.departures import Departures
@@ -89,8 +90,8 @@ class Search:
             one.alignment is not None and placer.view(row).may_misalign
             for row, one in zip(self._classes, classes, strict=True)
         )
-        #: Devices or NUMA nodes are at stake, which sums over nodes do not show.
-        self._shared = self._aligned or any(one.share is not None or one.claims for one in classes)
+        #: Devices, NUMA nodes or neighbours are at stake, which sums over nodes do not show.
+        self._shared = self._aligned or any(one.share is not None or one.claims or one.kind != NONE for one in classes)
 
     @property
     def next_skip(self) -> int:
