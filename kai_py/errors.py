@@ -18,6 +18,7 @@
     │   ├── EvaluationError        its own fault: a missing attribute, an overflow
     │   ├── LimitError             it costs too much
     │   └── InternalError          a bug of ours, while evaluating
+    ├── ClaimRefusedError          a ResourceClaim cannot be had for the pods that it was meant for
     ├── LeaseLostError             we are not the leader (any more)
     └── InvariantError             a bug of ours: the state contradicts itself
 
@@ -140,6 +141,12 @@ class UnavailableError(ApiError):
     """5xx or a broken connection: try again later."""
 
     code = "Unavailable"
+
+
+class ClaimRefusedError(KaiError):
+    """A ResourceClaim cannot be had for the pods that it was meant for; they are not bound."""
+
+    code = "ClaimRefused"
 
 
 class LeaseLostError(KaiError):

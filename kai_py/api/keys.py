@@ -36,6 +36,8 @@ TOP_OWNER_ANNOTATION: Final = "kai.scheduler/top-owner-metadata"
 #: On a podgroup that we have written: what was derived for each field of its spec, as hashes.
 DERIVED_ANNOTATION: Final = "kai.scheduler/derived-spec"
 TOPOLOGY_ANNOTATION: Final = "kai.scheduler/topology"
+RANK_PATTERN_ANNOTATION: Final = "kai.scheduler/rank-pattern"
+RANK_GROUP_SIZE_ANNOTATION: Final = "kai.scheduler/rank-group-size"
 REQUIRED_LEVEL_ANNOTATION: Final = "kai.scheduler/topology-required-placement"
 PREFERRED_LEVEL_ANNOTATION: Final = "kai.scheduler/topology-preferred-placement"
 LAST_START_ANNOTATION: Final = "kai.scheduler/last-start-timestamp"
@@ -45,7 +47,12 @@ STALE_SINCE_ANNOTATION: Final = "kai.scheduler/stale-podgroup-timestamp"
 GPU_FRACTION_ANNOTATION: Final = "gpu-fraction"
 GPU_MEMORY_ANNOTATION: Final = "gpu-memory"
 GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
+#: Which NUMA nodes a pod takes: as somebody on its node has seen it, and as the scheduler expected it.
+NUMA_OBSERVED_ANNOTATION: Final = "kai.scheduler/numa-placement-observed"
+NUMA_PREDICTED_ANNOTATION: Final = "kai.scheduler/numa-placement-predicted"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
+#: On a ResourceClaim: who has allocated it, and when. Ours.
+ALLOCATED_ANNOTATION: Final = "kai.scheduler/allocated"
 SEGMENT_SIZE_ANNOTATION: Final = "kai.scheduler/segment-size"
 SEGMENT_REQUIRED_ANNOTATION: Final = "kai.scheduler/segment-topology-required-placement"
 SEGMENT_PREFERRED_ANNOTATION: Final = "kai.scheduler/segment-topology-preferred-placement"
@@ -74,6 +81,8 @@ SPARK_APP_LABEL: Final = "spark-app-name"
 SPARK_SELECTOR_LABEL: Final = "spark-app-selector"
 
 # Kubernetes' own ----------------------------------------------------------------------------------
+#: Without this finalizer nobody takes a claim's devices back.
+CLAIM_PROTECTION: Final = "resource.kubernetes.io/delete-protection"
 LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 #: Which of its Job's, or of its StatefulSet's pods a pod is.

@@ -13,13 +13,15 @@ import uvloop
 import yaml
 
 from kai_py.api.crds import DEFINITIONS, manifest
-from kai_py.api.keys import DEFAULT_PARENT_QUEUE, DEFAULT_QUEUE, NVIDIA_GPU, QUEUE_API_VERSION
+from kai_py.api.keys import DEFAULT_PARENT_QUEUE, DEFAULT_QUEUE, QUEUE_API_VERSION
 from kai_py.cli.failures import MISUSED, Failure
 from kai_py.minicluster import MiniCluster, Worker
+from kai_py.minicluster.devices.offers import equip_pool, parse_offers
 from kai_py.minicluster.kinds import CRDS, NAMESPACES, PRIORITY_CLASSES
-from kai_py.minicluster.pools import PROFILES, Object, nodes, register
+from kai_py.minicluster.pools import PROFILES, SERVERS, Object, nodes, register
 from kai_py.minicluster.workers.claims import Claims
 from kai_py.minicluster.workers.deployments import Deployments, ReplicaSets
+from kai_py.minicluster.workers.devices import DeviceDrivers
 from kai_py.minicluster.workers.jobs import Jobs
 from kai_py.minicluster.workers.kubelets import Kubelets
 from kai_py.minicluster.workers.node_lifecycle import NodeLifecycle
@@ -34,6 +36,14 @@ PRIORITIES: Final = {"train": 50, "build-preemptible": 75, "build": 100, "infere
 
 _QUEUES: Final = "queues.scheduling.run.ai"
 _UNLIMITED: Final = {"quota": -1, "limit": -1, "overQuotaWeight": 1}
+
+
+def _offers(texts: list[str]) -> list[str]:
+    try:
+        parse_offers(texts, SERVERS)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return texts
 
 
 def _profile(name: str) -> str:
@@ -54,6 +64,16 @@ def minicluster(
             help=f"What the nodes look like: {', '.join(PROFILES)}.",
         ),
     ] = "h100",
+    devices: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SERVER=]KINDS",
+            callback=lambda texts: _offers(texts or []),
+            help="What nodes offer to claims on devices: plugin, whole, mig, shared or vfio GPUs, and nics, fabric, "
+            "joined by +; of all servers, or of one kind of server. May be given several times.",
+            show_default="plugin",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API server; 0 takes a free one.")] = 0,
     kubeconfig: Annotated[
         Path, typer.Option(metavar="FILE", dir_okay=False, help="The kubeconfig to write; it is removed at the end.")
@@ -68,10 +88,12 @@ def minicluster(
     For instance:
 
     kai-py minicluster --nodes 100 --profile mixed
+
+    kai-py minicluster --nodes 16 --profile mixed --devices h100=mig+nics --devices a100=shared
     """
     _refuse_foreign(kubeconfig)
     cluster = MiniCluster(port=port, workers=workers())
-    pool = nodes(profile, number)
+    pool = equip_pool(nodes(profile, number), parse_offers(devices or [], SERVERS))
     furnish(cluster, pool, crds=crds)
     try:
         uvloop.run(_serve(cluster, kubeconfig, introduction(pool, profile, kubeconfig)))
@@ -83,8 +105,8 @@ def minicluster(
 
 
 def workers() -> list[Worker]:
-    """What brings the cluster to life: kubelets, and the controllers of workloads, claims and nodes."""
-    lively = (Kubelets(), NodeLifecycle(), Jobs(), ReplicaSets(), Deployments(), Claims())
+    """What brings the cluster to life: kubelets, device drivers, and the controllers of workloads, claims and nodes."""
+    lively = (Kubelets(), NodeLifecycle(), Jobs(), ReplicaSets(), Deployments(), Claims(), DeviceDrivers())
     return [worker.run for worker in lively]
 
 
@@ -120,7 +142,7 @@ def _queue(name: str, parent: str) -> Object:
 
 def introduction(pool: list[Object], profile: str, kubeconfig: Path) -> str:
     """What to do with the cluster, ready to be copied. ``{url}`` is left to be filled in."""
-    gpus = sum(int(node["status"]["allocatable"].get(NVIDIA_GPU, 0)) for node in pool)
+    gpus = sum(int(node["metadata"]["labels"].get("nvidia.com/gpu.count", 0)) for node in pool)
     return f"""\
 {len(pool)} {profile} nodes with {gpus} GPUs, served on {{url}}. Ctrl-C ends it. In another shell:
 

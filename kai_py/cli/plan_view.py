@@ -50,6 +50,7 @@ def tables(plan: Json) -> list[Table]:
             list(_decisions(plan)),
             _STYLES,
         ),
+        *_layouts(plan),
         Table("Waiting", ("PodGroup", "Queue", "Reason", "Message"), list(_waiting(plan))),
         Table("Queues", ("Queue", "Resource", "Fair share", "Allocated", "Requested"), list(_queues(plan))),
     ]
@@ -64,6 +65,11 @@ def _decisions(plan: Json) -> Iterator[tuple[str, ...]]:
         for kind, word in (("nominations", "nominate"), ("binds", "bind")):
             for one in cycle[kind]:
                 yield str(number), word, one["pod"], one["node"], one["podGroup"], one["action"], ""
+
+
+def _layouts(plan: Json) -> list[Table]:
+    rows = [(one["podGroup"], one["message"]) for cycle in plan["cycles"] for one in cycle.get("layouts", ())]
+    return [Table("Layouts", ("PodGroup", "How near"), rows)] if rows else []
 
 
 def _waiting(plan: Json) -> Iterator[tuple[str, ...]]:

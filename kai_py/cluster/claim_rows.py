@@ -3,175 +3,144 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import numpy as np
 
-from kai_py.api.resource import Allocation, ResourceClaim
-from kai_py.cluster.devices.book import DeviceBook
-from kai_py.core.dra.claims import ALL, Alternative, Claim
-from kai_py.core.dra.devices import Device
-from kai_py.core.dra.inventory import NOWHERE, Inventory
-from kai_py.core.dra.selectors import Selector, SelectorError, SelectorMemo
+from kai_py.cluster.bills import Bill
+from kai_py.cluster.laid import Laid
+from kai_py.core.dra.claims import Claim
+from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Counted
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.pods import PodState, PodTable
-from kai_py.errors import Fault
 
-Name = tuple[str, str]
 #: States of pods that wait.
 NEW: Final = (PodState.PENDING, PodState.GATED)
-
-
-@dataclass(frozen=True)
-class Bill:
-    """Devices that queues are charged for: those of some drivers, or those of a DeviceClass."""
-
-    column: int
-    unit: int
-    classes: frozenset[str]
-    selectors: tuple[Selector, ...] | None = None
-
-    def covers(self, device: Device, memo: SelectorMemo) -> bool:
-        """Whether a device is on the bill."""
-        if self.selectors is None:
-            return device.driver in self.classes
-        try:
-            return memo.matches(self.selectors, device)
-        except SelectorError:
-            return False
 
 
 class ClaimRows:
     """A table of claims in the making.
 
-    Attributes:
-        row_of: claim -> row.
-        cost: claim -> what it costs by column in A.
+    Args:
+        claims: ``(L,)`` sorted by name.
         of_pod: see ``ClaimTable``.
-        unreadable: claims that cannot be read, and why.
+        pods: the pods.
+        bills: what queues are charged for.
+        over: uids of pods that have ended, and only have to be taken off the claims that are reserved for them.
     """
 
-    def __init__(self, inventory: Inventory, pods: PodTable, bills: tuple[Bill, ...]) -> None:
-        self.bills = bills
-        self.inventory = inventory
-        self.pods = pods
-        self.rows: list[ClaimRow] = []
-        self.row_of: dict[Name, int] = {}
-        self.cost: dict[Name, dict[int, int]] = {}
-        self.of_pod: dict[int, tuple[int, ...]] = {}
-        self.of_class: dict[int, tuple[Ask, ...]] = {}
-        self.unreadable: dict[Name, Fault] = {}
-        self._users: dict[int, list[int]] = {}
-        self._names: list[Name] = []
+    def __init__(
+        self,
+        claims: list[Laid],
+        of_pod: Mapping[int, tuple[int, ...]],
+        pods: PodTable,
+        bills: tuple[Bill, ...],
+        over: AbstractSet[str] = frozenset(),
+    ) -> None:
+        self._over = over
+        self._claims = claims
+        self._of_pod = {pod: rows for pod, rows in sorted(of_pod.items()) if rows}
+        self._pods = pods
+        self._states: list[int] = pods.state.tolist()
+        self._bills = bills
+        self._of_class: dict[int, tuple[Ask, ...]] = {}
+        self._users = self._count_users()
+        self._rows = [self._with_others(row, laid) for row, laid in enumerate(claims)]
 
-    def add(self, name: Name, row: ClaimRow, cost: dict[int, int]) -> None:
-        """One claim more."""
-        self.row_of[name] = len(self.rows)
-        self.rows.append(row)
-        self._names.append(name)
-        self.cost[name] = cost
-
-    def count_users(self, objects: dict[Name, ResourceClaim]) -> None:
-        """Who uses each claim, those that run first; whom it is reserved for beside them."""
-        states = self.pods.state
-        for pod, rows in sorted(self.of_pod.items(), key=lambda entry: (_standing(states.item(entry[0])), entry[0])):
+    def _count_users(self) -> dict[int, list[int]]:
+        """Who uses each claim, those that run first."""
+        users: dict[int, list[int]] = {}
+        states = self._states
+        for pod, rows in sorted(self._of_pod.items(), key=lambda entry: _STANDING[states[entry[0]]]):
             for row in rows:
-                self._users.setdefault(row, []).append(pod)
-        for row, name in enumerate(self._names):
-            if reserved := objects[name].status.reserved_for:
-                ours = {self.pods.keys[pod].uid for pod in self._users.get(row, ())}
-                others = sum(one.uid not in ours for one in reserved)
-                if others:
-                    self.rows[row] = dataclasses.replace(self.rows[row], others=others)
+                users.setdefault(row, []).append(pod)
+        return users
+
+    def _with_others(self, row: int, laid: Laid) -> ClaimRow:
+        """The row of a claim with the number of those for whom it is reserved and who are no pods of ours."""
+        if not laid.reserved:
+            return laid.row
+        ours = {self._pods.keys[pod].uid for pod in self._users.get(row, ())}
+        leaving = sum(uid in self._over for uid in laid.reserved)
+        others = sum(uid not in ours for uid in laid.reserved) - leaving
+        return dataclasses.replace(laid.row, others=others, leaving=leaving) if others or leaving else laid.row
 
     def classes(self, classes: ClassTable) -> tuple[ClassTable, np.ndarray]:
         """The table with a class for every kind of pod and claims, and ``(P,)`` rows in it.
 
         Queues pay for a claim with the class of the first pod that uses it.
         """
-        class_idx = self.pods.class_idx.copy()
-        known: dict[tuple[int, tuple[Hashable, ...], tuple[int, ...]], int] = {}
+        class_idx = self._pods.class_idx.copy()
+        alike = _Alike()
+        known: dict[tuple[int, tuple[int | tuple[int, int, int], ...], tuple[int, ...]], int] = {}
         made, request, accounted = list(classes.classes), list(classes.request), list(classes.accounted)
-        for pod, rows in sorted(self.of_pod.items()):
-            if not rows:
-                continue
-            asks = tuple(self._ask(row, pod) for row in rows)
-            claims = tuple(ask if isinstance(ask, int) else (ask.requests, ask.constraints, ask.config) for ask in asks)
-            paid = [self.cost[self._names[row]] for row in rows if self._users[row][0] == pod]
-            cost = tuple(sum(one[bill.column] for one in paid) for bill in self.bills)
-            key = class_idx.item(pod), claims, cost
+        for pod, rows in self._of_pod.items():
+            asks = tuple([self._ask(row, pod) for row in rows])
+            look = tuple([ask if isinstance(ask, int) else alike.look(ask) for ask in asks])
+            cost = self._cost(pod, rows)
+            key = class_idx.item(pod), look, cost
             if (number := known.get(key)) is None:
                 number = known[key] = len(made)
-                made.append(dataclasses.replace(classes.classes[key[0]], claims=claims))
+                kinds = tuple(ask if isinstance(ask, int) else _content(ask) for ask in asks)
+                made.append(dataclasses.replace(classes.classes[key[0]], claims=kinds))
                 request.append(classes.request[key[0]])
                 charged = classes.accounted[key[0]].copy()
-                for bill, units in zip(self.bills, cost, strict=True):
+                for bill, units in zip(self._bills, cost, strict=True):
                     charged[bill.column] += units
                 accounted.append(charged)
-                self.of_class[number] = asks
+                self._of_class[number] = asks
             class_idx[pod] = number
         return ClassTable(tuple(made), np.array(request), np.array(accounted)), class_idx
 
+    def _cost(self, pod: int, rows: tuple[int, ...]) -> tuple[int, ...]:
+        paid = [self._claims[row].cost for row in rows if self._users[row][0] == pod]
+        if len(paid) == 1:
+            return paid[0]
+        return tuple([sum(units) for units in zip(*paid, strict=True)]) if paid else (0,) * len(self._bills)
+
     def _ask(self, row: int, pod: int) -> Ask:
         """The very claim where others use it too, or it has devices that a waiting pod must go to."""
-        claim = self.rows[row]
-        waits = self.pods.state.item(pod) in NEW
-        if len(self._users[row]) > 1 or claim.others or (waits and claim.held is not None):
+        claim = self._rows[row]
+        if len(self._users[row]) > 1 or claim.others or (claim.held is not None and self._states[pod] in NEW):
             return row
         return claim.asked
 
-    def table(self, devices: DeviceBook) -> ClaimTable:
+    def table(self, inventory: Inventory, counted: tuple[Counted, ...], memo: SelectorMemo) -> ClaimTable:
         """The table as it is now."""
-        inventory = self.inventory
-        return ClaimTable(
-            inventory=inventory,
-            claims=tuple(self.rows),
-            of_pod={pod: rows for pod, rows in self.of_pod.items() if rows},
-            of_class=self.of_class,
-            counted=tuple(self._counted(bill, devices.memo) for bill in self.bills),
-            memo=devices.memo,
-        )
-
-    def _counted(self, bill: Bill, memo: SelectorMemo) -> Counted:
-        inventory = self.inventory
-        ready, homes = inventory.nodes.ready, inventory.node_idx.tolist()
-        rows = [
-            row
-            for row, device in enumerate(inventory.devices)
-            # Devices that belong to no single node are there as long as their driver says so.
-            if (ready.item(homes[row]) if homes[row] != NOWHERE else not inventory.reach_of(row).node)
-            and bill.covers(device, memo)
-        ]
-        whole = {inventory.id_idx[row] for row in rows if not inventory.charges[row]}
-        cut = {inventory.counters.set_idx[counter] for row in rows for counter, _ in inventory.charges[row]}
-        names = frozenset(inventory.id_idx[row] for row in rows)
-        return Counted(bill.column, bill.unit, names, len(whole) + len(cut))
+        return ClaimTable(inventory, tuple(self._rows), self._of_pod, self._of_class, counted, memo)
 
 
-def _standing(state: int) -> int:
-    """Who runs pays before who waits, and who leaves pays nothing."""
-    return 0 if state == PodState.BOUND else 1 if state in NEW else 2
+class _Alike:
+    """Numbers for what claims ask for.
 
-
-def count(bill: Bill, claim: Claim, allocation: Allocation | None) -> int:
-    """Devices that a claim has, or asks for, and that are on a bill; the most expensive of several alternatives counts.
-
-    Of "all devices" nobody knows how many they are before they are found: they count once they are.
+    The reader lets claims of one template share what they ask for, and an identity is found a hundred times faster than
+    the hash of all that a claim says.
     """
-    if allocation is None:
-        asked = [[_asked(bill, one) for one in request.alternatives] for request in claim.requests]
-        return sum(max(counts, default=0) for counts in asked)
-    results = [result for result in allocation.devices.results if not result.admin_access]
-    if bill.selectors is None:
-        return sum(result.driver in bill.classes for result in results)
-    ways = [one for request in claim.requests for one in request.alternatives]
-    names = {one.name for one in ways if one.device_class.name in bill.classes}
-    return sum(result.request in names for result in results)
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._by_identity: dict[int, int] = {}
+
+    def look(self, claim: Claim) -> tuple[int, int, int]:
+        """Equal for claims that ask for the same."""
+        known = self._by_identity
+        try:
+            return known[id(claim.requests)], known[id(claim.constraints)], known[id(claim.config)]
+        except KeyError:
+            return self._number(claim.requests), self._number(claim.constraints), self._number(claim.config)
+
+    def _number(self, content: Hashable) -> int:
+        number = self._by_identity[id(content)] = self._numbers.setdefault(content, len(self._numbers))
+        return number
 
 
-def _asked(bill: Bill, alternative: Alternative) -> int:
-    counts = alternative.device_class.name in bill.classes and not alternative.admin and alternative.count != ALL
-    return alternative.count if counts else 0
+def _content(claim: Claim) -> Hashable:
+    return claim.requests, claim.constraints, claim.config
+
+
+#: Who runs pays before who waits, and who leaves pays nothing.
+_STANDING: Final = {int(state): 0 if state == PodState.BOUND else 1 if state in NEW else 2 for state in PodState}

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from kai_py.api.keys import QUEUE_LABEL
 from kai_py.api.pod import Pod
-from kai_py.api.resource import Allocation, DeviceClass, ResourceClaim
-from kai_py.api.selectors import NodeSelector
-from kai_py.cluster.claim_rows import NEW, Bill, ClaimRows, Name, count
+from kai_py.api.resource import DeviceClass, DeviceClassSpec, ResourceClaim
+from kai_py.cluster.bills import Bill, Prices
+from kai_py.cluster.claim_objects import ClaimObjects, Name
+from kai_py.cluster.claim_rows import NEW, ClaimRows
 from kai_py.cluster.devices.book import DeviceBook
 from kai_py.cluster.devices.claims import ClaimReader
-from kai_py.cluster.devices.reach import terms_of
-from kai_py.cluster.devices.results import taken_by
-from kai_py.core.dra.claims import Claim
-from kai_py.core.dra.expressions import compile_selector
+from kai_py.cluster.devices.results import written
+from kai_py.cluster.encode.axis import Accounting
+from kai_py.cluster.encode.times import rfc3339
+from kai_py.cluster.laid import LaidClaims, Shelf
+from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
-from kai_py.core.dra.table import ClaimRow, ClaimTable, Held
-from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, ResourceAxis
-from kai_py.core.result import ReasonCode
+from kai_py.core.dra.selectors import Selector
+from kai_py.core.dra.table import ClaimTable, Counted
+from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
+from kai_py.core.result import Bind, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
@@ -65,47 +67,132 @@ class Tables:
 class ClaimBook:
     """All ResourceClaims and what they are made of, and which pods need them.
 
+    Args:
+        owner: who we are, for the mark on allocations of ours.
+
     Attributes:
         devices: ResourceSlices and taint rules.
-        objects: claims by namespace and name.
-        faults: of DeviceClasses and ResourceClaims, by kind and name.
+        objects: the claims themselves.
+        served: whether the API server has claims at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
         self.devices = DeviceBook()
-        self.objects: dict[Name, ResourceClaim] = {}
-        self.faults: dict[tuple[str, str], tuple[Fault, ...]] = {}
-        self._reader = ClaimReader(compile_selector)
+        self.served: Callable[[], bool] = lambda: True
+        self._uids: set[str] = set()
+        self.objects = ClaimObjects(self._uids, owner)
+        self._reader = ClaimReader(_compiled)
+        self._laid = LaidClaims(self._reader, self.objects.by_name)
+        self.objects.changed = self._laid.changed
+        self._classes: dict[str, DeviceClassSpec] = {}
+        self._class_faults: dict[str, tuple[Fault, ...]] = {}
         self._needs: dict[PodKey, Needs] = {}
+        #: Pods that are over, as long as claims may be reserved for them.
+        self._over: set[str] = set()
+        self._bills: tuple[Bill, ...] = ()
+        self._prices: tuple[Prices, ...] = ()
+        self._counted: tuple[Mask, tuple[Counted, ...]] | None = None
 
-    def put_class(self, found: DeviceClass) -> None:
-        """Take in a DeviceClass; one that cannot be read is as if it were not there."""
-        key = "DeviceClass", found.metadata.name
-        self.faults.pop(key, None)
+    @property
+    def faults(self) -> dict[tuple[str, str], tuple[Fault, ...]]:
+        """Of DeviceClasses and ResourceClaims, by kind and name."""
+        of_classes = {("DeviceClass", name): faults for name, faults in self._class_faults.items()}
+        of_claims = {("ResourceClaim", "/".join(name)): faults for name, faults in self._laid.faults.items()}
+        return of_classes | of_claims
+
+    def put_class(self, found: DeviceClass) -> bool:
+        """Take in a DeviceClass; one that cannot be read is as if it were not there. Tells whether anything changed."""
+        name = found.metadata.name
+        if self._classes.get(name) == found.spec:
+            return False
+        self._classes[name] = found.spec
+        self._class_faults.pop(name, None)
         try:
             self._reader.put_class(found)
         except MalformedObjectError as error:
-            self.faults[key] = error.faults
+            self._class_faults[name] = error.faults
+        self._classes_changed()
+        return True
 
-    def put(self, claim: ResourceClaim) -> None:
-        """Take in a claim."""
-        self.objects[claim.metadata.key] = claim
+    def drop_class(self, name: str) -> bool:
+        """Forget a DeviceClass; tells whether it was known. What was allocated by it stays."""
+        if self._classes.pop(name, None) is None:
+            return False
+        self._class_faults.pop(name, None)
+        self._reader.drop_class(name)
+        self._classes_changed()
+        return True
 
-    def drop(self, name: Name) -> None:
-        """Forget a claim."""
-        self.objects.pop(name, None)
-        self.faults.pop(("ResourceClaim", "/".join(name)), None)
+    def _classes_changed(self) -> None:
+        self._laid.forget()
+        self._prices = ()
 
-    def see(self, key: PodKey, pod: Pod) -> None:
-        """Take in a pod that holds capacity, or wants some."""
-        if pod.spec.resource_claims:
-            self._needs[key] = needs_of(pod)
-        elif self._needs:
-            self._needs.pop(key, None)
+    def put(self, claim: ResourceClaim) -> bool:
+        """Take in a claim as the watch shows it; tells whether anything that matters changed."""
+        return self.objects.put(claim)
 
-    def forget(self, key: PodKey) -> None:
-        """A pod is gone."""
-        self._needs.pop(key, None)
+    def drop(self, name: Name) -> bool:
+        """Forget a claim; tells whether it was known."""
+        return self.objects.drop(name)
+
+    # -- pods --------------------------------------------------------------------------------------
+
+    def see(self, key: PodKey, pod: Pod) -> bool:
+        """Take in a pod that holds capacity, or wants some; tells whether it needs anything else than before."""
+        if not pod.spec.resource_claims:
+            return bool(self._needs) and self.forget(key)
+        needs = needs_of(pod)
+        before = self._needs.get(key)
+        self._needs[key] = needs
+        self._uids.add(key.uid)
+        return needs != before
+
+    def forget(self, key: PodKey, *, over: bool = False) -> bool:
+        """A pod does not matter any more; tells whether it did. Once it is over, what it has is about to be free."""
+        if self._needs.pop(key, None) is None:
+            return False
+        self._uids.discard(key.uid)
+        if over:
+            self._over.add(key.uid)
+        return True
+
+    def needed_by(self, key: PodKey) -> tuple[Name, ...]:
+        """The claims of a pod, each once."""
+        needs = self._needs.get(key)
+        return needs.claims if needs is not None else ()
+
+    def unmoved(self, key: PodKey) -> bool:
+        """Whether all claims of a pod have the devices that they had, or had not, in the last snapshot."""
+        return not self.objects.moved or self.objects.moved.isdisjoint(self.needed_by(key))
+
+    # -- decisions ---------------------------------------------------------------------------------
+
+    def assume(self, bind: Bind, key: PodKey, now: float) -> None:
+        """A pod is sent off with its claims: those for which it brings devices count as having them."""
+        for granted in bind.claims:
+            assert isinstance(granted.allocation, ClaimAllocation)
+            made = written(granted.allocation, uid=granted.uid, timestamp=rfc3339(now))
+            self.objects.assume(split(granted.claim), granted.uid, made)
+        for name in self.needed_by(key):
+            self.objects.join(name, key)
+
+    def release(self, key: PodKey) -> None:
+        """It is not, after all."""
+        for name in self.needed_by(key):
+            self.objects.release(name, key)
+
+    def unused(self, waits: Callable[[PodKey], bool]) -> Iterator[Name]:
+        """Claims that we have allocated and that are reserved for nobody, or only for pods that wait.
+
+        Args:
+            waits: whether a pod waits, and nothing is on its way for it.
+        """
+        waiting = {key.uid for key in self._needs if waits(key)}
+        for name, claim in self.objects.by_name.items():
+            if claim.status.allocation is None or self.objects.unwritten(name) is not None:
+                continue
+            if self.objects.ours(claim) and all(one.uid in waiting for one in claim.status.reserved_for):
+                yield name
 
     # -- the snapshot ------------------------------------------------------------------------------
 
@@ -118,44 +205,66 @@ class ClaimBook:
         nodes: NodeTable,
         queues: Sequence[str],
         axis: ResourceAxis,
-        gpu_classes: frozenset[str],
+        accounting: Accounting,
     ) -> Tables:
         """Work claims into the tables; the very same tables come back where no pod has any.
 
         Pods whose claims cannot be served are held back like those with scheduling gates; a podgroup of which nobody
         else waits is blocked.
         """
-        if not self._needs:
-            return Tables(pods, podgroups, classes, None)
-        row_of = {key: row for row, key in enumerate(pods.keys) if key in self._needs}
+        self.objects.moved.clear()
+        row_of = self._rows_of_pods(pods)
         if not row_of:
             return Tables(pods, podgroups, classes, None)
         inventory = self.devices.inventory(nodes)
-        made = ClaimRows(inventory, pods, self._bills(axis, gpu_classes))
+        prices = self._priced(inventory, axis, accounting)
+        shelf = self._laid.at(inventory, prices)
         problems: dict[int, _Problem] = {}
+        of_pod: dict[int, tuple[int, ...]] = {}
         queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
-        for name, claim in sorted(self.objects.items()):
-            self._lay(made, name, claim)
-        for key, row in sorted(row_of.items(), key=lambda entry: entry[1]):
-            needs, waits = self._needs[key], pods.state.item(row) in NEW
-            problem = self._problem(needs, made, queue_of.get(row)) if waits else None
+        state, row_of_claim = pods.state, shelf.row_of
+        states: list[int] = state.tolist()
+        for key, row in row_of.items():
+            needs = self._needs[key]
+            problem = self._problem(needs, shelf, queue_of.get(row)) if states[row] in NEW else None
             if problem is not None:
                 problems[row] = problem
             else:
-                made.of_pod[row] = tuple(made.row_of[name] for name in needs.claims if name in made.row_of)
-        made.count_users(self.objects)
+                of_pod[row] = tuple([row_of_claim[name] for name in needs.claims if name in row_of_claim])
+        if self._over:
+            self._over &= {uid for claim in shelf.claims for uid in claim.reserved}
+        made = ClaimRows(shelf.claims, of_pod, pods, self._bills, self._over)
         classes, class_idx = made.classes(classes)
-        state = pods.state
         if problems:
             state = state.copy()
             state[list(problems)] = PodState.GATED
             podgroups = _block(podgroups, subgroups, pods, state, problems)
-        table = made.table(self.devices)
+        table = made.table(inventory, self._count(nodes), self.devices.memo)
         return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, table)
 
-    def _bills(self, axis: ResourceAxis, gpu_classes: frozenset[str]) -> tuple[Bill, ...]:
+    def _rows_of_pods(self, pods: PodTable) -> dict[PodKey, int]:
+        """Rows of pods that need claims, in order."""
+        needs = self._needs
+        return {key: row for row, key in enumerate(pods.keys) if key in needs} if needs else {}
+
+    def _priced(self, inventory: Inventory, axis: ResourceAxis, accounting: Accounting) -> tuple[Prices, ...]:
+        """What devices cost; the very same object as long as neither devices nor bills change."""
+        bills = self._make_bills(axis, accounting)
+        if not self._prices or self._bills != bills or self._prices[0].inventory is not inventory:
+            self._bills = bills
+            self._prices = tuple(Prices(bill, inventory, self.devices.memo) for bill in bills)
+            self._counted = None
+        return self._prices
+
+    def _count(self, nodes: NodeTable) -> tuple[Counted, ...]:
+        """The devices that queues share; worked out once per inventory and nodes that are ready."""
+        if self._counted is None or not np.array_equal(self._counted[0], nodes.ready):
+            self._counted = nodes.ready, tuple(one.counted(nodes.ready) for one in self._prices)
+        return self._counted[1]
+
+    def _make_bills(self, axis: ResourceAxis, accounting: Accounting) -> tuple[Bill, ...]:
         """What queues are charged for: GPUs, and classes that some queue names."""
-        bills = [Bill(_GPU, DEVICE, gpu_classes)]
+        bills = [Bill(_GPU, DEVICE, accounting.gpu_classes, parts=accounting.gpu_parts)]
         for column, name in enumerate(axis.accounted):
             if name.startswith(CLASS_PREFIX):
                 called = name.removeprefix(CLASS_PREFIX)
@@ -164,42 +273,47 @@ class ClaimBook:
                     bills.append(Bill(column, 1, frozenset({called}), found.selectors))
         return tuple(bills)
 
-    def _lay(self, made: ClaimRows, name: Name, claim: ResourceClaim) -> None:
-        where = f"ResourceClaim {'/'.join(name)}"
-        fault = "ResourceClaim", "/".join(name)
-        self.faults.pop(fault, None)
-        allocation, held = claim.status.allocation, None
-        try:
-            if allocation is not None:
-                held = _held(allocation, made.inventory, where)
-        except MalformedObjectError as error:
-            self.faults[fault] = error.faults
-            return
-        try:
-            asked = self._reader.read(claim)
-        except MalformedObjectError as error:
-            asked = Claim(where)
-            made.unreadable[name] = error.faults[0]
-        row = ClaimRow("/".join(name), claim.metadata.uid, asked, held)
-        made.add(name, row, {bill.column: bill.unit * count(bill, asked, allocation) for bill in made.bills})
-
-    def _problem(self, needs: Needs, made: ClaimRows, queue: str | None) -> _Problem | None:
+    def _problem(self, needs: Needs, shelf: Shelf, queue: str | None) -> _Problem | None:
         """What keeps a pod with claims from being scheduled."""
+        if not self.served():
+            return ReasonCode.UNSUPPORTED, {
+                "object": "the API server",
+                "field": "spec.resourceClaims: it does not serve resource.k8s.io/v1, or not to us",
+            }
         if needs.missing:
             return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
         for name in needs.claims:
-            text, claim = "/".join(name), self.objects.get(name)
-            if claim is None:
-                return ReasonCode.CLAIM_MISSING, {"claim": text}
-            if claim.metadata.deletion_timestamp is not None:
-                return ReasonCode.CLAIM_INVALID, {"claim": text, "message": "it is being deleted"}
-            faults = self.faults.get(("ResourceClaim", text), ())
-            fault = next(iter(faults), made.unreadable.get(name) if claim.status.allocation is None else None)
-            if fault is not None:
-                return ReasonCode.CLAIM_INVALID, {"claim": text, "field": fault.field, "message": fault.message}
-            if name not in needs.owned and made.cost[name][_GPU] and claim.metadata.labels.get(QUEUE_LABEL) != queue:
-                return ReasonCode.CLAIM_OF_OTHER_QUEUE, {"claim": text, "queue": queue or ""}
+            row = shelf.row_of.get(name)
+            if row is None:
+                return self._unreadable(name)
+            claim = shelf.claims[row]
+            if claim.problem is not None:
+                return _invalid(name, claim.problem)
+            if claim.cost[0] and name not in needs.owned and claim.queue != queue:
+                return ReasonCode.CLAIM_OF_OTHER_QUEUE, {"claim": "/".join(name), "queue": queue or ""}
         return None
+
+    def _unreadable(self, name: Name) -> _Problem:
+        """Why there is nothing to be had of a claim."""
+        if name not in self.objects.by_name:
+            return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
+        return _invalid(name, self._laid.faults[name][0])
+
+
+def _compiled(expression: str) -> Selector:
+    """A selector of a CEL expression. The language is an eighth of the program's start, so it comes with its first use.
+
+    Raises:
+        SelectorError: see :func:`kai_py.core.dra.expressions.compile_selector`.
+    """
+    from kai_py.core.dra.expressions import compile_selector  # noqa: PLC0415  # most clusters never need it
+
+    return compile_selector(expression)
+
+
+def _invalid(name: Name, fault: Fault) -> _Problem:
+    details = {"claim": "/".join(name), "field": fault.field, "message": fault.message}
+    return ReasonCode.CLAIM_INVALID, {key: value for key, value in details.items() if value}
 
 
 def needs_of(pod: Pod) -> Needs:
@@ -219,11 +333,10 @@ def needs_of(pod: Pod) -> Needs:
     return Needs(tuple(found), frozenset(owned), missing)
 
 
-def _held(allocation: Allocation, inventory: Inventory, where: str) -> Held:
-    """What a claim has been given, by whomever."""
-    takes = taken_by(allocation, inventory, where=where)
-    selector: NodeSelector | None = allocation.node_selector
-    return Held(takes, None if selector is None else terms_of(selector))
+def split(key: str) -> Name:
+    """Namespace and name of ``namespace/name``."""
+    namespace, _, name = key.partition("/")
+    return namespace, name
 
 
 def _queues(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.failures import Failures
 from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.held import HeldBook
@@ -27,6 +28,7 @@ class Decisions:
         groups: names the pods of a podgroup.
         pods: show what is on its way for them.
         layout: lays a pod out anew when nothing is on its way for it any more.
+        claims: devices that go with bindings.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class Decisions:
         groups: GroupBook,
         pods: PodBook,
         layout: PodLayout,
+        claims: ClaimBook,
     ) -> None:
+        self._claims = claims
         self._assumptions = assumptions
         self._failures = failures
         self._held = held
@@ -50,7 +54,8 @@ class Decisions:
         """Count a decision as carried out, before the API server has confirmed it."""
         key = pod_of(decision)
         if isinstance(decision, Bind):
-            self._assumptions.assume(key, decision.node, now, decision.gpu_groups)
+            self._assumptions.assume(key, decision.node, now, decision.gpu_groups, decision.zones)
+            self._claims.assume(decision, key, now)
         else:
             self._assumptions.assume(key, None, now)
         self._pods.fly(key, self._assumptions.get(key))
@@ -65,18 +70,20 @@ class Decisions:
         if flight is not None and (flight.node is not None) == wants_node:
             self._assumptions.note(key, Event.SEE)
 
-    def forget(self, decision: Bind | Evict, now: float, *, blame_node: bool) -> None:
+    def forget(self, decision: Bind | Evict, now: float, *, blame_node: bool, why: str = "") -> None:
         """The API server has refused it: the pod is as it was, and pauses before the next attempt."""
         key = pod_of(decision)
+        self._claims.release(key)
         if not self._assumptions.note(key, Event.FAIL):
             return  # the watch was faster: the pod is bound or gone, and nothing has to be tried again
         if isinstance(decision, Bind) and key in self._pods.facts:
-            self._failures.note(key, decision.node if blame_node else None, now)
+            self._failures.note(key, decision.node if blame_node else None, now, why)
         self._layout.again(key, now)
 
     def release(self, decision: Bind | Evict, now: float) -> None:
         """It was not sent after all; nobody failed, nothing is remembered."""
         key = pod_of(decision)
+        self._claims.release(key)
         if self._assumptions.note(key, Event.FAIL):
             self._layout.again(key, now)
 

@@ -49,7 +49,7 @@ class GroupRow(NamedTuple):
             it is a mistake.
         blocked: why it cannot be scheduled.
         past: what has happened to it.
-        constraints: what it asks of topologies.
+        constraints: what it asks of topologies; None = nothing.
     """
 
     queue: str
@@ -62,7 +62,7 @@ class GroupRow(NamedTuple):
     more: tuple[int, ...]
     blocked: Blocked | None
     past: Past
-    constraints: Constraints = ()
+    constraints: Constraints | None = None
 
 
 class GroupRows:
@@ -133,7 +133,7 @@ class GroupRows:
             self._subrows.put((*key, at), *row.subgroups[at], row.slots[at])
         _set(self._sizes, key, size or None)
         self._revision += _set(self._more, key, row.more or None) | _set(self._blocked, key, row.blocked)
-        self._revision += _set(self._constraints, key, row.constraints or None)
+        self._revision += _set(self._constraints, key, row.constraints)
 
     def drop(self, key: GroupKey) -> None:
         """Remove a podgroup."""

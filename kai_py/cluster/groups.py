@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kai_py.api.keys import DEFAULT_QUEUE, DERIVED_ANNOTATION, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
+from kai_py.api.meta import NO_STRINGS
 from kai_py.api.podgroup import PodGroup
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.times import seconds
-from kai_py.cluster.encode.topology import Constraints, constraints_of
+from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, constraints_of
 from kai_py.cluster.group import Group, Name, Part, says
 from kai_py.cluster.group_rows import GroupRow, GroupRows, GroupTables
 from kai_py.cluster.history import HistoryBook
@@ -217,7 +218,7 @@ class GroupBook:
             more=group.strays(subgroups),
             blocked=self._block(group, podgroup, subgroups),
             past=self._history.of(group.name),
-            constraints=_constraints(podgroup, terms),
+            constraints=_constraints(group.name, podgroup, terms),
         )
         self._rows.put(key, row)
         staying = len(group.members) - group.leaving
@@ -265,10 +266,20 @@ def _queue(podgroup: PodGroup | None, terms: Terms | None) -> str:
     return said or (terms.queue if terms else "") or DEFAULT_QUEUE
 
 
-def _constraints(podgroup: PodGroup | None, terms: Terms | None) -> Constraints:
+def _constraints(name: Name, podgroup: PodGroup | None, terms: Terms | None) -> Constraints | None:
+    derived = terms.derived if terms is not None else None
     if podgroup is not None:
-        return constraints_of(podgroup.spec.topology_constraint, podgroup.spec.sub_groups)
-    return constraints_of(terms.topology, terms.sub_groups) if terms is not None else ()
+        topology, subgroups, annotations = (
+            podgroup.spec.topology_constraint,
+            podgroup.spec.sub_groups,
+            podgroup.metadata.annotations,
+        )
+    elif terms is not None:
+        topology, subgroups = terms.topology, terms.sub_groups
+        annotations = derived.annotations if derived is not None else NO_STRINGS
+    else:
+        return None
+    return constraints_of(topology, subgroups, annotations, f"PodGroup {'/'.join(name)}")
 
 
 def _same(one: PodGroup, other: PodGroup) -> bool:
@@ -277,4 +288,5 @@ def _same(one: PodGroup, other: PodGroup) -> bool:
         one.spec == other.spec
         and one.metadata.uid == other.metadata.uid
         and one.metadata.labels.get(QUEUE_LABEL) == other.metadata.labels.get(QUEUE_LABEL)
+        and all(one.metadata.annotations.get(key) == other.metadata.annotations.get(key) for key in RANK_ANNOTATIONS)
     )

@@ -17,7 +17,7 @@ from kai_py.cluster.phases import Assumptions
 from kai_py.cluster.pods import Place, PodBook, PodFacts, facts_of
 from kai_py.cluster.reading import PodReader, Stubs
 from kai_py.cluster.terms import Terms
-from kai_py.core.tables.pods import NONE, PodKey
+from kai_py.core.tables.pods import PodKey
 
 
 class PodLayout:
@@ -145,6 +145,18 @@ class PodLayout:
             for key in list(self._kept):
                 self.again(key, now)
 
+    def heed_images(self, *, wanted: bool, now: float) -> None:
+        """Whether pods with different images are told apart, from now on; at first they are not."""
+        if self._reader.heed_images(wanted=wanted):
+            for key in list(self._kept):
+                self.again(key, now)
+
+    def again_with(self, runtime_class: str | None, now: float) -> None:
+        """Lay those anew that name a RuntimeClass, which has come or gone; None = any."""
+        names = {key: pod.spec.runtime_class_name for key, pod in self._kept.items()}
+        for key in [key for key, name in names.items() if name and runtime_class in (None, name)]:
+            self.again(key, now)
+
     def device_labels(self, key: PodKey) -> list[str]:
         """The labels by which a pod that waits names devices, from an earlier attempt to bind it."""
         pod = self._kept.get(key)
@@ -177,7 +189,7 @@ class PodLayout:
             problem=problem,
             flight=flight,
             groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
-            label_set=self._label_set(pod, place, pod.spec.node_name),
+            label_set=self._labels.take(pod.metadata.namespace, pod.metadata.labels),
             claims=self._reader.claims,
         )
         return self._lay(before, facts)
@@ -194,8 +206,8 @@ class PodLayout:
         if place is None and not before.node:
             return self._drop_facts(key)
         self._classes.hold(before.class_number)
-        label_set = self._label_set(pod, place, before.bound)
-        changed = self._lay(before, replace(before, place=place, label_set=label_set))
+        self._labels.hold(before.label_set)
+        changed = self._lay(before, replace(before, place=place))
         if before.bound and self._owners.knows_all_above(pod.metadata):
             self._keep_as_witness(key)
         return changed
@@ -207,12 +219,6 @@ class PodLayout:
             return self._reader.place(pod, last)
         finally:
             self._owners.asker = None
-
-    def _label_set(self, pod: Pod, place: Place | None, node: str) -> int:
-        """The number of a pod's labels; only of those that may be victims, for nobody asks about others."""
-        if place is None or not node:
-            return NONE
-        return self._labels.take(pod.metadata.namespace, pod.metadata.labels)
 
     def _lay(self, before: PodFacts | None, facts: PodFacts) -> bool:
         """Write down what is known of a pod now; its class number is counted already."""

@@ -45,6 +45,10 @@ class DerivedGroup(GroupSpec, Protocol):
     def topology(self) -> TopologyConstraint | None:
         """Where its pods may be, relative to each other."""
 
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Those that its object will have."""
+
 
 class Membership(Protocol):
     """Where a pod belongs."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from kai_py.cluster.encode.zones import Seating
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import InvariantError
 
@@ -50,13 +51,14 @@ TABLE: dict[Phase, dict[Event, Phase | None]] = {
 class InFlight:
     """One decision on its way. ``node`` is where the pod is bound to; None when it is evicted.
 
-    ``gpu_groups`` are the devices there on which it gets a share.
+    ``gpu_groups`` are the devices there on which it gets a share, ``zones`` what it is expected to take of NUMA nodes.
     """
 
     phase: Phase
     node: str | None
     since: float
     gpu_groups: tuple[str, ...] = ()
+    zones: Seating = ()
 
 
 class Assumptions:
@@ -75,7 +77,9 @@ class Assumptions:
         """The decision on its way for a pod."""
         return self._flights.get(pod)
 
-    def assume(self, pod: PodKey, node: str | None, now: float, gpu_groups: tuple[str, ...] = ()) -> None:
+    def assume(
+        self, pod: PodKey, node: str | None, now: float, gpu_groups: tuple[str, ...] = (), zones: Seating = ()
+    ) -> None:
         """Begin: the pod counts as bound to a node (or, with None, as leaving) from now on.
 
         Raises:
@@ -83,7 +87,7 @@ class Assumptions:
         """
         if pod in self._flights:
             raise InvariantError(f"pod {pod}: a decision is already on its way")
-        self._flights[pod] = InFlight(Phase.ASSUMED, node, now, gpu_groups)
+        self._flights[pod] = InFlight(Phase.ASSUMED, node, now, gpu_groups, zones)
 
     def note(self, pod: PodKey, event: Event) -> bool:
         """Advance by an event; tells whether the decision's life ended with it."""

@@ -16,6 +16,7 @@ from kai_py.api.pod import Pod
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.support import unsupported_by
 from kai_py.cluster.encode.times import seconds
+from kai_py.cluster.encode.zones import Seating, seating_of
 from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.phases import InFlight
 from kai_py.cluster.rows import Slots, SortedRows
@@ -68,7 +69,8 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         replaceable: it has a controller that makes it anew when evicted, and what it asks of a node is understood.
         groups: the devices on which it has a share, while it is bound.
         rank: its index in its workload; ``NONE`` without one.
-        label_set: its labels by their number in the label book; ``NONE`` for pods that cannot be victims.
+        label_set: its labels by their number in the label book.
+        zones: what is written down of the NUMA nodes that it takes.
     """
 
     key: PodKey
@@ -86,11 +88,17 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     groups: tuple[str, ...] = ()
     rank: int = NONE
     label_set: int = NONE
+    zones: Seating = ()
 
     @property
     def gpu_groups(self) -> tuple[str, ...]:
         """The devices on which it has a share, or is about to have one; empty for those that do not share."""
         return self.groups if self.bound or self.flight is None else self.flight.gpu_groups
+
+    @property
+    def seating(self) -> Seating:
+        """What it takes of NUMA nodes, or is about to take, as far as that is known."""
+        return self.zones if self.bound or self.flight is None else self.flight.zones
 
     @property
     def node(self) -> str:
@@ -141,6 +149,7 @@ def facts_of(
         groups=groups,
         rank=_rank(meta.labels.get(JOB_INDEX_LABEL) or meta.labels.get(POD_INDEX_LABEL, "")),
         label_set=label_set,
+        zones=seating_of(pod) if bound and meta.annotations else (),
     )
 
 
@@ -171,6 +180,7 @@ class PodBook:
 
     Attributes:
         sharing: the devices on which pods have shares, for pods that have any.
+        seated: what pods take of NUMA nodes, for those of which it is written down.
 
     Args:
         classes: counts who uses its numbers.
@@ -181,6 +191,7 @@ class PodBook:
     def __init__(self, classes: ClassBook, labels: LabelBook, leaf_of: Callable[[Place], int]) -> None:
         self.facts: dict[PodKey, PodFacts] = {}
         self.sharing: dict[PodKey, tuple[str, ...]] = {}
+        self.seated: dict[PodKey, Seating] = {}
         self._classes = classes
         self._labels = labels
         self._leaf_of = leaf_of
@@ -210,6 +221,10 @@ class PodBook:
             self.sharing[facts.key] = groups
         else:
             self.sharing.pop(facts.key, None)
+        if seating := facts.seating:
+            self.seated[facts.key] = seating
+        else:
+            self.seated.pop(facts.key, None)
         slot = self._nodes.take(node) if node else NONE
         if before is not None:
             self._release(before)
@@ -247,6 +262,7 @@ class PodBook:
             self._release(facts)
             self._rows.drop(key)
             self.sharing.pop(key, None)
+            self.seated.pop(key, None)
         return facts
 
     def _release(self, facts: PodFacts) -> None:
@@ -258,6 +274,10 @@ class PodBook:
     def shared_by_row(self, keys: Sequence[PodKey]) -> dict[int, tuple[str, ...]]:
         """The devices on which pods have shares, by their row among sorted keys."""
         return {bisect_left(keys, key): names for key, names in self.sharing.items()}
+
+    def seated_by_row(self, keys: Sequence[PodKey]) -> dict[int, Seating]:
+        """What pods take of NUMA nodes, by their row among sorted keys."""
+        return {bisect_left(keys, key): seating for key, seating in self.seated.items()}
 
     def table(self, now: float, node_rows: dict[str, int], leaf_rows: Rows) -> PodTable:
         """The pods, sorted by namespace and name.
@@ -286,5 +306,11 @@ class PodBook:
         )
 
     def label_sets(self) -> tuple[Rows, int]:
-        """``(P,)`` numbers of the labels of those that may be victims, and a number that changes with the table."""
+        """``(P,)`` numbers of the labels of all pods, and a number that changes with the table."""
         return self._rows.share()["label_set"], self._rows.generation
+
+    def victims_label_sets(self) -> tuple[Rows, int]:
+        """The same with ``NONE`` for those that cannot be victims: others' pods, and pods without a node."""
+        columns = self._rows.share()
+        ours = (columns["leaf"] != NONE) & (columns["node"] != NONE)
+        return np.where(ours, columns["label_set"], np.int32(NONE)), self._rows.generation

@@ -18,6 +18,7 @@ from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.pods import Blocked, Place
+from kai_py.cluster.runtimes import RuntimeBook
 from kai_py.cluster.terms import TermsPool
 from kai_py.core.resources import PODS
 from kai_py.core.result import ReasonCode
@@ -47,6 +48,7 @@ class PodReader:
     Attributes:
         gpu_sharing: whether pods may have parts of GPUs.
         claims: whether pods may have claims on devices.
+        runtimes: which RuntimeClasses there are.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
         untold: owners that cannot be understood, by uid, and why; emptied by whoever tells their users.
     """
@@ -59,6 +61,7 @@ class PodReader:
         self._told: dict[str, tuple[Fault, ...]] = {}
         self.gpu_sharing = True
         self.claims = False
+        self.runtimes = RuntimeBook()
         self._group_of = grouper
         self._owners = owners
         self._groups = groups
@@ -127,6 +130,9 @@ class PodReader:
         self.faults.pop(fault, None)
         if not waits:
             return demand, None
+        if self.runtimes.lacks(name := pod.spec.runtime_class_name):
+            details = {"pod": str(key), "field": "spec.runtimeClassName", "runtimeClass": name}
+            return demand, (ReasonCode.RUNTIME_CLASS_MISSING, details)
         if (stuck := self._stuck.get(str(key))) is not None:
             return demand, stuck
         if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing, claims=self.claims)) is not None:
@@ -135,6 +141,10 @@ class PodReader:
             why = self._failures.why(key)
             return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)} | ({"message": why} if why else {}))
         return demand, None
+
+    def heed_images(self, *, wanted: bool) -> bool:
+        """Whether pods with different images are told apart; tells whether that has changed."""
+        return self._demands.heed_images(wanted=wanted)
 
     def forget(self, key: PodKey) -> None:
         """The pod is gone, and what was wrong with it does not matter any more."""

@@ -23,7 +23,7 @@ class Scope:
     scheduler_names: frozenset[str] = frozenset({SCHEDULER_NAME})
     pool_label: str = ""
     pool: str = ""
-    claims: bool = False
+    claims: bool = True
 
     @classmethod
     def of(cls, settings: Settings) -> Scope:
@@ -32,6 +32,11 @@ class Scope:
         if settings.node_pool is None:
             return cls(names)
         return cls(names, settings.node_pool.label_key, settings.node_pool.value)
+
+    @property
+    def name(self) -> str:
+        """Tells this installation from others that work on the same cluster."""
+        return "/".join(filter(None, (min(self.scheduler_names), self.pool)))
 
     def covers(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is in our pool."""

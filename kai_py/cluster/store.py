@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from kai_py.api.keys import NVIDIA_GPU
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import Namespace, PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.cluster.around import Around
@@ -28,6 +30,7 @@ from kai_py.cluster.history import HistoryBook, Stamps
 from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.membership import Grouper
+from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.phases import Assumptions, Event
@@ -37,6 +40,7 @@ from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
+from kai_py.cluster.zones import ZoneBook
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult, Evict, Nominate
@@ -69,21 +73,24 @@ class Store:
         self.nodes = NodeBook()
         self.queues = QueueBook()
         self.topologies = TopologyBook()
+        self.zones = ZoneBook()
         self.history = HistoryBook()
         self.groups = GroupBook(self.priorities, self.history)
         self.classes = ClassBook()
         labels = LabelBook()
         self.budgets = BudgetBook(labels)
+        self.neighbours = NeighbourBook(self.classes, labels)
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
         self.around = Around(self.owners)
         self.assumptions = Assumptions()
         self.failures = Failures()
-        self.claims = ClaimBook()
+        self.claims = ClaimBook(self.scope.name)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self._reader.claims = self.scope.claims
+        self.runtimes = self._reader.runtimes
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
@@ -95,7 +102,13 @@ class Store:
             history=self.history,
         )
         self.decisions = Decisions(
-            self.assumptions, self.failures, self.held, groups=self.groups, pods=self.pods, layout=self.layout
+            self.assumptions,
+            self.failures,
+            self.held,
+            groups=self.groups,
+            pods=self.pods,
+            layout=self.layout,
+            claims=self.claims,
         )
         self._searched: Mapping[tuple[str, str], int] = {}
         #: By namespace and name, which are fewer strings than keys.
@@ -114,6 +127,7 @@ class Store:
         return {
             **self._reader.faults,
             **{("Node", name): faults for name, faults in self.nodes.faults.items()},
+            **{("NodeResourceTopology", name): faults for name, faults in self.zones.faults.items()},
             **{("Queue", name): (fault,) for name, fault in self.queues.malformed.items()},
             **{("Topology", name): (fault,) for name, fault in self.topologies.malformed.items()},
             **{("PodGroup", "/".join(name)): (fault,) for name, fault in self.groups.malformed.items()},
@@ -140,14 +154,13 @@ class Store:
             self.decisions.confirm(key, wants_node=False)
         ours = pod.spec.scheduler_name in self.scope.scheduler_names and self.scope.covers(pod.metadata.labels)
         if not (ours or pod.spec.node_name or pod.status.nominated_node_name):
-            return self.drop_pod(key)
+            return self.drop_pod(key, over=False)
         if ours and not pod.spec.node_name:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
-        if self.scope.claims:
-            self.claims.see(key, pod)
+        needs_changed = self.scope.claims and self.claims.see(key, pod)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
-        changed = self.layout.put(key, pod, now, ours=ours)
+        changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
 
     def _note_success(self, pod: Pod) -> None:
@@ -157,10 +170,11 @@ class Store:
             if place is not None:
                 self.history.succeeded(place.group)
 
-    def drop_pod(self, key: PodKey) -> bool:
-        """Forget a pod."""
+    def drop_pod(self, key: PodKey, *, over: bool = True) -> bool:
+        """Forget a pod, because it is over or because it does not matter any more."""
         self.held.drop(key)
-        self.claims.forget(key)
+        self.claims.release(key)
+        self.claims.forget(key, over=over)
         self.assumptions.note(key, Event.VANISH)
         self.failures.forget(key)
         if self._named(*key[:2]) == key:
@@ -269,6 +283,11 @@ class Store:
             return self.nodes.drop(node.metadata.name)
         return self.nodes.put(node)
 
+    def heed_images(self, *, wanted: bool, now: float) -> None:
+        """Whether it matters which images nodes have; known of a node from its next change on. At first it does not."""
+        self.nodes.heeds_images = wanted
+        self.layout.heed_images(wanted=wanted, now=now)
+
     def put_queue(self, queue: Queue) -> bool:
         """Take in a queue."""
         if not self.scope.covers(queue.metadata.labels):
@@ -278,6 +297,23 @@ class Store:
     def put_topology(self, topology: Topology) -> bool:
         """Take in a topology."""
         return self.topologies.put(topology)
+
+    def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
+        """Take in a RuntimeClass."""
+        return self.runtimes.put(runtime_class) and self._runtimes_changed(runtime_class.metadata.name, now)
+
+    def drop_runtime_class(self, name: str, now: float) -> bool:
+        """Forget a RuntimeClass."""
+        return self.runtimes.drop(name) and self._runtimes_changed(name, now)
+
+    def _runtimes_changed(self, name: str, now: float) -> bool:
+        few = len(self.runtimes.classes) <= 1  # the first one, or the last: now it is known that there are no others
+        self.layout.again_with(None if few else name, now)
+        return True
+
+    def put_zones(self, topology: NodeResourceTopology) -> bool:
+        """Take in what a node's exporter says about its NUMA nodes."""
+        return self.zones.put(topology)
 
     def put_podgroup(self, podgroup: PodGroup) -> bool:
         """Take in a PodGroup."""
@@ -297,6 +333,14 @@ class Store:
     def drop_budget(self, name: tuple[str, str]) -> None:
         """Forget a PodDisruptionBudget."""
         self.budgets.drop(name)
+
+    def put_namespace(self, namespace: Namespace) -> bool:
+        """Take in a namespace: its labels decide whose pods affinities are about."""
+        return self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+
+    def drop_namespace(self, name: str) -> bool:
+        """Forget a namespace."""
+        return self.neighbours.drop_namespace(name)
 
     # -- the snapshot ------------------------------------------------------------------------------
 
@@ -332,8 +376,9 @@ class Store:
             groups_by_row = self.pods.shared_by_row(pods.keys)
             devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
         classes = self.classes.table(axis, devices.sizes if devices is not None else ())
+        near = self.neighbours.constrain(pods, classes, *self.pods.label_sets())
         worked = self.claims.constrain(
-            pods, classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting.gpu_classes
+            near.pods, near.classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting
         )
         return Snapshot.seal(
             now=now,
@@ -345,9 +390,11 @@ class Store:
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
-            budgets=self.budgets.table(*self.pods.label_sets()),
+            budgets=self.budgets.table(*self.pods.victims_label_sets()),
             topologies=topologies,
             claims=worked.claims,
+            neighbours=near.neighbours,
+            zones=self.zones.table(nodes.names, self.pods.seated_by_row(pods.keys), pods.node_idx),
         )
 
     def _with_searched(self, podgroups: PodGroupTable) -> PodGroupTable:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from kai_py.api.topology import Topology as TopologyObject
-from kai_py.cluster.encode.topology import Constraints, resolve
+from kai_py.cluster.encode.topology import Asked, resolve
 from kai_py.cluster.group_rows import GroupTables
 from kai_py.cluster.pods import Blocked
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.domains import Level, Topology
 from kai_py.core.tables.labels import LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable
+from kai_py.core.tables.patterns import RING, Pattern
 from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.topologies import TopologyTable, unconstrained
 from kai_py.errors import Fault
@@ -96,20 +97,25 @@ class TopologyBook:
         return self._last[1]
 
     def _constrain(self, groups: GroupTables, nodes: NodeTable) -> Constrained:
-        asked_for = {asked.topology for constraints in groups.constraints.values() for asked in constraints}
+        asked_for = {asked.topology for constraints in groups.constraints.values() for asked in constraints.asked}
         known = {name: self._lay(name, nodes) for name in sorted(asked_for & (self.topologies.keys() | self.malformed))}
         laid = [topology for topology in known.values() if isinstance(topology, Topology)]
         row_of = {topology.name: row for row, topology in enumerate(laid)}
         topology_idx, required, preferred = unconstrained(len(groups.subgroups))
         fixed = np.zeros(len(groups.podgroups), dtype=np.bool_)
         blocked: dict[int, Blocked] = {}
-        for podgroup, constraints in groups.constraints.items():
+        patterns: dict[int, Pattern] = {}
+        for podgroup, (asked, pattern) in groups.constraints.items():
             key = groups.podgroups.keys[podgroup]
-            found = resolve(f"PodGroup {key}", constraints, known)
-            fixed[podgroup] = isinstance(found, Fault) or any(asked.required for asked in constraints)
+            found = resolve(f"PodGroup {key}", asked, known)
+            if isinstance(pattern, Fault):
+                found = pattern
+            fixed[podgroup] = isinstance(found, Fault) or any(one.required for one in asked)
             if isinstance(found, Fault):
-                blocked[podgroup] = _blocked(found, constraints, known)
+                blocked[podgroup] = _blocked(found, asked, known)
                 continue
+            if isinstance(pattern, Pattern) and pattern != RING:
+                patterns[podgroup] = pattern
             topology, levels = found
             for level in levels:
                 row = groups.podgroups.offset.item(podgroup) + level.row
@@ -119,7 +125,7 @@ class TopologyBook:
                     level.preferred,
                 )
         podgroups = dataclasses.replace(groups.podgroups, blocked={**blocked, **groups.podgroups.blocked})
-        table = TopologyTable(tuple(laid), topology_idx, required, preferred, fixed)
+        table = TopologyTable(tuple(laid), topology_idx, required, preferred, fixed, patterns)
         return Constrained(podgroups if blocked else groups.podgroups, table)
 
     def _lay(self, name: str, nodes: NodeTable) -> Topology | Fault:
@@ -138,7 +144,7 @@ class TopologyBook:
         return topology
 
 
-def _blocked(fault: Fault, constraints: Constraints, known: Mapping[str, Topology | Fault]) -> Blocked:
+def _blocked(fault: Fault, constraints: Sequence[Asked], known: Mapping[str, Topology | Fault]) -> Blocked:
     details = {"object": fault.where, "field": fault.field, "message": fault.message}
     name = constraints[0].topology
     if name and name not in known:

@@ -19,6 +19,7 @@ from kai_py.core.gangs.members import Members
 from kai_py.core.gangs.steps import Gang
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
+from kai_py.core.placement.layouts import layouts
 from kai_py.core.queues.fair_share import fair_shares
 from kai_py.core.queues.service import Ranker
 from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Rows
@@ -75,19 +76,22 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
     renew(context)
     seconds = {}
     for action in options.actions:
-        started = clock()
+        before = clock()
         ACTIONS[action](context)
-        seconds[str(action)] = clock() - started
+        seconds[str(action)] = clock() - before
     give_back(context)
     decisions = tuple(context.transaction.decisions())
     placed = sum(not isinstance(decision, Evict) for decision in decisions)
     stats = Stats(considered=context.considered, placed=placed, seconds=seconds)
     keys = snapshot.podgroups.keys
     stale = tuple(str(keys[row]) for row in context.stale)
-    begun = tuple(str(keys[row]) for row in _started(snapshot, had, ledger.allocated))
+    started = _started(snapshot, had, ledger.allocated)
+    begun = tuple(str(keys[row]) for row in started)
     errors = {str(keys[row]): reason for row, reason in context.failed.items()}
     searched = {(str(keys[row]), str(action)): count for (row, action), count in context.searched.items()}
-    return CycleResult(decisions, diagnoses(context), shares, stats, stale, begun, errors, searched)
+    return CycleResult(
+        decisions, diagnoses(context), shares, stats, stale, begun, errors, searched, layouts(ledger, started)
+    )
 
 
 def _started(snapshot: Snapshot, before: Rows, after: Rows) -> list[int]:

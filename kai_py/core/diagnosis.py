@@ -7,7 +7,7 @@ import numpy as np
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.members import Subgroup, leaves
 from kai_py.core.gangs.steps import Gang
-from kai_py.core.result import Diagnosis, FilterReason, Reason, ReasonCode
+from kai_py.core.result import ROOM, Diagnosis, Reason, ReasonCode
 from kai_py.core.tables.pods import NONE, PodState
 
 _PENDING, _ALLOCATED, _NOMINATED = map(int, (PodState.PENDING, PodState.ALLOCATED, PodState.NOMINATED))
@@ -77,7 +77,7 @@ def _room_would_help(context: Context, row: int) -> bool:
     refusal = context.refusals.get(row) or context.growth_refusals.get(row)
     if refusal is None:
         return False
-    return not refusal.nodes or not {FilterReason.RESOURCES, FilterReason.DEVICES}.isdisjoint(refusal.nodes)
+    return not refusal.nodes or not ROOM.isdisjoint(refusal.nodes)
 
 
 def _not_ready(context: Context, gang: Gang, subgroup: Subgroup) -> Reason:

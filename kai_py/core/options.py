@@ -10,10 +10,11 @@ from typing import Literal
 
 
 class Strategy(StrEnum):
-    """How pods are laid over nodes."""
+    """How pods are laid over nodes: fill them, level them, or keep what is left useful to others."""
 
     BINPACK = "binpack"
     SPREAD = "spread"
+    LEAST_FRAGMENTATION = "leastFragmentation"
 
 
 class Action(StrEnum):
@@ -32,9 +33,16 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         "availability": 1000.0,
         "sharing": 500.0,
-        "preferNoSchedule": 60.0,
-        "nodeAffinity": 40.0,
-        "resourceType": 20.0,
+        "preferNoSchedule": 120.0,
+        "nodeAffinity": 60.0,
+        "podAffinity": 60.0,
+        "podSpread": 60.0,
+        "resourceType": 30.0,
+        "numa": 19.0,
+        "imageLocality": 0.0,
+        "leastAllocated": 0.0,
+        "mostAllocated": 0.0,
+        "balancedAllocation": 0.0,
         "packing": 9.0,
     }
 )

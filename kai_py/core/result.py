@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from kai_py.core.options import Action
 from kai_py.core.resources import Amounts, Shares
@@ -32,6 +33,7 @@ class ReasonCode(StrEnum):
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
     CLAIM_INVALID = "ResourceClaimInvalid"
     CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
+    RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
     # gates
@@ -48,6 +50,7 @@ class ReasonCode(StrEnum):
     MEMBERS_APART = "MembersApart"
     DEVICES_UNAVAILABLE = "DevicesUnavailable"
     CLAIM_IN_FULL_USE = "ClaimInFullUse"
+    DEVICES_PREPARED = "DevicesBeingPrepared"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
     # victims: why nobody has to make room
@@ -73,9 +76,43 @@ class FilterReason(StrEnum):
     CORDONED = "NodeUnschedulable"
     TAINT = "UntoleratedTaint"
     NODE_AFFINITY = "NodeAffinityMismatch"
+    FEATURES = "NodeLacksFeature"
     RESOURCES = "InsufficientResources"
     EXCLUDED = "BindFailedRecently"
+    NO_DEVICE = "NoDeviceMatches"
+    DEVICES_TOO_SMALL = "DevicesTooSmall"
+    DEVICES_TAINTED = "DevicesTainted"
+    DEVICES_IN_USE = "DevicesInUse"
+    COUNTERS_USED_UP = "CountersUsedUp"
+    CAPACITY_USED_UP = "CapacityUsedUp"
+    POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
+    HOST_PORT = "HostPortTaken"
+    SPREAD_LABEL = "TopologySpreadLabelMissing"
+    SPREAD = "TopologySpreadMismatch"
+    POD_AFFINITY = "PodAffinityMismatch"
+    POD_ANTI_AFFINITY = "PodAntiAffinityMismatch"
+    ANTI_AFFINITY_OF_OTHERS = "AntiAffinityOfOthers"
+    NUMA_NODE = "InsufficientNumaNode"
+    NUMA_NODES = "InsufficientNumaNodes"
+
+
+#: What victims may help against.
+ROOM: Final = frozenset(
+    {
+        FilterReason.RESOURCES,
+        FilterReason.DEVICES_IN_USE,
+        FilterReason.COUNTERS_USED_UP,
+        FilterReason.CAPACITY_USED_UP,
+        FilterReason.DEVICES,
+        FilterReason.NUMA_NODE,
+        FilterReason.NUMA_NODES,
+        FilterReason.HOST_PORT,
+        FilterReason.SPREAD,
+        FilterReason.POD_ANTI_AFFINITY,
+        FilterReason.ANTI_AFFINITY_OF_OTHERS,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +137,7 @@ class _Place:
     Attributes:
         gpu_groups: the devices there that it has a share of.
         claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
+        zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
     """
 
     pod: str
@@ -109,6 +147,7 @@ class _Place:
     action: Action
     gpu_groups: tuple[str, ...] = ()
     claims: tuple[Granted, ...] = ()
+    zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +191,29 @@ class Reason:
     details: Mapping[str, object] = field(default_factory=dict)
     nodes: Mapping[str, int] = field(default_factory=dict)
     shortages: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How near each other the pods of a podgroup are.
+
+    Attributes:
+        podgroup: ``namespace/name``.
+        topology: name of the Topology that it asks for.
+        pods: those that have places.
+        domains: how many domains of each level they are in; nodes without the labels of a level count as one each.
+        pattern: who talks to whom by index; empty if some pod has no index, and then there are no hops to count.
+        hops: between all that talk, by weight: 1 from one node to another in the narrowest domain, 2 to the next one...
+        least: fewer hops no mapping of the pods to these places has.
+    """
+
+    podgroup: str
+    topology: str
+    pods: int
+    domains: Mapping[str, int]
+    pattern: str = ""
+    hops: int = 0
+    least: int = 0
 
 
 @dataclass(frozen=True)
@@ -214,6 +276,7 @@ class CycleResult:
         errors: podgroups over which the cycle stumbled: a reason ``InternalError`` that says what happened and where.
         searched: choices of victims that were tried in vain before a budget ended the search, by podgroup and action;
             the next snapshot tells them to the next cycle.
+        layouts: of those of ``started`` that ask something of a topology.
     """
 
     decisions: tuple[Decision, ...]
@@ -224,3 +287,4 @@ class CycleResult:
     started: tuple[str, ...] = ()
     errors: Mapping[str, Reason] = field(default_factory=dict)
     searched: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    layouts: tuple[Layout, ...] = ()

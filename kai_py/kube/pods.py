@@ -52,6 +52,10 @@ class _Meta(msgspec.Struct, omit_defaults=True):
     uid: str = ""
 
 
+class _NotedMeta(_Meta):
+    annotations: Mapping[str, str] = {}
+
+
 class _Target(msgspec.Struct):
     name: str
     kind: str = "Node"
@@ -107,13 +111,16 @@ class PodWriter:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    async def bind(self, namespace: str, name: str, uid: str, node: str) -> Result:
-        """Assign a pod to a node, for good.
+    async def bind(
+        self, namespace: str, name: str, uid: str, node: str, annotations: Mapping[str, str] | None = None
+    ) -> Result:
+        """Assign a pod to a node, for good, and annotate it with that.
 
         Binding is not idempotent, but its repetition is recognised: a pod that is already on ``node`` is a success.
         """
         path = _pod_path(namespace, name)
-        body = _encode(_Binding(_Meta(name, uid), _Target(node)))
+        meta = _NotedMeta(name, uid, annotations) if annotations else _Meta(name, uid)
+        body = _encode(_Binding(meta, _Target(node)))
         try:
             await self._sender.send("POST", f"{path}/binding", body)
         except ConflictError as error:
@@ -133,6 +140,14 @@ class PodWriter:
         if pod.get("spec", {}).get("nodeName") == node:
             return Result(Outcome.ALREADY_BOUND, message)
         return Result(Outcome.CONFLICT, message)
+
+    async def node_of(self, namespace: str, name: str, uid: str) -> str:
+        """The node of a pod; empty if it has none, or is not there any more."""
+        try:
+            pod: dict[str, Any] = await self._sender.get_object(_pod_path(namespace, name))
+        except NotFoundError:
+            return ""
+        return str(pod.get("spec", {}).get("nodeName", "")) if pod["metadata"]["uid"] == uid else ""
 
     async def patch_condition(
         self, namespace: str, name: str, uid: str, condition: PodCondition, *, nominated_node: str | None = None

@@ -96,6 +96,7 @@ class Reflector(Generic[T]):
         last_error: why the last try failed; None while all is well.
         resource_version: up to where we have seen the history; empty before the first list.
         relists: how many complete lists the sink has been given.
+        served: whether the last list was answered: the kind is there, and we may read it.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Reflector(Generic[T]):
         self.last_error: KaiError | None = None
         self.resource_version = ""
         self.relists = 0
+        self.served = True
         self._client = client
         self._sink = sink
         self._paged = paged
@@ -189,6 +191,7 @@ class Reflector(Generic[T]):
             if not page.next_token:
                 break
             params["continue"] = page.next_token
+        self.served = True
         if self._paged is None:
             self._sink.replace(self.resource, objects, unreadable)
         else:
@@ -252,6 +255,7 @@ class Reflector(Generic[T]):
         if not self._optional:
             await self._sleep(self._backoff.delay())
             return
+        self.served = False
         self._sink.replace(self.resource, [], set())
         self._heard_at = self._clock()
         self.synced.set()

@@ -70,6 +70,10 @@ class Sender:
                 await self._sleep(backoff.delay())
         raise AssertionError("the last try returns or raises")
 
+    async def get(self, path: str) -> bytes:
+        """The same, unparsed."""
+        return await self._client.get(path)
+
     async def get_object(self, path: str) -> dict[str, object]:
         """Read an object, to find out what a write has met. Reading needs no lease."""
         return await self._client.get_object(path)

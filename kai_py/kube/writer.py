@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from kai_py.kube.claims import ClaimWriter
 from kai_py.kube.client import MERGE_PATCH, ApiClient, Fence
 from kai_py.kube.pods import PodWriter
 from kai_py.kube.resource import ResourceKind
@@ -25,12 +26,17 @@ class Writer(PodWriter):
         fence: raises ``LeaseLostError`` when we must not write (``Leadership.check``); called at the last moment before
             every sending.
         sleep: how to wait between tries; tests replace it.
+
+    Attributes:
+        claims: writes about ResourceClaims.
     """
 
     def __init__(
         self, client: ApiClient, fence: Fence, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
-        super().__init__(Sender(client, fence, sleep=sleep))
+        sender = Sender(client, fence, sleep=sleep)
+        super().__init__(sender)
+        self.claims = ClaimWriter(sender)
 
     async def create(self, resource: AnyKind, obj: Document) -> bytes:
         """Create an object.
@@ -53,16 +59,6 @@ class Writer(PodWriter):
     async def replace(self, resource: AnyKind, obj: Document) -> bytes:
         """Replace an object but for its status. Its ``resourceVersion`` makes sure that nothing is overwritten."""
         return await self._sender.send("PUT", _path(resource, obj), _json(obj))
-
-    async def update_status(self, resource: AnyKind, obj: Document) -> bytes:
-        """Replace an object's status, and nothing else of it. Its ``resourceVersion`` guards it."""
-        return await self._sender.send("PUT", _path(resource, obj, "status"), _json(obj))
-
-    async def add_finalizer(self, resource: AnyKind, obj: Document, finalizer: str) -> bytes:
-        """Replace an object by itself with one finalizer more."""
-        metadata = obj["metadata"]
-        finalizers = [*metadata.get("finalizers", ()), finalizer]
-        return await self.replace(resource, {**obj, "metadata": {**metadata, "finalizers": finalizers}})
 
     async def patch_status(
         self, resource: AnyKind, namespace: str, name: str, status: Document, *, resource_version: str | None = None

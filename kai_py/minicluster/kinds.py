@@ -133,6 +133,7 @@ EVENTS: Final = _builtin(
 NEW_EVENTS: Final = _builtin("events.k8s.io", "Event", "events", short="ev", select=" ".join(EVENTS.selectable))
 SECRETS: Final = _builtin("", "Secret", "secrets", select="type")
 CLAIMS: Final = _builtin("resource.k8s.io", "ResourceClaim", "resourceclaims", sub="status", unconditional=True)
+CLAIM_TEMPLATES: Final = _builtin("resource.k8s.io", "ResourceClaimTemplate", "resourceclaimtemplates")
 SLICES: Final = _builtin(
     "resource.k8s.io",
     "ResourceSlice",
@@ -148,6 +149,7 @@ BUDGETS: Final = _builtin(
 PRIORITY_CLASSES: Final = _builtin(
     "scheduling.k8s.io", "PriorityClass", "priorityclasses", short="pc", scope="Cluster", generation=True
 )
+RUNTIME_CLASSES: Final = _builtin("node.k8s.io", "RuntimeClass", "runtimeclasses", scope="Cluster", unconditional=False)
 CRDS: Final = _builtin(
     "apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", short="crd crds", scope="Cluster",
     sub="status", categories="api-extensions", generation=True, unconditional=False,
@@ -185,10 +187,10 @@ BUILTIN: Final[tuple[Kind, ...]] = (
     _builtin("storage.k8s.io", "CSIStorageCapacity", "csistoragecapacities", unconditional=False),
     _builtin("storage.k8s.io", "VolumeAttachment", "volumeattachments", scope="Cluster", sub="status",
              unconditional=False),
-    _builtin("node.k8s.io", "RuntimeClass", "runtimeclasses", scope="Cluster", unconditional=False),
+    RUNTIME_CLASSES,
     _builtin("resource.k8s.io", "DeviceClass", "deviceclasses", scope="Cluster", generation=True),
     CLAIMS,
-    _builtin("resource.k8s.io", "ResourceClaimTemplate", "resourceclaimtemplates"),
+    CLAIM_TEMPLATES,
     SLICES,
     _builtin("rbac.authorization.k8s.io", "Role", "roles"),
     _builtin("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"),

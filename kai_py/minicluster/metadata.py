@@ -81,6 +81,11 @@ def check_label_name(text: str, field: str, faults: Faults) -> None:
     _check_text(text, field, faults, _LABEL, 63, _LABEL_RULE)
 
 
+def check_subdomain(text: str, field: str, faults: Faults) -> None:
+    """Add what is wrong where a DNS subdomain (RFC 1123) is asked for."""
+    _check_text(text, field, faults, _SUBDOMAIN, 253, _SUBDOMAIN_RULE)
+
+
 def _check_text(text: str, field: str, faults: Faults, pattern: re.Pattern[str], limit: int, rule: str) -> None:
     if len(text) > limit:
         faults.invalid(field, text, f"must be no more than {limit} characters")

@@ -169,17 +169,16 @@ PROFILES: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "cpu": (("cpu", 1),),
     "mixed": (("h100", 6), ("a100", 3), ("cpu", 1)),
     "bench": (("bench", 1),),
+    "devices": (("h100", 5), ("a100", 1), ("l40s", 1), ("gb200", 1)),
 }
 
 
-def nodes(profile: str, count: int, *, plugin: bool = True) -> list[Object]:
-    """The nodes of a pool, with status, sorted by name.
+def nodes(profile: str, count: int) -> list[Object]:
+    """The nodes of a pool, with status, sorted by name; a device plugin offers their GPUs.
 
     Args:
         profile: one of :data:`PROFILES`.
         count: how many nodes.
-        plugin: whether GPUs are offered as the extended resource ``nvidia.com/gpu``. Say no where the device driver
-            (``workers.devices``) offers the same GPUs.
 
     Raises:
         ValueError: there is no such profile, or the count is negative.
@@ -190,7 +189,7 @@ def nodes(profile: str, count: int, *, plugin: bool = True) -> list[Object]:
         raise ValueError(f"a pool cannot have {count} nodes")
     made: list[Object] = []
     for part, (name, number) in enumerate(_divided(PROFILES[profile], count)):
-        made += (_node(place, SERVERS[name], part, plugin=plugin) for place in _places(name, number))
+        made += (_node(place, SERVERS[name], part) for place in _places(name, number))
     return sorted(made, key=lambda node: str(node["metadata"]["name"]))
 
 
@@ -261,10 +260,10 @@ def _places(name: str, count: int) -> Iterator[_Place]:
         )
 
 
-def _node(place: _Place, server: Server, part: int, *, plugin: bool) -> Object:
+def _node(place: _Place, server: Server, part: int) -> Object:
     offered = {"cpu": str(server.cpu), "memory": server.memory, "ephemeral-storage": server.disk}
     offered["pods"] = str(server.pods)
-    if server.gpus and plugin:
+    if server.gpus:
         offered[NVIDIA_GPU] = str(server.gpus)
     number = place.index + 1
     address = f"10.{part}.{number >> 8}.{number & 255}"

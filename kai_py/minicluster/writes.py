@@ -220,7 +220,7 @@ class Writer:
                 for key in _KEPT_BY_STATUS:
                     _restore(new["metadata"], old["metadata"], key)
             endpoint.codec.default(new)
-            endpoint.rules.prepare_status(new, old)
+            endpoint.rules.prepare_status(new, old, self)
             return
         if kind.has_status:
             _restore(new, old, "status")

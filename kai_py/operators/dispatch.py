@@ -6,21 +6,26 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from typing import Final
 
 import structlog
 
 from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.encode.shares import labels_of
+from kai_py.cluster.encode.zones import predicted
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
 from kai_py.core.tables.pods import PodKey, PodState
-from kai_py.errors import ApiError, ForbiddenError, InvalidError, LeaseLostError, UnavailableError
+from kai_py.errors import ApiError, ForbiddenError, InvalidError, KaiError, LeaseLostError, UnavailableError
 from kai_py.kube.backoff import Backoff
 from kai_py.kube.pods import Outcome, Result
 from kai_py.kube.writer import Writer
+from kai_py.operators.claims import ClaimKeeper
+from kai_py.operators.starts import Job, Starts
 from kai_py.settings.model import Eviction
 from kai_py.telemetry.conditions import eviction_note
 from kai_py.telemetry.metrics import Metrics
@@ -50,7 +55,13 @@ class Dispatcher:
         tell: called with every decision that was answered, for Events; must not block.
         wake: called when an answer gives the next cycle something to do: a refusal, or the last of many.
         eviction: how pods are evicted; asked before every cycle's decisions.
+        preparing: told about pods whose devices are being prepared, the claim, and what is missing; must not block.
+        binding_timeout: seconds that this may take; asked each time.
         clock: seconds since the epoch.
+
+    Attributes:
+        keeper: writes about claims.
+        starts: pods with claims on their way.
     """
 
     def __init__(
@@ -62,6 +73,8 @@ class Dispatcher:
         tell: Told,
         wake: Callable[[], None],
         eviction: Callable[[], Eviction] = Eviction,
+        preparing: Callable[[Sequence[Bind], str, str], None] = lambda _binds, _claim, _missing: None,
+        binding_timeout: Callable[[], float] = lambda: 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -71,7 +84,21 @@ class Dispatcher:
         self._wake = wake
         self._clock = clock
         self._eviction = eviction
-        self._queue: asyncio.Queue[Errand] = asyncio.Queue()
+        self.keeper = ClaimKeeper(store.claims, writer.claims, metrics)
+        self.starts = Starts(
+            store,
+            self.keeper,
+            enqueue=self._enqueue,
+            bind=lambda bind: self._run((bind,)),
+            refuse=self._not_started,
+            waits=preparing,
+            parked=self._look_idle,
+            timeout=binding_timeout,
+            clock=clock,
+        )
+        #: Whoever has a place already and only has to be sent there comes first; else first come, first served.
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, Job]] = asyncio.PriorityQueue()
+        self._numbers = count()
         #: Pods that we have told to go and that may still be there.
         self._leaving: set[PodKey] = set()
         self._busy = 0
@@ -80,8 +107,8 @@ class Dispatcher:
 
     @property
     def backlog(self) -> int:
-        """Errands that are not done yet."""
-        return self._queue.qsize() + self._busy
+        """Jobs that are not done yet, or are about to come."""
+        return self._queue.qsize() + self._busy + self.starts.brief
 
     async def idle(self) -> None:
         """Wait until everything is answered."""
@@ -101,9 +128,17 @@ class Dispatcher:
             elif isinstance(decision, Evict) and self._possible(decision):
                 evictions[decision.preemptor or decision.podgroup].append(decision)
         now, sent = self._clock(), 0
-        for whole in binds.values():
-            if all(map(self._possible, whole)):
+        with_claims = []
+        for whole in [whole for whole in binds.values() if all(map(self._possible, whole))]:
+            if self.starts.needs_claims(whole):
+                with_claims.append(whole)
+                for bind in whole:
+                    self._store.decisions.assume(bind, now)
+            else:
                 sent += self._assume([(bind,) for bind in whole], now)
+        for whole in with_claims:  # devices that one podgroup brings may be used by another
+            self.starts.begin(whole)
+            sent += len(whole)
         for preemptor, victims in evictions.items():
             if self._has_room(len(victims)):
                 sent += self._assume(self._errands(victims), now)
@@ -121,9 +156,13 @@ class Dispatcher:
         for errand in errands:
             for decision in errand:
                 self._store.decisions.assume(decision, now)
-            self._queue.put_nowait(errand)
+            self._enqueue(partial(self._run, errand))
             sent += len(errand)
         return sent
+
+    def _enqueue(self, job: Job, *, first: bool = False) -> None:
+        """Hand a job to the workers."""
+        self._queue.put_nowait((not first, next(self._numbers), job))
 
     def _errands(self, victims: list[Evict]) -> list[Errand]:
         """What may be refused goes one after the other, so that no more is lost than must be."""
@@ -148,26 +187,32 @@ class Dispatcher:
         if facts is None or self._store.assumptions.get(key) is not None:
             return False
         if isinstance(decision, Bind):
-            return facts.state == PodState.PENDING and decision.node in self._store.nodes
+            known = decision.node in self._store.nodes and self._store.claims.unmoved(key)
+            return facts.state == PodState.PENDING and known
         return facts.state == PodState.BOUND
 
     async def run(self) -> None:
         """Send what is submitted, until cancelled."""
         async with asyncio.TaskGroup() as workers:
+            workers.create_task(self.starts.run())
             for _ in range(CONCURRENCY):
                 workers.create_task(self._work())
 
     async def _work(self) -> None:
         while True:
-            errand = await self._queue.get()
+            _, _, job = await self._queue.get()
             self._busy += 1
             try:
-                await self._run(errand)
+                await job()
             finally:
                 self._busy -= 1
-                if not self.backlog:
-                    self._idle.set()
-                    self._wake()  # the numbers of queues and podgroups have changed with all of these
+                self._look_idle()
+
+    def _look_idle(self) -> None:
+        """Tell when nothing is left to do."""
+        if not self.backlog:
+            self._idle.set()
+            self._wake()  # the numbers of queues and podgroups have changed with all of these
 
     async def _run(self, errand: Errand) -> None:
         """Carry out decisions one after the other, as long as they succeed."""
@@ -176,6 +221,7 @@ class Dispatcher:
                 done = await self._carry_out(decision)
             except Exception:  # the edge of the loop: one decision must not end the others
                 _log.exception("decision dropped", pod=decision.pod, podgroup=decision.podgroup)
+                self.starts.done(pod_of(decision))
                 self._store.decisions.forget(decision, self._clock(), blame_node=False)
                 done = False
             if not done:
@@ -195,20 +241,41 @@ class Dispatcher:
                 await asyncio.sleep(backoff.delay())
                 continue
             except LeaseLostError:
-                self._store.decisions.release(decision, self._clock())
+                self._released(decision)
                 return False
             except ApiError as error:
+                await self._give_back(decision)
                 self._refused(decision, error)
                 return False
             self._metrics.bind_seconds.observe(self._clock() - started)
+            if not result.ok:
+                await self._give_back(decision)
             return self._answered(decision, result)
+
+    async def _give_back(self, decision: Bind | Evict) -> None:
+        """A pod that is not bound needs its claims no longer; a try whose answer was lost may have bound it, though."""
+        key = pod_of(decision)
+        if not isinstance(decision, Bind) or not self.starts.holds(key):
+            return
+        try:
+            if not await self._writer.node_of(*key):
+                await self.starts.give_back(key)
+        except (LeaseLostError, ApiError) as error:
+            _log.warning("claims are given back later", pod=decision.pod, why=str(error))
+        self.starts.done(key)
+
+    def _released(self, decision: Bind | Evict) -> None:
+        """It was not sent."""
+        self.starts.done(pod_of(decision))
+        self._store.decisions.release(decision, self._clock())
 
     async def _send(self, decision: Bind | Evict) -> Result:
         namespace, _, name = decision.pod.partition("/")
         if isinstance(decision, Bind):
             if decision.gpu_groups and not (labelled := await self._label(namespace, name, decision)).ok:
                 return labelled
-            return await self._writer.bind(namespace, name, decision.uid, decision.node)
+            noted = predicted(decision.zones)
+            return await self._writer.bind(namespace, name, decision.uid, decision.node, noted)
         if self._asks(decision):
             return await self._writer.evict(namespace, name, decision.uid)  # the server says DisruptionTarget itself
         now = datetime.fromtimestamp(self._clock(), UTC)
@@ -225,6 +292,7 @@ class Dispatcher:
         if isinstance(decision, Bind):
             self._metrics.binds.labels(str(result.outcome)).inc()
         if result.ok or (isinstance(decision, Evict) and result.outcome is Outcome.NOT_FOUND):
+            self.starts.done(pod_of(decision))
             self._store.decisions.acknowledge(decision)
             self._tell(decision, result, "")
             return True
@@ -243,6 +311,17 @@ class Dispatcher:
         if isinstance(decision, Evict) and decision.preemptor:
             refusal = f"the eviction of {decision.pod} was refused: {why}"
             self._store.decisions.give_up(decision.preemptor, self._clock(), refusal)
+
+    def _not_started(self, bind: Bind, why: KaiError, blame_node: bool) -> None:
+        """A pod did not get its claims; they have been given back."""
+        if isinstance(why, LeaseLostError):
+            self._store.decisions.release(bind, self._clock())
+            return
+        self._metrics.binds.labels("claim refused").inc()
+        self._store.decisions.forget(bind, self._clock(), blame_node=blame_node, why=str(why))
+        _log.warning("not started", pod=bind.pod, podgroup=bind.podgroup, why=str(why))
+        self._tell(bind, None, str(why))
+        self._wake()
 
     def _refused(self, decision: Bind | Evict, error: ApiError) -> None:
         """The server will not do it, at least not for this pod and node."""

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.model import CustomResource
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
+from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.topology import Topology
 from kai_py.api.workload import Workload
 from kai_py.cluster.pods import FINISHED, key_of
@@ -24,7 +26,22 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
-from kai_py.operators.kinds import BUDGETS, NODES, OWNER_KINDS, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES
+from kai_py.operators.kinds import (
+    BUDGETS,
+    CLAIMS,
+    DEVICE_CLASSES,
+    NAMESPACES,
+    NODES,
+    OWNER_KINDS,
+    OWNERS,
+    PODGROUPS,
+    PODS,
+    PRIORITY_CLASSES,
+    RUNTIMES,
+    SLICES,
+    TAINT_RULES,
+    ZONES,
+)
 from kai_py.podgrouper.kinds.registry import decisive_status
 
 _log = structlog.get_logger()
@@ -34,6 +51,7 @@ R = TypeVar("R", bound=CustomResource)
 Complain = Callable[[Mapping[str, Any], Sequence[Fault]], None]
 
 
+_DEVICES: Final = frozenset({CLAIMS, DEVICE_CLASSES, SLICES, *TAINT_RULES})
 _API_VERSIONS: Final = {
     "Pod": PODS.api_version,
     "PodGroup": PODGROUPS.api_version,
@@ -49,6 +67,7 @@ class Intake:
         wake: called when something changed that a cycle could act upon.
         clock: seconds since the epoch.
         complain: told once about an object that cannot be read, with all its faults.
+        claims_changed: told which claims the watch has shown, after they were taken in.
     """
 
     def __init__(
@@ -57,11 +76,13 @@ class Intake:
         wake: Callable[[], None],
         clock: Callable[[], float] = time.time,
         complain: Complain = lambda _body, _faults: None,
+        claims_changed: Callable[[Iterable[Name]], None] = lambda _names: None,
     ) -> None:
         self._store = store
         self._wake = wake
         self._clock = clock
         self._complain = complain
+        self._claims_changed = claims_changed
         #: Kinds of owners, and their names: metadata alone does not say it.
         self._owner_kinds: dict[ResourceKind[Any], str] = {owner: OWNER_KINDS[owner.plural] for owner in OWNERS}
         self._api_versions = dict(_API_VERSIONS)
@@ -73,8 +94,7 @@ class Intake:
     def replace(self, resource: ResourceKind[Any], objects: Sequence[Any], unreadable: AbstractSet[Name]) -> None:
         """These are all objects of a kind: forget the others, take these in."""
         self.forget_others(resource, {obj.metadata.uid for obj in objects}, unreadable)
-        for obj in objects:
-            self._isolated(resource, "ADDED", obj)
+        self._take(resource, [("ADDED", obj) for obj in objects])
         self._wake()
 
     def forget_others(self, resource: ResourceKind[Any], uids: AbstractSet[str], unreadable: AbstractSet[Name]) -> None:
@@ -86,9 +106,15 @@ class Intake:
 
     def apply(self, resource: ResourceKind[Any], events: Sequence[tuple[EventType, Any]]) -> None:
         """This has happened since."""
-        matters = [self._isolated(resource, event, obj) for event, obj in events]
-        if any(matters):
+        if self._take(resource, events):
             self._wake()
+
+    def _take(self, resource: ResourceKind[Any], events: Sequence[tuple[EventType, Any]]) -> bool:
+        """Take in objects one by one; tells whether any matters to a cycle."""
+        matters = [self._isolated(resource, event, obj) for event, obj in events]
+        if resource == CLAIMS:
+            self._claims_changed([obj.metadata.key for _, obj in events])
+        return any(matters)
 
     def _listed(self, resource: ResourceKind[Any]) -> Iterable[ObjectMeta]:
         if resource == PODS:
@@ -116,10 +142,44 @@ class Intake:
             return self._store.put_node(obj)
         if resource == PRIORITY_CLASSES:
             return self._store.put_priority_class(obj)
+        if resource == NAMESPACES:
+            return self._store.put_namespace(obj)
         if resource == BUDGETS:
             self._put_budget(obj)
             return False
+        if resource in _DEVICES:
+            return self._put_devices(resource, obj)
+        if resource == ZONES:
+            return self._put_zones(obj)
+        if resource == RUNTIMES:
+            return self._store.put_runtime_class(obj, self._clock())
         return self._put_owner(resource, obj)
+
+    def _put_devices(self, resource: ResourceKind[Any], obj: Any) -> bool:
+        claims = self._store.claims
+        if resource == CLAIMS:
+            return claims.put(obj)
+        if resource in TAINT_RULES:
+            return claims.devices.put_rule(obj)
+        if resource == DEVICE_CLASSES:
+            return self._put_class(obj)
+        return self._put_slice(obj)
+
+    def _put_class(self, found: DeviceClass) -> bool:
+        key = "DeviceClass", found.metadata.name
+        known = self._store.claims.faults.get(key)
+        matters = self._store.claims.put_class(found)
+        faults = self._store.claims.faults.get(key, ())
+        self._report(_body(DEVICE_CLASSES.api_version, DEVICE_CLASSES.kind, found.metadata), faults, _first(known))
+        return matters
+
+    def _put_slice(self, found: ResourceSlice) -> bool:
+        devices, name = self._store.claims.devices, found.metadata.name
+        known = devices.faults.get(name)
+        matters = devices.put(found)
+        faults = devices.faults.get(name, ())
+        self._report(_body(SLICES.api_version, SLICES.kind, found.metadata), faults, _first(known))
+        return matters
 
     def follow(self, resource: ResourceKind[Any], kind: str) -> None:
         """Objects of another kind of owner will come."""
@@ -144,7 +204,15 @@ class Intake:
         self._store.put_budget(budget)
         faults = self._store.budgets.faults.get(budget.metadata.key, ())
         body = _body(BUDGETS.api_version, BUDGETS.kind, budget.metadata)
-        self._report(body, faults, known[0] if known else None)
+        self._report(body, faults, _first(known))
+
+    def _put_zones(self, topology: NodeResourceTopology) -> bool:
+        name = topology.metadata.name
+        known = self._store.zones.faults.get(name)
+        matters = self._store.put_zones(topology)
+        body = _body(ZONES.api_version, ZONES.kind, topology.metadata)
+        self._report(body, self._store.zones.faults.get(name, ()), known[0] if known else None)
+        return matters
 
     def _is_expected(self, pod: Pod) -> bool:
         """Whether a pod shows no more than what we have sent and count with already: that it is bound where we said.
@@ -164,10 +232,28 @@ class Intake:
             return self._store.nodes.drop(meta.name)
         if resource == PRIORITY_CLASSES:
             return self._store.drop_priority_class(meta.name)
+        if resource == NAMESPACES:
+            return self._store.drop_namespace(meta.name)
         if resource == BUDGETS:
             self._store.drop_budget(meta.key)
             return False
+        if resource in _DEVICES:
+            return self._drop_devices(resource, meta)
+        if resource == ZONES:
+            return self._store.zones.drop(meta.name)
+        if resource == RUNTIMES:
+            return self._store.drop_runtime_class(meta.name, self._clock())
         return self._store.drop_owner(meta.uid)
+
+    def _drop_devices(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:
+        claims = self._store.claims
+        if resource == CLAIMS:
+            return claims.drop(meta.key)
+        if resource in TAINT_RULES:
+            return claims.devices.drop_rule(meta.name)
+        if resource == DEVICE_CLASSES:
+            return claims.drop_class(meta.name)
+        return claims.devices.drop(meta.name)
 
     # -- kinds that come through kopf, as plain objects ----------------------------------------------
 
@@ -247,6 +333,10 @@ class Intake:
     def _woken(self, matters: bool) -> None:
         if matters:
             self._wake()
+
+
+def _first(faults: Sequence[Fault] | None) -> Fault | None:
+    return faults[0] if faults else None
 
 
 def _body(api_version: str, kind: str, meta: ObjectMeta) -> Mapping[str, Any]:

@@ -4,17 +4,55 @@ from __future__ import annotations
 
 from typing import Final
 
-from kai_py.api.meta import PartialObject
+from kai_py.api.dra_taint_rule import DeviceTaintRule
+from kai_py.api.meta import Namespace, PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.policy import PodDisruptionBudget
+from kai_py.api.resource import DeviceClass, ResourceSlice
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.kube.claims import CLAIMS
 from kai_py.kube.resource import ResourceKind
+
+__all__ = [
+    "BUDGETS",
+    "CLAIMS",
+    "CONFIG_MAPS",
+    "DEVICE_CLASSES",
+    "NODES",
+    "OWNERS",
+    "OWNER_KINDS",
+    "PODGROUPS",
+    "PODS",
+    "PRIORITY_CLASSES",
+    "QUEUES",
+    "RUNTIMES",
+    "SLICES",
+    "TAINT_RULES",
+    "TOPOLOGIES",
+    "ZONES",
+]
 
 PODS: Final = ResourceKind("", "v1", "pods", Pod)
 NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
+NAMESPACES: Final = ResourceKind("", "v1", "namespaces", Namespace, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
+RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", RuntimeClass, namespaced=False)
+ZONES: Final = ResourceKind(
+    "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", NodeResourceTopology, namespaced=False
+)
+
+#: Dynamic resource allocation, which a server need not have.
+DEVICE_CLASSES: Final = ResourceKind(CLAIMS.group, "v1", "deviceclasses", DeviceClass, namespaced=False)
+SLICES: Final = ResourceKind(CLAIMS.group, "v1", "resourceslices", ResourceSlice, namespaced=False)
+#: In the order in which they are looked for; where there are none, the first is watched in case it comes.
+TAINT_RULES: Final = tuple(
+    ResourceKind(CLAIMS.group, version, "devicetaintrules", DeviceTaintRule, namespaced=False)
+    for version in ("v1beta2", "v1", "v1alpha3")
+)
 
 #: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.
 OWNERS: Final = (

@@ -14,7 +14,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision, Evict
+from kai_py.core.result import Bind, Decision, Evict, Reason, ReasonCode
 from kai_py.errors import ApiError, Fault, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
@@ -28,7 +28,10 @@ from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import (
     BUDGETS,
+    CLAIMS,
     CONFIG_MAPS,
+    DEVICE_CLASSES,
+    NAMESPACES,
     NODES,
     OWNER_KINDS,
     OWNERS,
@@ -36,7 +39,11 @@ from kai_py.operators.kinds import (
     PODS,
     PRIORITY_CLASSES,
     QUEUES,
+    RUNTIMES,
+    SLICES,
+    TAINT_RULES,
     TOPOLOGIES,
+    ZONES,
 )
 from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.owners import OwnerFollower
@@ -44,6 +51,7 @@ from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
 from kai_py.operators.settings import LiveSettings
 from kai_py.operators.statuses import StatusWriter
+from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
 from kai_py.podgrouper.defaults import NO_DEFAULTS, read_defaults
 from kai_py.podgrouper.grouping import Grouper
@@ -111,10 +119,10 @@ class Shell:
         )
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
+        self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
-        self.intake = Intake(self.store, self.cycles.wake, clock, self._complain)
         writer = Writer(client, leadership.check if leadership else lambda: None)
         self.dispatcher = Dispatcher(
             self.store,
@@ -123,7 +131,19 @@ class Shell:
             tell=self._tell,
             wake=self.cycles.wake,
             eviction=lambda: self.settings.current.eviction,
+            preparing=self._preparing,
+            binding_timeout=lambda: self.settings.current.dra.binding_timeout.seconds,
             clock=clock,
+        )
+        self.intake = Intake(
+            self.store, self.cycles.wake, clock, self._complain, claims_changed=self.dispatcher.starts.look
+        )
+        self._sweeper = UnusedClaims(
+            self.store,
+            self.dispatcher.keeper,
+            node_of=writer.node_of,
+            leading=self.leading,
+            wake=self.cycles.wake,
         )
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
@@ -141,6 +161,8 @@ class Shell:
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
+        claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
+        self.store.claims.served = lambda: claims.served
         self._owners = OwnerFollower(
             client, self.store, self.intake, lambda: self.grouper.registry, self.cycles.wake, clock
         )
@@ -149,6 +171,12 @@ class Shell:
             Reflector(client, PODS, self.intake, paged=self.intake),
             Reflector(client, NODES, self.intake),
             Reflector(client, BUDGETS, self.intake, dispensable=True),
+            Reflector(client, NAMESPACES, self.intake, dispensable=True),
+            Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
+            Reflector(client, SLICES, self.intake, dispensable=True),
+            claims,
+            Reflector(client, ZONES, self.intake, dispensable=True),
+            Reflector(client, RUNTIMES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
         self._tasks: list[asyncio.Task[object]] = []
@@ -187,6 +215,7 @@ class Shell:
 
     async def start(self) -> None:
         """Fill the memory, then begin to decide."""
+        await self._until_answered(self._find_taint_rules)
         first, *others = self.reflectors
         self._spawn(first.run(), f"watch {first.resource}")
         await first.synced.wait()  # a grouper asks which PriorityClasses exist
@@ -208,6 +237,7 @@ class Shell:
             self._spawn(self.leadership.run(), "leader election")
         self._spawn(self._audits(), "audit")
         self._spawn(self.dispatcher.run(), "binder")
+        self._spawn(self._sweeper.run(), "claims")
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._usage.run(self.leading), "usage")
@@ -224,6 +254,15 @@ class Shell:
         for task in reversed(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _find_taint_rules(self) -> None:
+        """Watch taint rules in the first version that the server has, or look for the first one now and then."""
+        found = TAINT_RULES[0]
+        for kind in TAINT_RULES:
+            if await self.client.served(kind.group, kind.version, kind.plural):
+                found = kind
+                break
+        self.reflectors.append(Reflector(self.client, found, self.intake, dispensable=True))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)
@@ -323,7 +362,9 @@ class Shell:
             self._defaults = NO_DEFAULTS
         self._rules_changed()
         self.store.accounting = self.settings.accounting
-        self.store.layout.share_gpus(allowed=self.settings.current.gpu_sharing == "trusted", now=self._clock())
+        now, current = self._clock(), self.settings.current
+        self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
+        self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:
@@ -351,6 +392,13 @@ class Shell:
                 self.store.evicted(decision, self._clock())
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
+
+    def _preparing(self, binds: Sequence[Bind], claim: str, missing: str) -> None:
+        """Tell users why pods that have a node are not bound yet."""
+        reason = Reason(ReasonCode.DEVICES_PREPARED, {"claim": claim, "missing": missing})
+        for bind in binds:
+            self.record_event(events.preparing(bind, reason))
+            self.statuses.preparing(bind, reason)
 
     def _complain(self, body: Mapping[str, Any], faults: Sequence[Fault]) -> None:
         """Tell the author of an object that it cannot be read."""

@@ -12,9 +12,10 @@ from kai_py.api.pod import Pod
 from kai_py.cluster.devices.results import written
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Granted, Nominate, QueueShares
+from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Granted, Layout, Nominate, QueueShares
 from kai_py.errors import Fault
 from kai_py.planning.world import World, is_finished
+from kai_py.telemetry.layout_texts import layout_sentence
 from kai_py.telemetry.sentences import sentence
 
 Json = dict[str, Any]
@@ -49,7 +50,7 @@ class Plan:
 
 
 def render_cycle(result: CycleResult, axis: ResourceAxis) -> Json:
-    """One cycle as JSON."""
+    """One cycle as JSON. Layouts are only there where a podgroup that starts asks something of a topology."""
     binds = [_bind(one) for one in result.decisions if isinstance(one, Bind)]
     nominations = [_place(one) for one in result.decisions if isinstance(one, Nominate)]
     evictions = [_eviction(one) for one in result.decisions if isinstance(one, Evict)]
@@ -59,6 +60,20 @@ def render_cycle(result: CycleResult, axis: ResourceAxis) -> Json:
         "nominations": _by_name(nominations, "pod"),
         "evictions": _by_name(evictions, "pod"),
         "waiting": _by_name(waiting, "podGroup"),
+        **({"layouts": _by_name([_layout(one) for one in result.layouts], "podGroup")} if result.layouts else {}),
+    }
+
+
+def _layout(layout: Layout) -> Json:
+    return {
+        "podGroup": layout.podgroup,
+        "topology": layout.topology,
+        "pods": layout.pods,
+        "domains": dict(layout.domains),
+        "pattern": layout.pattern,
+        "hops": layout.hops,
+        "least": layout.least,
+        "message": layout_sentence(layout),
     }
 
 

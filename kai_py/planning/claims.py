@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod, PodClaimStatus
 from kai_py.api.resource import Consumer, ResourceClaim, ResourceClaimStatus, ResourceClaimTemplate
-from kai_py.cluster.claim_rows import Name
-from kai_py.cluster.claims import ClaimBook, needs_of
+from kai_py.cluster.claim_objects import Name
+from kai_py.cluster.claims import ClaimBook, needs_of, split
 from kai_py.cluster.devices.results import written
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.result import Bind
@@ -34,7 +34,8 @@ class ClaimKeeper:
         self._book = book
         self._templates = {template.metadata.key: template for template in templates}
         for claim in claims:
-            book.put(claim)
+            # Versions are the API server's to give; what is changed here has none.
+            book.put(replace(claim, metadata=replace(claim.metadata, resource_version="")))
 
     def with_claims(self, pod: Pod) -> Pod:
         """The pod with a claim for each template that it names; those that were made already stay as they are."""
@@ -64,13 +65,15 @@ class ClaimKeeper:
     def write(self, pod: Pod, bind: Bind) -> None:
         """Store the devices that a pod brings to its claims, and reserve all its claims for it."""
         for granted in bind.claims:
-            bare = self._book.objects[_name(granted.claim)]
+            bare = self._book.objects.by_name[split(granted.claim)]
             assert isinstance(granted.allocation, ClaimAllocation)
             allocation = written(granted.allocation, uid=granted.uid)
             self._book.put(replace(bare, status=replace(bare.status, allocation=allocation)))
         consumer = Consumer("pods", pod.metadata.name, pod.metadata.uid)
         for name in needs_of(pod).claims:
-            if (claim := self._book.objects.get(name)) is not None and consumer not in claim.status.reserved_for:
+            if (
+                claim := self._book.objects.by_name.get(name)
+            ) is not None and consumer not in claim.status.reserved_for:
                 reserved = (*claim.status.reserved_for, consumer)
                 self._book.put(replace(claim, status=replace(claim.status, reserved_for=reserved)))
 
@@ -88,7 +91,7 @@ class ClaimKeeper:
         """
         needs = needs_of(pod)
         for name in needs.claims:
-            claim = self._book.objects.get(name)
+            claim = self._book.objects.by_name.get(name)
             if claim is None:
                 continue
             if name in needs.owned:
@@ -99,8 +102,3 @@ class ClaimKeeper:
             status = _NOTHING if free else replace(claim.status, reserved_for=reserved)
             self._book.put(replace(claim, status=status))
         return replace(pod, status=replace(pod.status, resource_claim_statuses=()))
-
-
-def _name(key: str) -> Name:
-    namespace, _, name = key.partition("/")
-    return namespace, name

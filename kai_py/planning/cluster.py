@@ -23,6 +23,7 @@ SETTINGS_NAMESPACE: Final = "kai-scheduler"
 _KINDS: Final = (
     ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
     ResourceKind("", "v1", "nodes", PartialObject, namespaced=False),
+    ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
     ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
@@ -35,6 +36,10 @@ _DEVICES: Final = (
     ResourceKind("resource.k8s.io", "v1", "resourceslices", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceclaims", PartialObject),
 )
+_ZONES: Final = ResourceKind(
+    "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", PartialObject, namespaced=False
+)
+_RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", PartialObject, namespaced=False)
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
 
@@ -53,6 +58,8 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
     for kind in _DEVICES:
         objects += await _read_if_allowed(client, kind, kind.plural, warn)
+    objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
+    objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
     objects += await read_owners(client, [one for one in objects if one["kind"] == "Pod"])
     settings = await read_settings(client)
     return [Sourced(one, "live", live=True) for one in [*objects, *budgets, *([settings] if settings else [])]]

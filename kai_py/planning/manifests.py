@@ -21,6 +21,7 @@ _CLUSTER_SCOPED: Final = frozenset(
         "DeviceTaintRule",
         "Namespace",
         "Node",
+        "NodeResourceTopology",
         "PersistentVolume",
         "PriorityClass",
         "Queue",

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from kai_py.api.decode import convert, identity
 from kai_py.api.dra_taint_rule import DeviceTaintRule
-from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
+from kai_py.api.meta import Namespace, ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.node import Node
+from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
+from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
 from kai_py.api.workload import Workload
@@ -45,14 +47,11 @@ _WORKLOADS: Final = frozenset(
 #: Kinds that a cluster has and that no decision depends on.
 _IDLE: Final = frozenset(
     {
-        ("", "Namespace"),
         ("", "PersistentVolume"),
         ("", "PersistentVolumeClaim"),
-        ("node.k8s.io", "RuntimeClass"),
         ("storage.k8s.io", "CSINode"),
         ("storage.k8s.io", "CSIStorageCapacity"),
         ("storage.k8s.io", "StorageClass"),
-        ("topology.node.k8s.io", "NodeResourceTopology"),
     }
 )
 
@@ -77,6 +76,7 @@ class Objects:
     """
 
     nodes: list[Node] = field(default_factory=list)
+    namespaces: list[Namespace] = field(default_factory=list)
     pods: list[Pod] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=list)
     podgroups: list[PodGroup] = field(default_factory=list)
@@ -88,6 +88,8 @@ class Objects:
     slices: list[ResourceSlice] = field(default_factory=list)
     claims: list[ResourceClaim] = field(default_factory=list)
     claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
+    zones: list[NodeResourceTopology] = field(default_factory=list)
+    runtime_classes: list[RuntimeClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
     config_maps: dict[tuple[str, str], Manifest] = field(default_factory=dict)
@@ -153,6 +155,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
     """Read an object of a kind that we know; tells whether it is one."""
     readers: dict[tuple[str, str], Callable[[], object]] = {
         ("", "Node"): lambda: objects.nodes.append(convert(Node, manifest)),
+        ("", "Namespace"): lambda: objects.namespaces.append(convert(Namespace, manifest)),
         ("", "Pod"): lambda: objects.pods.append(convert(Pod, manifest)),
         ("scheduling.run.ai", "Queue"): lambda: objects.queues.append(Queue.parse(manifest)),
         ("scheduling.run.ai", "PodGroup"): lambda: objects.podgroups.append(PodGroup.parse(manifest)),
@@ -168,6 +171,10 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("resource.k8s.io", "ResourceClaim"): lambda: objects.claims.append(convert(ResourceClaim, manifest)),
         ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
             convert(ResourceClaimTemplate, manifest)
+        ),
+        ("node.k8s.io", "RuntimeClass"): lambda: objects.runtime_classes.append(convert(RuntimeClass, manifest)),
+        ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
+            convert(NodeResourceTopology, manifest)
         ),
         ("policy", "PodDisruptionBudget"): lambda: objects.budgets.append(read_budget(manifest)),
     }

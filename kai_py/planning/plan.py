@@ -28,6 +28,7 @@ from kai_py.planning.claims import ClaimKeeper
 from kai_py.planning.group import default_priorities
 from kai_py.planning.manifests import Manifest, Sourced
 from kai_py.planning.objects import Objects, read_objects
+from kai_py.planning.runtimes import admitted
 from kai_py.planning.world import World, is_finished
 from kai_py.podgrouper.grouping import Grouper
 from kai_py.podgrouper.options import Options as GroupingOptions
@@ -41,6 +42,7 @@ _KINDS: Final = {
     "Grouping": ("", "Pod"),
     "Node": ("", "Node"),
     "ResourceSlice": ("resource.k8s.io", "ResourceSlice"),
+    "NodeResourceTopology": ("topology.node.k8s.io", "NodeResourceTopology"),
     "DeviceClass": ("resource.k8s.io", "DeviceClass"),
     "ResourceClaim": ("resource.k8s.io", "ResourceClaim"),
 }
@@ -109,6 +111,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         return membership
 
     store = Store(group_of, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
         priority_classes={priority_class.metadata.name for priority_class in read.priority_classes},
@@ -117,6 +120,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     )
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
+    for namespace in read.namespaces:
+        store.put_namespace(namespace)
     for node in read.nodes:
         store.put_node(node)
     for queue in read.queues:
@@ -125,6 +130,12 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     warnings.update(dict.fromkeys(str(one) for name in sorted(doubts) for one in doubts[name]))
     for topology in read.topologies:
         store.put_topology(topology)
+    for runtime_class in read.runtime_classes:
+        store.put_runtime_class(runtime_class, now)
+    # Of a live cluster without any we may not have been allowed to read them.
+    store.runtimes.complete = not any(one.live for one in read.sources.values())
+    for zones in read.zones:
+        store.put_zones(zones)
     for podgroup in read.podgroups:
         store.put_podgroup(podgroup)
     for owner in read.owners:
@@ -136,11 +147,22 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     for one in read.slices:
         store.claims.devices.put(one)
     keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
-    world = World(store, read.pods, now, read.budgets, keeper)
+    world = World(store, list(_admitted(read)), now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))
     _complain(read, store)
     _complain_of_others(read, settings)
     return world, warnings
+
+
+def _admitted(read: Objects) -> Iterator[Pod]:
+    """Pods as admission makes them; one that it would refuse is a fault, and stays as it is."""
+    classes = {one.metadata.name: one for one in read.runtime_classes}
+    for pod in read.pods:
+        try:
+            yield admitted(pod, classes)
+        except MalformedObjectError as error:
+            read.complain(error.faults, read.sources[*_KINDS["Pod"], *pod.metadata.key])
+            yield pod
 
 
 def _complain_of_others(read: Objects, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from kai_py.api.pod import Pod
 from kai_py.cluster.claims import needs_of
 from kai_py.cluster.encode.shares import labels_of, names_device
 from kai_py.cluster.encode.times import seconds
+from kai_py.cluster.encode.zones import NUMA_ANNOTATIONS, predicted, seating_of
 from kai_py.cluster.pods import FINISHED, STUCK_AFTER, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
@@ -65,12 +66,14 @@ class World:
             pod = self.pods[namespace, name]
             if isinstance(decision, Bind):
                 self._claims.write(pod, decision)
+                self.store.zones.take(decision.node, decision.zones, 1)
                 self.put(_running(pod, decision), now)
             elif isinstance(decision, Evict):
                 self.put(_terminating(pod, now), now)
         for name_, pod in list(self.pods.items()):
             if pod.metadata.deletion_timestamp is None or name_ in self._stuck or is_finished(pod):
                 continue
+            self.store.zones.take(pod.spec.node_name, seating_of(pod), -1)
             freed = self._claims.free(pod, partial(self._uses, pod)) if pod.spec.resource_claims else pod
             if pod.metadata.controller is not None:
                 self.put(self._claims.with_claims(_recreated(freed)), now)
@@ -109,9 +112,12 @@ def _settled(pod: Pod) -> Pod:
 
 
 def _running(pod: Pod, bind: Bind) -> Pod:
+    meta = _on_devices(pod.metadata, bind.gpu_groups) if bind.gpu_groups else pod.metadata
+    if bind.zones:
+        meta = replace(meta, annotations={**meta.annotations, **predicted(bind.zones)})
     return replace(
         pod,
-        metadata=_on_devices(pod.metadata, bind.gpu_groups) if bind.gpu_groups else pod.metadata,
+        metadata=meta,
         spec=replace(pod.spec, node_name=bind.node),
         status=replace(pod.status, phase="Running"),
     )
@@ -123,6 +129,11 @@ def _on_devices(meta: ObjectMeta, groups: tuple[str, ...]) -> ObjectMeta:
     return replace(meta, labels={**others, **labels_of(groups)})
 
 
+def _without_zones(meta: ObjectMeta) -> ObjectMeta:
+    others = {key: value for key, value in meta.annotations.items() if key not in NUMA_ANNOTATIONS}
+    return replace(meta, annotations=others) if len(others) < len(meta.annotations) else meta
+
+
 def _terminating(pod: Pod, now: float) -> Pod:
     moment = datetime.fromtimestamp(now, UTC).isoformat()
     return replace(pod, metadata=replace(pod.metadata, deletion_timestamp=moment))
@@ -131,7 +142,7 @@ def _terminating(pod: Pod, now: float) -> Pod:
 def _recreated(pod: Pod) -> Pod:
     return replace(
         pod,
-        metadata=replace(_on_devices(pod.metadata, ()), deletion_timestamp=None),
+        metadata=replace(_without_zones(_on_devices(pod.metadata, ())), deletion_timestamp=None),
         spec=replace(pod.spec, node_name=""),
         status=replace(pod.status, phase="Pending", nominated_node_name=""),
     )

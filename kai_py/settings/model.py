@@ -13,8 +13,9 @@ from kai_py.api.keys import AMD_GPU, NODE_POOL_LABEL, NVIDIA_DEVICES, NVIDIA_GPU
 from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY, Model
 
 ActionName = Literal["allocate", "consolidate", "reclaim", "preempt", "staleGangEviction"]
-Strategy = Literal["binpack", "spread"]
+Strategy = Literal["binpack", "spread", "leastFragmentation"]
 EvictionMethod = Literal["delete", "evict"]
+GpuParts = Literal["whole", "memory", "counters"]
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,18 +140,38 @@ class ScoreWeights(SettingsGroup):
     """For nodes where a device that is shared already has room now, for pods that ask for a part of one. More of it
     keeps whole devices whole. By default above all wishes, as in KAI, but below `availability`: a part that is free now
     is better than one on a shared device that is yet to be released."""
-    prefer_no_schedule: Annotated[float, Field(ge=0)] = 60.0
+    prefer_no_schedule: Annotated[float, Field(ge=0)] = 120.0
     """For nodes without `PreferNoSchedule` taints that the pod does not tolerate. By default above the pod's own
     wishes: the administrator's word comes first."""
-    node_affinity: Annotated[float, Field(ge=0)] = 40.0
+    node_affinity: Annotated[float, Field(ge=0)] = 60.0
     """For nodes that match the pod's preferred node affinity. By default above the scheduler's own reasons, which
     nobody has asked for."""
-    resource_type: Annotated[float, Field(ge=0)] = 20.0
+    pod_affinity: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes near the pods that the pod's preferred pod affinity and anti-affinity like best, or that like it. By
+    default as much as the node affinity: both are the user's own wishes."""
+    pod_spread: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes where few of the pods are that the pod's `topologySpreadConstraints` with `ScheduleAnyway` count. By
+    default as much as the other wishes of the user."""
+    resource_type: Annotated[float, Field(ge=0)] = 30.0
     """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
     above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""
+    numa: Annotated[float, Field(ge=0)] = 19.0
+    """For nodes on which the pod takes from few NUMA nodes: one over their number, where a NodeResourceTopology tells.
+    More of it brings memory and devices nearer to CPUs. By default above packing, also between one and two."""
+    image_locality: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes that have pulled the pod's images already, by their bytes. More of it starts pods sooner and packs
+    them worse. 0 by default, as in KAI; above 0, pods with different images are looked at one by one."""
+    least_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which little cpu and memory is taken, as kube-scheduler has it. 0 by default: it works against
+    packing."""
+    most_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which much cpu and memory is taken. 0 by default: packing looks at GPUs first."""
+    balanced_allocation: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes whose cpu and memory would be filled more evenly with the pod than without. 0 by default, as in KAI.
+    Packing goes before it as long as it weighs less."""
     packing: Annotated[float, Field(ge=0)] = 9.0
-    """For nodes that suit the strategy (`binpack` or `spread`). The default is KAI's, and the smallest of all: where
-    a pod is packed matters only when nothing else does."""
+    """For nodes that suit the strategy (`binpack`, `spread`, `leastFragmentation`). The default is KAI's, and the
+    smallest of all: where a pod is packed matters only when nothing else does."""
 
 
 class Placement(SettingsGroup):
@@ -158,10 +179,13 @@ class Placement(SettingsGroup):
 
     gpu: Strategy = "binpack"
     """How pods that ask for GPUs are laid over nodes: `binpack` fills nodes one after the other and keeps whole nodes
-    free for large gangs; `spread` takes the emptiest node. `binpack` by default, because half-empty GPU nodes are
-    what large gangs wait for."""
+    free for large gangs; `spread` takes the emptiest node; `leastFragmentation` takes the node where the GPUs that are
+    left stay useful to most of the pods that wait and run, and fills nodes where that makes no difference. `binpack` by
+    default, as in KAI, because half-empty GPU nodes are what large gangs wait for; where pods ask for different things,
+    `leastFragmentation` gives more GPUs to pods, and takes longer to decide."""
     cpu: Strategy = "binpack"
-    """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove."""
+    """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove; with
+    `leastFragmentation` they leave cores and memory to GPUs that need them."""
     weights: ScoreWeights = ScoreWeights()
     """How much each score counts."""
 
@@ -267,6 +291,16 @@ class DynamicResources(SettingsGroup):
     """Drivers and DeviceClasses whose devices count as GPUs of the queues' `gpu` quota: the class counts for what is
     claimed, the driver for what is allocated and for what there is. The list replaces the default one. Claims on such
     devices that are not made from templates must carry the label of their queue. NVIDIA's by default, as in KAI."""
+    binding_timeout: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(600)
+    """How long devices that must be prepared before a pod is bound (binding conditions) may take, counted from their
+    allocation. Then they are given back, and the pod goes elsewhere. More of it suits fabrics that take long to attach
+    a device, and keeps a device that will never be ready from others for longer. Ten minutes by default, as in
+    kube-scheduler."""
+    gpu_parts: GpuParts = "memory"
+    """How a GPU counts that is cut from another one (partitions with shared counters, as MIG), or that is shared
+    (consumable capacity). `memory`, the default: as the part of the memory that it has, so that seven `1g.10gb` of an
+    80 GB GPU are seven eighths of a GPU; by all counters or capacities where none is called `memory`. `counters`: as
+    the mean over all counters or capacities. `whole`: as one GPU each, as in KAI."""
 
 
 _ApiGroup = Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]

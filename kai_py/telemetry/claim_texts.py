@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Final
 
 from kai_py.api.keys import QUEUE_LABEL
+from kai_py.api.quantity import format_quantity
 from kai_py.core.dra.refusal import RefusalCode
 from kai_py.core.result import ReasonCode
 from kai_py.telemetry.case import Case
 from kai_py.telemetry.places import histogram
 from kai_py.telemetry.text import Text, about
 
+#: Begins the names of details that say how much of a capacity is asked for.
+_CAPACITY: Final = "capacity "
 _WHY: Final[Mapping[str, str]] = {
     RefusalCode.TOO_MANY_DEVICES: "a claim may have 32 devices",
     RefusalCode.TOO_MANY_CONFIGURATIONS: "a claim may have 64 configurations",
@@ -27,6 +31,7 @@ _WHY: Final[Mapping[str, str]] = {
     RefusalCode.CONSTRAINT: "no devices meet its constraints together",
     RefusalCode.ALL_AGAINST_CONSTRAINT: "all devices together do not meet its constraints",
     RefusalCode.TOGETHER: "its requests compete for the same devices",
+    RefusalCode.ELSEWHERE: "a claim has its devices elsewhere",
     RefusalCode.CUT: "the search for devices was ended before it was done",
 }
 
@@ -36,13 +41,25 @@ def _verdict(case: Case) -> str:
     return f"{request}{case.name('claim') or 'the pod’s claims'} finds no devices"
 
 
+def _asked(case: Case) -> str:
+    """What a request asks of each device: `` (memory of 80Gi or more; device.driver == "x")``."""
+    asked = [
+        f"{key.removeprefix(_CAPACITY)} of {format_quantity(Fraction(value), binary=True)} or more"
+        for key, value in sorted(case.reason.details.items())
+        if key.startswith(_CAPACITY) and isinstance(value, int | float)
+    ]
+    if case.name("selector"):
+        asked.append(case.name("selector"))
+    return f" ({'; '.join(asked)})" if asked else ""
+
+
 def _evidence(case: Case) -> str:
     parts = []
     if why := _WHY.get(case.name("why"), ""):
         where = f" on {case.name('node')}, which comes nearest" if case.name("node") else ""
         needed = case.number("needed")
         numbers = f" ({needed} needed, {case.number('matched')} match, {case.number('available')} free)"
-        parts.append(f"{why}{where}{numbers if needed else ''}")
+        parts.append(f"{why}{_asked(case)}{where}{numbers if needed else ''}")
     if case.number("pods"):
         parts.append(f"{case.number('placed')} of {case.number('pods')} pods that start together find places")
     parts.append(histogram(case.reason))
@@ -78,12 +95,21 @@ CLAIM_TEXTS: Final[Mapping[str, Text]] = {
         evidence=lambda case: histogram(case.reason),
         used=frozenset({"claim"}),
     ),
+    ReasonCode.DEVICES_PREPARED: Text(
+        lambda case: f"the devices of {case.name('claim') or 'its claims'} are being prepared",
+        "The pod has a node and its claims have devices, which must be prepared before the pod is bound (binding "
+        "conditions). The message says which condition is missing.",
+        "Wait; if it takes long, look at status.devices of the claim, and at the driver. After the setting "
+        "`dra.bindingTimeout` the devices are given back, and the pod goes elsewhere.",
+        evidence=lambda case: f"{case.name('missing')} is not true yet" if case.name("missing") else "",
+        used=frozenset({"claim", "missing"}),
+    ),
     ReasonCode.DEVICES_UNAVAILABLE: Text(
         _verdict,
         "Nodes that have room for everything else do not have the devices that a claim asks for. The message tells it "
         "of the node that comes nearest, and counts the nodes by reason (table below).",
         "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
         evidence=_evidence,
-        used=frozenset({"claim", "request", "node", "why"}),
+        used=frozenset({"claim", "request", "node", "why", "class", "selector"}),
     ),
 }

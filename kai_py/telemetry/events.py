@@ -7,15 +7,17 @@ from typing import Final, Literal
 
 from kai_py.api.keys import PODGROUP_API_VERSION
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Bind, Decision, Diagnosis, Nominate
+from kai_py.core.result import Bind, Decision, Diagnosis, Layout, Nominate, Reason
 from kai_py.telemetry.conditions import clipped, eviction_note
-from kai_py.telemetry.sentences import headline, next_step
+from kai_py.telemetry.layout_texts import layout_sentence
+from kai_py.telemetry.sentences import headline, next_step, sentence
 
 EventType = Literal["Normal", "Warning"]
 
 SCHEDULED: Final = "Scheduled"
 NOMINATED: Final = "Nominated"
 PREEMPTED: Final = "Preempted"
+LAID_OUT: Final = "LaidOut"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ def waiting(
     return EventText(regarding, "Warning", "FailedScheduling", "Scheduling", clipped(f"{note} {step}".rstrip()))
 
 
+def laid_out(layout: Layout, podgroup_uid: str) -> EventText:
+    """How near each other the pods of a podgroup start."""
+    about = podgroup(layout.podgroup, podgroup_uid)
+    return EventText(about, "Normal", LAID_OUT, "Scheduling", clipped(layout_sentence(layout)))
+
+
 def decided(decision: Decision) -> EventText:
     """What a decision did to its pod, for when it has been carried out."""
     about = pod(decision.pod, decision.uid)
@@ -88,6 +96,12 @@ def decided(decision: Decision) -> EventText:
         note = f"A place on {decision.node} is reserved; the pod starts when the pods that are leaving it are gone."
         return EventText(about, "Normal", NOMINATED, "Scheduling", note)
     return EventText(about, "Normal", PREEMPTED, "Preempting", eviction_note(decision))
+
+
+def preparing(bind: Bind, reason: Reason) -> EventText:
+    """The devices of a pod must be prepared before it is bound."""
+    note = f"{sentence(reason)} Then the pod is bound to {bind.node}."
+    return EventText(pod(bind.pod, bind.uid), "Normal", "BindingConditionsPending", "Binding", clipped(note))
 
 
 def bind_failed(bind: Bind, why: str) -> EventText:

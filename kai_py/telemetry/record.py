@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
-from kai_py.core.result import CycleResult, Decision, Evict, Nominate, Reason
+from kai_py.core.result import CycleResult, Decision, Evict, Layout, Nominate, Reason
 from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.telemetry import events
@@ -25,7 +25,7 @@ class Report:
 
     Attributes:
         news: whose conditions are to be written; compare with what the objects say (``conditions``) before writing.
-        events: one for each podgroup that waits for a new reason.
+        events: one for each podgroup that waits for a new reason, or begins to run in domains of a topology.
         in_line: podgroups in line by queue, for the texts of the conditions.
     """
 
@@ -77,7 +77,15 @@ class Record:
         self._log_errors(result.errors, number)
         news = tuple(self._told.news(result.diagnoses, now))
         line = dict(in_line(result.diagnoses)) if news else {}
-        return Report(news, tuple(_events(news, snapshot, line)), line)
+        told = (*_events(news, snapshot, line), *self._layouts(result.layouts, snapshot, number))
+        return Report(news, told, line)
+
+    def _layouts(self, layouts: Sequence[Layout], snapshot: Snapshot, number: int) -> Iterator[EventText]:
+        """One line and one Event for each podgroup that starts in domains of a topology."""
+        for layout in layouts:
+            self._log.info("laid out", cycle=number, **asdict(layout))
+            row = _row(snapshot.podgroups, layout.podgroup)
+            yield events.laid_out(layout, snapshot.podgroups.keys[row].uid if row is not None else "")
 
     def _log_decisions(
         self, decisions: Sequence[Decision], snapshot: Snapshot, number: int, lost: Mapping[str, float]

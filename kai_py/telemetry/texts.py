@@ -188,6 +188,12 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Correct the field and create the pod again.",
         used=frozenset({"pod"}),
     ),
+    ReasonCode.RUNTIME_CLASS_MISSING: Text(
+        about("RuntimeClass", "runtimeClass", "does not exist"),
+        "A pod names a RuntimeClass that is not there: no kubelet would start it.",
+        "Create the RuntimeClass, or create the pods anew with another spec.runtimeClassName.",
+        used=frozenset({"runtimeClass"}),
+    ),
     ReasonCode.OWNER_INVALID: Text(
         lambda case: f"{case.name('owner') or 'an owner'} cannot be understood",
         "The workload that made the pod has a field that cannot be meant: nobody knows which pods belong together.",

@@ -29,21 +29,12 @@ sys.modules[SPEC.name] = runner  # its dataclasses look their module up
 SPEC.loader.exec_module(runner)
 
 
-def needs(case):
-    """What a case is about that is not built yet."""
-    for item in case.get("objects", ()):
-        if item["kind"] == "NodeResourceTopology":
-            return item["kind"]
-    return None
-
-
 def cases():
     for path in sorted((CASES / "kai" / "visible").rglob("*.json")):
         for case in json.loads(path.read_text()):
-            if needs(case) is None:
-                reason = DIFFERENT.get(case["id"])
-                marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
-                yield pytest.param(case, id=case["id"], marks=marks)
+            reason = DIFFERENT.get(case["id"])
+            marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+            yield pytest.param(case, id=case["id"], marks=marks)
 
 
 @pytest.mark.parametrize("case", list(cases()))

@@ -150,9 +150,12 @@ def queue(name: str = "team", *, parent: str = "", gpus: float = -1, limit: floa
     )
 
 
-def podgroup(name: str, *, uid: str = "", created: float = NOW - 500, labels: Any = None, **spec: Any) -> PodGroup:
+def podgroup(
+    name: str, *, uid: str = "", created: float = NOW - 500, labels: Any = None, annotations: Any = None, **spec: Any
+) -> PodGroup:
     meta = {"name": name, "namespace": "ns", "uid": uid or f"uid-{name}", "creationTimestamp": timestamp(created)}
-    return PodGroup.parse({"metadata": {**meta, "labels": labels or {}}, "spec": {"queue": "team", **spec}})
+    said = {"labels": labels or {}, "annotations": annotations or {}}
+    return PodGroup.parse({"metadata": meta | said, "spec": {"queue": "team", **spec}})
 
 
 def topology(name: str = "dc", *levels: str) -> Topology:

@@ -10,6 +10,7 @@ from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.axis import Accounting, make_axis
 from kai_py.cluster.encode.demand import Demand, DemandReader, demand_of
 from kai_py.core.tables.classes import NodeTerm, PodClass, PreferredTerm, Requirement, Toleration
+from kai_py.core.tables.zones import Alignment
 from kai_py.errors import MalformedObjectError
 from tests.cluster.objects import GPU, pod
 
@@ -89,11 +90,12 @@ def test_a_wish_counts_if_its_weight_is_one_that_the_api_allows(weight, counts):
     assert found == ((PreferredTerm(weight, NodeTerm((Requirement("x", "Exists"),))),) if counts else ())
 
 
-def test_of_a_pod_that_stays_where_it_is_only_the_request_matters():
+def test_of_a_pod_that_stays_where_it_is_only_what_it_takes_matters():
     bound = pod("p", on="a", nodeSelector={"rack": "r1"}, tolerations=[{"operator": "Exists"}])
     found = demand_of(bound, stays=True)
     assert demand_of(bound).constraints.selector == (("rack", "r1"),)  # it may be moved
-    assert found == Demand((("cpu", 1000), (GPU, 1000), ("pods", 1)), PodClass(()))
+    gpu = ((GPU, 1000),)
+    assert found == Demand((("cpu", 1000), (GPU, 1000), ("pods", 1)), PodClass((), alignment=Alignment(gpu, (gpu,))))
 
 
 SPECS = st.fixed_dictionaries(
@@ -176,3 +178,39 @@ def test_a_class_table_is_made_anew_only_for_a_new_class_or_axis():
     assert classes.table(axis) is not table
     assert classes.table(axis).request.tolist() == [[5, 0, 0], [0, 0, 0]]
     assert classes.table(make_axis({"x"}, Accounting())).request.tolist() == [[5, 0, 0, 0], [0, 0, 0, 0]]
+
+
+RESTARTS = {"restartPolicyRules": [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [3]}}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "features"),
+    [
+        ({}, ()),
+        ({"hostNetwork": True}, ()),
+        ({"hostUsers": False}, ()),
+        ({"hostNetwork": True, "hostUsers": True}, ()),
+        ({"hostNetwork": True, "hostUsers": False}, ("UserNamespacesHostNetworkSupport",)),
+        ({"containers": [{"name": "c", **RESTARTS}]}, ("RestartAllContainersOnContainerExits",)),
+        ({"initContainers": [{"name": "c", **RESTARTS}]}, ("RestartAllContainersOnContainerExits",)),
+        ({"containers": [{"name": "c", "restartPolicyRules": [{"action": "Restart"}]}]}, ()),
+    ],
+)
+def test_what_only_some_kubelets_understand_has_to_be_declared(spec, features):
+    assert constraints(**spec).features == features
+    reader = DemandReader()
+    reader.read(pod("other"), stays=False)
+    assert reader.read(pod("p", **spec), stays=False).constraints.features == features
+
+
+def test_images_tell_pods_apart_only_where_somebody_asks():
+    def of(image):
+        return pod("p", containers=[{"name": "c", "image": image}], initContainers=[{"name": "i", "image": "b/init"}])
+
+    reader = DemandReader()
+    assert reader.read(of("a"), stays=False) == reader.read(of("b:1"), stays=False)
+    assert reader.heed_images(wanted=True)
+    assert not reader.heed_images(wanted=True)
+    assert reader.read(of("host:5000/a"), stays=False).constraints.images == ("b/init:latest", "host:5000/a:latest")
+    assert reader.read(of("a@sha256:0"), stays=False).constraints.images == ("a@sha256:0", "b/init:latest")
+    assert reader.read(of("b:1"), stays=True).constraints.images == ()

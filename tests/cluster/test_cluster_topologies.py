@@ -7,6 +7,7 @@ import pytest
 from kai_py.api import keys
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.domains import ROOT
+from kai_py.core.tables.patterns import Pattern, Shape
 from kai_py.core.tables.pods import NONE
 from kai_py.errors import Fault
 from tests.cluster.objects import NOW, a_store, blocked, node, owner, pod, podgroup, put, row_of, topology
@@ -72,6 +73,44 @@ def test_a_level_may_be_named_by_its_alias():
 
 def test_a_constraint_without_a_level_asks_for_nothing():
     assert take(gang(topologyConstraint={"topology": "elsewhere"}), pod("p", group="g")).topologies is None
+
+
+def test_annotations_say_who_talks_to_whom():
+    said = {keys.RANK_PATTERN_ANNOTATION: "tree", keys.RANK_GROUP_SIZE_ANNOTATION: "8"}
+    objects = topology(), pod("p", group="g"), pod("q", group="h")
+    groups = (
+        podgroup("g", topologyConstraint=near("rack"), annotations=said),
+        podgroup("h", topologyConstraint=near("rack")),
+    )
+    snapshot = take(*objects, *groups)
+    assert snapshot.topologies.patterns == {row_of(snapshot, "g"): Pattern(Shape.TREE, 8)}
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (keys.RANK_PATTERN_ANNOTATION, "star"),
+        (keys.RANK_GROUP_SIZE_ANNOTATION, "0"),
+        (keys.RANK_GROUP_SIZE_ANNOTATION, "-2"),
+        (keys.RANK_GROUP_SIZE_ANNOTATION, "1e3"),
+        (keys.RANK_GROUP_SIZE_ANNOTATION, "9" * 5000),
+    ],
+)
+def test_a_pattern_that_means_nothing_is_told_and_waits(key, text):
+    snapshot = take(
+        topology(), podgroup("g", topologyConstraint=near("rack"), annotations={key: text}), pod("p", group="g")
+    )
+    code, details = reason(snapshot)
+    assert code == ReasonCode.TOPOLOGY_INVALID
+    assert (details["object"], details["field"]) == ("PodGroup ns/g", f"metadata.annotations[{key}]")
+
+
+def test_a_changed_pattern_is_noticed():
+    store = a_store(*NODES, topology(), podgroup("g", topologyConstraint=near("rack")), pod("p", group="g"))
+    assert store.take(NOW).topologies.patterns == {}
+    said = {keys.RANK_PATTERN_ANNOTATION: "all"}
+    put(store, podgroup("g", topologyConstraint=near("rack"), annotations=said))
+    assert store.take(NOW).topologies.patterns == {0: Pattern(Shape.ALL)}
 
 
 def test_annotations_of_the_workload_are_heard():

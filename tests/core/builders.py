@@ -21,11 +21,13 @@ from kai_py.core.tables.domains import ROOT as ANY_LEVEL
 from kai_py.core.tables.domains import Level, Topology
 from kai_py.core.tables.labels import LabelColumn, Labels
 from kai_py.core.tables.nodes import NodeTable, Taint
+from kai_py.core.tables.patterns import RING, Pattern
 from kai_py.core.tables.podgroups import ALL, GroupKey, History, PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.tables.topologies import TopologyTable
+from kai_py.core.tables.zones import Alignment
 
 GIB = 2**30
 AXIS = ResourceAxis(
@@ -86,6 +88,7 @@ class Pod:
     share: Share | None = None
     groups: tuple[str, ...] = ()
     rank: int = NONE
+    alignment: Alignment | None = None
 
     def pod_class(self) -> PodClass:
         request = (round(self.cpu * 1000), self.memory * GIB, 1, round(self.gpus * DEVICE))
@@ -125,6 +128,7 @@ class Gang(Sub):
     never: bool = False
     evicted: float = -inf
     checkpointed: float = -inf
+    pattern: Pattern = RING
 
 
 def running(on: str, gpus: float = 1, **what: object) -> Pod:
@@ -199,6 +203,7 @@ def _topologies(
         required=rows([sub.required for *_, sub in tree]),
         preferred=rows([sub.preferred for *_, sub in tree]),
         fixed=fixed,
+        patterns={row: sub.pattern for _, row, _, sub in tree if isinstance(sub, Gang) and sub.pattern != RING},
     )
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kai_py.core.invariants import violations
-from kai_py.core.options import Action, Options
+from kai_py.core.options import Action, Options, Strategy
 from kai_py.core.placement.gang import Placer
 from kai_py.core.result import Bind, Nominate, ReasonCode
 from kai_py.core.state.ledger import Ledger
@@ -61,7 +61,7 @@ def test_a_gang_that_finds_devices_for_some_gets_none_and_says_what_is_missing()
     assert (bound(result), codes(result)) == ({}, {"g": ReasonCode.DEVICES_UNAVAILABLE})
     reason = diagnosed(result)["g"].reasons[0]
     assert (reason.details["request"], reason.details["needed"], reason.details["available"]) == ("r0", 1, 0)
-    assert reason.nodes == {"InsufficientDevices": 1}
+    assert reason.nodes == {"DevicesInUse": 1}
 
 
 def test_a_claim_that_pods_share_is_allocated_once_and_keeps_them_together():
@@ -245,3 +245,29 @@ def test_a_rollback_restores_all_claims(snapshot, moves, back):
 def image(ledger):
     sums = (ledger.free, ledger.releasing, ledger.queue_allocated, ledger.active, ledger.state, ledger.node)
     return [np.asarray(one).tobytes() for one in sums], ledger.claims.state()
+
+
+def test_nodes_are_packed_by_the_devices_that_they_have_left():
+    """By cores, a is the fullest node."""
+    snapshot = cluster(nodes={"a": 0, "b": 0, "c": 0}, gangs={"g": Gang([CPU]), "x": Gang([on("a")])})
+    snapshot = with_claims(snapshot, pools(a=2, b=1, c=3), {"c": Claimed(claim(want()), ["g-0"])})
+    assert bound(decide(snapshot)) == {"g-0": "b"}
+
+
+def snapshot_of_two():
+    return cluster(nodes={"a": 0, "b": 0}, gangs={"g": Gang([CPU])})
+
+
+def test_spreading_looks_at_the_part_of_a_nodes_devices_that_is_left():
+    claims = {"c": Claimed(claim(want()), ["g-0"]), "d": Claimed(claim(want()), [], has=["g0", "g1"], on="a", others=1)}
+    snapshot = with_claims(snapshot_of_two(), pools(a=6, b=2), claims)
+    assert bound(decide(snapshot, gpu=Strategy.SPREAD))["g-0"] == "b"
+    assert bound(decide(with_claims(snapshot_of_two(), pools(a=6, b=5), claims)))["g-0"] == "a"
+
+
+def test_pods_without_claims_leave_nodes_with_devices_to_those_who_need_them():
+    snapshot = cluster(nodes={"a": 0, "b": 0}, gangs={"g": Gang([CPU]), "h": Gang([CPU])})
+    snapshot = with_claims(snapshot, pools(a=1), {"c": Claimed(claim(want()), ["g-0"])})
+    counted = tuple(replace(one, homes=(0,)) for one in snapshot.claims.counted)
+    snapshot = replace(snapshot, claims=replace(snapshot.claims, counted=counted))
+    assert bound(decide(snapshot)) == {"g-0": "a", "h-0": "b"}

@@ -26,6 +26,7 @@ ALLOWED = LIBRARIES | {
     "ipaddress",
     "itertools",
     "math",
+    "operator",
     "re",
     "struct",
     "types",

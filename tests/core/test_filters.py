@@ -1,15 +1,18 @@
 """Hard constraints, as Kubernetes means them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from kai_py.core.filters.declared_features import declared_features
 from kai_py.core.filters.exclusion import exclusion
 from kai_py.core.filters.node_affinity import node_affinity
 from kai_py.core.filters.node_name import node_name
 from kai_py.core.filters.node_ready import node_ready
 from kai_py.core.filters.resources import fits, shortages
 from kai_py.core.filters.taints import cordoned, taints
-from kai_py.core.tables.classes import NodeTerm, Requirement, Toleration
+from kai_py.core.tables.classes import NodeTerm, PodClass, Requirement, Toleration
 from kai_py.core.tables.nodes import Taint
 from tests.core.builders import AXIS, Node, Pod, cluster
 
@@ -121,6 +124,13 @@ def test_a_pod_may_insist_on_a_node():
 
 def test_a_node_where_the_pod_failed_to_bind_is_left_out():
     assert passing(exclusion, Pod(excluded=frozenset({"a", "gone"})), a=8, b=8) == ["b"]
+
+
+def test_every_feature_that_a_pod_needs_has_to_be_declared():
+    nodes = cluster(nodes={"a": 8, "b": 8}).nodes
+    nodes = dataclasses.replace(nodes, declares={"x": np.array([True, True]), "y": np.array([False, True])})
+    for features, allowed in [((), [True, True]), (("x", "y"), [False, True]), (("z",), [False, False])]:
+        assert declared_features(PodClass((), features=features), nodes).tolist() == allowed
 
 
 def test_a_cordoned_node_takes_only_who_tolerates_that():

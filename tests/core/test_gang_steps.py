@@ -1,5 +1,5 @@
 from kai_py.core.gangs.members import Members
-from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM, BELOW_MINIMUM, growth_stage, podgroup_rank
+from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM, BELOW_MINIMUM, Order, growth_stage
 from kai_py.core.gangs.steps import WHOLE
 from kai_py.core.gangs.steps import Gang as Requirement
 from kai_py.core.options import Action
@@ -182,7 +182,8 @@ def order(**gangs):
     snapshot = cluster(nodes={"a": 64}, gangs=gangs)
     ledger, members = Ledger(snapshot), Members(snapshot)
     requirements = [Requirement(row, root, members, ledger) for row, root in members.trees.items()]
-    ranked = sorted(requirements, key=lambda gang: podgroup_rank(snapshot.podgroups, gang))
+    rank = Order(snapshot.podgroups).rank
+    ranked = sorted(requirements, key=lambda gang: rank(gang.podgroup, growth_stage(gang)))
     return [snapshot.podgroups.keys[gang.podgroup].name for gang in ranked]
 
 

@@ -43,7 +43,7 @@ def test_the_others_are_placed_and_the_one_says_what_happened(stumble):
 
 def test_one_that_cannot_be_ranked_stands_in_no_line(stumble):
     snapshot = cluster(nodes={"a": 8}, gangs={"good": 2, "odd": 2})
-    stumble(Context, "rank", snapshot, "odd")
+    stumble(Context, "waiting", snapshot, "odd")
     result = decide(snapshot)
     assert sorted(bound(result)) == ["good-0", "good-1"]
     assert codes(result) == {"odd": ReasonCode.INTERNAL_ERROR}

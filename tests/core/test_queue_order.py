@@ -1,7 +1,10 @@
 """Which of two siblings is served first: the rules one by one, each where all before it are silent."""
 
+from typing import NamedTuple
+
 import numpy as np
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kai_py.core.queues.line import Line
 from kai_py.core.queues.service import Ranker
@@ -99,30 +102,40 @@ def test_ranks_follow_what_is_allocated_meanwhile():
     assert ranker.rank(1, (0, 0, 1000)) < ranker.rank(0, (0, 0, 1000))
 
 
-class Serving:
-    """A line over a queue tree in which every podgroup costs one GPU, charged when it is served."""
+class Waiting(NamedTuple):
+    """Somebody in line who asks for one GPU."""
 
-    def __init__(self, queues, waiting):
+    queue: int
+    rank: tuple[int, int, float, str, int]
+    cost: tuple[int, ...] = (0, 0, 1000)
+
+
+def waits(queue, number, stage=0):
+    return Waiting(queue, (0, stage, float(number), "", number))
+
+
+class Serving:
+    """A line over a queue tree in which every podgroup costs one GPU or as many as it says, charged when served."""
+
+    def __init__(self, queues, waiting, costs=None):
         self.snapshot = cluster(nodes={"n": 64}, queues=queues)
         self.ledger = Ledger(self.snapshot)
         table = self.snapshot.queues
         self.row = {name: row for row, name in enumerate(table.names)}
         ranker = Ranker(self.ledger, np.full((len(table), 3), AMPLE), np.full(3, 64000.0))
-        self.line = Line(table, ranker, cost=lambda _: (0, 0, 1000))
-        self.queue_of = {}
+        by_queue = {}
         for number, queue in enumerate(waiting):
-            self.queue_of[number] = queue
-            self.line.add(self.row[queue], number, (0, 0, float(number), "", number))
-        self.line.build()
+            one = waits(self.row[queue], number)._replace(cost=(0, 0, 1000 * (costs[number] if costs else 1)))
+            by_queue.setdefault(self.row[queue], []).append(one)
+        self.line = Line(table, ranker, by_queue)
 
     def serve(self, count=100, *, granted=True):
         served = []
-        while len(served) < count and (podgroup := self.line.pop()) is not None:
-            queue = self.queue_of[podgroup]
-            served.append(queue)
+        while len(served) < count and (one := self.line.pop()) is not None:
+            served.append(self.snapshot.queues.names[one.queue])
             if granted:
-                for row in self.snapshot.queues.paths[self.row[queue]]:
-                    self.ledger.queue_allocated[row] += [0, 0, 1000]
+                for row in self.snapshot.queues.paths[one.queue]:
+                    self.ledger.queue_allocated[row] += one.cost
         return served
 
 
@@ -152,6 +165,12 @@ def test_parents_take_turns_before_their_children_do():
     assert line.serve() == ["p1", "r1", "p2", "r1", "p1", "r1", "p2", "r1"]
 
 
+def test_a_parent_stands_for_the_podgroup_that_it_would_serve_next_from_the_start():
+    queues = {"p": Queue(quota=2), "r": Queue(quota=2), "p1": Queue("p", quota=8), "p2": Queue("p", quota=2)}
+    line = Serving(queues, ["p1", "p2", "r"], costs=[1, 4, 1])
+    assert line.serve(1) == ["p1"]
+
+
 def test_a_branch_without_podgroups_is_passed_over():
     queues = {"p": Queue(), "p1": Queue("p"), "r": Queue(), "r1": Queue("r"), "r2": Queue("r")}
     assert Serving(queues, ["r2", "r2"]).serve() == ["r2", "r2"]
@@ -165,17 +184,26 @@ def test_leaves_at_different_depths_stand_in_one_line():
 def test_a_podgroup_that_is_pushed_back_is_served_again_when_its_turn_comes():
     line = Serving({"a": Queue(quota=8), "b": Queue(quota=8)}, ["a", "b"])
     assert line.serve(1) == ["a"]
-    line.line.push(line.row["a"], 0, (0, 2, 0.0, "", 0))
+    line.line.push(waits(line.row["a"], 0, stage=2))
     assert line.serve() == ["b", "a"]
 
 
-@pytest.mark.parametrize(
-    "ranks", [[(-9, 0, 5.0, "", 0), (-5, 0, 1.0, "", 1)], [(0, 0, 5.0, "", 0), (0, 1, 1.0, "", 1)]]
-)
-def test_within_a_queue_the_smallest_rank_is_served_first(ranks):
+#: Positions of those who come back after each was served, by who was served: they go where their new rank is.
+comings = st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=9)
+
+
+@given(st.integers(0, 6), comings)
+def test_within_a_queue_the_smallest_rank_is_served_first(count, comings):
     snapshot = cluster(nodes={"n": Node()}, queues={"q": Queue()})
-    line = Line(snapshot.queues, Ranker(Ledger(snapshot), np.zeros((1, 3)), np.ones(3)), cost=lambda _: (0, 0, 0))
-    for number, rank in reversed(list(enumerate(ranks))):
-        line.add(0, number, rank)
-    line.build()
-    assert [line.pop(), line.pop(), line.pop()] == [0, 1, None]
+    ranker = Ranker(Ledger(snapshot), np.zeros((1, 3)), np.ones(3))
+    waiting = [waits(0, 2 * number) for number in range(count)]
+    line = Line(snapshot.queues, ranker, {0: waiting})
+    for coming in [*comings, *[None] * (count + len(comings))]:
+        served = line.pop()
+        assert served == min(waiting, default=None)
+        if served is None:
+            break
+        waiting.remove(served)
+        if coming is not None and all(one.rank[-1] != 2 * coming + 1 for one in waiting):
+            waiting.append(waits(0, 2 * coming + 1))
+            line.push(waiting[-1])

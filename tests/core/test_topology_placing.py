@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
-from kai_py.core.result import ReasonCode
+from kai_py.core.result import Layout, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.patterns import Pattern, Shape
 from kai_py.core.tables.pods import PodState
 from tests.core.builders import (
     Gang,
@@ -213,6 +214,43 @@ def test_each_subgroup_has_a_ring_of_its_own():
     for name in "uv":
         nodes = [places[f"g-{name}-{n}"] for n in (0, 2, 1, 3)]
         assert nodes[0] == nodes[1] != nodes[2] == nodes[3]
+
+
+def test_ranks_that_talk_by_another_pattern_are_laid_out_by_it():
+    """Of a tree over four nodes, each branch is in one rack: 1, 3, 4 on one side, 2, 5, 6 on the other."""
+    nodes = {f"{path}{row}": rack(path, 1) for path in ("xa", "xb") for row in range(4)}
+    gang = Gang([Pod(rank=rank) for rank in range(8)], required="zone", pattern=Pattern(Shape.TREE))
+    places = bound(decide(cluster(nodes=nodes, gangs={"g": gang})))
+    racks = [places[f"g-{rank}"][:2] for rank in range(7)]
+    assert racks[1] == racks[3] == racks[4] != racks[2] == racks[5] == racks[6]
+
+
+def test_groups_that_talk_each_to_each_stay_on_one_node():
+    """A ring alone would put 1 and 2 together, which are in different groups, as soon as somebody is in the way."""
+    nodes = {"xa1": rack("xa", 1), "xa2": rack("xa", 2), "xb1": rack("xb", 2), "xb2": rack("xb", 1)}
+    gang = Gang([Pod(rank=rank) for rank in range(6)], required="zone", pattern=Pattern(group=2))
+    places = bound(decide(cluster(nodes=nodes, gangs={"g": gang})))
+    whole = [places[f"g-{first}"] for first in (0, 2, 4) if places[f"g-{first}"] == places[f"g-{first + 1}"]]
+    assert sorted(whole) == ["xa2", "xb1"]
+
+
+def test_the_result_says_how_near_a_gang_came():
+    gang = Gang([Pod(rank=rank) for rank in range(8)], required="zone")
+    nodes = {"xa1": rack("xa"), "xb1": rack("xb"), "xa2": rack("xa"), "xb2": rack("xb")}
+    (layout,) = decide(cluster(nodes=nodes, gangs={"g": gang, "plain": 1})).layouts
+    assert layout == Layout("ns/g", "dc", 8, {"zone": 1, "rack": 2}, "ring", hops=6, least=6)
+    # four nodes in a ring are left four times, twice of that for another rack
+
+
+def test_without_indices_only_domains_are_told():
+    (layout,) = decide(cluster(nodes=FLOOR, gangs={"g": Gang(4, required="rack")})).layouts
+    assert layout == Layout("ns/g", "dc", 4, {"zone": 1, "rack": 1})
+
+
+def test_subgroups_that_are_laid_out_apart_are_counted_apart():
+    children = {name: Sub([Pod(rank=rank) for rank in range(4)], required="rack") for name in "uv"}
+    (layout,) = decide(cluster(nodes=FLOOR, gangs={"g": Gang(children=children, required="zone")})).layouts
+    assert (layout.pods, layout.domains["rack"], layout.hops, layout.least) == (8, 2, 4, 4)
 
 
 # -- victims -------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.cluster.devices.amounts import amount, quantity
 from kai_py.cluster.devices.claims import ClaimReader, ClassMissingError
 from kai_py.cluster.devices.results import taken_by, written
-from kai_py.cluster.devices.shapes import partitions, run, whole_gpus
 from kai_py.cluster.devices.slices import read_slice
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.devices import UNIT, Attribute, Capacity, NodeShare, Policy, Range, Reach
@@ -275,9 +274,3 @@ def test_an_allocator_says_when_no_device_of_a_class_is_there():
     _, allocator, ledger = world({"name": "g0"})
     refusal = allocator.allocate([reader(any=['device.driver == "x"']).read(claim_of(exactly()))], 0, ledger)
     assert (refusal.code, refusal.claim, refusal.request) == (RefusalCode.NO_MATCH, "ResourceClaim default/c", "r")
-
-
-# shapes -----------------------------------------------------------------------------------------------
-def test_all_claims_of_the_shapes_that_are_measured_find_devices():
-    assert run(whole_gpus(nodes=5, gpus=3), compile_selector) == 15
-    assert run(partitions(nodes=3), compile_selector) == 21

@@ -1,6 +1,5 @@
 """The device index: counts for all nodes at once, as the ledger changes."""
 
-import pytest
 from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,9 +7,7 @@ from hypothesis import strategies as st
 from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.claims import ALL
 from kai_py.core.dra.devices import EVERYWHERE, Slice
-from kai_py.core.dra.filling import fill
 from kai_py.core.dra.index import UNLIMITED, DeviceIndex
-from kai_py.core.dra.ledger import DeviceLedger
 from tests.core_dra.builders import Named, World, claim, counters, device, nodes, own, pool, request, want
 from tests.core_dra.strategies import claims, worlds
 
@@ -119,16 +116,3 @@ def test_a_column_that_follows_the_ledger_is_one_that_is_made_anew(world, watche
         world.ledger.give(taken)
     fresh = DeviceIndex(world.allocator, world.ledger).room([watched])
     assert index.room([watched]).count.tolist() == fresh.count.tolist()
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_filling_places_as_many_claims_as_there_is_room_for(count):
-    here = world(a=8, b=4, c=7)
-    placed = list(fill(here.allocator, here.ledger, [(claim(want(count)),)] * 25))
-    expected = sum(size // count for size in (8, 4, 7))
-    assert sum(one is not None for one in placed) == expected
-    assert [one is None for one in placed] == [False] * expected + [True] * (25 - expected)
-    assert max(here.ledger.whole) == 1
-    # The node with the least room is filled first.
-    assert here.nodes.names[placed[0][0]] == "b"
-    assert isinstance(here.ledger, DeviceLedger)

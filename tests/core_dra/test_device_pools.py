@@ -1,16 +1,19 @@
 """Which devices a node sees: generations, completeness, validity, node selection, order."""
 
 import random
+from dataclasses import fields, replace
 
 from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from kai_py.core.dra.blocks import Blocks
 from kai_py.core.dra.devices import EVERYWHERE, CounterSet, Reach, Slice
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.refusal import RefusalCode
 from kai_py.core.tables.classes import NodeTerm, Requirement
 from tests.core_dra.builders import DRIVER, World, claim, counters, device, names, nodes, pool, want
+from tests.core_dra.strategies import worlds
 
 LABELS = {"a": {"zone": "x"}, "b": {"zone": "y"}}
 IN_X = Reach(term=NodeTerm((Requirement("zone", "In", ("x",)),)))
@@ -194,3 +197,19 @@ def test_a_node_sees_what_the_rules_say_in_whatever_order_slices_come(slices, no
     expected = reference(slices, node)
     shuffled.shuffle(slices)
     assert sight(slices, node) == expected
+
+
+@settings(max_examples=150, deadline=None)
+@forall(worlds(), worlds(), st.data())
+def test_a_layout_with_a_memory_is_one_that_is_made_anew(one, other, data):
+    """Slices come, go and change; pools before and behind those shift."""
+    memory, table = Blocks(), one.nodes
+    renamed = [replace(each, pool=f"{each.pool}-2", name=f"{each.name}-2") for each in other.slices]
+    everything = [*one.slices, *renamed]
+    for _ in range(3):
+        chosen = data.draw(st.lists(st.sampled_from(everything), unique_by=id)) if everything else []
+        kept, fresh = Inventory.of(chosen, table, memory), Inventory.of(chosen, table)
+        names = [field.name for field in fields(Inventory) if field.compare and field.name not in ("nodes", "node_idx")]
+        assert {name: getattr(kept, name) for name in names} == {name: getattr(fresh, name) for name in names}
+        assert kept.node_idx.tolist() == fresh.node_idx.tolist()
+        assert [kept.at(node) for node in range(len(table))] == [fresh.at(node) for node in range(len(table))]

@@ -6,11 +6,11 @@ from time import perf_counter
 import numpy as np
 
 from kai_py.core.tables.domains import Topology
+from kai_py.core.tables.patterns import Pattern, Shape
 from kai_py.core.topology.arrange import arrange
 from kai_py.core.topology.choice import Choice, Constraint, Offer, Shortfall
 from kai_py.core.topology.choose import choose
 from kai_py.core.topology.parts import Arrangement, Part
-from kai_py.core.topology.patterns import Pattern, Shape
 from kai_py.core.topology.prices import by_price, cheapest_slots
 from kai_py.core.topology.ranks import place_ranks
 from tests.core_topology.builders import column, grid

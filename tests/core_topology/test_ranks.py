@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kai_py.core.tables.patterns import Pattern, Shape
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.hops import Hops
-from kai_py.core.topology.patterns import Pattern, Shape
+from kai_py.core.topology.patterns import bound, pairs_of, sequence
 from kai_py.core.topology.ranks import cost_of, place_ranks
 from kai_py.core.topology.swaps import improve
 from tests.core_topology import reference
@@ -22,7 +23,7 @@ def place(tree, counts, shape=Shape.RING, **options):
 
 def cheapest(tree, slots, pattern, kinds=None, stays=None):
     """The cost of the best of all mappings."""
-    hops, (pairs, weights) = Hops.of(tree), pattern.pairs(len(slots))
+    hops, (pairs, weights) = Hops.of(tree), pairs_of(pattern, len(slots))
     best = None
     for order in set(permutations(range(len(slots)))):
         nodes = np.array([slots[row] for row in order], dtype=np.int32)
@@ -63,21 +64,21 @@ def test_a_ring_walks_the_tree_once():
 
 
 def test_pairs_of_every_shape():
-    assert Pattern(Shape.RING).pairs(3)[0].tolist() == [[0, 1], [1, 2], [2, 0]]
-    assert Pattern(Shape.TREE).pairs(4)[0].tolist() == [[1, 0], [2, 0], [3, 1]]
-    assert Pattern(Shape.ALL).pairs(3)[0].tolist() == [[0, 1], [0, 2], [1, 2]]
-    assert Pattern(Shape.RING).pairs(1)[0].tolist() == []
+    assert pairs_of(Pattern(Shape.RING), 3)[0].tolist() == [[0, 1], [1, 2], [2, 0]]
+    assert pairs_of(Pattern(Shape.TREE), 4)[0].tolist() == [[1, 0], [2, 0], [3, 1]]
+    assert pairs_of(Pattern(Shape.ALL), 3)[0].tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert pairs_of(Pattern(Shape.RING), 1)[0].tolist() == []
 
 
 def test_groups_talk_inside_and_place_by_place_to_other_groups():
-    pairs, weights = Pattern(Shape.TREE, group=2, inner=5).pairs(5)
+    pairs, weights = pairs_of(Pattern(Shape.TREE, group=2, inner=5), 5)
     talk = dict(zip(map(tuple, pairs.tolist()), weights.tolist(), strict=True))
     assert talk == {(0, 1): 5, (2, 3): 5, (2, 0): 1, (4, 0): 1, (3, 1): 1}
 
 
 def test_a_tree_is_laid_branch_by_branch():
-    assert Pattern(Shape.TREE).sequence(7) == [0, 1, 3, 4, 2, 5, 6]
-    assert Pattern(Shape.RING).sequence(3) == [0, 1, 2]
+    assert sequence(Pattern(Shape.TREE), 7) == [0, 1, 3, 4, 2, 5, 6]
+    assert sequence(Pattern(Shape.RING), 3) == [0, 1, 2]
 
 
 def test_groups_stay_whole_on_nodes_where_they_can():
@@ -149,7 +150,7 @@ def test_costs_are_honest_and_between_the_bound_and_the_worst(gang, pattern):
     tree, slots, counts = gang
     ranking = place_ranks(tree, counts, pattern)
     assert sorted(ranking.nodes.tolist()) == sorted(slots)
-    pairs, weights = pattern.pairs(len(slots))
+    pairs, weights = pairs_of(pattern, len(slots))
     far = [reference.hops(tree, *ranking.nodes[pair].tolist()) for pair in pairs]
     assert ranking.cost == sum(hops * weight for hops, weight in zip(far, weights.tolist(), strict=True))
     assert ranking.bound <= cheapest(tree, slots, pattern) <= ranking.cost
@@ -169,7 +170,7 @@ def test_ranks_that_stay_stay_and_bounds_hold(gang, data):
     assert all(stay in (NONE, node) for stay, node in zip(stays, ranking.nodes.tolist(), strict=True))
     best = cheapest(tree, slots, pattern, stays=stays)
     assert ranking.bound <= best <= ranking.cost
-    pairs, _ = pattern.pairs(len(slots))
+    pairs, _ = pairs_of(pattern, len(slots))
     if not any(stays[one] == stays[other] == NONE for one, other in pairs.tolist() if one != other):
         assert ranking.cost == best
 
@@ -190,7 +191,7 @@ def test_swaps_only_make_a_mapping_cheaper(gang, pattern, data):
     tree, slots, _ = gang
     ranks, hops = len(slots), Hops.of(tree)
     kinds = np.array(data.draw(st.lists(st.integers(0, 1), min_size=ranks, max_size=ranks)))
-    pairs, weights = pattern.pairs(ranks)
+    pairs, weights = pairs_of(pattern, ranks)
     talk = np.zeros((ranks, ranks), dtype=np.int64)
     np.add.at(talk, tuple(pairs.T), weights)
     before = np.array(slots, dtype=np.int32)
@@ -202,14 +203,14 @@ def test_swaps_only_make_a_mapping_cheaper(gang, pattern, data):
 
 def test_swaps_stop_where_no_swap_helps():
     tree = topology({f"n{row}": f"r{row // 2}" for row in range(6)}, ("rack",))
-    pairs, weights = Pattern().pairs(6)
+    pairs, weights = pairs_of(Pattern(), 6)
     talk = np.zeros((6, 6), dtype=np.int64)
     np.add.at(talk, tuple(pairs.T), weights)
     mixed_up = np.array([0, 2, 4, 1, 3, 5], dtype=np.int32)
     hops, settled, alike = Hops.of(tree), np.zeros((6, 6), dtype=np.int64), np.zeros(6, dtype=np.int32)
     better = improve(hops, talk + talk.T, settled, mixed_up, alike)
     assert cost_of(hops, pairs, weights, mixed_up) == 12
-    assert cost_of(hops, pairs, weights, better) == Pattern().bound(hops, better) == 9
+    assert cost_of(hops, pairs, weights, better) == bound(Pattern(), hops, better) == 9
     assert improve(hops, talk + talk.T, settled, mixed_up, np.arange(6)).tolist() == mixed_up.tolist()
 
 

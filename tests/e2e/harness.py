@@ -15,7 +15,7 @@ import msgspec
 from kai_py.errors import ConflictError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
-from kai_py.operators.kinds import NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES
+from kai_py.operators.kinds import CLAIMS, NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES
 from kai_py.operators.run import RunConfig, run_scheduler
 
 Json = dict[str, Any]
@@ -194,6 +194,11 @@ class Cluster:
             for obj in await list_all(self.client, kind, self.namespace):
                 with contextlib.suppress(NotFoundError):
                     await self.client.delete(kind.path(self.namespace, obj["metadata"]["name"]))
+        for claim in await list_all(self.client, CLAIMS, self.namespace):
+            with contextlib.suppress(NotFoundError):
+                path = CLAIMS.path(self.namespace, claim["metadata"]["name"])
+                await self.client.patch(path, {"metadata": {"finalizers": None}})
+                await self.client.delete(path)
         for path in reversed(self._made):
             with contextlib.suppress(NotFoundError, ConflictError):
                 await self.client.delete(path)

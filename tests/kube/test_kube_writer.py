@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -45,6 +44,13 @@ async def test_a_bind_is_one_small_request(server: ScriptedServer, writer: Write
         "metadata": {"name": "p", "uid": "u1"},
         "target": {"kind": "Node", "name": "node-a"},
     }
+
+
+async def test_a_bind_may_annotate_the_pod(server: ScriptedServer, writer: Writer):
+    server.on("POST", f"{POD}/binding", ok(status=201))
+    assert (await writer.bind("ns", "p", "u1", "node-a", {"zones": "0"})).outcome is Outcome.BOUND
+    [asked] = server.asked
+    assert asked.body["metadata"] == {"name": "p", "uid": "u1", "annotations": {"zones": "0"}}
 
 
 @pytest.mark.parametrize(
@@ -258,18 +264,6 @@ async def test_labels_and_annotations_are_set_and_removed(server: ScriptedServer
     await writer.patch_metadata(CLAIMS, "ns", "c", labels={"a": "b"}, annotations={"x": None}, resource_version="7")
     metadata = {"labels": {"a": "b"}, "annotations": {"x": None}, "resourceVersion": "7"}
     assert server.asked[0].body == {"metadata": metadata}
-
-
-async def test_a_claim_gets_its_finalizer_and_then_its_status(server: ScriptedServer, writer: Writer):
-    claim: dict[str, Any] = {"metadata": {"namespace": "ns", "name": "c", "resourceVersion": "7", "finalizers": ["f"]}}
-    path = "/apis/resource.k8s.io/v1/namespaces/ns/resourceclaims/c"
-    server.on("PUT", path, ok())
-    server.on("PUT", f"{path}/status", ok())
-    await writer.add_finalizer(CLAIMS, claim, "g")
-    await writer.update_status(CLAIMS, claim)
-    assert server.asked[0].body["metadata"] == claim["metadata"] | {"finalizers": ["f", "g"]}
-    assert server.asked[1].body == claim
-    assert claim["metadata"]["finalizers"] == ["f"]
 
 
 async def test_what_is_absent_or_in_conflict_is_not_repeated(server: ScriptedServer, writer: Writer):

@@ -388,3 +388,74 @@ async def test_eviction_of_another_or_no_pod_is_refused(api: Api) -> None:
 async def test_quantities_have_one_spelling(api: Api, written: str, stored: str) -> None:
     created = (await api.post(f"{api.ns}/pods", pod(containers=container(requests={"memory": written})))).body
     assert created["spec"]["containers"][0]["resources"]["requests"]["memory"] == stored
+
+
+@pytest.fixture
+async def kata(api: Api) -> str:
+    """A runtime class with an overhead, for nodes of its own."""
+    name = f"kata-{api.namespace}"
+    scheduling = {"nodeSelector": {"kata": "true"}, "tolerations": [{"key": "kata", "operator": "Exists"}]}
+    overhead = {"podFixed": {"cpu": "250m", "memory": "160Mi"}}
+    body = {"metadata": {"name": name}, "handler": "kata", "overhead": overhead, "scheduling": scheduling}
+    reply = await api.post("/apis/node.k8s.io/v1/runtimeclasses", body)
+    assert reply.status == 201, reply.body
+    return name
+
+
+async def test_a_runtime_class_brings_its_overhead_and_its_nodes(api: Api, kata: str) -> None:
+    made = (await api.post(f"{api.ns}/pods", pod(runtimeClassName=kata, nodeSelector={"zone": "a"}))).body["spec"]
+    assert made["overhead"] == {"cpu": "250m", "memory": "160Mi"}
+    assert made["nodeSelector"] == {"zone": "a", "kata": "true"}
+    assert {"key": "kata", "operator": "Exists"} in made["tolerations"]
+
+
+async def test_a_pod_may_not_contradict_its_runtime_class(api: Api, kata: str) -> None:
+    contradictions: list[dict[str, Any]] = [
+        {"runtimeClassName": kata, "nodeSelector": {"kata": "false"}},
+        {"runtimeClassName": kata, "overhead": {"cpu": "1"}},
+        {"runtimeClassName": "unknown"},
+        {"overhead": {"cpu": "1"}},
+    ]
+    for spec in contradictions:
+        reply = await api.post(f"{api.ns}/pods", pod(**spec))
+        assert (reply.status, reply.reason) == (403, "Forbidden"), reply.body
+
+
+async def test_a_runtime_class_names_a_handler_for_good(api: Api, kata: str) -> None:
+    path = "/apis/node.k8s.io/v1/runtimeclasses"
+    changed = await api.merge(f"{path}/{kata}", {"handler": "runc"})
+    assert (changed.status, changed.fields) == (422, ["handler"])
+    for wrong in ({"handler": ""}, {"handler": "A_b"}):
+        reply = await api.post(path, {"metadata": {"name": f"x-{kata}"}, **wrong})
+        assert (reply.status, reply.fields) == (422, ["handler"]), reply.body
+
+
+async def test_a_pods_status_names_claims_of_its_own(api: Api) -> None:
+    limits = {"resources": {"limits": {"example.com/gpu": "1"}}}
+    body = pod(resourceClaims=[{"name": "c", "resourceClaimTemplateName": "t"}])
+    body["spec"]["containers"][0] |= limits
+    assert (await api.post(f"{api.ns}/pods", body)).status == 201
+
+    def extended(**mapping: str) -> dict[str, Any]:
+        said = {"containerName": "c", "resourceName": "example.com/gpu", "requestName": "r"} | mapping
+        return {"extendedResourceClaimStatus": {"resourceClaimName": "x", "requestMappings": [said]}}
+
+    field = "status.extendedResourceClaimStatus"
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({"resourceClaimStatuses": [{"name": "d"}]}, ["status.resourceClaimStatuses[0].name"]),
+        ({"resourceClaimStatuses": [{"name": "c", "resourceClaimName": "A_b"}]},
+         ["status.resourceClaimStatuses[0].resourceClaimName"]),
+        (extended(containerName="d"), [f"{field}.requestMappings[0].containerName"]),
+        (extended(resourceName="example.com/nic"), [f"{field}.requestMappings[0].resourceName"]),
+        (extended(requestName="R"), [f"{field}.requestName"]),
+        ({"extendedResourceClaimStatus": {"resourceClaimName": "x", "requestMappings": []}},
+         [f"{field}.requestMappings"]),
+        ({"extendedResourceClaimStatus": extended()["extendedResourceClaimStatus"] | {"resourceClaimName": "A_b"}},
+         [f"{field}.resourceClaimName"]),
+        ({"resourceClaimStatuses": [{"name": "c"}]}, []),
+        (extended(), []),
+    ]  # fmt: skip
+    for status, fields in cases:
+        reply = await api.merge(f"{api.ns}/pods/p/status", {"status": status})
+        assert reply.fields == fields, reply.body
+        assert (reply.status == 200) == (not fields)

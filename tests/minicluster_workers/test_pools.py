@@ -92,11 +92,6 @@ def test_servers_of_one_nvlink_domain_share_its_label():
     assert len(set(labels("h100", 36, pools.NVLINK_LABEL))) == 36
 
 
-def test_gpus_of_a_device_driver_are_no_extended_resource():
-    [node] = pools.nodes("h100", 1, plugin=False)
-    assert "nvidia.com/gpu" not in node["status"]["allocatable"]
-
-
 def test_an_unknown_profile_is_answered_with_those_that_exist():
     with pytest.raises(ValueError, match="h100, a100"):
         pools.nodes("tpu", 1)

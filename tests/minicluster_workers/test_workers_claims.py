@@ -60,18 +60,100 @@ async def test_a_claim_is_made_from_the_template_for_its_pod(world: World):
     assert meta["annotations"] == {"a": "b", "resource.kubernetes.io/pod-claim-name": "gpu"}
     assert meta["labels"] == {"team": "vision"}
     [owner] = meta["ownerReferences"]
-    assert (owner["kind"], owner["uid"], owner["controller"]) == ("Pod", made["metadata"]["uid"], True)
+    assert owner == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": "a",
+        "uid": made["metadata"]["uid"],
+        "controller": True,
+    }
     assert claim["spec"]["devices"]["requests"][0]["name"] == "gpu"
     assert world.pod()["status"]["resourceClaimStatuses"] == [{"name": "gpu", "resourceClaimName": meta["name"]}]
 
 
-async def test_a_template_may_come_after_its_pods(world: World):
+async def test_a_template_may_come_after_its_pods_which_are_told_that_it_lacks(world: World):
     world.storage.create("pods", claiming())
     await world.settle()
     assert claims(world) == []
+    [event] = world.storage.list("events", "default")
+    assert (event["reason"], event["involvedObject"]["name"]) == ("FailedResourceClaimCreation", "a")
+    assert '"one-gpu" not found' in event["message"]
     world.storage.create(TEMPLATES, template())
     await world.settle()
     assert len(claims(world)) == 1
+
+
+async def test_a_generated_claim_that_was_deleted_is_made_again(world: World):
+    world.storage.create(TEMPLATES, template())
+    world.storage.create("pods", claiming())
+    await world.settle()
+    [first] = claims(world)
+    world.storage.delete(CLAIMS, first["metadata"]["name"], "default")
+    await world.settle()
+    [second] = claims(world)
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    told = [{"name": "gpu", "resourceClaimName": second["metadata"]["name"]}]
+    assert world.pod()["status"]["resourceClaimStatuses"] == told
+
+
+async def test_a_claim_that_was_made_and_not_told_is_told_and_not_made_again(world: World):
+    world.storage.create(TEMPLATES, template())
+    world.storage.create("pods", claiming())
+    await world.settle()
+    [claim] = claims(world)
+    world.storage.patch("pods", "a", {"status": {"resourceClaimStatuses": None}}, "default", subresource="status")
+    await world.settle()
+    assert [one["metadata"]["uid"] for one in claims(world)] == [claim["metadata"]["uid"]]
+    told = [{"name": "gpu", "resourceClaimName": claim["metadata"]["name"]}]
+    assert world.pod()["status"]["resourceClaimStatuses"] == told
+
+
+async def test_no_claim_is_made_for_a_pod_that_is_being_deleted(world: World):
+    manifest = claiming()
+    manifest["metadata"]["finalizers"] = ["test.example/keep"]
+    world.storage.create("pods", manifest)
+    world.storage.delete("pods", "a", "default")
+    world.storage.create(TEMPLATES, template())
+    await world.settle()
+    assert claims(world) == []
+
+
+def extended(world: World, **annotations: str) -> dict[str, Any]:
+    """A pod with two GPUs by an extended resource, as a scheduler leaves it that serves it by a claim."""
+    made = world.storage.create("pods", pod(gpus=2, **annotations))
+    meta = made["metadata"]
+    spec = template()["spec"]["spec"]
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": meta["uid"], "controller": True}
+    marks = {"resource.kubernetes.io/extended-resource-claim": "true"}
+    name = "a-extended-resources-x"
+    claim = {"name": name, "namespace": "default", "annotations": marks, "ownerReferences": [owner]}
+    world.storage.create(CLAIMS, {"metadata": claim, "spec": spec})
+    mapping = {"containerName": "main", "resourceName": "nvidia.com/gpu", "requestName": "gpu"}
+    made["status"]["extendedResourceClaimStatus"] = {"resourceClaimName": name, "requestMappings": [mapping]}
+    return world.storage.update("pods", made, subresource="status")
+
+
+async def test_extended_resources_that_a_claim_stands_for_are_not_taken_from_the_node(world: World):
+    [node] = world.add_nodes(profile="cpu")
+    made = extended(world, duration="20s")
+    allocate(world, claims(world)[0], made)
+    world.storage.bind("default", "a", node)
+    await world.pass_(1)
+    assert world.phase() == "Running"
+    assert "nvidia.com/gpu" not in world.kubelets.used(node)
+    await world.pass_(20)
+    assert world.phase() == "Succeeded"
+    assert claims(world) == []
+
+
+async def test_a_pod_with_extended_resources_waits_for_the_reservation_which_only_its_scheduler_makes(world: World):
+    [node] = world.add_nodes(profile="cpu")
+    extended(world)
+    allocate(world, claims(world)[0])
+    world.storage.bind("default", "a", node)
+    await world.pass_(30)
+    assert world.phase() == "Pending"
+    assert not claims(world)[0]["status"].get("reservedFor")
 
 
 async def test_every_pod_gets_one_claim_and_no_more(world: World):
@@ -91,8 +173,8 @@ async def test_long_names_are_shortened_on_both_sides(world: World):
     world.storage.create("pods", manifest)
     await world.settle()
     [claim] = claims(world)
-    left, right, suffix = claim["metadata"]["name"].split("-")
-    assert (len(left), len(right), len(suffix)) == (36, 19, 5)
+    left, right = claim["metadata"]["name"].split("-")
+    assert (len(left), len(right)) == (37, 18 + 5)
 
 
 async def test_claims_go_with_their_pod(world: World):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kai_py.minicluster import MiniCluster, Storage, pools
-from kai_py.minicluster.workers import Kubelets, ManualClock, controllers
+from kai_py.minicluster.workers import DeviceDrivers, Kubelets, ManualClock, controllers
 
 Object = dict[str, Any]
 CRDS = Path(__file__).parents[2] / "crds"
@@ -20,7 +20,8 @@ class World:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.kubelets = Kubelets(clock=self.clock, start_after=1.0, stop_after=1.0)
-        workers = (self.kubelets.run, *controllers(clock=self.clock))
+        drivers = DeviceDrivers(clock=self.clock)
+        workers = (self.kubelets.run, drivers.run, *controllers(clock=self.clock))
         self.cluster = MiniCluster(crds=CRDS, workers=workers)
 
     @property

@@ -27,6 +27,7 @@ class Server:
     def __init__(self):
         self.requests = []
         self.refuses = {}
+        self.claims = None
 
     async def mark_disruption_target(self, _namespace, name, *_):
         self.requests.append(("mark", name))

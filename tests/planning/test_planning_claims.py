@@ -220,3 +220,52 @@ def test_settings_name_the_classes_that_count_as_gpus():
     objects = [device_class(other), slice_of("n1", 1, driver=other), claim("c", kind=other), user("a", "c")]
     result = planned(*objects, cycles=2, settings={"dra": {"gpuClasses": [other]}})
     assert result["queues"]["team"]["allocated"]["gpu"] == 1
+
+
+def test_nodes_are_counted_by_what_their_devices_lack():
+    names = [f"n{number}" for number in range(5)]
+    cut = {"driver": GPU, "sharedCounters": [{"name": "gpu-3", "counters": {"m": {"value": "1"}}}]}
+    parts = slice_of("n4", 2, consumesCounters=[{"counterSet": "gpu-3", "counters": {"m": {"value": "1"}}}])
+    counters = slice_of("n4", 0) | {"metadata": {"name": "n4-counters"}}
+    for one in (parts, counters):
+        one["spec"]["pool"]["resourceSliceCount"] = 2
+    del counters["spec"]["devices"]
+    counters["spec"] |= cut
+    small = [slice_of(name, 1, capacity={"memory": {"value": "40Gi"}}) for name in names[:2]]
+    fitting = {"memory": {"value": "80Gi"}}
+    parts["spec"]["devices"] = [one | {"capacity": fitting} for one in parts["spec"]["devices"]]
+    taken = claim("old") | {"status": allocation("n4", "gpu-0", "b")}
+    wanted = claim("c")
+    wanted["spec"]["devices"]["requests"][0]["exactly"]["capacity"] = {"requests": {"memory": "80Gi"}}
+    others = [slice_of("n2", 1, capacity=fitting), claim("busy") | {"status": allocation("n2", "gpu-0", "x")}]
+    objects = [*(node(name, 0) for name in names), queue(), device_class(), *small, *others, parts, counters]
+    result = plan([*objects, taken, wanted, user("a", "c")], now=NOW).to_dict()
+    (reason,) = reasons(result).values()
+    assert reason["code"] == "DevicesUnavailable"
+    for said in (
+        "2 have devices that are too small",
+        "1 has no device that matches",
+        "1 has its devices in use",
+        "1 has used up what its devices are cut from",
+    ):
+        assert said in reason["message"]
+
+
+def test_too_small_says_how_much_is_wanted():
+    wanted = claim("c")
+    wanted["spec"]["devices"]["requests"][0]["exactly"]["capacity"] = {"requests": {"memory": "80Gi"}}
+    small = slice_of("n1", 1, capacity={"memory": {"value": "40Gi"}})
+    (reason,) = reasons(planned(small, wanted, user("a", "c"))).values()
+    assert "devices are too small (memory of 80Gi or more) on n1" in reason["message"]
+
+
+def test_no_match_quotes_the_selector():
+    expression = 'device.driver == "other"'
+    (reason,) = reasons(planned(slice_of("n1", 1), claim("c", expression=expression), user("a", "c"))).values()
+    assert f"({expression})" in reason["message"]
+
+
+def allocation(on, device, consumer):
+    result = {"request": "gpu", "driver": GPU, "pool": on, "device": device}
+    reserved = [{"resource": "pods", "name": consumer, "uid": consumer}]
+    return {"allocation": {"devices": {"results": [result]}}, "reservedFor": reserved}

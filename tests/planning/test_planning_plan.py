@@ -265,3 +265,43 @@ def test_shares_of_one_device_are_bound_with_its_name_and_stay_on_it():
     assert len({tuple(bind["gpuGroups"]) for bind in answer["cycles"][0]["binds"]}) == 1
     assert {pod["state"] for pod in answer["pods"].values()} == {"Running"}
     assert answer["cycles"][1]["binds"] == []
+
+
+def test_how_near_a_gang_starts_is_part_of_the_plan():
+    """Two ranks on each of two nodes in one rack: the ring leaves each node once."""
+    nodes = [node(name, 2) for name in ("a", "b")]
+    for one in nodes:
+        one["metadata"]["labels"] = {"rack": "r"}
+    topology = {
+        "apiVersion": "kai.scheduler/v1alpha1",
+        "kind": "Topology",
+        "metadata": {"name": "floor"},
+        "spec": {"levels": [{"nodeLabel": "rack"}]},
+    }
+    gang = podgroup("g", 4)
+    gang["spec"]["topologyConstraint"] = {"topology": "floor", "requiredTopologyLevel": "rack"}
+    pods = [pod(f"p{rank}", group="g") for rank in range(4)]
+    for rank, one in enumerate(pods):
+        one["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = str(rank)
+    (layout,) = plan([*nodes, queue(), topology, gang, *pods], now=NOW).to_dict()["cycles"][0]["layouts"]
+    assert layout == {
+        "podGroup": "default/g",
+        "topology": "floor",
+        "pods": 4,
+        "domains": {"rack": 1},
+        "pattern": "ring",
+        "hops": 2,
+        "least": 2,
+        "message": "4 pods in topology floor: 1 of rack. The ring of their ranks takes 2 hops; no layout has fewer.",
+    }
+
+
+def test_a_node_that_has_the_image_is_taken_where_settings_say_so():
+    machines = [node("n1"), node("n2"), node("n3")]
+    machines[1]["status"]["images"] = [{"names": ["repo/train:1"], "sizeBytes": 30 * 2**30}]
+    waiting = pod("p")
+    waiting["spec"]["containers"][0]["image"] = "repo/train:1"
+    objects = [*machines, queue(), waiting]
+    assert plan(objects, now=NOW).pods["default/p"]["node"] == "n1"
+    settings = {"placement": {"weights": {"imageLocality": 1}}}
+    assert plan(objects, now=NOW, settings=settings).pods["default/p"]["node"] == "n2"

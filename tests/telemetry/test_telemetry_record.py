@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from kai_py.core.options import Action
-from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Nominate, Reason, ReasonCode
+from kai_py.core.result import Bind, CycleResult, Diagnosis, Evict, Layout, Nominate, Reason, ReasonCode
 from kai_py.telemetry import events
 from kai_py.telemetry.metrics import Metrics
 from kai_py.telemetry.record import Record
@@ -214,3 +214,16 @@ def test_an_error_of_ours_is_logged_when_it_appears_and_not_in_every_cycle(recor
     assert [(line["podgroup"], line["error"], line["where"]) for line in errors] == [
         ("ns/odd", "ValueError: no", "gang.py:7")
     ]
+
+
+def test_how_near_a_gang_starts_is_one_event_and_one_line(record, lines):
+    snapshot = cluster(nodes={"n": 1}, gangs={"train": 1})
+    layout = Layout("ns/train", "floor", 8, {"zone": 1, "rack": 2}, "ring", hops=10, least=8)
+    report = tell(record, snapshot, replace(decide(snapshot), layouts=(layout,)))
+    (event,) = report.events
+    assert (event.regarding, event.reason) == (events.podgroup("ns/train", "train"), "LaidOut")
+    assert event.note == (
+        "8 pods in topology floor: 1 of zone, 2 of rack. "
+        "The ring of their ranks takes 10 hops; none can have fewer than 8."
+    )
+    assert [line["hops"] for line in lines.entries if line["event"] == "laid out"] == [10]

@@ -145,6 +145,14 @@ GOLDEN = {
         "ResourceClaim team/gpus serves as many pods as a claim can: 2 lack devices.",
         "Wait until pods that use it finish, or give these pods a claim of their own.",
     ),
+    CODE.DEVICES_PREPARED: (
+        Reason(CODE.DEVICES_PREPARED, {"claim": "team/gpus", "missing": "attached of device d/p/x"}),
+        "The devices of team/gpus are being prepared: attached of device d/p/x is not true yet.",
+        (
+            "Wait; if it takes long, look at status.devices of the claim, and at the driver. After the setting "
+            "`dra.bindingTimeout` the devices are given back, and the pod goes elsewhere."
+        ),
+    ),
     CODE.DEVICES_UNAVAILABLE: (
         Reason(
             CODE.DEVICES_UNAVAILABLE,
@@ -158,13 +166,22 @@ GOLDEN = {
                 "available": 3,
                 "nodes": 2,
             },
-            {"InsufficientDevices": 2},
+            {"DevicesInUse": 2, "CountersUsedUp": 1},
         ),
         (
             "Request gpu of ResourceClaim team/gpus finds no devices: devices are in use on node-1, which comes "
-            "nearest (4 needed, 8 match, 3 free), 2 lack devices."
+            "nearest (4 needed, 8 match, 3 free), 2 have their devices in use, 1 has used up what its devices are cut "
+            "from."
         ),
         "Ask for fewer devices or others, wait until devices are free, or look at the ResourceSlices of the nodes.",
+    ),
+    CODE.RUNTIME_CLASS_MISSING: (
+        Reason(
+            CODE.RUNTIME_CLASS_MISSING,
+            {"pod": "ns/p", "field": "spec.runtimeClassName", "runtimeClass": "kata"},
+        ),
+        "RuntimeClass kata does not exist: spec.runtimeClassName; pod ns/p.",
+        "Create the RuntimeClass, or create the pods anew with another spec.runtimeClassName.",
     ),
     CODE.UNSUPPORTED: (
         Reason(CODE.UNSUPPORTED, {"object": "Pod team/train-0", "field": "spec.resourceClaims"}),
@@ -356,6 +373,14 @@ def test_nodes_that_lack_two_resources_are_not_counted_twice_in_silence():
     both = Reason(CODE.UNSCHEDULABLE, nodes=nodes, shortages={"nvidia.com/gpu": (30, 1000), "cpu": (20, 500)})
     assert histogram(apart) == "30 lack nvidia.com/gpu, 10 lack CPU"
     assert histogram(both) == "40 lack resources (nvidia.com/gpu on 30, CPU on 20)"
+
+
+def test_the_histogram_says_what_no_numa_node_has() -> None:
+    needs = {"cpu": 8000, "nvidia.com/gpu": 2000}
+    nodes = {FilterReason.NUMA_NODE: 4, FilterReason.NUMA_NODES: 1, FilterReason.CORDONED: 2}
+    said = "4 have no single NUMA node with 2 GPUs and 8 CPU free, 2 are cordoned, "
+    said += "1 has no NUMA nodes that suit 2 GPUs and 8 CPU together"
+    assert histogram(Reason(CODE.UNSCHEDULABLE, {"numa": needs}, nodes)) == said
 
 
 def test_the_nearest_miss_names_each_single_resource_that_would_do():

@@ -13,7 +13,9 @@ import uvloop
 
 from kai_py.api.keys import SCHEDULER_NAME
 from kai_py.cli.bench import decisions
+from kai_py.cli.bench.claims import measure as measure_claims
 from kai_py.cli.bench.decide import measure
+from kai_py.cli.bench.device_shapes import SHAPES as DEVICE_SHAPES
 from kai_py.cli.bench.grouping import measure_grouping
 from kai_py.cli.bench.live import Live, measure_binding, measure_rest, measure_scheduling
 from kai_py.cli.bench.machine import machine
@@ -41,6 +43,10 @@ def _shape(name: str) -> str:
     return _known(name, SHAPES)
 
 
+def _device_shape(name: str) -> str:
+    return _known(name, DEVICE_SHAPES)
+
+
 def _scene(name: str) -> str:
     return _known(name, SCENES)
 
@@ -65,6 +71,27 @@ def decide(
     """
     results = _apart(measure, SHAPES, shape)
     _report(results, _table(results), "DecideBenchmark", output)
+
+
+@app.command("dra")
+def dra(
+    shape: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            callback=_device_shape,
+            autocompletion=lambda: [_ALL, *DEVICE_SHAPES],
+            help=f"Who claims what: {_ALL}, or one of {', '.join(DEVICE_SHAPES)}.",
+        ),
+    ] = _ALL,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Measure claims on devices: how long a cycle takes to give them away, without an API server.
+
+    As with decide, "decision" is snapshot and cycle together, after an event.
+    """
+    results = _apart(measure_claims, DEVICE_SHAPES, shape)
+    _report(results, _table(results), "DeviceBenchmark", output)
 
 
 @app.command("core")
@@ -160,6 +187,7 @@ PreCreated = Annotated[
         help="Create all pods before the scheduler starts; or while it runs.",
     ),
 ]
+Claims = Annotated[bool, typer.Option("--claims", help="Let every pod claim one device instead of asking for GPUs.")]
 Patience = Annotated[float, typer.Option(min=1, help="Give up after so many seconds without all pods bound.")]
 
 
@@ -169,6 +197,7 @@ def fill(
     nodes: Nodes = 500,
     gpus: Gpus = 1,
     gang: Annotated[int, typer.Option(min=1, help="Pods that start together or not at all; 1 = single pods.")] = 1,
+    claims: Claims = False,
     pre_created: PreCreated = True,
     minicluster: Fresh = False,
     scheduler: Own = True,
@@ -189,6 +218,8 @@ def fill(
     kai-py bench fill --minicluster
 
     kai-py bench fill --pods 400 --nodes 50 --gang 4 --live
+
+    kai-py bench fill --minicluster --claims
     """
     _print(
         Live(
@@ -196,6 +227,7 @@ def fill(
             nodes=nodes,
             gpus=gpus,
             gang=gang,
+            claims=claims,
             pre_created=pre_created,
             minicluster=minicluster,
             scheduler=scheduler,

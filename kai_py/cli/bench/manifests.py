@@ -26,9 +26,9 @@ _OFFERED: Final = {"cpu": "96", "memory": "1Ti", "ephemeral-storage": "4Ti", "po
 _READY: Final = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting status"}
 
 
-def node(name: str, run: str) -> Json:
-    """A fake GPU server."""
-    offered = {**_OFFERED, NVIDIA_GPU: str(GPUS_PER_NODE)}
+def node(name: str, run: str, *, gpus: int = GPUS_PER_NODE) -> Json:
+    """A fake GPU server; without ``gpus`` its devices are those that drivers publish."""
+    offered = {**_OFFERED, **({NVIDIA_GPU: str(gpus)} if gpus else {})}
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -40,7 +40,7 @@ def node(name: str, run: str) -> Json:
                 "kubernetes.io/arch": "amd64",
                 "kubernetes.io/os": "linux",
                 "node.kubernetes.io/instance-type": "fake",
-                "nvidia.com/gpu.count": str(GPUS_PER_NODE),
+                **({"nvidia.com/gpu.count": str(gpus)} if gpus else {}),
             },
         },
         "spec": {"taints": [{"key": RUN, "value": run, "effect": "NoSchedule"}]},

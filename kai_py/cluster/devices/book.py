@@ -8,6 +8,7 @@ from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.resource import ResourceSlice
 from kai_py.cluster.devices.slices import read_slice
+from kai_py.core.dra.blocks import Blocks
 from kai_py.core.dra.devices import Slice
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import SelectorMemo
@@ -30,6 +31,7 @@ class DeviceBook:
         self._sent: dict[str, ResourceSlice] = {}
         self._slices: dict[str, Slice] = {}
         self._rules: dict[str, DeviceTaintRule] = {}
+        self._blocks = Blocks()
         self._inventory: Inventory | None = None
 
     def __len__(self) -> int:
@@ -77,7 +79,7 @@ class DeviceBook:
         """
         made = self._inventory
         if made is None or made.nodes.names != nodes.names or made.nodes.labels is not nodes.labels:
-            made = self._inventory = Inventory.of(self._slices.values(), nodes)
+            made = self._inventory = Inventory.of(self._slices.values(), nodes, self._blocks)
             self.memo.keep(made.devices)
         return made
 

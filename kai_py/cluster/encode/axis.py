@@ -12,7 +12,7 @@ import numpy as np
 
 from kai_py.api.keys import AMD_GPU, NVIDIA_DEVICES, NVIDIA_GPU
 from kai_py.core.resources import ACCOUNTED, COMMON, CPU, DEVICE, GPU, ResourceAxis
-from kai_py.settings.model import Settings
+from kai_py.settings.model import GpuParts, Settings
 
 #: Resources whose unit is a whole GPU that may be shared: they are kept in thousandths.
 GPU_RESOURCES: Final = frozenset({NVIDIA_GPU, AMD_GPU})
@@ -33,12 +33,14 @@ class Accounting:
     Attributes:
         gpus: resources of which a unit counts as one GPU.
         additional: resources that are accounted under their own names.
-        gpu_classes: drivers and DeviceClasses whose devices count as one GPU each.
+        gpu_classes: drivers and DeviceClasses whose devices count as GPUs.
+        gpu_parts: how those count that are cut from one device, or shared.
     """
 
     gpus: frozenset[str] = GPU_RESOURCES
     additional: frozenset[str] = frozenset()
     gpu_classes: frozenset[str] = frozenset({NVIDIA_DEVICES})
+    gpu_parts: GpuParts = "memory"
 
     @classmethod
     def of(cls, settings: Settings) -> Accounting:
@@ -48,6 +50,7 @@ class Accounting:
             gpus=frozenset(one.resource for one in resources if one.counts_as == "gpu"),
             additional=frozenset(one.resource for one in resources if one.counts_as is None),
             gpu_classes=frozenset(settings.dra.gpu_classes),
+            gpu_parts=settings.dra.gpu_parts,
         )
 
 

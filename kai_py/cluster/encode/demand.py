@@ -11,6 +11,8 @@ from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.pod import Pod
 from kai_py.api.selectors import NodeSelectorTerm
 from kai_py.api.selectors import Requirement as ApiRequirement
+from kai_py.cluster.encode.alignment import alignment_of
+from kai_py.cluster.encode.neighbours import NOTHING, Asks, AsksReader
 from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.encode.shares import share_of
 from kai_py.core.resources import ResourceAxis
@@ -26,10 +28,12 @@ class Demand:
     Attributes:
         request: (resource, base units), sorted by name.
         constraints: everything else, with an empty request.
+        asks: what it asks of other pods.
     """
 
     request: tuple[tuple[str, int], ...]
     constraints: PodClass
+    asks: Asks = NOTHING
 
     def on_axis(self, axis: ResourceAxis) -> PodClass:
         """The class on an axis that has all its resources."""
@@ -39,10 +43,12 @@ class Demand:
         return replace(self.constraints, request=tuple(amounts))
 
 
-#: Of a pod that stays where it is only the request matters: daemon pods name one node each.
+#: Of a pod that stays where it is only what it takes matters: daemon pods name one node each.
 _UNCONSTRAINED: Final = PodClass(())
 #: So many pod specs are remembered.
 _REMEMBERED: Final = 4096
+#: What a rule says about the exit of a container so that all of them are started again.
+_RESTART_ALL: Final = "RestartAllContainers"
 _WEIGHTS: Final = range(1, 101)
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -54,8 +60,17 @@ class DemandReader:
     """
 
     def __init__(self) -> None:
+        self._heeds_images = False
         self._known: dict[bytes, Demand] = {}
+        self._asks = AsksReader()
         self._encoder = msgspec.msgpack.Encoder(enc_hook=dict)  # absent maps are proxies, which it does not know
+
+    def heed_images(self, *, wanted: bool) -> bool:
+        """Whether pods with different images are told apart from now on, which they are not at first; tells changes."""
+        changed = wanted != self._heeds_images
+        self._heeds_images = wanted
+        self._known.clear()
+        return changed
 
     def read(self, pod: Pod, *, stays: bool, excluded: frozenset[str] = frozenset()) -> Demand:
         """What a pod asks for, apart from nodes that are excluded for it; see :func:`demand_of`."""
@@ -66,6 +81,7 @@ class DemandReader:
                 spec.init_containers,
                 spec.overhead,
                 spec.resources,
+                spec.host_network and spec.host_users is False,
                 None if stays else (spec.node_selector, spec.affinity, spec.tolerations),
                 (
                     status.container_statuses,
@@ -82,11 +98,16 @@ class DemandReader:
         if demand is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            demand = self._known[text] = demand_of(pod, stays=stays)
+            demand = demand_of(pod, stays=stays)
+            if self._heeds_images and not stays:
+                demand = Demand(demand.request, replace(demand.constraints, images=images_of(pod)))
+            self._known[text] = demand
         if pod.metadata.annotations and (share := _share(pod, demand)) is not None:
-            demand = Demand(demand.request, replace(demand.constraints, share=share))
+            demand = replace(demand, constraints=replace(demand.constraints, share=share))
+        if (asks := self._asks.read(pod, foreign=stays)) is not NOTHING:
+            demand = replace(demand, asks=asks)
         if excluded:
-            return Demand(demand.request, replace(demand.constraints, excluded=excluded))
+            return replace(demand, constraints=replace(demand.constraints, excluded=excluded))
         return demand
 
 
@@ -101,8 +122,9 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         MalformedObjectError: names the field.
     """
     request = tuple(sorted(pod_request(pod).items()))
+    alignment = alignment_of(pod)
     if stays:
-        return Demand(request, _UNCONSTRAINED)
+        return Demand(request, replace(_UNCONSTRAINED, alignment=alignment) if alignment else _UNCONSTRAINED)
     affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
     required: tuple[NodeTerm, ...] | None = None
     preferred: tuple[PreferredTerm, ...] = ()
@@ -118,8 +140,25 @@ def demand_of(pod: Pod, *, stays: bool = False) -> Demand:
         required=required,
         preferred=preferred,
         tolerations=tuple(Toleration(t.key, t.operator or "Equal", t.value, t.effect) for t in pod.spec.tolerations),
+        alignment=alignment,
+        features=features_of(pod),
     )
     return Demand(request, constraints)
+
+
+def images_of(pod: Pod) -> tuple[str, ...]:
+    """The images of all containers, as nodes call them: an image without a tag is the latest."""
+    images = [one.image for one in (*pod.spec.init_containers, *pod.spec.containers) if one.image]
+    return tuple(sorted(name if name.rfind(":") > name.rfind("/") else f"{name}:latest" for name in images))
+
+
+def features_of(pod: Pod) -> tuple[str, ...]:
+    """What a node has to declare for a pod: in Kubernetes 1.36 two features decide about nodes."""
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    restarts = any(rule.action == _RESTART_ALL for one in containers for rule in one.restart_policy_rules)
+    own_users = pod.spec.host_network and pod.spec.host_users is False
+    wanted = ((restarts, "RestartAllContainersOnContainerExits"), (own_users, "UserNamespacesHostNetworkSupport"))
+    return tuple(feature for needed, feature in wanted if needed)
 
 
 def _share(pod: Pod, demand: Demand) -> Share | None:

@@ -32,7 +32,7 @@ def pod_request(pod: Pod) -> Units:
     if pod.spec.node_name:
         statuses = {one.name: one for one in (*pod.status.init_container_statuses, *pod.status.container_statuses)}
     infeasible = bool(statuses) and _resize_infeasible(pod)
-    total = _sum(
+    total = summed(
         _running(pod, container, f"spec.containers[{row}]", statuses, infeasible)
         for row, container in enumerate(pod.spec.containers)
     )
@@ -41,7 +41,7 @@ def pod_request(pod: Pod) -> Units:
     if pod.spec.resources.requests or pod.spec.resources.limits:
         total |= _pod_level(pod, total)
     if pod.spec.overhead:
-        total = _sum((total, _quantities(pod, pod.spec.overhead, "spec.overhead")))
+        total = summed((total, _quantities(pod, pod.spec.overhead, "spec.overhead")))
     total[PODS] = 1
     return _bounded(pod, total)
 
@@ -52,29 +52,29 @@ def _with_init_containers(pod: Pod, total: Units, statuses: Mapping[str, Contain
     for row, container in enumerate(pod.spec.init_containers):
         field = f"spec.initContainers[{row}]"
         if container.restart_policy == "Always":
-            sidecars = _sum((sidecars, _running(pod, container, field, statuses, infeasible)))
-            peak = _larger(peak, sidecars)
+            sidecars = summed((sidecars, _running(pod, container, field, statuses, infeasible)))
+            peak = larger(peak, sidecars)
         else:
-            peak = _larger(peak, _sum((sidecars, _asked(pod, container, field))))
-    return _larger(_sum((total, sidecars)), peak)
+            peak = larger(peak, summed((sidecars, asked_by(pod, container, field))))
+    return larger(summed((total, sidecars)), peak)
 
 
 def _running(
     pod: Pod, container: Container, field: str, statuses: Mapping[str, ContainerStatus], infeasible: bool
 ) -> Units:
     """What a container asks for, or has already."""
-    asked = _asked(pod, container, field)
+    asked = asked_by(pod, container, field)
     if (status := statuses.get(container.name)) is None:
         return asked
     where = f"status.containerStatuses[{container.name}]"
-    given = _larger(
+    given = larger(
         _quantities(pod, status.resources.requests, f"{where}.resources.requests"),
         _quantities(pod, status.allocated_resources, f"{where}.allocatedResources"),
     )
-    return given if infeasible and given else _larger(asked, given)
+    return given if infeasible and given else larger(asked, given)
 
 
-def _asked(pod: Pod, container: Container, field: str) -> Units:
+def asked_by(pod: Pod, container: Container, field: str) -> Units:
     """Requests, and limits where no request is given, as the API server defaults them."""
     requests = _quantities(pod, container.resources.requests, f"{field}.resources.requests")
     if not container.resources.limits:
@@ -88,12 +88,12 @@ def _pod_level(pod: Pod, containers: Units) -> Units:
     limits = _quantities(pod, pod.spec.resources.limits, "spec.resources.limits")
     asked = {name: units for name, units in limits.items() if name not in containers} | asked
     if pod.spec.node_name:
-        given = _larger(
+        given = larger(
             _quantities(pod, pod.status.resources.requests, "status.resources.requests"),
             _quantities(pod, pod.status.allocated_resources, "status.allocatedResources"),
         )
         given = {name: units for name, units in given.items() if name in asked}
-        asked = asked | given if _resize_infeasible(pod) else _larger(asked, given)
+        asked = asked | given if _resize_infeasible(pod) else larger(asked, given)
     return {name: units for name, units in asked.items() if name in _POD_LEVEL or name.startswith(_POD_LEVEL_PREFIX)}
 
 
@@ -131,7 +131,8 @@ def _malformed(pod: Pod, field: str, message: str) -> MalformedObjectError:
     return MalformedObjectError([Fault(f"Pod {pod.metadata.namespace}/{pod.metadata.name}", field, message)])
 
 
-def _sum(parts: Iterable[Units]) -> Units:
+def summed(parts: Iterable[Units]) -> Units:
+    """All parts together."""
     total = Units()
     for part in parts:
         for name, units in part.items():
@@ -139,5 +140,6 @@ def _sum(parts: Iterable[Units]) -> Units:
     return total
 
 
-def _larger(one: Units, other: Units) -> Units:
+def larger(one: Units, other: Units) -> Units:
+    """The larger of both, per resource."""
     return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}

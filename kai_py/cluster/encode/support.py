@@ -24,15 +24,6 @@ def unsupported_by(pod: Pod, *, gpu_sharing: bool = True, claims: bool = False) 
         pod.metadata.annotations
     ):
         return "spec.resourceClaims, together with a part of a GPU"
-    if spec.affinity is not None:
-        if spec.affinity.pod_affinity is not None and spec.affinity.pod_affinity.required:
-            return "spec.affinity.podAffinity"
-        if spec.affinity.pod_anti_affinity is not None and spec.affinity.pod_anti_affinity.required:
-            return "spec.affinity.podAntiAffinity"
-    if any(c.when_unsatisfiable == "DoNotSchedule" for c in spec.topology_spread_constraints):
-        return "spec.topologySpreadConstraints"
-    if any(port.host_port for container in (*spec.containers, *spec.init_containers) for port in container.ports):
-        return "spec.containers.ports.hostPort"
     for volume in spec.volumes:
         if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
             return f"spec.volumes[{volume.name}]"

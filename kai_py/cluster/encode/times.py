@@ -1,4 +1,4 @@
-"""Timestamps of the API as numbers."""
+"""Timestamps of the API as numbers, and back."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def seconds(text: str | None) -> float:
     except ValueError:
         return 0.0
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def rfc3339(now: float) -> str:
+    """Seconds since the epoch as the API writes them: whole seconds, UTC."""
+    return datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

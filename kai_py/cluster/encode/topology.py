@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from kai_py.api.keys import RANK_GROUP_SIZE_ANNOTATION, RANK_PATTERN_ANNOTATION
 from kai_py.api.podgroup import SubGroup, TopologyConstraint
 from kai_py.core.tables.domains import ROOT, Topology
+from kai_py.core.tables.patterns import Pattern, Shape
 from kai_py.core.tables.pods import NONE
 from kai_py.errors import Fault
 
@@ -29,8 +31,21 @@ class Asked(NamedTuple):
     preferred: str
 
 
-#: In the order of the rows.
-Constraints = tuple[Asked, ...]
+class Constraints(NamedTuple):
+    """What a podgroup asks for.
+
+    Attributes:
+        asked: at least one, in the order of the rows.
+        pattern: who of its pods talks to whom, or what is wrong with the annotations that say so.
+    """
+
+    asked: tuple[Asked, ...]
+    pattern: Pattern | Fault
+
+
+RANK_ANNOTATIONS: Final = (RANK_PATTERN_ANNOTATION, RANK_GROUP_SIZE_ANNOTATION)
+#: A tensor parallel group is as large as what is wired together; nothing that is built has more.
+_LARGEST_GROUP: Final = 4096
 
 
 class Levels(NamedTuple):
@@ -41,12 +56,19 @@ class Levels(NamedTuple):
     preferred: int
 
 
-def constraints_of(podgroup: TopologyConstraint | None, subgroups: Sequence[SubGroup]) -> Constraints:
+def constraints_of(
+    podgroup: TopologyConstraint | None, subgroups: Sequence[SubGroup], annotations: Mapping[str, str], where: str
+) -> Constraints | None:
     """All constraints of a podgroup that name a level; one without a level asks for nothing.
 
     Args:
         podgroup: of the podgroup itself.
         subgroups: of a sound spec; their rows are in the order of their names, behind the podgroup's own.
+        annotations: of the podgroup.
+        where: names it in faults.
+
+    Returns:
+        None where nothing is asked for.
     """
     asked = [] if podgroup is None else [_asked(0, "spec.topologyConstraint", podgroup)]
     if any(subgroup.topology_constraint is not None for subgroup in subgroups):
@@ -54,7 +76,20 @@ def constraints_of(podgroup: TopologyConstraint | None, subgroups: Sequence[SubG
             if subgroup.topology_constraint is not None:
                 field = f"spec.subGroups[{subgroup.name}].topologyConstraint"
                 asked.append(_asked(row, field, subgroup.topology_constraint))
-    return tuple(one for one in asked if one.required or one.preferred)
+    named = tuple(one for one in asked if one.required or one.preferred)
+    return Constraints(named, _pattern(annotations, where)) if named else None
+
+
+def _pattern(annotations: Mapping[str, str], where: str) -> Pattern | Fault:
+    """Who of a podgroup's pods talks to whom, by index: a ring of single pods unless annotations say otherwise."""
+    text, size = annotations.get(RANK_PATTERN_ANNOTATION, Shape.RING), annotations.get(RANK_GROUP_SIZE_ANNOTATION, "1")
+    if text not in set(Shape):
+        message = f"should be {', '.join(Shape)}, not {text[:40]!r}"
+        return Fault(where, f"metadata.annotations[{RANK_PATTERN_ANNOTATION}]", message)
+    if not (size.isascii() and size.isdecimal() and len(size) < 9 and 1 <= int(size) <= _LARGEST_GROUP):
+        message = f"should be a number of pods from 1 to {_LARGEST_GROUP}, not {size[:40]!r}"
+        return Fault(where, f"metadata.annotations[{RANK_GROUP_SIZE_ANNOTATION}]", message)
+    return Pattern(Shape(text), int(size))
 
 
 def _asked(row: int, field: str, said: TopologyConstraint) -> Asked:
@@ -62,7 +97,7 @@ def _asked(row: int, field: str, said: TopologyConstraint) -> Asked:
 
 
 def resolve(
-    where: str, constraints: Constraints, topologies: Mapping[str, Topology | Fault]
+    where: str, constraints: Sequence[Asked], topologies: Mapping[str, Topology | Fault]
 ) -> tuple[Topology, tuple[Levels, ...]] | Fault:
     """Find the levels that a podgroup names, or the first thing that is wrong.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from kai_py.core.actions.context import Context
-from kai_py.core.gangs.steps import Gang, Growth, Step
+from kai_py.core.actions.context import Context, Waiting
+from kai_py.core.gangs.steps import Growth
 from kai_py.core.options import Action
 from kai_py.core.queues.gates import capacity_gate
 from kai_py.core.queues.line import Line
@@ -28,17 +26,13 @@ _ABOUT_PLACES = (
 
 def allocate(context: Context) -> None:
     """Serve podgroups until none is left that fits. Changes the context's transaction and refusals."""
-    steps: dict[int, Step] = {}
     exhausted: dict[int, set[Growth]] = {}
-    line = Line(context.snapshot.queues, context.ranker, cost=lambda podgroup: steps[podgroup].cost)
-    for rank, gang, step in context.line_up(ACTION):
-        steps[gang.podgroup] = step
-        line.add(context.queue_of(gang), gang.podgroup, rank)
-    line.build()
-    while (podgroup := line.pop()) is not None:
-        gang, step = context.gangs[podgroup], steps[podgroup]
+    line = Line(context.snapshot.queues, context.ranker, context.line_up(ACTION))
+    while (waiting := line.pop()) is not None:
+        gang, step = waiting.gang, waiting.step
+        podgroup = gang.podgroup
         context.considered += 1
-        if (reason := context.isolated(podgroup, partial(_serve, context, gang, step))) is None:
+        if (reason := context.isolated(podgroup, _serve, context, waiting)) is None:
             context.grant(step)
         else:
             context.refuse(step, reason)
@@ -46,12 +40,10 @@ def allocate(context: Context) -> None:
                 continue
             exhausted.setdefault(podgroup, set()).add(step.growth)
         if (following := gang.next_step(exhausted.get(podgroup, ()))) is not None:
-            steps[podgroup] = following
-            line.push(context.queue_of(gang), podgroup, context.rank(gang))
+            line.push(context.waiting(gang, following))
 
 
-def _serve(context: Context, gang: Gang, step: Step) -> Reason | None:
-    refusal = capacity_gate(context.ledger, context.queue_of(gang), step.cost, preemptible=context.preemptible(gang))
-    if refusal is not None:
-        return refusal
-    return context.placer.place(gang, step, context.transaction, action=ACTION)
+def _serve(context: Context, waiting: Waiting) -> Reason | None:
+    gang, step = waiting.gang, waiting.step
+    refusal = capacity_gate(context.ledger, waiting.queue, step.cost, preemptible=context.preemptible(gang))
+    return refusal or context.placer.place(gang, step, context.transaction, action=ACTION)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from math import isnan, nan
+from operator import attrgetter
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVarTuple
 
 import numpy as np
 
 from kai_py.core.gangs.members import Members
-from kai_py.core.gangs.order import PodGroupRank, podgroup_rank
+from kai_py.core.gangs.order import BELOW_MINIMUM, Order, PodGroupRank, growth_stage
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
 from kai_py.core.queues.min_runtime import preempt_min_runtime, reclaim_min_runtime
 from kai_py.core.queues.service import Ranker
-from kai_py.core.resources import Shares
+from kai_py.core.resources import Cost, Shares
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
@@ -28,11 +29,15 @@ from kai_py.core.victims.chunks import Running
 from kai_py.core.victims.costs import Costs
 from kai_py.core.victims.rules import Owed
 
+Args = TypeVarTuple("Args")
+
 
 class Waiting(NamedTuple):
-    """A podgroup in line: its rank within its queue, itself, and what it asks for next."""
+    """A podgroup in line: its queue, its rank there, what it would cost next, itself, and what it asks for next."""
 
+    queue: int
     rank: PodGroupRank
+    cost: Cost
     gang: Gang
     step: Step
 
@@ -74,7 +79,7 @@ class Context:
     searched: dict[tuple[int, Action], int] = field(default_factory=dict)
     failed: dict[int, Reason] = field(default_factory=dict)
 
-    def isolated(self, podgroup: int, serve: Callable[[], Reason | None]) -> Reason | None:
+    def isolated(self, podgroup: int, serve: Callable[[*Args], Reason | None], *args: *Args) -> Reason | None:
         """Serve a podgroup; an error of ours meanwhile ends neither the action nor the cycle.
 
         After an error, what was done for the podgroup is taken back, and it is left alone for the rest of the cycle.
@@ -82,13 +87,14 @@ class Context:
         Args:
             podgroup: its row.
             serve: the work; returns why it was refused, or None.
+            args: what it is called with.
 
         Returns:
             What ``serve`` returned, or a reason ``InternalError`` that says what happened and where.
         """
         before = self.transaction.checkpoint()
         try:
-            return serve()
+            return serve(*args)
         except Exception as error:  # the edge of what is done for one podgroup; the result carries it to the log
             self.transaction.rollback(before)
             details = {"error": f"{type(error).__name__}: {error}", "where": _where(error.__traceback__)}
@@ -108,6 +114,11 @@ class Context:
     def pool(self) -> Pool:
         """Possible victims; made anew for every action, because the one before has changed who has places."""
         return Pool(self.ledger, self.running, self.costs, self.settled)
+
+    @cached_property
+    def order(self) -> Order:
+        """The order of podgroups within a queue."""
+        return Order(self.snapshot.podgroups)
 
     @cached_property
     def owed(self) -> Owed:
@@ -163,9 +174,10 @@ class Context:
         """Whether the podgroup is preemptible."""
         return self.snapshot.podgroups.preemptible.item(gang.podgroup)
 
-    def rank(self, gang: Gang) -> PodGroupRank:
-        """Place of the podgroup within its queue."""
-        return podgroup_rank(self.snapshot.podgroups, gang)
+    def waiting(self, gang: Gang, step: Step) -> Waiting:
+        """A podgroup in line for a step."""
+        stage = BELOW_MINIMUM if step.growth is None else growth_stage(gang)
+        return Waiting(self.queue_of(gang), self.order.rank(gang.podgroup, stage), step.cost, gang, step)
 
     def refuse(self, step: Step, reason: Reason) -> None:
         """Remember why a podgroup was refused its minimum, or its growth."""
@@ -179,27 +191,33 @@ class Context:
     def _stand(self, gang: Gang, by_queue: dict[int, list[Waiting]]) -> None:
         """Put a podgroup in its queue's line if it asks for something."""
         if (step := gang.next_step()) is not None:
-            by_queue.setdefault(self.queue_of(gang), []).append(Waiting(self.rank(gang), gang, step))
+            waiting = self.waiting(gang, step)
+            by_queue.setdefault(waiting.queue, []).append(waiting)
 
-    def line_up(self, action: Action) -> Iterator[Waiting]:
-        """Podgroups that ask an action for something, at most the queue depth per leaf, first in order first.
+    def line_up(self, action: Action) -> dict[int, list[Waiting]]:
+        """Podgroups that ask an action for something, at most the queue depth per leaf queue, first in order first.
 
         Those that cannot be formed do not stand in line. Those beyond the depth are refused with a reason that says so.
         """
-        depth = self.options.queue_depth.get(action)
         by_queue: dict[int, list[Waiting]] = {}
         pending = np.unique(self.snapshot.subgroups.podgroup_idx[self.ledger.pending > 0]).tolist()
         for gang in filter(None, map(self.gangs.get, pending)):
             if gang.podgroup not in self.failed:
-                self.isolated(gang.podgroup, partial(self._stand, gang, by_queue))
+                self.isolated(gang.podgroup, self._stand, gang, by_queue)
         for queue in by_queue.values():
-            queue.sort()  # Ranks end in the row, so two are never equal and gangs are never compared.
+            queue.sort(key=attrgetter("rank"))
             for place, waiting in enumerate(queue, start=1):
                 self.position.setdefault(waiting.gang.podgroup, place)
-                if depth is None or place <= depth:
-                    yield waiting
-                else:
-                    self.refuse(waiting.step, Reason(ReasonCode.QUEUE_DEPTH, {"depth": depth, "position": place}))
+        if (depth := self.options.queue_depth.get(action)) is not None:
+            for queue in by_queue.values():
+                self._send_away(queue, depth)
+        return by_queue
+
+    def _send_away(self, queue: list[Waiting], depth: int) -> None:
+        """Refuse those beyond the depth of a queue."""
+        for position, waiting in enumerate(queue[depth:], start=depth + 1):
+            self.refuse(waiting.step, Reason(ReasonCode.QUEUE_DEPTH, {"depth": depth, "position": position}))
+        del queue[depth:]
 
 
 def _where(trace: TracebackType | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from kai_py.core.actions.context import Context
 from kai_py.core.gangs.steps import Gang, Step
@@ -27,24 +26,20 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
 
     What failed for one podgroup fails for its likes as long as nothing changes.
     """
-    steps: dict[int, Step] = {}
-    line = Line(context.snapshot.queues, context.ranker, cost=lambda podgroup: steps[podgroup].cost)
-    for rank, gang, first in context.line_up(action):
-        steps[gang.podgroup] = first
-        line.add(context.queue_of(gang), gang.podgroup, rank)
-    if not steps:
+    if not (waiting_by_queue := context.line_up(action)):
         return
-    line.build()
+    line = Line(context.snapshot.queues, context.ranker, waiting_by_queue)
     pool, failed, changed = context.pool(), dict[object, Reason](), set[int]()
-    while (podgroup := line.pop()) is not None:
-        gang = context.gangs[podgroup]
+    while (waiting := line.pop()) is not None:
+        gang = waiting.gang
+        podgroup = gang.podgroup
         # Who has given way since lines were formed may ask for something else now, or for nothing.
-        step = gang.next_step() if podgroup in changed else steps.get(podgroup)
+        step = gang.next_step() if podgroup in changed else waiting.step
         if step is None:
             continue
         context.considered += 1
         likes, before = _likes(context, gang, step), context.transaction.checkpoint()
-        reason = failed.get(likes) or context.isolated(podgroup, partial(serve, context, pool, gang, step))
+        reason = failed.get(likes) or context.isolated(podgroup, serve, context, pool, gang, step)
         if reason is None:
             failed.clear()
             operations = context.transaction.journal[before:]
@@ -63,7 +58,7 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
 
 def _likes(context: Context, gang: Gang, step: Step) -> object:
     """What makes two podgroups the same to a search for victims."""
-    table, row, classes = context.snapshot.podgroups, gang.podgroup, context.snapshot.pods.class_idx
+    table, row = context.snapshot.podgroups, gang.podgroup
     # Who must be patient for its own reasons, or grows by its own shape, is like nobody else.
     own = row if step.growth is not None or context.patience(gang) is not None else None
     return (
@@ -71,7 +66,7 @@ def _likes(context: Context, gang: Gang, step: Step) -> object:
         table.queue_idx.item(row),
         table.priority.item(row),
         table.preemptible.item(row),
-        tuple([classes.item(pod) for pod in step.pods]),
+        step.classes,
         context.placer.wish(step),
     )
 

@@ -6,8 +6,6 @@ next cycle, and the evictions would have been for nothing.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from kai_py.core.actions.context import Context
@@ -26,7 +24,7 @@ def renew(context: Context) -> None:
     if held is None:
         return
     for gang in context.gangs.values():
-        context.isolated(gang.podgroup, partial(_renew, context, gang, held))
+        context.isolated(gang.podgroup, _renew, context, gang, held)
 
 
 def _renew(context: Context, gang: Gang, held: np.ndarray) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def evict_stale_gangs(context: Context) -> None:
     running = context.running
     for podgroup in _below_minimum(context):
         if not context.snapshot.podgroups.finishing(podgroup):
-            context.isolated(podgroup, partial(_end_if_stale, context, running, podgroup))
+            context.isolated(podgroup, _end_if_stale, context, running, podgroup)
 
 
 def _end_if_stale(context: Context, running: Running, podgroup: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from kai_py.core.dra.inventory import Charges
+from kai_py.core.dra.blocks import Charges
 
 #: Beyond so many devices the proof would cost more than the search that it saves.
 _MOST_DEVICES: Final = 256

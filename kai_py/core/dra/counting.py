@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kai_py.core.dra.asks import Ask
+from kai_py.core.dra.blocks import Charges
 from kai_py.core.dra.bounds import Need, most_of
-from kai_py.core.dra.inventory import Charges
 from kai_py.core.dra.ledger import DeviceLedger
 from kai_py.core.dra.trial import Trial
 

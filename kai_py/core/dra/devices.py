@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from kai_py.core.tables.classes import NodeTerm
 from kai_py.core.tables.nodes import Taint
@@ -151,8 +151,7 @@ class Device:
         return bare if domain == self.driver else name
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceId:
+class DeviceId(NamedTuple):
     """How claims name a device."""
 
     driver: str

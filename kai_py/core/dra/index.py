@@ -49,14 +49,15 @@ class DeviceIndex:
     def __init__(self, allocator: Allocator, ledger: DeviceLedger) -> None:
         self._allocator = allocator
         self._ledger = ledger
-        self._seen = _Seen.of(allocator.inventory)
         self._columns: dict[Judge, _Column] = {}
 
     def room(self, claims: Sequence[Claim]) -> Room:
-        """How often the claims of a pod, all together, find devices on each node."""
-        nodes = len(self._allocator.inventory.nodes)
-        count: Amounts = np.full(nodes, UNLIMITED, dtype=np.int64)
+        """How often the claims of a pod, all together, find devices on each node, as the ledger is now.
+
+        The arrays may follow the ledger: whoever wants to keep them copies them.
+        """
         plain: dict[_Column, list[int]] = {}
+        bounds: list[Amounts] = []
         odd = False
         for claim in claims:
             odd = odd or bool(claim.constraints)
@@ -67,20 +68,21 @@ class DeviceIndex:
                 elif len(request.alternatives) == 1 and 0 < alternative.count <= MAX_DEVICES:
                     plain.setdefault(self._column(alternative), []).append(alternative.count)
                 else:
-                    np.minimum(count, self._bound(request), out=count)
-                    odd = True
-        exact: Mask = np.full(nodes, not odd and len(plain) <= 1)
-        for column, needs in plain.items():
-            room = column.room(sum(needs), max(needs))
-            np.minimum(count, room.count, out=count)
-            exact &= room.exact
-        return Room(count, exact | (count == 0))
+                    bounds.append(self._bound(request))
+        rooms = [column.room(sum(needs), max(needs)) for column, needs in plain.items()]
+        if len(rooms) == 1 and not (odd or bounds):
+            return rooms[0]
+        nodes = len(self._allocator.inventory.nodes)
+        count: Amounts = np.full(nodes, UNLIMITED, dtype=np.int64)
+        for one in (*bounds, *(room.count for room in rooms)):
+            np.minimum(count, one, out=count)
+        return Room(count, np.full(nodes, not (odd or bounds or rooms)) | (count == 0))
 
     def _column(self, alternative: Alternative) -> _Column:
         judge = self._allocator.verdicts.of(alternative)
         column = self._columns.get(judge)
         if column is None:
-            column = self._columns[judge] = _Column(judge, self._seen, self._ledger)
+            column = self._columns[judge] = _Column(judge, self._allocator.inventory, self._ledger)
         column.refresh()
         return column
 
@@ -96,36 +98,6 @@ class DeviceIndex:
         return np.minimum(total, UNLIMITED)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Which node sees which device.
-
-    Attributes:
-        rows: ``(N,)`` devices of each node.
-        nodes_of: ``(D,)`` nodes of each device.
-        charged: ``(N,)`` whether any of its devices consumes counters.
-        neighbours: ``(K,)`` nodes with devices that consume a counter.
-    """
-
-    inventory: Inventory
-    rows: tuple[tuple[int, ...], ...]
-    nodes_of: tuple[tuple[int, ...], ...]
-    neighbours: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, inventory: Inventory) -> _Seen:
-        rows = tuple(inventory.at(node).rows for node in range(len(inventory.nodes)))
-        nodes_of: list[list[int]] = [[] for _ in inventory.devices]
-        for node, found in enumerate(rows):
-            for row in found:
-                nodes_of[row].append(node)
-        neighbours: list[set[int]] = [set() for _ in inventory.counters.totals]
-        for row, charges in enumerate(inventory.charges):
-            for counter, _ in charges:
-                neighbours[counter].update(nodes_of[row])
-        return cls(inventory, rows, tuple(map(tuple, nodes_of)), tuple(tuple(sorted(one)) for one in neighbours))
-
-
 class _Column:
     """What one kind of request finds on each node.
 
@@ -136,31 +108,47 @@ class _Column:
         shareable: ``(N,)`` whether parts of devices are among them.
     """
 
-    def __init__(self, judge: Judge, seen: _Seen, ledger: DeviceLedger) -> None:
-        nodes = len(seen.rows)
+    def __init__(self, judge: Judge, inventory: Inventory, ledger: DeviceLedger) -> None:
+        nodes = len(inventory.nodes)
         self.units: Amounts = np.zeros(nodes, dtype=np.int64)
         self.devices: Amounts = np.zeros(nodes, dtype=np.int64)
         self.exact: Mask = np.zeros(nodes, dtype=np.bool_)
         self.shareable: Mask = np.zeros(nodes, dtype=np.bool_)
         self._judge = judge
-        self._seen = seen
+        self._inventory = inventory
+        self._seen = inventory.seen
         self._ledger = ledger
+        self._rooms: dict[tuple[int, int], Room] = {}
         self._read = len(ledger.touched)
         for node in range(nodes):
             self._count(node)
 
     def room(self, needed: int, largest: int) -> Room:
         """How often so many devices can be had, of which so many must be different ones."""
-        enough = self.devices >= largest
-        alone = needed == 1 or ~self.shareable
-        return Room(np.where(enough, self.units // needed, 0), (self.exact & alone) | ~enough)
+        known = self._rooms.get((needed, largest))
+        if known is None:
+            nodes = len(self.units)
+            known = self._rooms[needed, largest] = Room(
+                np.empty(nodes, dtype=np.int64), np.empty(nodes, dtype=np.bool_)
+            )
+            for node in range(nodes):
+                self._follow(node, needed, largest, known)
+        return known
+
+    def _follow(self, node: int, needed: int, largest: int, room: Room) -> None:
+        """Bring the room of one node up to date."""
+        enough = self.devices.item(node) >= largest
+        count = self.units.item(node) // needed if enough else 0
+        alone = needed == 1 or not self.shareable.item(node)
+        room.count[node] = count
+        room.exact[node] = count == 0 or (self.exact.item(node) and alone)
 
     def refresh(self) -> None:
         """Count anew what the ledger has touched since the last time."""
         touched = self._ledger.touched
         if len(touched) == self._read:
             return
-        inventory, seen = self._seen.inventory, self._seen
+        inventory, seen = self._inventory, self._seen
         nodes: set[int] = set()
         for identity in set(touched[self._read :]):
             for row in inventory.devices_of_id[identity]:
@@ -170,9 +158,11 @@ class _Column:
         self._read = len(touched)
         for node in nodes:
             self._count(node)
+            for (needed, largest), room in self._rooms.items():
+                self._follow(node, needed, largest, room)
 
     def _count(self, node: int) -> None:
-        inventory, ledger = self._seen.inventory, self._ledger
+        inventory, ledger = self._inventory, self._ledger
         whole, shares, verdict = ledger.whole, ledger.shares, self._judge.verdict
         plain, exact, parts = 0, True, []
         charged: dict[int, list[int]] = {}
@@ -206,7 +196,7 @@ class _Column:
 
         It is where they all consume the same of one set, as partitions of one profile do.
         """
-        inventory, used = self._seen.inventory, self._ledger.used
+        inventory, used = self._inventory, self._ledger.used
         totals = inventory.counters.totals
         open_rows = [row for row in rows if all(used[k] + amount <= totals[k] for k, amount in inventory.charges[row])]
         if not open_rows:
@@ -218,7 +208,7 @@ class _Column:
 
     def _parts(self, row: int) -> tuple[int, bool]:
         """How many parts of a shareable device can be had at most, and whether that is exact."""
-        inventory, ledger = self._seen.inventory, self._ledger
+        inventory, ledger = self._inventory, self._ledger
         identity = inventory.id_idx[row]
         charges = inventory.charges[row]
         totals, used = inventory.counters.totals, ledger.used

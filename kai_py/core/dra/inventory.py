@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, repeat
 
 import numpy as np
 
+from kai_py.core.dra.blocks import Blocks, Charges
 from kai_py.core.dra.devices import Device, DeviceId, Reach, Slice
-from kai_py.core.dra.pools import Generation, Pool, PoolState, by_pool
+from kai_py.core.dra.pools import Pool, PoolState, by_pool
+from kai_py.core.dra.seen import Seen
 from kai_py.core.resources import Mask, Rows
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.requirements import matches_term
 
 #: Node row of what no single node holds.
 NOWHERE = -1
-
-#: (row of a counter, amount)
-Charges = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Inventory:
         row_of_id: name -> row in ``ids``.
         counters: all shared counters.
         pools: ``(P,)``
+        settled: ``(P,)`` see ``Pool.settled``.
         slices: ``(S,)``
         nodes: for which it was laid out; only names and labels matter.
     """
@@ -85,6 +86,7 @@ class Inventory:
     row_of_id: Mapping[DeviceId, int]
     counters: Counters
     pools: tuple[Pool, ...]
+    settled: tuple[bool, ...]
     slices: tuple[Slice, ...]
     nodes: NodeTable
     _reaches: dict[Reach, Mask] = field(default_factory=dict, repr=False, compare=False)
@@ -94,9 +96,39 @@ class Inventory:
         return len(self.devices)
 
     @classmethod
-    def of(cls, slices: Iterable[Slice], nodes: NodeTable) -> Inventory:
-        """Lay out slices for the nodes of a snapshot."""
-        return _Builder(nodes, by_pool(slices)).build()
+    def of(cls, slices: Iterable[Slice], nodes: NodeTable, memory: Blocks | None = None) -> Inventory:
+        """Lay out slices for the nodes of a snapshot; pools that ``memory`` knows are not laid out anew."""
+        pools = by_pool(slices)
+        blocks = (memory or Blocks()).of(pools)
+        own = tuple(chain.from_iterable(block.slices for block in blocks))
+        ids = tuple(chain.from_iterable(block.names for block in blocks))
+        id_idx = tuple(chain.from_iterable(block.id_idx for block in blocks))
+        slice_idx = tuple(chain.from_iterable(block.slice_idx for block in blocks))
+        devices = tuple(chain.from_iterable(block.devices for block in blocks))
+        devices_of_id: list[list[int]] = [[] for _ in ids]
+        for row, identity in enumerate(id_idx):
+            devices_of_id[identity].append(row)
+        return cls(
+            devices=devices,
+            ids=ids,
+            id_idx=id_idx,
+            pool_idx=tuple(chain.from_iterable(repeat(row, len(block.devices)) for row, block in enumerate(blocks))),
+            slice_idx=slice_idx,
+            node_idx=_node_rows(devices, slice_idx, own, nodes),
+            charges=tuple(chain.from_iterable(block.charges for block in blocks)),
+            charges_of_id=tuple(chain.from_iterable(block.charges_of_id for block in blocks)),
+            devices_of_id=tuple(map(tuple, devices_of_id)),
+            row_of_id={one: row for row, one in enumerate(ids)},
+            counters=Counters(
+                tuple(chain.from_iterable(block.counters for block in blocks)),
+                tuple(chain.from_iterable(block.totals for block in blocks)),
+                tuple(chain.from_iterable(block.set_idx for block in blocks)),
+            ),
+            pools=pools,
+            settled=tuple(block.settled for block in blocks),
+            slices=own,
+            nodes=nodes,
+        )
 
     def at(self, node: int) -> Sight:
         """What a node sees; worked out once."""
@@ -135,6 +167,11 @@ class Inventory:
         return np.array([name == reach.node for name in self.nodes.names], dtype=np.bool_)
 
     @cached_property
+    def seen(self) -> Seen:
+        """Which node sees which device."""
+        return Seen.of(self)
+
+    @cached_property
     def _plan(self) -> _Plan:
         return _Plan.of(self)
 
@@ -152,8 +189,11 @@ class Inventory:
                 continue
             own = (row for one in slices for row in plan.rows_of_slice[one])
             rows.extend(row for row in own if self.sees(node, self.reach_of(row)))
-        last = {self.pool_idx[row] for row in rows if self.devices[row].conditions}
-        rows.sort(key=lambda row: (self.pool_idx[row] in last, row))
+        if plan.conditional:
+            last = {self.pool_idx[row] for row in rows if self.devices[row].conditions}
+            rows.sort(key=lambda row: (self.pool_idx[row] in last, row))
+        else:
+            rows.sort()
         return Sight(tuple(rows), tuple(bad[PoolState.INCOMPLETE]), tuple(bad[PoolState.INVALID]))
 
     def _concerns(self, number: int, node: int) -> bool:
@@ -168,16 +208,20 @@ class Inventory:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How to look quickly: devices of settled pools by node, and the pools that look different from each node."""
+    """How to look quickly: devices of settled pools by node, and the pools that look different from each node.
+
+    ``conditional``: some device has binding conditions.
+    """
 
     local: dict[int, list[int]]
     wide: tuple[tuple[int, Reach], ...]
     unsettled: tuple[Pool, ...]
     rows_of_slice: dict[int, list[int]]
+    conditional: bool
 
     @classmethod
     def of(cls, inventory: Inventory) -> _Plan:
-        settled = [pool.settled for pool in inventory.pools]
+        settled = inventory.settled
         local: dict[int, list[int]] = {}
         wide: list[tuple[int, Reach]] = []
         rows_of_slice: dict[int, list[int]] = {number: [] for number in range(len(inventory.slices))}
@@ -192,112 +236,28 @@ class _Plan:
             elif not reach.node:
                 wide.append((row, reach))
         unsettled = tuple(pool for pool, fine in zip(inventory.pools, settled, strict=True) if not fine)
-        return cls(local, tuple(wide), unsettled, rows_of_slice)
-
-
-class _Builder:
-    """Numbers everything once."""
-
-    def __init__(self, nodes: NodeTable, pools: tuple[Pool, ...]) -> None:
-        self.nodes, self.pools = nodes, pools
-        self.row_of_id: dict[DeviceId, int] = {}
-        self.names: list[tuple[str, str, str]] = []
-        self.totals: list[int] = []
-        self.set_idx: list[int] = []
-        self.sets = 0
-        self.columns: tuple[list[Device], list[int], list[int], list[int], list[Charges]] = ([], [], [], [], [])
-
-    def build(self) -> Inventory:
-        for number, pool in enumerate(self.pools):
-            for generation in pool.generations:
-                self._add(number, pool, generation)
-        devices, ids, pool_idx, slice_idx, charges = self.columns
-        devices_of_id: list[list[int]] = [[] for _ in self.row_of_id]
-        for row, identity in enumerate(ids):
-            devices_of_id[identity].append(row)
-        slices = tuple(one for _, one in _slices(self.pools))
-        return Inventory(
-            devices=tuple(devices),
-            ids=tuple(self.row_of_id),
-            id_idx=tuple(ids),
-            pool_idx=tuple(pool_idx),
-            slice_idx=tuple(slice_idx),
-            node_idx=self._node_rows(devices, slice_idx, slices),
-            charges=tuple(charges),
-            charges_of_id=tuple(_charges_of(rows, charges) for rows in devices_of_id),
-            devices_of_id=tuple(map(tuple, devices_of_id)),
-            row_of_id=self.row_of_id,
-            counters=Counters(tuple(self.names), tuple(self.totals), tuple(self.set_idx)),
-            pools=self.pools,
-            slices=slices,
-            nodes=self.nodes,
-        )
-
-    def _add(self, number: int, pool: Pool, generation: Generation) -> None:
-        counters = self._count(pool, generation)
-        devices, ids, pool_idx, slice_idx, charges = self.columns
-        for slice_row, one in generation.slices:
-            for device in one.devices:
-                devices.append(device)
-                identity = DeviceId(pool.driver, pool.name, device.name)
-                ids.append(self.row_of_id.setdefault(identity, len(self.row_of_id)))
-                pool_idx.append(number)
-                slice_idx.append(slice_row)
-                charges.append(_charges(device, counters) if device.consumes else ())
-
-    def _count(self, pool: Pool, generation: Generation) -> dict[tuple[str, str], int]:
-        """Number the counters of a generation. Of counter sets with one name the first one counts."""
-        found: dict[tuple[str, str], int] = {}
-        seen: set[str] = set()
-        for _, one in generation.slices:
-            for counters in one.counter_sets:
-                if counters.name in seen:
-                    continue
-                seen.add(counters.name)
-                for name, total in counters.counters:
-                    found[counters.name, name] = len(self.names)
-                    self.names.append((f"{pool.driver}/{pool.name}", counters.name, name))
-                    self.totals.append(total)
-                    self.set_idx.append(self.sets)
-                self.sets += 1
-        return found
-
-    def _node_rows(self, devices: list[Device], slice_idx: list[int], slices: tuple[Slice, ...]) -> Rows:
-        row_of = {name: row for row, name in enumerate(self.nodes.names)}
-        reaches = [
-            slices[number].reach or device.reach or _NO_NODE for device, number in zip(devices, slice_idx, strict=True)
-        ]
-        rows = [row_of.get(reach.node, NOWHERE) if reach.node else NOWHERE for reach in reaches]
-        node_idx = np.array(rows, dtype=np.int32)
-        node_idx.flags.writeable = False
-        return node_idx
+        conditional = any(device.conditions for device in inventory.devices)
+        return cls(local, tuple(wide), unsettled, rows_of_slice, conditional)
 
 
 #: Where nothing is: no node has a name like that.
 _NO_NODE = Reach(node="/")
 
 
-def _charges(device: Device, counters: dict[tuple[str, str], int]) -> Charges:
-    """What a device takes of counters, by row; of unknown ones it takes nothing, its pool is invalid anyway."""
-    taken: dict[int, int] = {}
-    for use in device.consumes:
-        for name, amount in use.amounts:
-            row = counters.get((use.counter_set, name))
-            if row is not None:
-                taken[row] = taken.get(row, 0) + amount
-    return tuple(sorted(taken.items()))
+def _node_rows(devices: Sequence[Device], slice_idx: Sequence[int], slices: Sequence[Slice], nodes: NodeTable) -> Rows:
+    """The node that has each device to itself."""
+    row_of = {name: row for row, name in enumerate(nodes.names)}
+    of_slice = [_home(one.reach or _NO_NODE, row_of) for one in slices]
+    node_idx = np.array([of_slice[number] for number in slice_idx], dtype=np.int32)
+    # A slice that leaves it to its devices is rare.
+    open_slices = {number for number, one in enumerate(slices) if one.reach is None}
+    if open_slices:
+        for row, number in enumerate(slice_idx):
+            if number in open_slices:
+                node_idx[row] = _home(devices[row].reach or _NO_NODE, row_of)
+    node_idx.flags.writeable = False
+    return node_idx
 
 
-def _charges_of(rows: list[int], charges: list[Charges]) -> Charges:
-    """What all devices of one name take; they are of different generations, or their pool is invalid."""
-    if len(rows) == 1:
-        return charges[rows[0]]
-    taken: dict[int, int] = {}
-    for row in rows:
-        for counter, amount in charges[row]:
-            taken[counter] = max(amount, taken.get(counter, 0))
-    return tuple(sorted(taken.items()))
-
-
-def _slices(pools: tuple[Pool, ...]) -> Iterator[tuple[int, Slice]]:
-    return (one for pool in pools for generation in pool.generations for one in generation.slices)
+def _home(reach: Reach, row_of: Mapping[str, int]) -> int:
+    return row_of.get(reach.node, NOWHERE) if reach.node else NOWHERE

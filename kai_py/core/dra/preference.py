@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from kai_py.core.dra.blocks import Charges
 from kai_py.core.dra.devices import Device
-from kai_py.core.dra.inventory import Charges, Inventory
+from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
 from kai_py.core.dra.symmetry import tied_groups
 

@@ -28,6 +28,8 @@ class RefusalCode(StrEnum):
     CONSTRAINT = "ConstraintNotMet"
     ALL_AGAINST_CONSTRAINT = "AllDevicesAgainstConstraint"
     TOGETHER = "RequestsCompete"
+    # of claims that have devices
+    ELSEWHERE = "DevicesElsewhere"
     # of the search
     CUT = "SearchCut"
 

@@ -42,6 +42,7 @@ class ClaimRow:
         asked: what it asks for.
         held: what it has been given; None = nothing yet.
         others: consumers that it is reserved for and that are no pods of the snapshot.
+        leaving: such consumers that have ended: they count as long as they are not taken off, and will be.
     """
 
     key: str
@@ -49,11 +50,26 @@ class ClaimRow:
     asked: Claim
     held: Held | None = None
     others: int = 0
+    leaving: int = 0
 
 
 #: One claim of a pod class: a row in the table where all pods of the class mean the very same claim, else what each of
 #: them asks for in a claim of its own.
 Ask = int | Claim
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Devices of which parts are charged.
+
+    Attributes:
+        sets: per counter set the counters, by row, over which the part is the mean.
+        shared: (row of a device's name, capacities over which a share is the mean); without any, each share counts as
+            one device, and there is no end of them.
+    """
+
+    sets: tuple[tuple[int, ...], ...] = ()
+    shared: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,14 +79,19 @@ class Counted:
     Attributes:
         column: in A.
         unit: base units of one device.
-        devices: rows of their names in the inventory, as far as some node that is ready may have them.
+        devices: rows of their names in the inventory, as far as some node that is ready may have them; of those that
+            ``parts`` is about, none.
         capacity: how many of them queues share; those that are cut from one device count as one.
+        parts: devices of which parts are charged.
+        homes: rows of nodes that have such devices to themselves.
     """
 
     column: int
     unit: int
     devices: frozenset[int]
     capacity: int
+    parts: Parts = Parts()
+    homes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ which it does, is ``filters.resources``. Must not look at scores.
 
 from collections.abc import Callable
 
+from kai_py.core.filters.declared_features import declared_features
 from kai_py.core.filters.exclusion import exclusion
 from kai_py.core.filters.node_affinity import node_affinity
 from kai_py.core.filters.node_name import node_name
@@ -25,5 +26,6 @@ FILTERS: tuple[tuple[FilterReason, Filter], ...] = (
     (FilterReason.CORDONED, cordoned),
     (FilterReason.TAINT, taints),
     (FilterReason.NODE_AFFINITY, node_affinity),
+    (FilterReason.FEATURES, declared_features),
     (FilterReason.EXCLUDED, exclusion),
 )

@@ -63,9 +63,16 @@ class Members:
     @cached_property
     def trees(self) -> dict[int, Subgroup]:
         """Root subgroup by podgroup, for podgroups with pending or gated pods, in the order of the table."""
-        of = self._snapshot.subgroups.podgroup_idx
-        rows = np.unique(of[[*self.pending, *self.gated]]) if self.pending or self.gated else ()
-        return {int(row): self._tree(int(row)) for row in rows}
+        if not self.pending and not self.gated:
+            return {}
+        table = self._snapshot.subgroups
+        rows = np.unique(table.podgroup_idx[[*self.pending, *self.gated]])
+        roots = self._snapshot.podgroups.offset[rows]
+        columns = rows.tolist(), roots.tolist(), table.leaf[roots].tolist(), table.min_member[roots].tolist()
+        return {
+            row: Subgroup(root, table.names[root], leaf=True, minimum=minimum) if leaf else self._tree(row)
+            for row, root, leaf, minimum in zip(*columns, strict=True)
+        }
 
     def tree(self, podgroup: int) -> Subgroup:
         """Root subgroup of any podgroup, whether it has pods waiting or not."""
@@ -77,8 +84,6 @@ class Members:
     def _tree(self, podgroup: int) -> Subgroup:
         offset, parent = self._snapshot.podgroups.offset, self._snapshot.subgroups.parent
         root, end = offset.item(podgroup), offset.item(podgroup + 1)
-        if end - root == 1:  # most podgroups, by far
-            return self._subgroup(root, {})
         children: dict[int, list[int]] = {}
         for row in range(root + 1, end):
             children.setdefault(parent.item(row), []).append(row)

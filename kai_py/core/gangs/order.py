@@ -10,16 +10,21 @@ PodGroupRank = tuple[int, int, float, str, int]
 BELOW_MINIMUM, AT_MINIMUM, ABOVE_MINIMUM = range(3)
 
 
-def podgroup_rank(podgroups: PodGroupTable, gang: Gang) -> PodGroupRank:
-    """Sort key: higher priority first, then who is below its minimum, then age, then uid, then the table's order."""
-    row = gang.podgroup
-    return (
-        -podgroups.priority.item(row),
-        growth_stage(gang),
-        podgroups.created.item(row),
-        podgroups.keys[row].uid,
-        row,
-    )
+class Order:
+    """The order of podgroups within a queue."""
+
+    def __init__(self, podgroups: PodGroupTable) -> None:
+        self._keys = podgroups.keys
+        self._priority, self._created = podgroups.priority.data, podgroups.created.data
+
+    def rank(self, row: int, stage: int) -> PodGroupRank:
+        """Sort key: higher priority first, then who is below its minimum, then age, then uid, then the table's order.
+
+        Args:
+            row: of the podgroup.
+            stage: see :func:`growth_stage`.
+        """
+        return -self._priority[row], stage, self._created[row], self._keys[row].uid, row
 
 
 def growth_stage(gang: Gang) -> int:

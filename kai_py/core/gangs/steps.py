@@ -29,13 +29,13 @@ class Growth(NamedTuple):
     class_idx: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """Pods to place together, or not at all.
 
     Attributes:
         podgroup: row.
         pods: rows in the order in which they are placed.
+        classes: rows of their classes, in the same order.
         cost: what they would be charged.
         path: the subgroup that asks, then its ancestors up to the root.
         growth: None for the podgroup's minimum; else what grows, the podgroup having its minimum already.
@@ -43,6 +43,7 @@ class Step:
 
     podgroup: int
     pods: tuple[int, ...]
+    classes: tuple[int, ...]
     cost: Cost
     path: tuple[Subgroup, ...]
     growth: Growth | None = None
@@ -62,20 +63,24 @@ class Gang:
 
     def satisfied(self, subgroup: Subgroup, *, counting_nominated: bool = True) -> bool:
         """Whether a subgroup has what it needs."""
-        return self._have(subgroup, counting_nominated=counting_nominated) >= subgroup.minimum
+        cells = self.ledger.cells
+        return self._have(subgroup, cells.active if counting_nominated else cells.allocated) >= subgroup.minimum
 
-    def _have(self, subgroup: Subgroup, *, counting_nominated: bool = True) -> int:
-        """Pods that a leaf has, or satisfied children that an inner subgroup has."""
+    def _have(self, subgroup: Subgroup, counts: memoryview) -> int:
+        """Pods that a leaf has by ``(S,)`` counts of them, or satisfied children that an inner subgroup has."""
         if subgroup.leaf:
-            counts = self.ledger.active if counting_nominated else self.ledger.allocated
-            return counts.item(subgroup.row)
-        return sum(self.satisfied(child, counting_nominated=counting_nominated) for child in subgroup.children)
+            return counts[subgroup.row]
+        return sum([self._have(child, counts) >= child.minimum for child in subgroup.children])
+
+    def _missing(self, subgroup: Subgroup) -> int:
+        """Pods, or children, that a subgroup needs beside those that it has; not positive when it has enough."""
+        return subgroup.minimum - self._have(subgroup, self.ledger.cells.active)
 
     def formable(self, subgroup: Subgroup) -> bool:
         """Whether a subgroup could have what it needs if all its pending pods found places."""
         if subgroup.leaf:
-            row = subgroup.row
-            return self.ledger.active.item(row) + self.ledger.pending.item(row) >= subgroup.minimum
+            row, cells = subgroup.row, self.ledger.cells
+            return cells.active[row] + cells.pending[row] >= subgroup.minimum
         return sum(self.formable(child) for child in subgroup.children) >= subgroup.minimum
 
     def has_started(self, step: Step) -> bool:
@@ -90,21 +95,21 @@ class Gang:
     def running(self, path: tuple[Subgroup, ...]) -> bool:
         """Whether subgroups all have what they need, nominations apart."""
         for subgroup in path:  # noqa: SIM110  # a generator costs three times as much, and every pod passes here
-            if not self.satisfied(subgroup, counting_nominated=False):
+            if self._have(subgroup, self.ledger.cells.allocated) < subgroup.minimum:
                 return False
         return True
 
     def surplus(self) -> bool:
         """Whether some leaf has more than its minimum."""
-        return any(self._have(leaf) > leaf.minimum for leaf in leaves(self.root))
+        return any(self._have(leaf, self.ledger.cells.active) > leaf.minimum for leaf in leaves(self.root))
 
     def pending(self, leaf: Subgroup) -> Iterator[int]:
         """Pods of a leaf that have no place yet, in the order in which they are placed."""
-        if not self.ledger.pending.item(leaf.row):
+        if not self.ledger.cells.pending[leaf.row]:
             return
-        pods, state = self.members.pending[leaf.row], self.ledger.state
+        pods, state = self.members.pending[leaf.row], self.ledger.cells.state
         for position in range(self._first_pending(leaf.row), len(pods)):
-            if state.item(pods[position]) == _PENDING:
+            if state[pods[position]] == _PENDING:
                 yield pods[position]
 
     def _first_pending(self, leaf: int) -> int:
@@ -112,8 +117,8 @@ class Gang:
         if self._begin_valid != self.ledger.freed:
             self._begin.clear()
             self._begin_valid = self.ledger.freed
-        pods, state, position = self.members.pending[leaf], self.ledger.state, self._begin.get(leaf, 0)
-        while state.item(pods[position]) != _PENDING:
+        pods, state, position = self.members.pending[leaf], self.ledger.cells.state, self._begin.get(leaf, 0)
+        while state[pods[position]] != _PENDING:
             position += 1
         self._begin[leaf] = position
         return position
@@ -128,29 +133,34 @@ class Gang:
             None when nothing is pending, or the minimum cannot be formed, or growth is exhausted.
         """
         root = self.root
-        if root.leaf and not self.ledger.pending.item(root.row):
+        if root.leaf and not self.ledger.cells.pending[root.row]:
             return None
-        if not self.satisfied(root):
-            return self._step(self._lacking(root), (root,)) if self.formable(root) else None
+        if (missing := self._missing(root)) > 0:
+            return self._step(self._lacking(root, missing), (root,)) if self.formable(root) else None
         return next((step for step in self._growth((root,)) if step.growth not in exhausted), None)
 
     def _step(self, pods: list[int], path: tuple[Subgroup, ...], class_idx: int | None = None) -> Step:
         snapshot = self.ledger.snapshot
-        costs, classes = snapshot.classes.costs, snapshot.pods.class_idx
         if len(pods) == 1:
-            cost = costs[classes.item(pods[0])]
+            classes: tuple[int, ...] = (snapshot.pods.class_idx.item(pods[0]),)
+            cost = snapshot.classes.costs[classes[0]]
         else:
-            cost = tuple(snapshot.classes.accounted[classes[pods]].sum(axis=0).tolist())
+            rows = snapshot.pods.class_idx[pods]
+            classes = tuple(rows.tolist())
+            cost = tuple(snapshot.classes.accounted[rows].sum(axis=0).tolist())
         growth = None if class_idx is None else Growth(path[0].row, class_idx)
-        return Step(self.podgroup, tuple(pods), cost, path, growth)
+        return Step(self.podgroup, tuple(pods), classes, cost, path, growth)
 
-    def _lacking(self, subgroup: Subgroup) -> list[int]:
-        """The pods that bring an unsatisfied but formable subgroup to its minimum."""
-        missing = subgroup.minimum - self._have(subgroup)
+    def _lacking(self, subgroup: Subgroup, missing: int) -> list[int]:
+        """The pods that bring a formable subgroup to its minimum, of which it lacks so many pods, or children."""
         if subgroup.leaf:
+            pods = self.members.pending[subgroup.row]
+            if self.ledger.cells.pending[subgroup.row] == len(pods):  # none of them has a place yet
+                return pods[:missing]
             return list(islice(self.pending(subgroup), missing))
-        formable = [child for child in subgroup.children if not self.satisfied(child) and self.formable(child)]
-        return [pod for child in formable[:missing] for pod in self._lacking(child)]
+        lacking = [(child, self._missing(child)) for child in subgroup.children]
+        formable = [(child, lack) for child, lack in lacking if lack > 0 and self.formable(child)]
+        return [pod for child, lack in formable[:missing] for pod in self._lacking(child, lack)]
 
     def _growth(self, path: tuple[Subgroup, ...]) -> Iterator[Step]:
         """Possible single steps beyond a satisfied subgroup, best first."""
@@ -166,9 +176,9 @@ class Gang:
             if self.satisfied(child):
                 yield from self._growth((child, *path))
             elif self.formable(child):
-                yield self._step(self._lacking(child), (child, *path), WHOLE)
+                yield self._step(self._lacking(child, self._missing(child)), (child, *path), WHOLE)
 
     def _growing_order(self, subgroup: Subgroup) -> tuple[bool, bool, float, str]:
         """Missing subgroups first; then required before optional ones, the least grown first, by name."""
-        minimum, have = subgroup.minimum, self._have(subgroup)
+        minimum, have = subgroup.minimum, self._have(subgroup, self.ledger.cells.active)
         return have >= minimum, minimum == 0, have / minimum if minimum else have, subgroup.name

@@ -10,9 +10,11 @@ from __future__ import annotations
 from kai_py.core.invariants.claims import CLAIMS
 from kai_py.core.invariants.evicting import EVICTING
 from kai_py.core.invariants.near import NEAR
+from kai_py.core.invariants.neighbours import NEIGHBOURS
 from kai_py.core.invariants.outcome import Outcome, Violation
 from kai_py.core.invariants.placing import PLACING, diagnoses, malformed
 from kai_py.core.invariants.sharing import SHARING
+from kai_py.core.invariants.zones import ZONES
 from kai_py.core.options import Options
 from kai_py.core.result import CycleResult
 from kai_py.core.tables.snapshot import Snapshot
@@ -33,5 +35,9 @@ def violations(snapshot: Snapshot, result: CycleResult, options: Options | None 
     if found := tuple(malformed(snapshot, result.decisions)):
         return found
     outcome = Outcome(snapshot, result, options or Options())
-    checked = [violation for check in (*PLACING, *NEAR, *SHARING, *CLAIMS, *EVICTING) for violation in check(outcome)]
+    checked = [
+        violation
+        for check in (*PLACING, *NEAR, *NEIGHBOURS, *SHARING, *CLAIMS, *ZONES, *EVICTING)
+        for violation in check(outcome)
+    ]
     return (*checked, *diagnoses(outcome))

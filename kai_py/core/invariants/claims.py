@@ -39,7 +39,7 @@ def claims(outcome: Outcome) -> Iterator[Violation]:
     for row, claim in enumerate(table.claims):
         if claim.held is not None:
             held_now[row] = claim.held
-            if later[row] or claim.others or not now[row]:
+            if later[row] or claim.others or not now[row] + claim.leaving:
                 held_later[row] = claim.held
     for row, one in given.items():
         if row in held_later or (one.now and row in held_now):

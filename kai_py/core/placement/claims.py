@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
 
-from kai_py.core.dra.refusal import Refusal
-from kai_py.core.options import Options
+from kai_py.core.dra.devices import UNIT
+from kai_py.core.dra.refusal import Refusal, RefusalCode
+from kai_py.core.options import Options, Strategy
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
 
 #: So many nodes that looked promising are asked for devices in vain, before the pod is given up for this time.
 _ATTEMPTS: Final = 32
+#: So many nodes are looked at to count what they lack; it takes some 10 us each.
+_LOOKED_AT: Final = 512
+_OTHER: Final = FilterReason.DEVICES
+_REASONS: Final = {
+    RefusalCode.NO_MATCH: FilterReason.NO_DEVICE,
+    RefusalCode.TOO_SMALL: FilterReason.DEVICES_TOO_SMALL,
+    RefusalCode.TAINTED: FilterReason.DEVICES_TAINTED,
+    RefusalCode.IN_USE: FilterReason.DEVICES_IN_USE,
+    RefusalCode.COUNTERS_USED_UP: FilterReason.COUNTERS_USED_UP,
+    RefusalCode.CAPACITY_USED_UP: FilterReason.CAPACITY_USED_UP,
+    RefusalCode.POOL_INCOMPLETE: FilterReason.POOLS_UNSETTLED,
+    RefusalCode.POOL_INVALID: FilterReason.POOLS_UNSETTLED,
+}
 #: So many nodes are asked why they refuse, to report the one that comes nearest.
 _EXPLAINED: Final = 8
 
@@ -26,30 +42,55 @@ class ClaimView(ClassView):
 
     Room for everything else, filters and scores are those of any class. Where devices may be found is told by the
     device index for all nodes at once, and decided by the allocator on the best of them; nodes where the pod can start
-    now come before those where it has to wait.
+    now come before those where it has to wait. Nodes are packed by the devices that they have left for the class,
+    unless it asks for GPUs beside them, or joins claims that have their devices.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
         self._asks = ledger.claims.table.of_class[class_idx]
-        super().__init__(class_idx, suitability, ledger, options)
+        super().__init__(class_idx, suitability, ledger, options, fragments)
+        self._binpack = options.gpu is Strategy.BINPACK
+        self._by_devices = 0.0
+        self._scale: Shares = np.ones(0)
+        if self._packing.by_gpus or any(isinstance(ask, int) for ask in self._asks):
+            return
+        self._by_devices, self._packed = self._packed, 0.0
+        self._evaluate(slice(None))
+        sizes = self._claims.sizes(self._asks).astype(np.float64)
+        self._scale = np.maximum(sizes.max(initial=1.0) if self._binpack else sizes, 1.0)
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def _packed_value(self) -> Shares:
+        """``(N,)`` the value of nodes, packed by devices."""
+        room = self._claims.slots(self._asks, later=True) if self._by_devices else None
+        if room is None:
+            return self._value
+        level = np.minimum(room / self._scale, 1.0)
+        packed: Shares = self._value + self._by_devices * (1.0 - level if self._binpack else level)
+        return packed
+
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node that has devices, and which; see :meth:`ClassView.best`."""
         self.refresh()
         allowed = self._value != NOWHERE
         if within is not None:
             allowed &= within
-        left = _ATTEMPTS
+        left, value = _ATTEMPTS, self._packed_value()
         for later in (False, True):
             mask = allowed & self._claims.possible(self._asks, later=later)
             if not later:
                 mask &= self._now
-            while left and (place := super().best(mask)) is not None:
-                if (found := self._on(place.node, later=later)) is not None:
+            values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
+            while left and values.size:
+                node = int(values.argmax())
+                if values.item(node) == NOWHERE:
+                    break
+                if (found := self._on(node, later=later)) is not None:
                     return found
-                mask[place.node] = False
+                values[node] = NOWHERE
                 left -= 1
         return None
 
@@ -62,21 +103,26 @@ class ClaimView(ClassView):
 
     def _on(self, node: int, *, later: bool) -> Place | None:
         grants = self._claims.find(self._asks, node, later=later)
-        return None if grants is None or isinstance(grants, Refusal) else Place(node, not later, (), grants)
+        if grants is None or isinstance(grants, Refusal):
+            return None
+        return Place(node, not later, (), grants, self._at(node).seat)
 
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes, by its devices too; an upper bound. See :meth:`ClassView.slots`."""
+        by_amounts = super().slots(by_amounts, later=later)
         count = self._claims.slots(self._asks, later=later)
         if count is not None:
             return np.minimum(by_amounts, count)
         return np.where(self._claims.possible(self._asks, later=later), by_amounts, 0)
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
-        """Why no node takes the class; nodes that have room for everything but devices lack those."""
+        """Why no node takes the class; of nodes that have room for everything but devices, what devices they lack."""
         reasons, missing = super().explain()
         self.refresh()
-        if lacking := int((self._value != NOWHERE).sum()):
-            reasons[str(FilterReason.DEVICES)] = lacking
+        nodes = np.flatnonzero(self._value != NOWHERE).tolist()
+        lacking = Counter(_REASONS.get(self._claims.lack(self._asks, node), _OTHER) for node in nodes[:_LOOKED_AT])
+        lacking[_OTHER] += len(nodes[_LOOKED_AT:])
+        reasons.update({str(reason): count for reason, count in lacking.items() if count})
         return reasons, missing
 
     def refusal(self) -> Reason | None:
@@ -108,9 +154,28 @@ class ClaimView(ClassView):
             "pools": ", ".join(found.pools),
             "counters": ", ".join("/".join(one) for one in found.counters),
             "message": found.message,
+            **self._wanted(found),
         }
         numbers = ("needed", "matched", "available") if found.needed else ()
         return Reason(
             ReasonCode.DEVICES_UNAVAILABLE,
             {key: value for key, value in details.items() if value or key in numbers},
         )
+
+    def _wanted(self, found: Refusal) -> dict[str, object]:
+        """What a request asks of each device, as far as that is why there are none: selectors and capacities."""
+        if found.code not in (RefusalCode.NO_MATCH, RefusalCode.TOO_SMALL, RefusalCode.CAPACITY_USED_UP):
+            return {}
+        rows = self._claims.table.claims
+        claims = [rows[ask].asked if isinstance(ask, int) else ask for ask in self._asks]
+        for claim in claims:
+            for request in claim.requests:
+                for way in request.alternatives:
+                    if (claim.name, way.name) == (found.claim, found.request):
+                        texts = [text for one in way.selectors if (text := getattr(one, "text", ""))]
+                        return {
+                            "class": way.device_class.name,
+                            "selector": " && ".join(texts) if found.code is RefusalCode.NO_MATCH else "",
+                            **{f"capacity {name}": units / UNIT for name, units in way.capacity.items()},
+                        }
+        return {}

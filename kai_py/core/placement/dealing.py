@@ -10,17 +10,15 @@ import numpy as np
 from kai_py.core.resources import Amounts, Rows
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.domains import Topology
+from kai_py.core.tables.patterns import Pattern
 from kai_py.core.tables.pods import NONE
-from kai_py.core.topology.patterns import Pattern
 from kai_py.core.topology.ranks import place_ranks
-
-#: Ranks talk to the next one: most collective operations are rings.
-_RING = Pattern()
 
 
 def deal(
     ledger: Ledger,
     topology: Topology,
+    pattern: Pattern,
     pods: Sequence[int],
     columns: Sequence[int],
     nodes: Rows,
@@ -29,12 +27,13 @@ def deal(
 ) -> dict[int, int]:
     """Give every pod a node.
 
-    Pods that all know their index are laid out so that neighbours by index are near each other, and near those that
-    run already; leaves follow one another in the order of the table. Others take places in the order of ``nodes``.
+    Pods that all know their index are laid out so that those that talk are near each other, and near those that run
+    already; leaves follow one another in the order of the table. Others take places in the order of ``nodes``.
 
     Args:
         ledger: what pods are, and where members are.
         topology: levels and domains.
+        pattern: who of them talks to whom.
         pods: rows, in the order in which they are placed.
         columns: rows of the pod classes, as ``counts`` has them.
         nodes: ``(K,)`` rows of nodes, all different.
@@ -47,7 +46,8 @@ def deal(
     table = ledger.snapshot.pods
     classes: list[int] = table.class_idx[list(pods)].tolist()
     if table.rank is not None and len(pods) + len(staying) > 1 and (table.rank[list(pods)] != NONE).all():
-        return _by_rank(ledger, topology, pods, [columns.index(row) for row in classes], nodes, counts, staying)
+        kinds = [columns.index(row) for row in classes]
+        return _by_rank(ledger, topology, pattern, pods, kinds, nodes, counts, staying)
     places = {row: np.repeat(nodes, counts[column]).tolist() for column, row in enumerate(columns)}
     dealt: Counter[int] = Counter()
     found = {}
@@ -60,6 +60,7 @@ def deal(
 def _by_rank(
     ledger: Ledger,
     topology: Topology,
+    pattern: Pattern,
     pods: Sequence[int],
     kinds: Sequence[int],
     nodes: Rows,
@@ -75,6 +76,6 @@ def _by_rank(
     order = np.lexsort((rows, table.rank[rows], table.subgroup_idx[rows]))
     everywhere = np.zeros((len(counts), len(topology.nodes)), dtype=np.int64)
     everywhere[:, nodes] = counts
-    placed = place_ranks(topology, everywhere, _RING, classes=kind[order], fixed=fixed[order]).nodes
+    placed = place_ranks(topology, everywhere, pattern, classes=kind[order], fixed=fixed[order]).nodes
     mine = fixed[order] == NONE
     return dict(zip(rows[order][mine].tolist(), placed[mine].tolist(), strict=True))

@@ -8,9 +8,10 @@ from itertools import count
 import numpy as np
 
 from kai_py.core.options import Options, Strategy
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
-from kai_py.core.resources import DEVICE, Amounts, Mask, Rows
+from kai_py.core.resources import DEVICE, Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason
 from kai_py.core.state.devices import Devices, Taken
 from kai_py.core.state.ledger import Ledger
@@ -29,16 +30,20 @@ class SharingView(ClassView):
     on nodes that have something for the pod, so this costs in proportion to nodes with GPUs.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         pod = ledger.snapshot.classes.classes[class_idx]
         assert ledger.devices is not None
         assert pod.share is not None
         self._devices: Devices = ledger.devices
         self._pod: PodClass = pod
         self._share: Share = pod.share
-        self._fullest_first = options.gpu is Strategy.BINPACK
+        self._fullest_first = options.gpu is not Strategy.SPREAD
         self._sharing = options.weights.get("sharing", 0.0)
-        super().__init__(class_idx, suitability, ledger, options)
+        self._amounts: Amounts = self._devices.rooms.amounts(pod.share)
+        self._capacities: Amounts = self._devices.rooms.capacities
+        super().__init__(class_idx, suitability, ledger, options, fragments)
 
     def _packed_by(self, ledger: Ledger, class_idx: int) -> Amounts:
         """Who asks for a part of a GPU is packed like those who ask for GPUs."""
@@ -50,8 +55,24 @@ class SharingView(ClassView):
         super()._evaluate(rows)
         candidates = np.arange(len(self._value))[rows]
         # Nodes whose labels, taints or other resources have ruled them out already are not worth a look.
-        for node in candidates[self._value[candidates] != NOWHERE].tolist():
+        candidates = candidates[self._value[candidates] != NOWHERE]
+        steady = self._devices.rooms.steady[candidates]
+        steady &= self._ledger.releasing[candidates, self._devices.table.column] == 0
+        self._value_steady(candidates[steady])
+        for node in candidates[~steady].tolist():
             self._value_devices(node)
+
+    def _value_steady(self, nodes: Rows) -> None:
+        """The same as :meth:`_value_devices` for ``(K,)`` nodes on which nobody comes or goes."""
+        wanted, amount = self._share.devices, self._amounts[nodes]
+        in_use = (self._devices.rooms.left[nodes] >= amount[:, None]).sum(axis=1)
+        whole = np.maximum(self._ledger.free[nodes, self._devices.table.column] // DEVICE, 0)
+        whole[amount > self._capacities[nodes]] = 0
+        fits = in_use + whole >= wanted
+        self._value[nodes[~fits]] = NOWHERE
+        self._now[nodes[~fits]] = False
+        none_fresh = in_use >= wanted if self._fullest_first else whole == 0
+        self._value[nodes[fits & none_fresh & self._now[nodes]]] += self._sharing
 
     def _evaluate_one(self, node: int) -> None:
         super()._evaluate_one(node)
@@ -120,9 +141,9 @@ class SharingView(ClassView):
     def _rank(self, one: Taken) -> int:
         return -one.later if self._fullest_first else one.later
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node and the devices there; see :meth:`ClassView.best`."""
-        return self._with_devices(super().best(within))
+        return self._with_devices(super().best(within, bonus))
 
     def at(self, node: int) -> Place | None:
         """The devices on one node; see :meth:`ClassView.at`."""
@@ -149,7 +170,7 @@ class SharingView(ClassView):
 
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes, by its devices too; see :meth:`ClassView.slots`."""
-        slots = by_amounts.copy()
+        slots = super().slots(by_amounts, later=later).copy()
         for node in np.flatnonzero(slots).tolist():
             slots[node] = min(slots.item(node), self._fitting(node, slots.item(node), later=later))
         return slots
@@ -175,7 +196,9 @@ class SharingView(ClassView):
         reasons, missing = super().explain()
         self.refresh()
         lacking = int((self.allowed & (self._value == NOWHERE)).sum())
-        if alone := lacking - reasons.get(str(FilterReason.RESOURCES), 0):
-            reasons[str(FilterReason.RESOURCES)] = lacking
+        full = reasons.get(str(FilterReason.RESOURCES), 0)
+        misaligned = sum(reasons.get(str(one), 0) for one in (FilterReason.NUMA_NODE, FilterReason.NUMA_NODES))
+        if alone := lacking - misaligned - full:
+            reasons[str(FilterReason.RESOURCES)] = full + alone
             missing[self._ledger.snapshot.axis.names[self._devices.table.column]] = (alone, 0)
         return reasons, missing

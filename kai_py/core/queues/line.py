@@ -3,17 +3,69 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from kai_py.core.queues.service import QueueRank, Ranker
 from kai_py.core.resources import Cost
 from kai_py.core.tables.queues import ROOT, QueueTable
 
-#: A podgroup's place in its leaf queue, smaller first; see ``gangs.order``.
+#: A podgroup's place in its leaf queue, smaller first; see ``gangs.order``. No two have the same.
 Rank = tuple[int, int, float, str, int]
 
 
-class Line:
+class InLine(Protocol):
+    """A podgroup in line."""
+
+    @property
+    def queue(self) -> int:
+        """Row of its leaf queue."""
+
+    @property
+    def rank(self) -> Rank:
+        """Its place there."""
+
+    @property
+    def cost(self) -> Cost:
+        """What it would cost next."""
+
+
+T = TypeVar("T", bound=InLine)
+
+
+class Leaf(Generic[T]):
+    """Who is in line in one leaf queue.
+
+    Args:
+        waiting: first in order first. Only those who come back have to be sorted in.
+    """
+
+    __slots__ = ("_back", "_waiting")
+
+    def __init__(self, waiting: Sequence[T]) -> None:
+        self._waiting = list(reversed(waiting))
+        self._back: list[tuple[Rank, T]] = []
+
+    def first(self) -> T | None:
+        """Who is served next; None when nobody is left."""
+        if not self._back:
+            return self._waiting[-1] if self._waiting else None
+        if self._waiting and self._waiting[-1].rank < self._back[0][0]:
+            return self._waiting[-1]
+        return self._back[0][1]
+
+    def pop(self) -> T:
+        """Take the first one, who must be there, out of the line."""
+        if not self._back or (self._waiting and self._waiting[-1].rank < self._back[0][0]):
+            return self._waiting.pop()
+        return heapq.heappop(self._back)[1]
+
+    def push(self, one: T) -> None:
+        """Sort in who comes back."""
+        heapq.heappush(self._back, (one.rank, one))
+
+
+class Line(Generic[T]):
     """Serves, at every level, the queue that ranks first, and in a leaf the podgroup that ranks first.
 
     After a podgroup was served the ranks on its path may have changed, and only those; they are put right before the
@@ -22,66 +74,50 @@ class Line:
     Args:
         queues: the tree.
         ranker: ranks queues.
-        cost: what a podgroup would cost next.
+        waiting: by leaf queue, first in order first.
     """
 
-    def __init__(self, queues: QueueTable, ranker: Ranker, cost: Callable[[int], Cost]) -> None:
-        self._queues = queues
+    def __init__(self, queues: QueueTable, ranker: Ranker, waiting: Mapping[int, Sequence[T]]) -> None:
         self._ranker = ranker
-        self._cost = cost
         self._parent = queues.parent.tolist()
         self._paths = queues.paths
-        self._leaves: dict[int, list[tuple[Rank, int]]] = {}
-        self._heaps: dict[int, list[tuple[QueueRank, int]]] = {}
+        self._leaves: dict[int, Leaf[T]] = {queue: Leaf(ones) for queue, ones in waiting.items()}
+        #: By parent, the children that have podgroups in line, each with the one that it would serve next.
+        self._heaps: dict[int, list[tuple[QueueRank, int, T]]] = {}
         self._stale: int | None = None
+        for queue in reversed(queues.top_down):
+            heap = self._heaps.get(queue)
+            if heap:
+                heapq.heapify(heap)
+            leaf = self._leaves.get(queue)
+            one = heap[0][2] if heap else leaf.first() if leaf else None
+            if one is not None:
+                self._heaps.setdefault(self._parent[queue], []).append((ranker.rank(queue, one.cost), queue, one))
+        heapq.heapify(self._heaps.setdefault(ROOT, []))
 
-    def add(self, queue: int, podgroup: int, rank: Rank) -> None:
-        """Put a podgroup in line in its leaf queue, before the first pop."""
-        self._leaves.setdefault(queue, []).append((rank, podgroup))
-
-    def build(self) -> None:
-        """Heapify after all were added."""
-        for waiting in self._leaves.values():
-            heapq.heapify(waiting)
-        for queue in reversed(self._queues.top_down):
-            if (podgroup := self._next(queue)) is not None:
-                entry = self._ranker.rank(queue, self._cost(podgroup)), queue
-                self._heaps.setdefault(self._parent[queue], []).append(entry)
-        for heap in self._heaps.values():
-            heapq.heapify(heap)
-
-    def push(self, queue: int, podgroup: int, rank: Rank) -> None:
+    def push(self, one: T) -> None:
         """Put the podgroup that was popped last back in line."""
-        heapq.heappush(self._leaves[queue], (rank, podgroup))
+        self._leaves[one.queue].push(one)
 
-    def pop(self) -> int | None:
+    def pop(self) -> T | None:
         """The podgroup to serve next; None when the line is empty."""
         if self._stale is not None:
             self._settle(self._stale)
+        if not (heap := self._heaps[ROOT]):
             self._stale = None
-        queue = ROOT
-        while queue in self._heaps:
-            if not self._heaps[queue]:
-                return None
-            queue = self._heaps[queue][0][1]
-        if queue == ROOT:
             return None
-        self._stale = queue
-        return heapq.heappop(self._leaves[queue])[1]
+        self._stale = heap[0][2].queue
+        return self._leaves[self._stale].pop()
 
     def _settle(self, leaf: int) -> None:
         """Rank the served leaf and its ancestors anew; each of them heads its parent's heap."""
+        one = self._leaves[leaf].first()
         for queue in self._paths[leaf]:
             heap = self._heaps[self._parent[queue]]
-            podgroup = self._next(queue)
-            if podgroup is None:
+            if one is None:
                 heapq.heappop(heap)
-            elif len(heap) > 1:  # A queue without siblings needs no rank: heaps only shrink.
-                heapq.heapreplace(heap, (self._ranker.rank(queue, self._cost(podgroup)), queue))
-
-    def _next(self, queue: int) -> int | None:
-        """The podgroup that a queue would serve next; None when it has none in line."""
-        while heap := self._heaps.get(queue):
-            queue = heap[0][1]
-        leaf = self._leaves.get(queue)
-        return leaf[0][1] if leaf else None
+            elif len(heap) > 1:
+                heapq.heapreplace(heap, (self._ranker.rank(queue, one.cost), queue, one))
+            else:  # A queue without siblings needs no rank: heaps only shrink.
+                heap[0] = heap[0][0], queue, one
+            one = heap[0][2] if heap else None

@@ -67,7 +67,10 @@ class Ranker:
         # The dominant share is of what a queue is entitled to, if that has an end; else of the whole cluster.
         whole = np.where(np.isinf(entitled), total, entitled)
         divisor = np.where(whole > 0, whole, ledger.snapshot.axis.quantum / _NOT_ENTITLED)
-        self._columns = np.stack([shares, queues.quota, entitled, divisor], axis=2).tolist()
+        # KAI's three resources decide who is over its share in everything; one more, which hardly anybody is allocated,
+        # would switch the rule off.
+        fair = np.where(np.arange(shares.shape[1]) < len(ACCOUNTED), shares, -inf)
+        self._columns = np.stack([fair, queues.quota, entitled, divisor], axis=2).tolist()
         self._priority = queues.priority.tolist()
         ages = zip(queues.created.tolist(), queues.uids, strict=True)
         self._standing = [Standing(tuple(row), age) for row, age in zip(entitled.tolist(), ages, strict=True)]
@@ -82,19 +85,20 @@ class Ranker:
         """
         over_share, over_quota, unentitled, dominant, dominant_now = True, False, False, -inf, -inf
         held = (self._allocated if allocated is None else allocated)[queue].tolist()
-        for a, (fair, quota, entitled, divisor) in enumerate(self._columns[queue]):
-            now = held[a]
-            after = now + cost[a]
-            # KAI's three resources decide; one more, which hardly anybody is allocated, would switch the rule off.
-            if now <= fair and a < len(ACCOUNTED):
+        columns = self._columns[queue]
+        for now, more, (fair, quota, entitled, divisor) in zip(held, cost, columns):  # noqa: B905  # asked for every pod
+            after = now + more
+            if now <= fair:
                 over_share = False
             if after > quota:
                 over_quota = True
             if entitled == 0 and after > 0:
                 unentitled = True
-            if (share := after / divisor) > dominant:
+            share = after / divisor
+            if share > dominant:
                 dominant = share
-            if (share := now / divisor) > dominant_now:
+            share = now / divisor
+            if share > dominant_now:
                 dominant_now = share
         priority, standing = -self._priority[queue], self._standing[queue]
         return over_share, over_quota, priority, unentitled, dominant, dominant_now, standing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,10 +11,11 @@ import numpy as np
 from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.claims import Claim
-from kai_py.core.dra.index import DeviceIndex
+from kai_py.core.dra.index import UNLIMITED, DeviceIndex
+from kai_py.core.dra.lacking import lack_of
 from kai_py.core.dra.ledger import DeviceLedger, Take
-from kai_py.core.dra.refusal import Refusal
-from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held
+from kai_py.core.dra.refusal import Refusal, RefusalCode
+from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held, Parts
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.requirements import matches_term
@@ -28,7 +30,7 @@ class Use(NamedTuple):
     """How a claim is used.
 
     Attributes:
-        now_users: pods of the snapshot that use it now, leaving ones included.
+        now_users: pods that use it now, leaving ones included.
         later_users: pods that use it once leaving ones are gone and nominated ones are there.
         now: its devices now.
         later: its devices then; the very same object as ``now`` where nothing changes.
@@ -66,7 +68,7 @@ class Claims:
     def __init__(self, snapshot: Snapshot, table: ClaimTable) -> None:
         self.table = table
         self.allocator = Allocator(table.inventory, table.memo)
-        users = [[0, 0] for _ in table.claims]
+        users = [[claim.leaving, 0] for claim in table.claims]
         states, nodes = snapshot.pods.state, snapshot.pods.node_idx
         for pod, rows in table.of_pod.items():
             state = states.item(pod)
@@ -163,6 +165,11 @@ class Claims:
             return None
         return (self._later_index if later else self._start_index).room(fresh).count
 
+    def sizes(self, asks: Sequence[Ask]) -> Amounts:
+        """``(N,)`` how many pods would find devices for claims of their own if nobody had any; an upper bound."""
+        fresh = [ask for ask in asks if not isinstance(ask, int)]
+        return DeviceIndex(self.allocator, DeviceLedger(self.table.inventory)).room(fresh).count
+
     def find(self, asks: Sequence[Ask], node: int, *, later: bool) -> Grants | Refusal | None:
         """Devices on one node for all claims together.
 
@@ -185,6 +192,17 @@ class Claims:
             return found
         new = self._held(found)
         return tuple(None if joined is not None else next(new) for joined in grants)
+
+    def lack(self, asks: Sequence[Ask], node: int) -> RefusalCode:
+        """What one node lacks for claims once leaving pods are gone."""
+        fresh = []
+        for ask in asks:
+            joined, asked = self._look(ask, later=True)
+            if asked is not None:
+                fresh.append(asked)
+            elif joined is None or not (joined.terms is None or self._reached(joined).item(node)):
+                return RefusalCode.ELSEWHERE
+        return lack_of(self.allocator, fresh, node, self.later)
 
     def own(self, pod: int) -> Grants | None:
         """What an evicted pod has to bring to go on with just the devices that it has; None if somebody has them."""
@@ -269,9 +287,26 @@ class Claims:
         return mask
 
     def idle(self) -> Iterator[tuple[int, int]]:
-        """(column in A, base units) of devices that queues are charged for and that nobody has later."""
+        """(column in A, base units) of devices, and parts of them, that queues pay for and that nobody has later."""
+        later = self.later
         for one in self.table.counted:
-            yield one.column, one.unit * sum(not self.later.busy(identity) for identity in one.devices)
+            whole = sum(not later.busy(identity) for identity in one.devices)
+            yield one.column, math.ceil(one.unit * (whole + sum(self._left(one.parts))))
+
+    def _left(self, parts: Parts) -> Iterator[float]:
+        """Which part of each device is left."""
+        inventory, later = self.table.inventory, self.later
+        totals = inventory.counters.totals
+        for counters in parts.sets:
+            left = [max(0, totals[k] - later.used[k]) / totals[k] for k in counters]
+            yield sum(left) / len(left) if left else 0.0
+        for identity, names in parts.shared:
+            if later.whole[identity]:
+                continue
+            capacities = inventory.devices[inventory.devices_of_id[identity][0]].capacities
+            taken = later.consumed.get(identity, {})
+            left = [max(0, capacities[k].value - taken.get(k, 0)) / capacities[k].value for k in names]
+            yield sum(left) / len(left) if left else float(UNLIMITED)
 
     def state(self) -> tuple[object, ...]:
         """All that it knows, to be compared."""

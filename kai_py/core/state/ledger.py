@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -9,9 +11,21 @@ from scipy import sparse
 from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.devices import Devices
+from kai_py.core.state.neighbours import Neighbours
+from kai_py.core.state.zones import Zones
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.tables.snapshot import Snapshot
+
+
+class Cells(NamedTuple):
+    """Columns of a ledger, one number at a time: the same memory, read in a third of the time of ``item``."""
+
+    state: memoryview
+    node: memoryview
+    active: memoryview
+    allocated: memoryview
+    pending: memoryview
 
 
 class Ledger:
@@ -29,8 +43,11 @@ class Ledger:
         pending: ``(S,)`` pods of a leaf subgroup that are to be placed.
         devices: devices that are shared; None where nobody shares. Each counts as a whole one in ``free``.
         claims: claims on devices; None where no pod has any.
+        neighbours: who is near whom; None where nobody cares.
+        zones: NUMA nodes; None where no kubelet aligns pods.
         state: ``(P,)`` ``PodState``.
         node: ``(P,)`` node row or -1; of a nominated pod the node it is nominated to.
+        cells: ``state``, ``node`` and the counts of subgroups, for whoever asks for single numbers of many.
         touched: rows of nodes that changed, in order, with repetitions; caches remember how far they have read.
         freed: how often something was given back, by an eviction or a rollback: as long as it stands still, room only
             shrinks, and what did not fit will not fit.
@@ -53,6 +70,10 @@ class Ledger:
 
         self.claims = None if snapshot.claims is None else Claims(snapshot, snapshot.claims)
 
+        near = snapshot.neighbours
+        self.neighbours = None if near is None else Neighbours(snapshot, near, self.state, self.node)
+        self.zones = None if snapshot.zones is None else Zones(snapshot, snapshot.zones)
+
         ours = pods.subgroup_idx != NONE
         held = ours & (pods.state == PodState.BOUND)
         self.active = _count(pods.subgroup_idx[held], len(snapshot.subgroups))
@@ -60,6 +81,7 @@ class Ledger:
         self.pending = _count(pods.subgroup_idx[ours & (pods.state == PodState.PENDING)], len(snapshot.subgroups))
         self.queue_allocated = charge(snapshot, held)
         self.queue_non_preemptible = charge(snapshot, held, only=~snapshot.podgroups.preemptible)
+        self.cells = Cells(self.state.data, self.node.data, self.active.data, self.allocated.data, self.pending.data)
         self.touched: list[int] = []
         self.freed = 0
 
@@ -117,6 +139,8 @@ def _sum(rows: Rows, class_idx: Rows, count: int, per_class: Amounts) -> Amounts
     Counting pods per (row, class) first keeps the sums in int64 and touches each pod once; adding the pods' vectors
     one by one (``np.add.at``) took six times as long at 50,000 pods.
     """
+    if not len(rows):
+        return np.zeros((count, per_class.shape[1]), dtype=np.int64)
     shape = (count, per_class.shape[0])
     pods = sparse.csr_array((np.ones(len(rows), dtype=np.int64), (rows, class_idx)), shape=shape)
     return np.asarray(pods @ per_class, dtype=np.int64)

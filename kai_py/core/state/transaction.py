@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple, NewType
+from typing import NamedTuple, NewType, TypeVar
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.tables.queues import ROOT
+from kai_py.core.tables.zones import NO_SEAT, Seat
 
 Checkpoint = NewType("Checkpoint", int)
 
@@ -32,7 +32,7 @@ class Operation(NamedTuple):
     """One journal entry; knows all that its inverse needs.
 
     ``devices`` are those of which a pod takes a share; ``grants`` are what it brings to its claims, and ``claims`` is
-    what becomes of them.
+    what becomes of them; ``seat`` is what it takes of NUMA nodes.
     """
 
     kind: Kind
@@ -46,15 +46,20 @@ class Operation(NamedTuple):
     before_devices: tuple[str, ...] = ()
     grants: Grants = NO_GRANTS
     claims: tuple[Change, ...] = ()
+    seat: Seat = NO_SEAT
+    before_seat: Seat = NO_SEAT
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
 _PLACE, _NOMINATE, _EVICT, _WITHDRAW = Kind
 _PENDING = int(PodState.PENDING)
 _NO_DEVICES: tuple[str, ...] = ()
+_NO_CHANGES: tuple[Change, ...] = ()
 _BOUND = int(PodState.BOUND)
 _ALLOCATED = int(PodState.ALLOCATED)
 _AFTER = {_PLACE: int(PodState.ALLOCATED), _NOMINATE: int(PodState.NOMINATED), _EVICT: int(PodState.RELEASING)}
+
+Given = TypeVar("Given", Bind, Nominate)
 
 
 class Transaction:
@@ -69,16 +74,22 @@ class Transaction:
         self.journal: list[Operation] = []
         snapshot = ledger.snapshot
         self._initially = snapshot.pods.state
-        self._class = snapshot.pods.class_idx
-        self._subgroup = snapshot.pods.subgroup_idx
-        self._group = snapshot.subgroups.podgroup_idx
-        self._queue = snapshot.podgroups.queue_idx
-        self._preemptible = snapshot.podgroups.preemptible
+        # The same memory as the columns, see ``Cells``.
+        self._class = snapshot.pods.class_idx.data
+        self._subgroup = snapshot.pods.subgroup_idx.data
+        self._group = snapshot.subgroups.podgroup_idx.data
+        self._queue = snapshot.podgroups.queue_idx.data
+        self._preemptible = snapshot.podgroups.preemptible.data
+        self._state, self._node, self._active, self._allocated, self._pending = ledger.cells
         self._requests = list(snapshot.classes.request)
         self._costs = list(snapshot.classes.accounted)
+        self._charged = list(ledger.queue_allocated)
+        self._charged_non_preemptible = list(ledger.queue_non_preemptible)
         self._paths = snapshot.queues.paths
         self._devices = ledger.devices
         self._claims = ledger.claims
+        self._neighbours = ledger.neighbours
+        self._zones = ledger.zones
 
     def place(
         self,
@@ -88,6 +99,7 @@ class Transaction:
         action: Action,
         devices: tuple[str, ...] = (),
         grants: Grants = NO_GRANTS,
+        seat: Seat = NO_SEAT,
         spared_for: int = NONE,
     ) -> None:
         """Give a pending pod a node on which it can start now, and a share of some of its devices if it asks for one.
@@ -95,7 +107,7 @@ class Transaction:
         Who comes first to a device opens it: it takes the whole device out of what the node has free. Whoever was
         considered as a victim says for whom (``spared_for``, a podgroup's row): what it had before still counts.
         """
-        self._do(_PLACE, pod, node, action, spared_for, devices, grants)
+        self._do(_PLACE, pod, node, action, spared_for, devices, grants, seat)
 
     def nominate(
         self,
@@ -105,19 +117,21 @@ class Transaction:
         action: Action,
         devices: tuple[str, ...] = (),
         grants: Grants = NO_GRANTS,
+        seat: Seat = NO_SEAT,
         spared_for: int = NONE,
     ) -> None:
         """Give a pending or evicted pod a node on which it can start once leaving pods are gone (KAI: *pipeline*)."""
-        self._do(_NOMINATE, pod, node, action, spared_for, devices, grants)
+        self._do(_NOMINATE, pod, node, action, spared_for, devices, grants, seat)
 
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
         """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing.
 
         A pod that was given its place in this very cycle has not started: the place is withdrawn, and nobody is ended.
         """
-        kind = _EVICT if self.ledger.state.item(pod) == _BOUND else _WITHDRAW
+        kind = _EVICT if self._state[pod] == _BOUND else _WITHDRAW
         devices = () if self._devices is None else self._devices.of_pod.get(pod, ())
-        self._do(kind, pod, self.ledger.node.item(pod), action, preemptor, devices)
+        seat = NO_SEAT if self._zones is None else self._zones.seat(pod)
+        self._do(kind, pod, self._node[pod], action, preemptor, devices, seat=seat)
         self.ledger.freed += 1
 
     def checkpoint(self) -> Checkpoint:
@@ -131,12 +145,14 @@ class Transaction:
         while len(self.journal) > to:
             operation = self.journal.pop()
             self._apply(operation, -1)
-            self.ledger.state[operation.pod] = operation.before_state
-            self.ledger.node[operation.pod] = operation.before_node
+            self._state[operation.pod] = operation.before_state
+            self._node[operation.pod] = operation.before_node
             if operation.devices:
                 self._sit(operation.pod, operation.before_devices)
             if operation.claims and self._claims is not None:
                 self._claims.undo(operation.claims)
+            if self._zones is not None:
+                self._zones.sit(operation.pod, operation.before_seat)
 
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
@@ -155,11 +171,12 @@ class Transaction:
                 operation.preemptor,
                 operation.devices,
                 operation.grants,
+                operation.seat,
             )
 
     def podgroup_of(self, pod: int) -> int:
         """Row of the podgroup of a pod that is ours to schedule."""
-        return self._group.item(self._subgroup.item(pod))
+        return self._group[self._subgroup[pod]]
 
     def _do(
         self,
@@ -170,18 +187,26 @@ class Transaction:
         preemptor: int,
         devices: tuple[str, ...] = (),
         grants: Grants = NO_GRANTS,
+        seat: Seat = NO_SEAT,
     ) -> None:
-        ledger, before = self.ledger, _NO_DEVICES
+        before, changes = _NO_DEVICES, _NO_CHANGES
         if devices and self._devices is not None:
             before = self._devices.of_pod.get(pod, ())
             self._sit(pod, devices)
-        state, was_on = ledger.state.item(pod), ledger.node.item(pod)
-        changes = () if self._claims is None else self._use(kind, pod, state, grants)
-        operation = Operation(kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes)
+        state, was_on = self._state[pod], self._node[pod]
+        if self._claims is not None:
+            changes = self._use(kind, pod, state, grants)
+        sat = NO_SEAT
+        if self._zones is not None:
+            sat = self._zones.seat(pod)
+            self._zones.sit(pod, seat)
+        operation = Operation(
+            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, seat, sat
+        )
         self.journal.append(operation)
         self._apply(operation, 1)
-        ledger.state[pod] = _AFTER[kind] if kind is not _WITHDRAW else self._without_place(pod)
-        ledger.node[pod] = node
+        self._state[pod] = _AFTER[kind] if kind is not _WITHDRAW else self._without_place(pod)
+        self._node[pod] = node
 
     def _sit(self, pod: int, devices: tuple[str, ...]) -> None:
         """Note the devices that a pod has a share of."""
@@ -208,8 +233,8 @@ class Transaction:
 
     def _apply(self, operation: Operation, sign: int) -> None:
         """Add an operation's effect on the sums (``sign`` 1), or take it away (-1)."""
-        ledger, kind, node = self.ledger, operation.kind, operation.node
-        class_idx, subgroup = self._class.item(operation.pod), self._subgroup.item(operation.pod)
+        ledger, kind, node, pod = self.ledger, operation.kind, operation.node, operation.pod
+        class_idx, subgroup = self._class[pod], self._subgroup[pod]
         gained = sign if kind is _PLACE or kind is _NOMINATE else -sign
         now = kind is _PLACE or (kind is _WITHDRAW and operation.before_state == _ALLOCATED)
         # A bound pod whose node is gone holds nothing on any node, but its queue is still charged.
@@ -218,24 +243,26 @@ class Transaction:
             _add(room, self._requests[class_idx], -gained)
             ledger.touched.append(node)
             if operation.devices and self._devices is not None:
-                self._devices.shift(operation.pod, node, operation.devices, gained, now=now)
-        ledger.active[subgroup] += gained
+                self._devices.shift(pod, node, operation.devices, gained, now=now)
+            if self._neighbours is not None:
+                self._neighbours.shift(pod, node, gained, now=now, evicts=kind is _EVICT)
+            if operation.seat and self._zones is not None:
+                self._zones.shift(node, operation.seat, gained, now=now)
+        self._active[subgroup] += gained
         if now or kind is _EVICT:
-            ledger.allocated[subgroup] += gained
-        if operation.before_state == _PENDING or (
-            kind is _WITHDRAW and self._initially.item(operation.pod) == _PENDING
-        ):
-            ledger.pending[subgroup] -= gained
-        group = self._group.item(subgroup)
-        if (queue := self._queue.item(group)) == ROOT:
+            self._allocated[subgroup] += gained
+        if operation.before_state == _PENDING or (kind is _WITHDRAW and self._initially.item(pod) == _PENDING):
+            self._pending[subgroup] -= gained
+        group = self._group[subgroup]
+        if (queue := self._queue[group]) == ROOT:
             return
-        cost, preemptible = self._costs[class_idx], self._preemptible.item(group)
+        cost, preemptible = self._costs[class_idx], self._preemptible[group]
         for row in self._paths[queue]:
-            _add(ledger.queue_allocated[row], cost, gained)
+            _add(self._charged[row], cost, gained)
             if not preemptible:
-                _add(ledger.queue_non_preemptible[row], cost, gained)
+                _add(self._charged_non_preemptible[row], cost, gained)
 
-    def decisions(self) -> Iterator[Decision]:
+    def decisions(self) -> list[Decision]:
         """What the journal amounts to, pod by pod in the order of their last operation.
 
         A pod that was evicted and nominated back to its own node and devices simply stays. Whoever takes the new place
@@ -260,36 +287,36 @@ class Transaction:
                 evicted[pod] = evicted[pod]._replace(action=operation.action, preemptor=operation.preemptor)
             elif kind is _WITHDRAW:
                 ousted[self.podgroup_of(pod)] = operation
-            else:
+            elif ousted:
                 ousted.pop(self.podgroup_of(pod), None)
         written: set[int] = set()
+        decisions: list[Decision] = []
         for pod, operation in last.items():
-            eviction = evicted.get(pod)
-            if eviction is not None and (by := ousted.get(eviction.preemptor)) is not None:
-                eviction = eviction._replace(action=by.action, preemptor=by.preemptor)
-            yield from self._decisions_of(pod, operation, eviction, written)
+            if (eviction := evicted.get(pod)) is not None:
+                if operation.kind is _NOMINATE and _where(operation) == _where(eviction):
+                    continue
+                by = ousted.get(eviction.preemptor, eviction)
+                decisions.append(self._eviction(pod, eviction.node, by, moved=operation.kind is _NOMINATE))
+            if operation.kind is _PLACE:
+                decisions.append(self._given_place(Bind, pod, operation, written))
+            elif operation.kind is _NOMINATE:
+                decisions.append(self._given_place(Nominate, pod, operation, written))
+        return decisions
 
-    def _decisions_of(
-        self, pod: int, last: Operation, evicted: Operation | None, written: set[int]
-    ) -> Iterator[Decision]:
+    def _eviction(self, pod: int, node: int, by: Operation, *, moved: bool) -> Evict:
         snapshot = self.ledger.snapshot
-        key, names = snapshot.pods.keys[pod], snapshot.nodes.names
-        groups = snapshot.podgroups.keys
-        podgroup = str(groups[self.podgroup_of(pod)])
-        stays = last.kind is _NOMINATE and evicted is not None and _where(last) == _where(evicted)
-        if evicted is not None and not stays:
-            preemptor = None if evicted.preemptor == NONE else str(groups[evicted.preemptor])
-            moved = last.kind is _NOMINATE
-            node = names[evicted.node] if evicted.node != NONE else ""
-            yield Evict(str(key), key.uid, node, podgroup, evicted.action, preemptor, moved)
-        elif evicted is not None or last.kind is _WITHDRAW:
-            return
-        if last.kind is _PLACE:
-            granted = self._granted(pod, written, now=True)
-            yield Bind(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)
-        elif last.kind is _NOMINATE:
-            granted = self._granted(pod, written, now=False)
-            yield Nominate(str(key), key.uid, names[last.node], podgroup, last.action, last.devices, granted)
+        key, groups = snapshot.pods.keys[pod], snapshot.podgroups.keys
+        preemptor = None if by.preemptor == NONE else str(groups[by.preemptor])
+        name = snapshot.nodes.names[node] if node != NONE else ""
+        return Evict(str(key), key.uid, name, str(groups[self.podgroup_of(pod)]), by.action, preemptor, moved)
+
+    def _given_place(self, kind: type[Given], pod: int, last: Operation, written: set[int]) -> Given:
+        snapshot = self.ledger.snapshot
+        key, podgroup = snapshot.pods.keys[pod], snapshot.podgroups.keys[self.podgroup_of(pod)]
+        node = snapshot.nodes.names[last.node]
+        granted = () if self._claims is None else self._granted(pod, written, now=last.kind is _PLACE)
+        zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
+        return kind(str(key), key.uid, node, str(podgroup), last.action, last.devices, granted, zones)
 
     def _granted(self, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
         """The claims of a pod that get devices in this cycle and that no pod before it has named."""
@@ -307,15 +334,16 @@ class Transaction:
         return tuple(found)
 
 
-def _where(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...]]:
-    """A pod that comes back to its node and its devices has not moved."""
+def _where(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...], Seat]:
+    """A pod that comes back to its node, its devices and its zones has not moved."""
     uses = [change.before if operation.kind is _EVICT else change.after for change in operation.claims]
-    return operation.node, operation.devices, tuple(() if use.later is None else use.later.takes for use in uses)
+    takes = tuple(() if use.later is None else use.later.takes for use in uses)
+    return operation.node, operation.devices, takes, operation.seat
 
 
-def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...], Grants]:
+def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...], Grants, Seat]:
     """What a pod was given."""
-    return operation.kind, operation.node, operation.devices, operation.grants
+    return operation.kind, operation.node, operation.devices, operation.grants, operation.seat
 
 
 def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from kai_py.core.resources import Amounts, Cost
 from kai_py.core.tables.devices import Share
+from kai_py.core.tables.zones import Alignment
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class PodClass:
         excluded: names of nodes on which it failed to bind a moment ago.
         share: the part of devices that it asks for beside ``request``; None = none.
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
+        alignment: what a kubelet aligns on NUMA nodes; None = nothing.
+        features: what a node has to declare.
+        kind: row in ``NeighbourTable.kinds``; -1 = neighbours do not matter to it, nor it to them.
+        images: of its containers, with tags; () where nobody asks who has them.
     """
 
     request: tuple[int, ...]
@@ -72,6 +77,10 @@ class PodClass:
     excluded: frozenset[str] = frozenset()
     share: Share | None = None
     claims: tuple[Hashable, ...] = ()
+    alignment: Alignment | None = None
+    features: tuple[str, ...] = ()
+    kind: int = -1
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.labels import Labels
@@ -34,6 +35,8 @@ class NodeTable:
         labels: label columns.
         taints: ``(T,)`` the distinct taints.
         tainted: ``(N, T)`` which node has which.
+        declares: ``(N,)`` by name of a feature, which nodes declare it; what nobody declares is not in it.
+        images: ``(N,)`` by name, bytes of the images that nodes have, 0 = has not; empty where nobody asks.
     """
 
     names: tuple[str, ...]
@@ -43,6 +46,8 @@ class NodeTable:
     labels: Labels
     taints: tuple[Taint, ...]
     tainted: Mask
+    declares: Mapping[str, Mask] = field(default_factory=dict)
+    images: Mapping[str, Amounts] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -11,11 +11,13 @@ from kai_py.core.dra.table import ClaimTable
 from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.devices import SharedDevices
+from kai_py.core.tables.neighbours import NeighbourTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.tables.topologies import TopologyTable
+from kai_py.core.tables.zones import ZoneTable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,6 +34,8 @@ class Snapshot:
         budgets: disruption budgets; None where there are none.
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
+        neighbours: what pods ask of each other; None where nobody asks for anything.
+        zones: NUMA nodes; None where no node says that its kubelet aligns pods.
     """
 
     now: float
@@ -46,6 +50,8 @@ class Snapshot:
     budgets: Budgets | None = None
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
+    neighbours: NeighbourTable | None = None
+    zones: ZoneTable | None = None
 
     @classmethod
     def seal(
@@ -63,6 +69,8 @@ class Snapshot:
         budgets: Budgets | None = None,
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
+        neighbours: NeighbourTable | None = None,
+        zones: ZoneTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
 
@@ -111,7 +119,39 @@ class Snapshot:
                 raise ValueError("claims.inventory is about other nodes")
         elif any(one.claims for one in classes.classes):
             raise ValueError("classes have claims, but there is no table of claims")
-        return cls(now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims)
+        kinds = 0 if neighbours is None else len(neighbours.kinds)
+        if any(one.kind >= kinds for one in classes.classes):
+            raise ValueError(f"classes are of more than the {kinds} kinds of neighbours")
+        if zones is not None:
+            _seal_zones(zones, len(nodes), len(pods))
+        return cls(
+            now,
+            axis,
+            nodes,
+            classes,
+            pods,
+            podgroups,
+            subgroups,
+            queues,
+            devices,
+            budgets,
+            topologies,
+            claims,
+            neighbours,
+            zones,
+        )
+
+
+def _seal_zones(table: ZoneTable, nodes: int, pods: int) -> None:
+    """Check the columns, and that whatever is written down is about pods."""
+    _seal("zones", table, nodes)
+    k = len(table.resources)
+    shape = (nodes, table.available.shape[1], k)
+    _expect("zones.available", table.available, shape)
+    _expect("zones.allocatable", table.allocatable, shape)
+    _expect("zones.reported", table.reported, (nodes, k))
+    if not all(0 <= pod < pods for pod in table.records):
+        raise ValueError(f"zones.records points beyond the {pods} pods")
 
 
 def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes: NodeTable) -> None:

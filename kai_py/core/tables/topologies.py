@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from kai_py.core.resources import Mask, Rows
 from kai_py.core.tables.domains import ROOT, Topology
+from kai_py.core.tables.patterns import RING, Pattern
 from kai_py.core.tables.pods import NONE
 
 
@@ -23,6 +25,7 @@ class TopologyTable:
         preferred: ``(S,)`` so near if possible, and otherwise as near as can be; ``ROOT`` = no matter.
         fixed: ``(G,)`` podgroups whose pods are not moved one by one: some part of them requires a level, or asks
             for one that is not understood.
+        patterns: who talks to whom, by podgroup; a ring of single pods where nothing is said.
     """
 
     topologies: tuple[Topology, ...]
@@ -30,6 +33,7 @@ class TopologyTable:
     required: Rows
     preferred: Rows
     fixed: Mask
+    patterns: Mapping[int, Pattern] = field(default_factory=dict)
 
     @cached_property
     def asking(self) -> Rows:
@@ -42,6 +46,10 @@ class TopologyTable:
         if begin == len(self.asking) or (row := self.asking.item(begin)) >= last:
             return None
         return self.topologies[self.topology_idx.item(row)]
+
+    def pattern_of(self, podgroup: int) -> Pattern:
+        """Who of a podgroup's pods talks to whom."""
+        return self.patterns.get(podgroup, RING)
 
     def asks_inside(self, first: int, last: int) -> bool:
         """Whether a subgroup below the root ``first`` asks for something."""

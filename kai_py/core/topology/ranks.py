@@ -10,9 +10,11 @@ from scipy.optimize import linear_sum_assignment
 
 from kai_py.core.resources import Amounts, Rows
 from kai_py.core.tables.domains import Topology
+from kai_py.core.tables.patterns import Pattern, Shape
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.hops import Hops
-from kai_py.core.topology.patterns import Pattern, Shape
+from kai_py.core.topology.patterns import bound as bound_of
+from kai_py.core.topology.patterns import pairs_of, sequence
 from kai_py.core.topology.swaps import improve
 
 #: Linear assignment takes some 40 ms for so many ranks, and time with the cube of them.
@@ -75,10 +77,10 @@ def place_ranks(
     if len(wanted) > len(counts) or (wanted != counts.sum(axis=1)).any():
         raise ValueError(f"{wanted.tolist()} ranks of each class for {counts.sum(axis=1).tolist()} places")
     nodes = _by_walk(hops, pattern, stays, kinds, slots, slot_kinds)
-    bound = pattern.bound(hops, nodes)
+    bound = bound_of(pattern, hops, nodes)
     if pattern.group == 1 and pattern.shape is Shape.ALL:  # no mapping differs from another
         return Ranking(nodes, bound, bound, ranks * (ranks - 1) // 2)
-    pairs, weights = pattern.pairs(ranks)
+    pairs, weights = pairs_of(pattern, ranks)
     cost = cost_of(hops, pairs, weights, nodes)
     if cost > bound and len(free) < ranks:
         assigned, least = _by_assignment(hops, pairs, weights, stays, kinds, slots, slot_kinds)
@@ -118,7 +120,7 @@ def _by_walk(hops: Hops, pattern: Pattern, stays: Rows, kinds: Rows, slots: Rows
     short = [bunch for bunch in bunches if len(bunch) < pattern.group]
     ideal = np.empty(ranks, dtype=np.int32)
     last = len(bunches) - 1
-    for group in pattern.sequence(len(bunches)):
+    for group in sequence(pattern, len(bunches)):
         bunch = short[0] if short and group == last else whole.pop(0)
         ideal[group * pattern.group : group * pattern.group + len(bunch)] = bunch
     place_in_walk = np.empty(ranks, dtype=np.int32)

@@ -20,6 +20,7 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
+from kai_py.core.tables.pods import NONE
 from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.costs import Costs
 from kai_py.core.victims.departures import Departures
@@ -77,13 +78,16 @@ class Search:
         self._skip = skip
         self._tried: set[tuple[int, ...]] = set()
         snapshot = ledger.snapshot
-        self._classes = [snapshot.pods.class_idx.item(pod) for pod in step.pods]
+        self._classes = list(step.classes)
         self._requests = snapshot.classes.request
         wish = placer.wish(step)
         self._near = wish is not None and wish.required
         classes = [snapshot.classes.classes[row] for row in self._classes]
-        #: Devices are at stake, which sums over nodes do not show.
-        self._shared = any(one.share is not None or one.claims for one in classes)
+        #: Devices, NUMA nodes or neighbours are at stake, which sums over nodes do not show.
+        self._shared = any(one.share is not None or one.claims or one.kind != NONE for one in classes) or any(
+            classes[number].alignment is not None and placer.view(row).may_misalign
+            for number, row in enumerate(self._classes)
+        )
 
     @property
     def next_skip(self) -> int:

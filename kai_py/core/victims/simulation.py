@@ -14,6 +14,7 @@ from kai_py.core.result import Reason
 from kai_py.core.state.claims import NO_GRANTS
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE, PodState
+from kai_py.core.tables.zones import NO_SEAT
 from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.rules import Rule
 
@@ -108,10 +109,11 @@ class Simulation:
         return lost[::-1], disturbed[::-1]
 
     def _seat(self, pod: int, *, evicted: bool) -> tuple[object, ...]:
-        """The node of a pod, or of one that was just evicted, and its devices."""
+        """The node of a pod, or of one that was just evicted, with its devices and zones there."""
         claims = self._ledger.claims
         held = () if claims is None else claims.devices_of(pod, now=evicted)
-        return self._ledger.node.item(pod), self._devices(pod), held
+        seat = NO_SEAT if self._ledger.zones is None else self._ledger.zones.seat(pod)
+        return self._ledger.node.item(pod), self._devices(pod), held, seat
 
     def _devices(self, pod: int) -> tuple[str, ...]:
         """Devices that a pod has a share of."""
@@ -137,15 +139,20 @@ class Simulation:
             self._waiting.add(chunk.podgroup)
         if chunk.podgroup in self._waiting:
             self._transaction.nominate_instead(start, podgroup=chunk.podgroup)
-        if self._gate() is not None:  # the queue that we share has room for one of us only
+        if self._gate() is not None or not self._placer.holds(
+            self._step
+        ):  # the queue that we share has room for one of us only
             self._transaction.rollback(start)
             return False
         return True
 
     def _own_place(self, pod: int) -> Place | None:
-        """The node, and the devices, that a victim was evicted from, if there is still room for it."""
+        """The node that a victim was evicted from, with its devices and zones, if there is still room for it."""
         ledger, node = self._ledger, self._ledger.node.item(pod)
         if node == NONE:
+            return None
+        near = self._placer.neighbourhood(pod)
+        if near is not None and not near.stays(node):
             return None
         claims, grants = self._ledger.claims, NO_GRANTS
         if claims is not None and claims.uses_any(pod):
@@ -163,4 +170,8 @@ class Simulation:
         if ledger.devices is not None and names:
             device_now, device_later = ledger.devices.holds(pod, node, names)
             now, later = now and device_now, later and device_later
-        return Place(node, now, names, grants) if later else None
+        seat = NO_SEAT
+        if ledger.zones is not None and (seat := ledger.zones.seat(pod)):
+            later = later and ledger.zones.holds(node, seat, later=True)
+            now = now and ledger.zones.holds(node, seat, later=False)
+        return Place(node, now, names, grants, seat) if later else None

@@ -16,6 +16,7 @@ from kai_py.minicluster.kinds import (
     NODES,
     PODS,
     PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
     SECRETS,
     SLICES,
 )
@@ -28,6 +29,7 @@ from .namespaces import NamespaceRules
 from .nodes import NodeRules
 from .pods import PodRules
 from .priority import PriorityClassRules
+from .runtime import RuntimeClassRules
 from .slices import SliceRules
 from .small import (
     BudgetRules,
@@ -53,6 +55,7 @@ def builtin_rules() -> dict[str, Rules]:
         NODES.key: NodeRules(),
         PODS.key: PodRules(),
         PRIORITY_CLASSES.key: PriorityClassRules(),
+        RUNTIME_CLASSES.key: RuntimeClassRules(),
         SECRETS.key: ConfigRules(secret=True),
         SLICES.key: SliceRules(),
         "configmaps": ConfigRules(secret=False),

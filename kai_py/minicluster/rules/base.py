@@ -39,8 +39,8 @@ class Rules:
     def prepare_update(self, new: Object, old: Object, reader: Reader) -> None:
         """Admission on an update of the main resource."""
 
-    def prepare_status(self, new: Object, old: Object) -> None:
-        """Adjust a write to ``status``; spec is already the old one."""
+    def prepare_status(self, new: Object, old: Object, reader: Reader) -> None:
+        """Adjust a write to ``status``, or raise a RefusedError; spec is already the old one."""
 
     def validate(self, obj: Object, faults: Faults) -> None:
         """Add what is wrong with the object by itself."""

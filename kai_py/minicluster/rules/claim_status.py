@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import re
 from typing import Any, Final
 
-from kai_py.minicluster.metadata import is_subdomain
+from kai_py.minicluster.metadata import check_label_name, check_qualified_name
 from kai_py.minicluster.refusals import Faults
 
+from .devices import check_binding_conditions, check_driver, check_pool_name
+from .opaque import check_config
 from .pod_spec import check_node_selector
 
 Object = dict[str, Any]
@@ -14,6 +19,15 @@ Object = dict[str, Any]
 _MAX_CONSUMERS: Final = 256
 _MAX_RESULTS: Final = 32
 _MAX_CONFIG: Final = 64
+_MAX_CONDITIONS: Final = 8
+_MAX_DATA: Final = 10 * 1024
+_MAX_INTERFACE: Final = 256
+_MAX_HARDWARE: Final = 128
+_MAX_ADDRESSES: Final = 16
+_SOURCES: Final = ("FromClass", "FromClaim")
+_STATUSES: Final = ("True", "False", "Unknown")
+_REASON: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def drop_stale_devices(new: Object, old: Object) -> None:
@@ -62,23 +76,16 @@ def _check_allocation(allocation: Object, spec: Object, faults: Faults) -> None:
     results, config = devices.get("results") or [], devices.get("config") or []
     if len(results) > _MAX_RESULTS:
         faults.too_many(f"{field}.results", len(results), _MAX_RESULTS)
+    else:
+        for i, result in enumerate(results):
+            _check_result(result, f"{field}.results[{i}]", names, faults)
     if len(config) > _MAX_CONFIG:
         faults.too_many(f"{field}.config", len(config), _MAX_CONFIG)
-    for i, result in enumerate(results):
-        _check_result(result, f"{field}.results[{i}]", names, faults)
-    for i, entry in enumerate(config):
-        here = f"{field}.config[{i}]"
-        if entry.get("source") not in ("FromClass", "FromClaim"):
-            faults.not_supported(f"{here}.source", entry.get("source", ""), ("FromClass", "FromClaim"))
-        for j, request in enumerate(entry.get("requests") or ()):
-            if request not in names:
-                faults.invalid(f"{here}.requests[{j}]", request, "must be the name of a request in the claim")
+    else:
+        for i, entry in enumerate(config):
+            _check_config(entry, f"{field}.config[{i}]", names, faults)
     if allocation.get("nodeSelector") is not None:
         check_node_selector(allocation["nodeSelector"], "status.allocation.nodeSelector", faults)
-        if len(allocation["nodeSelector"].get("nodeSelectorTerms") or ()) > 1:
-            faults.invalid(
-                "status.allocation.nodeSelector.nodeSelectorTerms", "", "must have exactly one node selector term"
-            )
 
 
 def _request_names(spec: Object) -> set[str]:
@@ -91,20 +98,34 @@ def _request_names(spec: Object) -> set[str]:
 
 
 def _check_result(result: Object, field: str, names: set[str], faults: Faults) -> None:
-    if result.get("request") not in names:
-        faults.invalid(
-            f"{field}.request",
-            result.get("request", ""),
-            "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'",
-        )
-    driver = result.get("driver", "")
-    if not driver:
-        faults.required(f"{field}.driver")
-    elif not is_subdomain(driver) or len(driver) > 63:
-        faults.invalid(f"{field}.driver", driver, "must be a subdomain of at most 63 characters")
-    for key in ("pool", "device"):
-        if not result.get(key):
-            faults.required(f"{field}.{key}")
+    _check_request(result.get("request", ""), f"{field}.request", names, faults)
+    check_driver(result.get("driver", ""), f"{field}.driver", faults)
+    check_pool_name(result.get("pool", ""), f"{field}.pool", faults)
+    check_label_name(result.get("device", ""), f"{field}.device", faults)
+    check_binding_conditions(result, field, faults)
+    _check_share(result.get("shareID"), f"{field}.shareID", faults)
+
+
+def _check_request(name: str, field: str, names: set[str], faults: Faults) -> None:
+    if name not in names:
+        text = "the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+        faults.invalid(field, name, f"must be {text}")
+
+
+def _check_share(share: str | None, field: str, faults: Faults) -> None:
+    if share is not None and not _UUID.fullmatch(share):
+        faults.invalid(field, share, "uid must be in RFC 4122 normalized form with lowercase hexadecimal characters")
+
+
+def _check_config(entry: Object, field: str, names: set[str], faults: Faults) -> None:
+    if entry.get("source") not in _SOURCES:
+        faults.not_supported(f"{field}.source", entry.get("source", ""), _SOURCES)
+    requests = entry.get("requests") or []
+    for j, request in enumerate(requests):
+        _check_request(request, f"{field}.requests[{j}]", names, faults)
+        if request in requests[:j]:
+            faults.duplicate(f"{field}.requests[{j}]", request)
+    check_config(entry, field, faults)
 
 
 def _check_device_status(status: Object, faults: Faults) -> None:
@@ -112,12 +133,60 @@ def _check_device_status(status: Object, faults: Faults) -> None:
     allocated = {_identity(result) for result in results}
     seen: set[tuple[str, ...]] = set()
     for i, device in enumerate(status.get("devices") or ()):
-        identity = _identity(device)
+        field, identity = f"status.devices[{i}]", _identity(device)
         if identity in seen:
-            faults.duplicate(f"status.devices[{i}]", "/".join(identity))
+            faults.duplicate(field, "/".join(identity))
         if identity not in allocated:
-            faults.invalid(f"status.devices[{i}]", "/".join(identity), "must be an allocated device in the claim")
+            faults.invalid(field, "/".join(identity), "must be an allocated device in the claim")
         seen.add(identity)
+        _check_share(device.get("shareID"), f"{field}.shareID", faults)
+        _check_conditions(device.get("conditions") or [], f"{field}.conditions", faults)
+        data = device.get("data")
+        if data is not None and len(json.dumps(data, separators=(",", ":"))) > _MAX_DATA:
+            faults.too_long(f"{field}.data", _MAX_DATA)
+        _check_network(device.get("networkData") or {}, f"{field}.networkData", faults)
+
+
+def _check_conditions(conditions: list[Object], field: str, faults: Faults) -> None:
+    if len(conditions) > _MAX_CONDITIONS:
+        faults.too_many(field, len(conditions), _MAX_CONDITIONS)
+    for i, condition in enumerate(conditions):
+        here = f"{field}[{i}]"
+        if not condition.get("type"):
+            faults.required(f"{here}.type")
+        else:
+            check_qualified_name(condition["type"], f"{here}.type", faults)
+        if condition.get("status") not in _STATUSES:
+            faults.not_supported(f"{here}.status", condition.get("status", ""), _STATUSES)
+        if not condition.get("lastTransitionTime"):
+            faults.required(f"{here}.lastTransitionTime")
+        if not condition.get("reason"):
+            faults.required(f"{here}.reason")
+        elif not _REASON.fullmatch(condition["reason"]):
+            faults.invalid(f"{here}.reason", condition["reason"], "must be a word in CamelCase")
+
+
+def _check_network(data: Object, field: str, faults: Faults) -> None:
+    for key, limit in (("interfaceName", _MAX_INTERFACE), ("hardwareAddress", _MAX_HARDWARE)):
+        if len(data.get(key) or "") > limit:
+            faults.too_long(f"{field}.{key}", limit)
+    addresses = data.get("ips") or []
+    if len(addresses) > _MAX_ADDRESSES:
+        faults.too_many(f"{field}.ips", len(addresses), _MAX_ADDRESSES)
+        return
+    for i, address in enumerate(addresses):
+        if not _is_interface_address(address):
+            faults.invalid(f"{field}.ips[{i}]", address, "must be a valid address in CIDR form")
+        if address in addresses[:i]:
+            faults.duplicate(f"{field}.ips[{i}]", address)
+
+
+def _is_interface_address(text: str) -> bool:
+    """Whether a text is an address with the length of its network, in its usual spelling."""
+    try:
+        return "/" in text and str(ipaddress.ip_interface(text)) == text
+    except ValueError:
+        return False
 
 
 def _identity(device: Object) -> tuple[str, ...]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
-from kai_py.minicluster.kinds import CLAIMS, NAMESPACES
-from kai_py.minicluster.metadata import check_label_name, check_labels, is_label, is_subdomain
-from kai_py.minicluster.refusals import Faults, forbidden
+from kai_py.core.dra.cel import CelError, compile_expression
+from kai_py.minicluster.kinds import CLAIM_TEMPLATES, CLAIMS, NAMESPACES, Kind
+from kai_py.minicluster.metadata import check_label_name, check_labels, check_qualified_name, is_label, is_subdomain
+from kai_py.minicluster.refusals import Faults, invalid
 
 from .base import Object, Reader, Rules
 from .claim_status import check_claim_status, drop_stale_devices
+from .devices import check_toleration
+from .opaque import check_config
+from .resources import is_extended
 
 _MAX_REQUESTS: Final = 32
 _MAX_SELECTORS: Final = 32
 _MAX_ALTERNATIVES: Final = 8
-_MAX_TOLERATIONS: Final = 16
-_MAX_PARAMETERS: Final = 10 * 1024
 _MAX_EXPRESSION: Final = 10 * 1024
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADMIN_LABEL: Final = "resource.kubernetes.io/admin-access"
+_QUOTA_PREFIX: Final = "requests."
 _MODES: Final = frozenset({"ExactCount", "All"})
 
 
@@ -29,10 +31,15 @@ def default_devices(devices: Object) -> None:
     """Fill in the requests of a claim spec in place."""
     for request in devices.get("requests") or ():
         for exact in [request["exactly"]] if request.get("exactly") else request.get("firstAvailable") or ():
-            if exact.setdefault("allocationMode", "ExactCount") == "ExactCount":
-                exact.setdefault("count", 1)
-            for toleration in exact.get("tolerations") or ():
-                toleration.setdefault("operator", "Equal")
+            _default_exact(exact)
+
+
+def _default_exact(exact: Object) -> None:
+    exact["allocationMode"] = exact.get("allocationMode") or "ExactCount"
+    if exact["allocationMode"] == "ExactCount":
+        exact["count"] = exact.get("count") or 1
+    for toleration in exact.get("tolerations") or ():
+        toleration["operator"] = toleration.get("operator") or "Equal"
 
 
 def check_devices(devices: Object, field: str, faults: Faults) -> None:
@@ -41,7 +48,7 @@ def check_devices(devices: Object, field: str, faults: Faults) -> None:
     if len(requests) > _MAX_REQUESTS:
         faults.too_many(f"{field}.requests", len(requests), _MAX_REQUESTS)
     names: set[str] = set()
-    for i, request in enumerate(requests):
+    for i, request in enumerate(requests[:_MAX_REQUESTS]):
         _check_request(request, f"{field}.requests[{i}]", names, faults)
     for i, constraint in enumerate(devices.get("constraints") or ()):
         _check_constraint(constraint, f"{field}.constraints[{i}]", names, faults)
@@ -59,7 +66,7 @@ def _check_request(request: Object, field: str, names: set[str], faults: Faults)
     if not is_label(name):
         check_label_name(name, f"{field}.name", faults)
     if name in names:
-        faults.duplicate(f"{field}.name", name)
+        faults.duplicate(field, name)
     names.add(name)
     exactly, alternatives = request.get("exactly"), request.get("firstAvailable") or []
     if exactly is not None and alternatives:
@@ -76,7 +83,7 @@ def _check_request(request: Object, field: str, names: set[str], faults: Faults)
             here = f"{field}.firstAvailable[{i}]"
             check_label_name(alternative.get("name", ""), f"{here}.name", faults)
             if alternative.get("name") in seen:
-                faults.duplicate(f"{here}.name", alternative["name"])
+                faults.duplicate(here, alternative["name"])
             seen.add(alternative.get("name", ""))
             names.add(f"{name}/{alternative.get('name', '')}")
             _check_exact(alternative, here, faults)
@@ -98,22 +105,12 @@ def _check_exact(request: Object, field: str, faults: Faults) -> None:
         faults.invalid(f"{field}.count", count, "must be greater than zero")
     elif mode == "All" and count:
         faults.invalid(f"{field}.count", count, "must not be specified when allocationMode is 'All'")
-    if len(request.get("tolerations") or ()) > _MAX_TOLERATIONS:
-        faults.too_many(f"{field}.tolerations", len(request["tolerations"]), _MAX_TOLERATIONS)
     for i, toleration in enumerate(request.get("tolerations") or ()):
-        operator = toleration.get("operator")
-        if operator not in ("Equal", "Exists"):
-            faults.not_supported(f"{field}.tolerations[{i}].operator", operator, ("Equal", "Exists"))
-        elif operator == "Exists" and toleration.get("value"):
-            faults.invalid(
-                f"{field}.tolerations[{i}].value", toleration["value"], "must be empty for operator `Exists`"
-            )
-        elif operator == "Equal" and not toleration.get("key"):
-            faults.required(f"{field}.tolerations[{i}].key")
+        check_toleration(toleration, f"{field}.tolerations[{i}]", faults)
 
 
 def check_selectors(selectors: list[Object], field: str, faults: Faults) -> None:
-    """Add what is wrong with device selectors; the expressions themselves are not compiled."""
+    """Add what is wrong with device selectors. Expressions are compiled, but their costs are not estimated."""
     if len(selectors) > _MAX_SELECTORS:
         faults.too_many(field, len(selectors), _MAX_SELECTORS)
     for i, selector in enumerate(selectors):
@@ -124,6 +121,8 @@ def check_selectors(selectors: list[Object], field: str, faults: Faults) -> None
             faults.required(f"{field}[{i}].cel.expression")
         elif len(expression) > _MAX_EXPRESSION:
             faults.too_long(f"{field}[{i}].cel.expression", _MAX_EXPRESSION)
+        elif isinstance(program := compile_expression(expression), CelError):
+            faults.invalid(f"{field}[{i}].cel.expression", expression, str(program))
 
 
 def _check_constraint(constraint: Object, field: str, names: set[str], faults: Faults) -> None:
@@ -157,40 +156,32 @@ def _check_references(requests: Any, field: str, names: set[str], faults: Faults
         seen.add(request)
 
 
-def check_config(config: Object, field: str, faults: Faults) -> None:
-    """Add what is wrong with the opaque parameters of a driver."""
-    opaque = config.get("opaque")
-    if opaque is None:
-        faults.required(f"{field}.opaque")
-        return
-    if not opaque.get("driver"):
-        faults.required(f"{field}.opaque.driver")
-    elif not is_subdomain(opaque["driver"]) or len(opaque["driver"]) > 63:
-        faults.invalid(f"{field}.opaque.driver", opaque["driver"], "must be a subdomain of at most 63 characters")
-    if opaque.get("parameters") is None:
-        faults.required(f"{field}.opaque.parameters")
-    elif len(json.dumps(opaque["parameters"])) > _MAX_PARAMETERS:
-        faults.too_long(f"{field}.opaque.parameters", _MAX_PARAMETERS)
+def _is_extended_resource(name: str) -> bool:
+    """Whether a name has a domain that is not Kubernetes' own, and could be one of a quota."""
+    faults = Faults()
+    check_qualified_name(f"{_QUOTA_PREFIX}{name}", "", faults)
+    return is_extended(name) and not name.startswith(_QUOTA_PREFIX) and not faults
 
 
-def _admin_requests(devices: Object) -> Iterator[Object]:
-    return (r for r in devices.get("requests") or () if (r.get("exactly") or {}).get("adminAccess"))
+def _exact_requests(devices: Object) -> list[Object]:
+    return [request.get("exactly") or {} for request in devices.get("requests") or ()]
 
 
-def admit_admin_access(obj: Object, devices: Object, reader: Reader) -> None:
+def _admit_admin_access(kind: Kind, obj: Object, entries: Iterable[Object], field: str, reader: Reader) -> None:
     """Admin access needs the namespace's consent.
 
     Raises:
-        RefusedError: 403.
+        RefusedError: 422.
     """
-    if any(_admin_requests(devices)):
-        namespace = reader.find(NAMESPACES.key, "", obj["metadata"]["namespace"]) or {"metadata": {}}
-        if (namespace["metadata"].get("labels") or {}).get(_ADMIN_LABEL) != "true":
-            raise forbidden(
-                CLAIMS,
-                obj["metadata"]["name"],
-                f"admin access to devices requires the `{_ADMIN_LABEL}: true` label on the containing namespace",
-            )
+    asking = [i for i, entry in enumerate(entries) if entry.get("adminAccess")]
+    if not asking:
+        return
+    namespace = reader.find(NAMESPACES.key, "", obj["metadata"]["namespace"]) or {"metadata": {}}
+    if (namespace["metadata"].get("labels") or {}).get(_ADMIN_LABEL) != "true":
+        faults, label = Faults(), f"`{_ADMIN_LABEL}: true` label on the containing namespace"
+        for i in asking:
+            faults.forbidden(f"{field}[{i}].adminAccess", f"admin access to devices requires the {label}")
+        raise invalid(kind, obj["metadata"]["name"], faults)
 
 
 class ClaimRules(Rules):
@@ -206,7 +197,8 @@ class ClaimRules(Rules):
     def prepare_create(self, obj: Object, reader: Reader) -> None:
         """See :class:`Rules`."""
         obj["status"] = {}
-        admit_admin_access(obj, obj["spec"].get("devices") or {}, reader)
+        requests = _exact_requests(obj["spec"].get("devices") or {})
+        _admit_admin_access(CLAIMS, obj, requests, "spec.devices.requests", reader)
 
     def validate(self, obj: Object, faults: Faults) -> None:
         """See :class:`Rules`."""
@@ -217,10 +209,16 @@ class ClaimRules(Rules):
         if new["spec"] != old["spec"]:
             faults.invalid("spec", new["spec"], "field is immutable")
 
-    def prepare_status(self, new: Object, old: Object) -> None:
+    def prepare_status(self, new: Object, old: Object, reader: Reader) -> None:
         """See :class:`Rules`."""
         new.setdefault("status", {})
         drop_stale_devices(new, old)
+        allocation = new["status"].get("allocation")
+        if allocation is not None:
+            allocation.setdefault("devices", {})
+            if not (old.get("status") or {}).get("allocation"):
+                results = allocation["devices"].get("results") or []
+                _admit_admin_access(CLAIMS, new, results, "status.allocation.devices.results", reader)
 
     def validate_status(self, new: Object, old: Object, faults: Faults) -> None:
         """See :class:`Rules`."""
@@ -232,11 +230,14 @@ class ClaimTemplateRules(Rules):
 
     def default(self, obj: Object) -> None:
         """See :class:`Rules`."""
-        default_devices(((obj.get("spec") or {}).get("spec") or {}).get("devices") or {})
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("metadata", {})
+        default_devices((spec.get("spec") or {}).get("devices") or {})
 
     def prepare_create(self, obj: Object, reader: Reader) -> None:
         """See :class:`Rules`."""
-        admit_admin_access(obj, ((obj.get("spec") or {}).get("spec") or {}).get("devices") or {}, reader)
+        requests = _exact_requests(((obj.get("spec") or {}).get("spec") or {}).get("devices") or {})
+        _admit_admin_access(CLAIM_TEMPLATES, obj, requests, "spec.devices.requests", reader)
 
     def validate(self, obj: Object, faults: Faults) -> None:
         """See :class:`Rules`."""
@@ -258,6 +259,9 @@ class DeviceClassRules(Rules):
     def validate(self, obj: Object, faults: Faults) -> None:
         """See :class:`Rules`."""
         check_selectors(obj["spec"].get("selectors") or [], "spec.selectors", faults)
+        resource = obj["spec"].get("extendedResourceName")
+        if resource is not None and not _is_extended_resource(resource):
+            faults.invalid("spec.extendedResourceName", resource, "must be a valid extended resource name")
         config = obj["spec"].get("config") or []
         if len(config) > _MAX_REQUESTS:
             faults.too_many("spec.config", len(config), _MAX_REQUESTS)

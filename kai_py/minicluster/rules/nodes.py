@@ -52,7 +52,7 @@ class NodeRules(Rules):
         if before and new["spec"].get("providerID") != before:
             faults.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
 
-    def prepare_status(self, new: Object, _old: Object) -> None:
+    def prepare_status(self, new: Object, _old: Object, _reader: Reader) -> None:
         """See :class:`Rules`."""
         self.default(new)
 

@@ -49,7 +49,7 @@ def check_pod_spec(spec: Object, field: str, faults: Faults) -> None:
                 "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'",
             )
     check_labels(spec.get("nodeSelector") or {}, f"{field}.nodeSelector", faults)
-    _check_tolerations(spec.get("tolerations") or (), f"{field}.tolerations", faults)
+    check_tolerations(spec.get("tolerations") or (), f"{field}.tolerations", faults)
     _check_affinity(spec.get("affinity") or {}, f"{field}.affinity", faults)
     _check_gates(spec, field, faults)
     _check_spread(spec.get("topologySpreadConstraints") or (), f"{field}.topologySpreadConstraints", faults)
@@ -113,7 +113,8 @@ def _check_volumes(volumes: Any, field: str, faults: Faults) -> set[str]:
     return names
 
 
-def _check_tolerations(tolerations: Any, field: str, faults: Faults) -> None:
+def check_tolerations(tolerations: Any, field: str, faults: Faults) -> None:
+    """Add what is wrong with tolerations of node taints."""
     for i, toleration in enumerate(tolerations):
         here, operator = f"{field}[{i}]", toleration.get("operator", "Equal")
         if toleration.get("key"):

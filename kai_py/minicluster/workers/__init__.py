@@ -1,4 +1,4 @@
-"""Programs that bring a cluster to life: fake kubelets, workload controllers, node controllers, a device driver.
+"""Programs that bring a cluster to life: fake kubelets, workload controllers, node controllers, device drivers.
 
 A worker is a coroutine function that takes the :class:`~kai_py.minicluster.storage.Storage` and runs until it is
 cancelled; it is registered with ``MiniCluster(workers=[...])``. It sees and changes the cluster through the storage's
@@ -21,7 +21,7 @@ from kai_py.minicluster.storage import Storage
 from .claims import Claims
 from .clock import Clock, ManualClock, WallClock
 from .deployments import Deployments, ReplicaSets
-from .devices import DeviceDriver, device_classes, slices_for
+from .devices import DeviceDrivers
 from .jobs import Jobs
 from .kubelets import Kubelets
 from .node_lifecycle import NodeLifecycle
@@ -30,7 +30,7 @@ __all__ = [
     "Claims",
     "Clock",
     "Deployments",
-    "DeviceDriver",
+    "DeviceDrivers",
     "Jobs",
     "Kubelets",
     "ManualClock",
@@ -38,8 +38,6 @@ __all__ = [
     "ReplicaSets",
     "WallClock",
     "controllers",
-    "device_classes",
-    "slices_for",
 ]
 
 

@@ -62,10 +62,16 @@ def bound_pod(pod: Object) -> BoundPod:
         phase=status.get("phase", "Pending"),
         grace=meta.get("deletionGracePeriodSeconds", 0) if "deletionTimestamp" in meta else None,
         started=seconds_of(started) if started else None,
-        requests=requests_of(spec),
+        requests=requests_of(spec, claimed=_claimed(status)),
         behaviour=_behaviour(meta.get("annotations") or {}),
         revision=int(meta["resourceVersion"]),
     )
+
+
+def _claimed(status: Object) -> frozenset[str]:
+    """Extended resources that a claim on devices stands for."""
+    mappings = (status.get("extendedResourceClaimStatus") or {}).get("requestMappings") or ()
+    return frozenset(mapping["resourceName"] for mapping in mappings)
 
 
 _USUAL: Final = Behaviour()

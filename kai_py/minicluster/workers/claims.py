@@ -7,11 +7,10 @@ entries of pods that are over, and the allocation once the last entry has gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kai_py.minicluster.kinds import CLAIMS, PODS
+from kai_py.minicluster.kinds import CLAIM_TEMPLATES, CLAIMS, EVENTS, PODS
 from kai_py.minicluster.options import DeleteOptions
 from kai_py.minicluster.storage import Storage
 
@@ -21,11 +20,12 @@ from .mirror import Key, Mirror
 
 Object = dict[str, Any]
 
-TEMPLATES: Final = "resourceclaimtemplates.resource.k8s.io"
 POD_CLAIM_NAME: Final = "resource.kubernetes.io/pod-claim-name"
 PROTECTION: Final = "resource.kubernetes.io/delete-protection"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_PREFIX: Final = 57
+_MOST_CONSUMERS: Final = 256
+_LONGEST_NAME: Final = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,36 @@ class ClaimingPod:
 
     Attributes:
         over: whether it has finished, or is being deleted without ever having had a node.
-        missing: whether one of its generated claims has not been made yet.
+        leaving: whether it has finished, or is being deleted.
         claims: names of the claims that it uses.
+        spoken_for: those among them that its spec asks for; the others stand for its extended resources.
     """
 
     uid: str
     over: bool
+    leaving: bool
     bound: bool
-    missing: bool
     claims: frozenset[str]
+    spoken_for: frozenset[str]
     revision: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A claim or template. Every change of it is worth a look, so there is nothing to compare but its revision."""
+class KnownClaim:
+    """A claim. Every change of it is worth a look.
+
+    Attributes:
+        owner: uid of the pod for which it was generated; empty if for none.
+    """
+
+    uid: str
+    owner: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTemplate:
+    """A template. Every change of it is worth a look, so there is nothing to compare but its revision."""
 
     uid: str
     revision: int
@@ -63,9 +78,10 @@ class Claims:
         self._pending: Agenda[Key] = Agenda(clock, self._sync_pod)
         self._used: Agenda[Key] = Agenda(clock, self._sync_claim)
         self._pods = Mirror(PODS.key, _claiming_pod, self._pod_changed)
-        self._claims = Mirror(CLAIMS.key, _known, lambda key, _before, _after: self._used.soon(key))
-        self._templates = Mirror(TEMPLATES, _known, self._template_changed)
+        self._claims = Mirror(CLAIMS.key, _known_claim, self._claim_changed)
+        self._templates = Mirror(CLAIM_TEMPLATES.key, _known_template, self._template_changed)
         self._users: dict[Key, set[Key]] = {}
+        self._generated_for: dict[str, set[Key]] = {}
         self._storage: Storage
 
     async def run(self, storage: Storage) -> None:
@@ -90,30 +106,85 @@ class Claims:
         if after is not None:
             self._pending.soon(key)
 
-    def _template_changed(self, key: Key, _before: Known | None, after: Known | None) -> None:
+    def _claim_changed(self, key: Key, before: KnownClaim | None, after: KnownClaim | None) -> None:
+        self._used.soon(key)
+        if before is not None and before.owner:
+            made = self._generated_for.get(before.owner, set())
+            made.discard(key)
+            if not made:
+                self._generated_for.pop(before.owner, None)
+        if after is not None and after.owner:
+            self._generated_for.setdefault(after.owner, set()).add(key)
+        if before is not None and after is None:
+            for pod_key in self._users.get(key, ()):
+                self._pending.soon(pod_key)  # it may have to be made again
+
+    def _template_changed(self, key: Key, _before: KnownTemplate | None, after: KnownTemplate | None) -> None:
         if after is not None:
-            for pod_key, pod in self._pods.views.items():
-                if pod.missing and pod_key[0] == key[0]:
+            for pod_key in self._pods.views:
+                if pod_key[0] == key[0]:
                     self._pending.soon(pod_key)
 
     # claims for pods --------------------------------------------------------------------------------
 
     def _sync_pod(self, key: Key) -> None:
         """Make the claims that a pod's templates ask for, and tell their names in its status."""
-        view = self._pods.views.get(key)
         pod = self._storage.find(PODS.key, key[1], key[0])
-        if pod is None or view is None or view.over or not view.missing or pod["metadata"]["uid"] != view.uid:
+        if pod is None or "deletionTimestamp" in pod["metadata"] or _is_over(pod):
             return
-        told = list(pod["status"].get("resourceClaimStatuses") or ())
-        for reference in _unmade(pod):
-            template = self._storage.find(TEMPLATES, reference["resourceClaimTemplateName"], key[0])
-            if template is None:
-                continue  # it may come yet; until then the pod waits
-            claim = self._storage.create(CLAIMS.key, _claim_for(pod, reference["name"], template))
-            told.append({"name": reference["name"], "resourceClaimName": claim["metadata"]["name"]})
-        if len(told) > len(pod["status"].get("resourceClaimStatuses") or ()):
-            pod["status"]["resourceClaimStatuses"] = told
+        told = {one["name"]: one for one in pod["status"].get("resourceClaimStatuses") or ()}
+        before = dict(told)
+        for reference in pod["spec"].get("resourceClaims") or ():
+            if reference.get("resourceClaimTemplateName") and self._lacks(pod, told.get(reference["name"])):
+                claim = self._generated(pod, reference)
+                if claim is not None:
+                    name = reference["name"]
+                    told[name] = {"name": name, "resourceClaimName": claim["metadata"]["name"]}
+        if told != before:
+            pod["status"]["resourceClaimStatuses"] = list(told.values())
             self._storage.update(PODS.key, pod, subresource="status")
+
+    def _lacks(self, pod: Object, told: Object | None) -> bool:
+        """Whether a claim has to be made: there is none yet, or it has been deleted, or is not this pod's."""
+        if told is None:
+            return True
+        if not told.get("resourceClaimName"):
+            return False  # none is needed
+        claim = self._storage.find(CLAIMS.key, told["resourceClaimName"], pod["metadata"]["namespace"])
+        return claim is None or not _is_owned(claim, pod)
+
+    def _generated(self, pod: Object, reference: Object) -> Object | None:
+        """The claim for a reference: one that was made before and not told, or a new one. None without template."""
+        meta, name = pod["metadata"], reference["name"]
+        mine = sorted(self._generated_for.get(meta["uid"], ()))
+        for key in mine:
+            claim = self._storage.find(CLAIMS.key, key[1], key[0])
+            if claim is not None and (claim["metadata"].get("annotations") or {}).get(POD_CLAIM_NAME) == name:
+                return claim
+        template = self._storage.find(CLAIM_TEMPLATES.key, reference["resourceClaimTemplateName"], meta["namespace"])
+        if template is None:
+            self._complain(pod, reference)
+            return None  # it may come yet; until then the pod waits
+        claim = self._storage.create(CLAIMS.key, _claim_for(pod, name, template))
+        self._claims.learn(claim)
+        return claim
+
+    def _complain(self, pod: Object, reference: Object) -> None:
+        """Tell, once, that a pod's template does not exist."""
+        meta, template = pod["metadata"], reference["resourceClaimTemplateName"]
+        name = f"{meta['name']}.{reference['name']}.{meta['uid'].partition('-')[0]}"[-_LONGEST_NAME:].lstrip("-.")
+        if self._storage.find(EVENTS.key, name, meta["namespace"]) is None:
+            about = {"apiVersion": "v1", "kind": "Pod", **{key: meta[key] for key in ("name", "namespace", "uid")}}
+            text = f'resource claim template "{template}" not found'
+            event = {
+                "metadata": {"name": name, "namespace": meta["namespace"]},
+                "involvedObject": about,
+                "type": "Warning",
+                "reason": "FailedResourceClaimCreation",
+                "message": f"PodResourceClaim {reference['name']}: {text}",
+                "source": {"component": "resource_claim"},
+            }
+            self._storage.create(EVENTS.key, event)
 
     # the end of claims ------------------------------------------------------------------------------
 
@@ -136,7 +207,8 @@ class Claims:
             claim = self._storage.update(CLAIMS.key, claim, subresource="status")
         if let_go and protected:
             self._unprotect(claim)
-        self._delete_if_over(key)
+        if not kept:
+            self._delete_if_over(key)
 
     def _is_over(self, namespace: str, consumer: Object) -> bool:
         """Whether a consumer is a pod that is gone, replaced, finished, or was deleted without ever having a node."""
@@ -147,16 +219,20 @@ class Claims:
         return pod is None or pod["metadata"]["uid"] != consumer["uid"] or _is_over(pod)
 
     def _unreserved(self, key: Key, status: Object, consumers: list[Object]) -> list[Object]:
-        """Bound pods that use an allocated claim which is not reserved for them: their binder forgot."""
+        """Bound pods that use an allocated claim which is not reserved for them: their binder forgot.
+
+        Not for claims of extended resources, and not beyond what a claim can be shared by.
+        """
         if not status.get("allocation"):
             return []
         known = {consumer["uid"] for consumer in consumers}
         users = [(name, self._pods.views[namespace, name]) for namespace, name in sorted(self._users.get(key, ()))]
-        return [
+        forgotten = [
             {"resource": "pods", "name": name, "uid": pod.uid}
             for name, pod in users
-            if pod.bound and not pod.over and pod.uid not in known
+            if pod.bound and not pod.leaving and key[1] in pod.spoken_for and pod.uid not in known
         ]
+        return forgotten[: max(0, _MOST_CONSUMERS - len(consumers))]
 
     def _unprotect(self, claim: Object) -> None:
         meta = claim["metadata"]
@@ -167,13 +243,13 @@ class Claims:
             self._storage.patch(CLAIMS.key, meta["name"], patch, meta["namespace"])
 
     def _delete_if_over(self, key: Key) -> None:
-        """A generated claim goes when its pod has finished; when the pod is gone, the garbage collector takes it."""
+        """A generated claim goes when its pod has finished or was replaced; if the pod is gone, it is garbage."""
         claim = self._storage.find(CLAIMS.key, key[1], key[0])
         owner = _pod_owner(claim) if claim is not None else None
         if claim is None or owner is None or "deletionTimestamp" in claim["metadata"]:
             return
         pod = self._storage.find(PODS.key, owner["name"], key[0])
-        if pod is not None and pod["metadata"]["uid"] == owner["uid"] and _is_over(pod):
+        if pod is not None and (pod["metadata"]["uid"] != owner["uid"] or _is_over(pod)):
             options = DeleteOptions(uid=claim["metadata"]["uid"], propagation="Background")
             self._storage.delete(CLAIMS.key, key[1], key[0], options)
 
@@ -201,23 +277,31 @@ def _claiming_pod(pod: Object) -> ClaimingPod | None:
     return ClaimingPod(
         uid=meta["uid"],
         over=_is_over(pod),
+        leaving=_is_over(pod) or "deletionTimestamp" in meta,
         bound=bool(spec.get("nodeName")),
-        missing=next(_unmade(pod), None) is not None,
         claims=frozenset(name for name in (*made, *named, extended) if name),
+        spoken_for=frozenset(name for name in (*made, *named) if name),
         revision=int(meta["resourceVersion"]),
     )
 
 
-def _unmade(pod: Object) -> Iterator[Object]:
-    """The references to templates for which there is no claim yet."""
-    made = {one["name"] for one in pod["status"].get("resourceClaimStatuses") or ()}
-    for reference in pod["spec"].get("resourceClaims") or ():
-        if reference.get("resourceClaimTemplateName") and reference["name"] not in made:
-            yield reference
+def _known_claim(claim: Object) -> KnownClaim:
+    owner = _pod_owner(claim)
+    return KnownClaim(
+        uid=claim["metadata"]["uid"],
+        owner=owner["uid"] if owner is not None else "",
+        revision=int(claim["metadata"]["resourceVersion"]),
+    )
 
 
-def _known(obj: Object) -> Known:
-    return Known(obj["metadata"]["uid"], int(obj["metadata"]["resourceVersion"]))
+def _known_template(template: Object) -> KnownTemplate:
+    return KnownTemplate(template["metadata"]["uid"], int(template["metadata"]["resourceVersion"]))
+
+
+def _is_owned(claim: Object, pod: Object) -> bool:
+    """Whether a claim was generated for a pod, and not for an earlier one of its name."""
+    owner = _pod_owner(claim)
+    return owner is not None and bool(owner["uid"] == pod["metadata"]["uid"])
 
 
 def _claim_for(pod: Object, reference: str, template: Object) -> Object:
@@ -235,7 +319,6 @@ def _claim_for(pod: Object, reference: str, template: Object) -> Object:
                     "name": meta["name"],
                     "uid": meta["uid"],
                     "controller": True,
-                    "blockOwnerDeletion": True,
                 }
             ],
         },
@@ -247,12 +330,12 @@ def _claim_for(pod: Object, reference: str, template: Object) -> Object:
 
 
 def _prefix(pod: str, reference: str) -> str:
-    """``<pod>-<reference>-``; what is too long is shortened on both sides in proportion."""
-    room = _LONGEST_PREFIX - 2
-    if len(pod) + len(reference) > room:
-        shortened = max(room * len(pod) // (len(pod) + len(reference)), 1)
-        pod, reference = pod[:shortened].rstrip("-."), reference[: room - shortened].rstrip("-")
-    return f"{pod}-{reference}-"
+    """``<pod>-<reference>-``; what is too long is shortened on both sides in proportion, and loses its last dash."""
+    whole = f"{pod}-{reference}-"
+    if len(whole) <= _LONGEST_PREFIX:
+        return whole
+    kept = [part[: len(part) * _LONGEST_PREFIX // len(whole)] for part in (pod, reference)]
+    return "-".join(kept)
 
 
 def _set(status: Object, key: str, value: list[Object]) -> None:

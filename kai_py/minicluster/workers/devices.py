@@ -1,18 +1,22 @@
-"""A device driver without devices: publishes the GPUs of generated nodes as ResourceSlices.
+"""The device drivers of a cluster: they publish what nodes offer, keep it up to date, and take it back.
 
-The attributes are those that NVIDIA's driver publishes, so that selectors written for it select here, too.
+As the library does on which real drivers are built: a pool that changes gets the next generation; its slices are
+written one after the other, so that for a moment it is not complete; what has become superfluous goes last.
+DeviceClasses come with a driver's first pool, as its installer brings them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Final
 
+from kai_py.minicluster.devices.classes import device_classes
+from kai_py.minicluster.devices.drivers import Pool, fabric_pools, pools_of, slice_name
+from kai_py.minicluster.devices.offers import FABRIC_LABEL
 from kai_py.minicluster.kinds import NODES, SLICES
-from kai_py.minicluster.pools import NVLINK_LABEL
+from kai_py.minicluster.pools import ZONE_LABEL
 from kai_py.minicluster.storage import Storage
 
 from .agenda import Agenda
@@ -21,191 +25,121 @@ from .mirror import Key, Mirror
 
 Object = dict[str, Any]
 
-DRIVER: Final = "gpu.nvidia.com"
 DEVICE_CLASSES: Final = "deviceclasses.resource.k8s.io"
-_PCIE_ROOT: Final = "resource.kubernetes.io/pcieRoot"
-_MIB: Final = 1 << 20
 _LOOK_AGAIN: Final = 0.1
-_UUIDS: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "gpu.minicluster.kai-py")
-#: GPUs below one PCIe root.
-_GPUS_PER_ROOT: Final = 2
-#: A GPU in MIG mode has so many slices of compute and of memory.
-_COMPUTE_SLICES: Final = 7
-_MEMORY_SLICES: Final = 8
-#: MIG profile → slices of compute, slices of memory, and where in the memory it may begin.
-_MIG: Final[dict[str, tuple[int, int, tuple[int, ...]]]] = {
-    "1g": (1, 1, (0, 1, 2, 3, 4, 5, 6)),
-    "2g": (2, 2, (0, 2, 4)),
-    "3g": (3, 4, (0, 4)),
-    "7g": (7, 8, (0,)),
-}
-
-
-def device_classes() -> list[Object]:
-    """The DeviceClasses of the driver: whole GPUs, and MIG devices."""
-    classes = {DRIVER: "gpu", "mig.nvidia.com": "mig"}
-    return [
-        {
-            "apiVersion": "resource.k8s.io/v1",
-            "kind": "DeviceClass",
-            "metadata": {"name": name},
-            "spec": {"selectors": [{"cel": {"expression": _selector(kind)}}]},
-        }
-        for name, kind in classes.items()
-    ]
-
-
-def slices_for(node: Object, *, mig: bool = False, generation: int = 1) -> list[Object]:
-    """The ResourceSlices of a node: its GPUs by its labels; none for a node without GPUs.
-
-    Args:
-        node: one of :func:`kai_py.minicluster.pools.nodes`, or any with the same labels.
-        mig: whether each GPU may also be had in parts. Parts and whole draw on the GPU's counters, which stand in a
-            slice of their own.
-        generation: of the pool, which is the node's.
-    """
-    labels = node["metadata"].get("labels") or {}
-    count = int(labels.get("nvidia.com/gpu.count", 0))
-    if not count:
-        return []
-    gpus = [_Gpu.of(node["metadata"]["name"], labels, index) for index in range(count)]
-    devices = [device for gpu in gpus for device in gpu.devices(mig=mig)]
-    # A slice holds 128 devices, or 64 that consume counters, and 8 counter sets.
-    parts: list[Object] = [{"devices": part} for part in _chunks(devices, 64 if mig else 128)]
-    if mig:
-        parts += [{"sharedCounters": part} for part in _chunks([gpu.counter_set() for gpu in gpus], 8)]
-    name = node["metadata"]["name"]
-    pool = {"name": name, "generation": generation, "resourceSliceCount": len(parts)}
-    return [
-        {
-            "apiVersion": "resource.k8s.io/v1",
-            "kind": "ResourceSlice",
-            "metadata": {"name": f"{name}-{DRIVER}-{number}"},
-            "spec": {"driver": DRIVER, "nodeName": name, "pool": pool, **part},
-        }
-        for number, part in enumerate(parts)
-    ]
-
-
-def _selector(kind: str) -> str:
-    return f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == '{kind}'"
-
-
-def _chunks(items: list[Object], size: int) -> Iterator[list[Object]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+#: Stands for all that belongs to no node.
+_FABRIC: Final[Key] = "", ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Gpu:
-    """One GPU of a node. ``memory`` is in MiB."""
+class _Node:
+    """A node as drivers see it: their pools are made of its labels."""
 
-    index: int
-    uuid: str
-    product: str
-    architecture: str
-    memory: int
-    pcie_root: str
-    nvlink: str
-
-    @classmethod
-    def of(cls, node: str, labels: dict[str, str], index: int) -> _Gpu:
-        """The GPU with this index, from the node's labels."""
-        return cls(
-            index=index,
-            uuid=f"GPU-{uuid.uuid5(_UUIDS, f'{node}/{index}')}",
-            product=labels.get("nvidia.com/gpu.product", "unknown"),
-            architecture=labels.get("nvidia.com/gpu.family", "unknown").title(),
-            memory=int(labels.get("nvidia.com/gpu.memory", 0)),
-            pcie_root=f"pci0000:{0x10 * (1 + index // _GPUS_PER_ROOT):02x}",
-            nvlink=labels.get(NVLINK_LABEL, ""),
-        )
-
-    def devices(self, *, mig: bool) -> Iterator[Object]:
-        """The GPU itself, and its possible parts."""
-        whole = self._device(f"gpu-{self.index}", "gpu", self.uuid, self.memory)
-        if not mig:
-            yield whole
-            return
-        yield whole | self._consumes(_COMPUTE_SLICES, range(_MEMORY_SLICES))
-        for profile, (compute, memory, starts) in _MIG.items():
-            mebibytes = self.memory * memory // _MEMORY_SLICES
-            for start in starts:
-                name = f"gpu-{self.index}-mig-{profile}-{start}"
-                device = self._device(name, "mig", f"MIG-{uuid.uuid5(_UUIDS, self.uuid + name)}", mebibytes)
-                device["attributes"] |= {"profile": {"string": profile}, "parentUUID": {"string": self.uuid}}
-                yield device | self._consumes(compute, range(start, start + memory))
-
-    def counter_set(self) -> Object:
-        """What the GPU and its parts share: slices of compute, and each slice of memory by its place."""
-        counters = {"compute": _COMPUTE_SLICES} | {f"memory-{slot}": 1 for slot in range(_MEMORY_SLICES)}
-        return {"name": self._counters(), "counters": {name: {"value": str(n)} for name, n in counters.items()}}
-
-    def _device(self, name: str, kind: str, identity: str, mebibytes: int) -> Object:
-        attributes: Object = {
-            "type": {"string": kind},
-            "uuid": {"string": identity},
-            "index": {"int": self.index},
-            "productName": {"string": self.product},
-            "architecture": {"string": self.architecture},
-            "driverVersion": {"version": "580.65.6"},
-            _PCIE_ROOT: {"string": self.pcie_root},
-        }
-        if self.nvlink:
-            attributes["nvlinkDomain"] = {"string": self.nvlink}
-        return {"name": name, "attributes": attributes, "capacity": {"memory": {"value": str(mebibytes * _MIB)}}}
-
-    def _consumes(self, compute: int, memory: range) -> Object:
-        counters = {"compute": compute} | {f"memory-{slot}": 1 for slot in memory}
-        shown = {name: {"value": str(n)} for name, n in counters.items()}
-        return {"consumesCounters": [{"counterSet": self._counters(), "counters": shown}]}
-
-    def _counters(self) -> str:
-        return f"gpu-{self.index}-counters"
-
-
-@dataclass(frozen=True, slots=True)
-class _GpuNode:
     uid: str
+    labels: tuple[tuple[str, str], ...]
+    fabric: tuple[str, str] | None
     revision: int = field(compare=False)
 
 
-class DeviceDriver:
-    """Publishes the slices of every node that comes; they go with the node."""
+class DeviceDrivers:
+    """All drivers of all nodes. Pools of a node go with it."""
 
-    def __init__(self, *, mig: bool = False, clock: Clock | None = None) -> None:
-        """Prepare; ``mig`` as in :func:`slices_for`."""
-        self._mig = mig
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        """Prepare; ``clock`` is the wall's, if not said."""
         self._clock = clock or WallClock()
-        self._agenda: Agenda[Key] = Agenda(self._clock, self._publish)
-        self._nodes = Mirror(NODES.key, _gpu_node, lambda key, _before, _after: self._agenda.soon(key))
+        self._agenda: Agenda[Key] = Agenda(self._clock, self._sync)
+        self._nodes = Mirror(NODES.key, _seen, self._changed)
+        self._installed: set[str] = set()
+        self._published: dict[Key, set[tuple[str, str]]] = {}
         self._storage: Storage
 
     async def run(self, storage: Storage) -> None:
-        """Install the device classes, then publish until cancelled. This is the worker."""
+        """Publish until cancelled. This is the worker."""
         self._storage = storage
-        for device_class in device_classes():
-            if storage.find(DEVICE_CLASSES, device_class["metadata"]["name"]) is None:
-                storage.create(DEVICE_CLASSES, device_class)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._nodes.run(storage))
             tasks.create_task(self._agenda.run())
 
-    def _publish(self, key: Key) -> None:
+    def _changed(self, key: Key, before: _Node | None, after: _Node | None) -> None:
+        self._agenda.soon(key)
+        if (before and before.fabric) != (after and after.fabric):
+            self._agenda.soon(_FABRIC)
+
+    def _sync(self, key: Key) -> None:
+        """Publish what a node offers now, or what the fabric brings."""
+        if key == _FABRIC:
+            found = {node.fabric for node in self._nodes.views.values() if node.fabric is not None}
+            pools = {pool.name: pool for place in sorted(found) for pool in fabric_pools(*place)}
+            self._publish(key, list(pools.values()), None)
+            return
         node = self._storage.find(NODES.key, key[1])
         if node is None:
+            self._published.pop(key, None)  # the garbage collector takes the slices
             return
-        uid = node["metadata"]["uid"]
-        owner = {"apiVersion": "v1", "kind": "Node", "name": key[1], "uid": uid}
-        for made in slices_for(node, mig=self._mig):
-            found = self._storage.find(SLICES.key, made["metadata"]["name"])
+        owner = {"apiVersion": "v1", "kind": "Node", "name": key[1], "uid": node["metadata"]["uid"]}
+        self._publish(key, pools_of(node), owner)
+
+    def _publish(self, key: Key, pools: list[Pool], owner: Object | None) -> None:
+        before = self._published.get(key, set())
+        for pool in pools:
+            self._install(pool.driver)
+            self._write(key, pool, owner)
+        now = {(pool.driver, pool.name) for pool in pools}
+        for driver, name in sorted(before - now):
+            for one in self._slices(driver, name):
+                self._storage.delete(SLICES.key, one["metadata"]["name"])
+        if now:
+            self._published[key] = now
+        else:
+            self._published.pop(key, None)
+
+    def _install(self, driver: str) -> None:
+        if driver not in self._installed:
+            for one in device_classes(driver):
+                if self._storage.find(DEVICE_CLASSES, one["metadata"]["name"]) is None:
+                    self._storage.create(DEVICE_CLASSES, one)
+            self._installed.add(driver)
+
+    def _write(self, key: Key, pool: Pool, owner: Object | None) -> None:
+        """Bring a pool to its present state."""
+        there = self._slices(pool.driver, pool.name)
+        if owner is not None and any(not _owned_by(one, owner["uid"]) for one in there):
+            # They belong to an earlier node of this name, and the garbage collector is on its way.
+            self._agenda.at(key, self._clock.time() + _LOOK_AGAIN)
+            return
+        generation = max((one["spec"]["pool"]["generation"] for one in there), default=0)
+        if [one["spec"] for one in there] == [one["spec"] for one in pool.slices(generation)]:
+            return
+        wanted = pool.slices(generation + 1)
+        for made, found in zip_longest(wanted, there):
             if found is None:
-                made["metadata"]["ownerReferences"] = [owner]
+                if owner is not None:
+                    made["metadata"]["ownerReferences"] = [owner]
                 self._storage.create(SLICES.key, made)
-            elif all(ref["uid"] != uid for ref in found["metadata"].get("ownerReferences") or ()):
-                # It belongs to an earlier node of this name, and the garbage collector is on its way.
-                self._agenda.at(key, self._clock.time() + _LOOK_AGAIN)
+            elif made is None:
+                self._storage.delete(SLICES.key, found["metadata"]["name"])
+            else:
+                self._storage.update(SLICES.key, found | {"spec": made["spec"]})
+
+    def _slices(self, driver: str, pool: str) -> list[Object]:
+        """The slices of a pool that there are: they are numbered, without gaps."""
+        found: list[Object] = []
+        while (one := self._storage.find(SLICES.key, slice_name(driver, pool, len(found)))) is not None:
+            found.append(one)
+        return found
 
 
-def _gpu_node(node: Object) -> _GpuNode:
-    return _GpuNode(node["metadata"]["uid"], int(node["metadata"]["resourceVersion"]))
+def _seen(node: Object) -> _Node:
+    meta = node["metadata"]
+    labels = meta.get("labels") or {}
+    zone, fabric = labels.get(ZONE_LABEL), labels.get(FABRIC_LABEL)
+    return _Node(
+        uid=meta["uid"],
+        labels=tuple(sorted(labels.items())),
+        fabric=(zone, fabric) if zone and fabric else None,
+        revision=int(meta["resourceVersion"]),
+    )
+
+
+def _owned_by(one: Object, uid: str) -> bool:
+    return any(ref["uid"] == uid for ref in one["metadata"].get("ownerReferences") or ())

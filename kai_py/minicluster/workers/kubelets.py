@@ -270,18 +270,22 @@ class Kubelets:
     def _is_prepared(self, pod: Object) -> bool:
         """Whether every claim of a pod is allocated, and reserved for it: a driver prepares no other."""
         made = {one["name"]: one for one in pod["status"].get("resourceClaimStatuses") or ()}
+        extended = (pod["status"].get("extendedResourceClaimStatus") or {}).get("resourceClaimName")
+        names = [extended] if extended else []
         for reference in pod["spec"].get("resourceClaims") or ():
             status = made.get(reference["name"])
             name = reference.get("resourceClaimName") or (status or {}).get("resourceClaimName")
-            if name is None:
-                if status is None:
-                    return False
-                continue  # made without a claim: none is needed
-            claim = self._cluster().find(CLAIMS.key, name, pod["metadata"]["namespace"])
-            reserved = (claim or {}).get("status", {}).get("reservedFor") or ()
-            if not any(consumer["uid"] == pod["metadata"]["uid"] for consumer in reserved):
-                return False
-        return True
+            if name is not None:
+                names.append(name)
+            elif status is None:
+                return False  # otherwise it was made without a claim: none is needed
+        return all(self._is_reserved(name, pod) for name in names)
+
+    def _is_reserved(self, name: str, pod: Object) -> bool:
+        claim = self._cluster().find(CLAIMS.key, name, pod["metadata"]["namespace"])
+        status = (claim or {}).get("status") or {}
+        uids = {consumer["uid"] for consumer in status.get("reservedFor") or ()}
+        return "allocation" in status and pod["metadata"]["uid"] in uids
 
     def _refuse(self, key: Key, reason: str, message: str) -> None:
         obj = self._cluster().get(PODS.key, key[1], key[0])

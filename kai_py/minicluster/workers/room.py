@@ -20,8 +20,13 @@ Amounts = tuple[tuple[str, int], ...]
 _POD_LEVEL: Final = ("cpu", "memory", "hugepages-")
 
 
-def requests_of(spec: Object) -> Amounts:
-    """What a pod with this spec takes from its node, itself included: it is one of the node's ``pods``."""
+def requests_of(spec: Object, *, claimed: frozenset[str] = frozenset()) -> Amounts:
+    """What a pod with this spec takes from its node, itself included: it is one of the node's ``pods``.
+
+    Args:
+        spec: of the pod.
+        claimed: extended resources that a claim on devices stands for: not the node gives them.
+    """
     running: dict[str, int] = {"pods": 1}
     peak: dict[str, int] = {}
     for container in spec.get("initContainers") or ():
@@ -36,7 +41,7 @@ def requests_of(spec: Object) -> Amounts:
     _raise_to(running, peak)
     running |= {name: units for name, units in _units_of(spec).items() if name.startswith(_POD_LEVEL)}
     _add(running, {name: _units(name, text) for name, text in (spec.get("overhead") or {}).items()})
-    return _shared(tuple(sorted((name, units) for name, units in running.items() if units)))
+    return _shared(tuple(sorted((name, units) for name, units in running.items() if units and name not in claimed)))
 
 
 def _units_of(container: Object) -> dict[str, int]:

@@ -1,0 +1,252 @@
+"""Pods with claims on their way to their nodes: first all claims of those that start together, then their bindings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import structlog
+
+from kai_py.cluster.binding_conditions import preparation
+from kai_py.cluster.claim_objects import Devices, Name
+from kai_py.cluster.decisions import pod_of
+from kai_py.cluster.store import Store
+from kai_py.core.result import Bind
+from kai_py.core.tables.pods import PodKey
+from kai_py.errors import ClaimRefusedError, KaiError, LeaseLostError
+from kai_py.operators.claims import ClaimKeeper
+
+_log = structlog.get_logger()
+
+#: So long the watch may take to show what we wrote. Others' earlier writes are known then; seconds.
+SHOWN_WITHIN: Final = 1.0
+#: How often waiting starts are looked at when nothing happens, in seconds.
+LOOK: Final = 1.0
+
+Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class Start:
+    """Pods that start together.
+
+    Attributes:
+        binds: of one podgroup in one cycle.
+        expected: their claims, and the devices that each has, or is about to have.
+        left: claims that are not written yet.
+        refusal: why they do not start; None as long as they may.
+        blame: the node is at fault.
+        until: when the watch need not have shown our writes any more, seconds since the epoch.
+        told: what they wait for, as far as that has been said: claim, condition.
+    """
+
+    binds: tuple[Bind, ...]
+    expected: dict[Name, Devices | None]
+    left: int
+    refusal: KaiError | None = None
+    blame: bool = False
+    until: float = 0.0
+    told: tuple[str, str] | None = None
+    keys: tuple[PodKey, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = tuple(map(pod_of, self.binds))
+
+
+class Starts:
+    """Carries starts through: claims, what is to be waited for, bindings; or all the way back.
+
+    Args:
+        store: the memory.
+        keeper: writes claims.
+        enqueue: takes a job for whoever has time; with ``first``, before all that waits already.
+        bind: sends a binding.
+        refuse: takes back the decision about a pod, after its claims have been given back.
+        waits: called with pods whose devices are being prepared, the claim, and what is missing, when that is news.
+        parked: called when a start that was about to be sent has to wait for longer.
+        timeout: seconds that devices may take to be prepared; asked each time.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keeper: ClaimKeeper,
+        *,
+        enqueue: Callable[..., None],
+        bind: Callable[[Bind], Awaitable[None]],
+        refuse: Callable[[Bind, KaiError, bool], None],
+        waits: Callable[[Sequence[Bind], str, str], None],
+        parked: Callable[[], None],
+        timeout: Callable[[], float],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._objects = store.claims.objects
+        self._keeper = keeper
+        self._enqueue = enqueue
+        self._bind = bind
+        self._refuse = refuse
+        self._waits = waits
+        self._parked = parked
+        self._timeout = timeout
+        self._clock = clock
+        self._waiting: defaultdict[Name, set[Start]] = defaultdict(set)
+        self._brief: set[Start] = set()
+        #: Of pods that are sent off; they may be forgotten before their claims have been given back.
+        self._claims_of: dict[PodKey, tuple[Name, ...]] = {}
+        self._any = asyncio.Event()
+
+    @property
+    def brief(self) -> int:
+        """Starts that only wait for the watch: they are about to be sent."""
+        return len(self._brief)
+
+    def needs_claims(self, binds: Iterable[Bind]) -> bool:
+        """Whether any of these pods has claims."""
+        return any(self._store.claims.needed_by(pod_of(bind)) for bind in binds)
+
+    def begin(self, binds: Iterable[Bind]) -> None:
+        """Get the claims of pods that start together, then bind them. The decisions have been assumed."""
+        whole = tuple(binds)
+        for key in map(pod_of, whole):
+            self._claims_of[key] = self._store.claims.needed_by(key)
+        names = {name: None for key in map(pod_of, whole) for name in self._claims_of[key]}
+        expected = {name: self._objects.devices(name) for name in names}
+        start = Start(whole, expected, len(expected))
+        for name in expected:
+            self._enqueue(partial(self._secure, start, name))
+
+    def look(self, names: Iterable[Name]) -> None:
+        """Claims have changed: whoever waits for them may go on."""
+        if self._waiting:
+            for start in {start for name in names for start in self._waiting.get(name, ())}:
+                self._look(start)
+
+    async def run(self) -> None:
+        """Look at all who wait now and then, until cancelled: time passes, and pods go."""
+        while True:
+            await self._any.wait()
+            await asyncio.sleep(LOOK)
+            for start in self._all():
+                self._look(start)
+            if not self._waiting:
+                self._any.clear()
+
+    async def give_back(self, key: PodKey) -> None:
+        """A pod was not bound: give its claims back. What cannot be written now is left to who sweeps."""
+        for name in self._claims_of.pop(key, ()):
+            try:
+                await self._keeper.give_back(name, frozenset({key.uid}))
+            except ClaimRefusedError as error:
+                _log.warning("claim not given back", claim="/".join(name), why=str(error))
+
+    def holds(self, key: PodKey) -> bool:
+        """Whether claims were got for a pod that is not bound yet."""
+        return bool(self._claims_of.get(key))
+
+    def done(self, key: PodKey) -> None:
+        """A pod was bound: its claims are its own."""
+        self._claims_of.pop(key, None)
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    async def _secure(self, start: Start, name: Name) -> None:
+        """Get one claim; with the last one, go on."""
+        if start.refusal is None:
+            users = [key for key in start.keys if name in self._claims_of[key]]
+            try:
+                await self._keeper.secure(name, users, start.expected[name])
+            except (ClaimRefusedError, LeaseLostError) as error:
+                start.refusal = error
+            except Exception as error:  # the edge of the loop: one claim must not stop the others
+                _log.exception("claim passed over", claim="/".join(name))
+                start.refusal = ClaimRefusedError(f"ResourceClaim {'/'.join(name)}: internal error: {error}")
+        start.left -= 1
+        if not start.left:
+            start.until = self._clock() + SHOWN_WITHIN
+            for one in start.expected:
+                self._waiting[one].add(start)
+            self._brief.add(start)
+            self._any.set()
+            self._look(start)
+
+    def _look(self, start: Start) -> None:
+        """Go on, go back, or wait."""
+        if start.refusal is None:
+            missing = self._missing(start)
+            if missing is None:
+                return
+            if missing:
+                if missing != start.told:
+                    start.told = missing
+                    self._brief.discard(start)
+                    self._waits(start.binds, *missing)
+                    self._parked()
+                return
+        self._brief.discard(start)
+        for name in start.expected:
+            self._waiting[name].discard(start)
+            if not self._waiting[name]:
+                del self._waiting[name]
+        if start.refusal is not None:
+            self._enqueue(partial(self._go_back, start), first=True)
+            return
+        for bind in start.binds:
+            self._enqueue(partial(self._bind, bind), first=True)
+
+    def _missing(self, start: Start) -> tuple[str, str] | tuple[()] | None:
+        """Claim and condition that a start still lacks; None = look again later. What is wrong becomes its refusal."""
+        for bind, key in zip(start.binds, start.keys, strict=True):
+            if self._store.assumptions.get(key) is None:
+                start.refusal = ClaimRefusedError(f"pod {key} is gone, or on a node already")
+                return ()
+            if bind.node not in self._store.nodes:
+                start.refusal = ClaimRefusedError(f"node {bind.node} is gone")
+                return ()
+        now = self._clock()
+        missing: tuple[str, str] | tuple[()] = ()
+        for name, expected in start.expected.items():
+            claim = self._objects.by_name.get(name)
+            if claim is None or self._objects.devices(name) != expected:
+                return self._lost(start, name, "its devices were taken back")
+            if (why := self._keeper.contested(name)) is not None:
+                return self._lost(start, name, why)
+            if not self._objects.shown(name) and now < start.until:
+                return None
+            found = preparation(claim, now, self._timeout())
+            if found.failed:
+                start.blame = True
+                return self._lost(start, name, found.failed)
+            if found.missing:
+                missing = missing or ("/".join(name), found.missing)
+        return missing
+
+    def _lost(self, start: Start, name: Name, why: str) -> tuple[()]:
+        start.refusal = ClaimRefusedError(f"ResourceClaim {'/'.join(name)}: {why}")
+        return ()
+
+    async def _go_back(self, start: Start) -> None:
+        """Give back all claims of pods that do not start, then the pods themselves."""
+        assert start.refusal is not None
+        if not isinstance(start.refusal, LeaseLostError):
+            try:
+                for key in start.keys:
+                    facts = self._store.pods.facts.get(key)
+                    if facts is None or not facts.bound:  # somebody else may have bound it
+                        await self.give_back(key)
+            except LeaseLostError as error:
+                start.refusal = error
+            except Exception:  # the edge of the loop
+                _log.exception("claims not given back", pods=[str(key) for key in start.keys])
+        for bind in start.binds:
+            self.done(pod_of(bind))
+            self._refuse(bind, start.refusal, start.blame)
+
+    def _all(self) -> set[Start]:
+        return {start for starts in self._waiting.values() for start in starts}
