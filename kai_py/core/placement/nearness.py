@@ -22,6 +22,7 @@ from kai_py.core.tables.topologies import TopologyTable
 from kai_py.core.topology.arrange import arrange
 from kai_py.core.topology.choice import Constraint, Offer, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.choose import choose
+from kai_py.core.topology.favour import favour
 from kai_py.core.topology.parts import Part
 from kai_py.core.topology.program import SEARCHES, Budget
 
@@ -193,7 +194,11 @@ class Nearness:
             return found
         # Where several domains are needed, the last one is filled first; KAI Scheduler does so.
         order = np.argsort(-topology.partition(found.cover_level), kind="stable").astype(np.int32)
-        nodes = self._deal(wish, step, step.pods, order, found.counts[:, order])
+        counts = found.counts
+        if len(wish.classes) == 1:
+            parts, slots = topology.partition(found.cover_level), np.where(found.mask, offer.slots[0], 0)
+            counts = favour(parts, slots, counts[0], self._view(wish.classes[0]).liking)[None, :]
+        nodes = self._deal(wish, step, step.pods, order, counts[:, order])
         return Seats(tuple(nodes[pod] for pod in step.pods), found.mask)
 
     def _offer(self, wish: Wish, *, later: bool) -> Offer:

@@ -190,6 +190,11 @@ class ClassView:
         return Place(node, now, seat=NO_SEAT if self._zones is None else self._zones.seat(node, later=not now))
 
     @property
+    def liking(self) -> Shares:
+        """``(N,)`` what labels and taints speak for a node, whatever is on it."""
+        return self._suitability.score
+
+    @property
     def may_misalign(self) -> bool:
         """Whether some node may refuse the class over NUMA nodes, which sums over nodes do not show."""
         return self._zones is not None and bool((self._zones.refusing & self.allowed).any())
