@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
@@ -189,10 +190,11 @@ class ClassView:
         now = self._now.item(node)
         return Place(node, now, seat=NO_SEAT if self._zones is None else self._zones.seat(node, later=not now))
 
-    @property
-    def liking(self) -> Shares:
-        """``(N,)`` what labels and taints speak for a node, whatever is on it."""
-        return self._suitability.score
+    @cached_property
+    def liking(self) -> Shares | None:
+        """``(N,)`` what labels and taints speak for a node, whatever is on it; None where they make no difference."""
+        score = self._suitability.score
+        return score if score.size and score.min() < score.max() else None
 
     @property
     def may_misalign(self) -> bool:
