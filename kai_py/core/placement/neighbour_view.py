@@ -6,7 +6,7 @@ import numpy as np
 
 from kai_py.core.placement.neighbourhood import Neighbourhood
 from kai_py.core.placement.views import ClassView, Place
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import Reason
 
 
@@ -73,6 +73,11 @@ class NeighbourView:
         refusals = sorted(self.near.refusals(self.fitting()), key=lambda one: one.nodes)
         about = {str(one.reason): one.text for one in refusals}  # of several the one that most nodes give
         return {**self._inner.details(), **({"about": about} if about else {})}
+
+    @property
+    def liking(self) -> Shares | None:
+        """As the other view has it."""
+        return self._inner.liking
 
     @property
     def may_misalign(self) -> bool:
