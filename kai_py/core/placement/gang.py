@@ -92,7 +92,7 @@ class Placer:
         neighbours, nodes = self.ledger.neighbours, self.ledger.snapshot.nodes
         if neighbours is None or pod.kind == NONE:
             return view
-        near = Neighbourhood(pod, neighbours, nodes, self._options)
+        near = Neighbourhood(pod, view.allowed, neighbours, nodes, self._options)
         return NeighbourView(view, near) if near.matters else view
 
     def neighbourhood(self, pod: int) -> Neighbourhood | None:
