@@ -128,7 +128,10 @@ class Nobody(Rule):
 
 
 class Somebody(Rule):
-    """Somebody whom all terms mean is in the domain of each; or nobody is anywhere, and the pod means itself."""
+    """Somebody whom all terms mean is in the domain of each; or nobody is anywhere, and the pod means itself.
+
+    Who is only nominated is nobody to lean on, but where the first of a series is nominated the others follow.
+    """
 
     def __init__(self, tallies: Sequence[Tally], about: Sequence[About], *, means_itself: bool) -> None:
         super().__init__(FilterReason.POD_AFFINITY, tallies, about)
@@ -138,21 +141,17 @@ class Somebody(Rule):
         self._later = [Laid(tally.domain, missing=False) for tally in tallies]
 
     def _look(self) -> bool:
-        now = self._lay(self._now, [tally.now > 0 for tally in self.tallies])
-        later = self._lay(self._later, [tally.later > 0 for tally in self.tallies])
-        if now is not None:
-            self.now = now
-        if later is not None:
-            self.later = later
-        return now is not None or later is not None
-
-    def _lay(self, laid: list[Laid], there: list[Mask]) -> Mask | None:
-        """The mask, if it has changed."""
-        changed = [one.lay(domains) for one, domains in zip(laid, there, strict=True)]
+        now, later = [tally.now > 0 for tally in self.tallies], [tally.later > 0 for tally in self.tallies]
+        changed = [one.lay(domains) for one, domains in zip(self._now, now, strict=True)]
+        changed += [one.lay(domains) for one, domains in zip(self._later, later, strict=True)]
         if not any(changed):
-            return None
-        if self._means_itself and not any(domains.any() for domains in there):
-            return self._inside
+            return False
+        self.later = self._mask(self._later) if _anybody(later) or not self._means_itself else self._inside
+        first = self._means_itself and not _anybody(now)
+        self.now = self.later if first else self._mask(self._now)
+        return True
+
+    def _mask(self, laid: list[Laid]) -> Mask:
         mask = self._inside
         for one in laid:
             mask = mask & one.nodes
@@ -166,6 +165,10 @@ class Somebody(Rule):
         if all(tally.later.item(tally.domain.item(node)) > own for tally in self.tallies):
             return True
         return self._means_itself and all(int(tally.later.sum()) <= own for tally in self.tallies)
+
+
+def _anybody(there: Sequence[Mask]) -> bool:
+    return any(domains.any() for domains in there)
 
 
 class Evenly(Rule):
