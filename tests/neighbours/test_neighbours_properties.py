@@ -3,7 +3,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kai_py.api.decode import convert
+from kai_py.api.meta import Namespace
 from kai_py.api.pod import Pod
+from kai_py.cluster.pods import key_of
 from kai_py.core.cycle import run_cycle
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Options
@@ -12,8 +14,9 @@ from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import PodState
 from tests.cluster.objects import NOW, priority_class, put
-from tests.neighbours.worlds import HOST, ZONES, a_world, app, evenly, far, manifest, near, term
+from tests.neighbours.worlds import HOST, ZONES, a_world, app, evenly, far, manifest, near, pods, starts, term
 
+NODES = {"n": "x", "m": "y", "o": "y"}
 TERMS = st.builds(lambda name, key: term(app(name), key), st.sampled_from("ab"), st.sampled_from(["zone", HOST]))
 SPECS = st.one_of(
     st.just({}),
@@ -66,6 +69,32 @@ def test_whatever_is_decided_keeps_everybody_where_neighbours_let_them(world):
     assert violations(snapshot, result) == ()
     assert result.errors == {}
     assert run_cycle(snapshot, Options(), clock=lambda: 0.0).decisions == result.decisions
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_store_that_has_seen_much_knows_what_a_fresh_one_knows(data):
+    store, there, spaces = a_world(NODES, gpus=64), {}, {}
+    for row in range(data.draw(st.integers(1, 12))):
+        name = data.draw(st.sampled_from("pqrst"))
+        what = data.draw(st.sampled_from(["put", "put", "put", "drop", "namespace", "look"]))
+        if what == "put":
+            on = data.draw(st.sampled_from(sorted(NODES)))
+            there[name] = data.draw(pods(name, "affinity spread ports", on=on))
+            there[name]["metadata"]["uid"] = f"uid-{name}-{row}"
+            put(store, convert(Pod, there[name]))
+        elif what == "drop" and name in there:
+            store.drop_pod(key_of(convert(Pod, there.pop(name))))
+        elif what == "namespace":
+            space = data.draw(st.sampled_from(["ns", "other"]))
+            spaces[space] = data.draw(st.sampled_from([{}, {"team": "red"}]))
+            store.put_namespace(convert(Namespace, {"metadata": {"name": space, "labels": spaces[space]}}))
+        else:
+            store.take(NOW)
+    new = data.draw(pods("new", "affinity spread ports"))
+    put(store, convert(Pod, new))
+    fresh = a_world(NODES, *there.values(), new, namespaces=spaces, gpus=64)
+    assert starts(store, "new") == starts(fresh, "new")
 
 
 @settings(max_examples=60, deadline=None)
