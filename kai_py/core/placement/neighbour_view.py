@@ -29,7 +29,7 @@ class NeighbourView:
         """The best node; see :meth:`ClassView.best`. Where it can start now comes first, as for everybody."""
         near = self.near
         near.refresh()
-        bonus = near.bonus(self.allowed & near.later)
+        bonus = near.bonus()
         place = self._inner.best(near.now if within is None else near.now & within, bonus)
         if place is not None and place.now:
             return place
