@@ -13,7 +13,7 @@ import numpy as np
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.table import Ask
+from kai_py.core.dra.table import Ask, Extended
 from kai_py.core.options import Options, Strategy
 from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
@@ -182,7 +182,12 @@ class ClaimView(ClassView):
         if found.code not in (RefusalCode.NO_MATCH, RefusalCode.TOO_SMALL, RefusalCode.CAPACITY_USED_UP):
             return {}
         rows = self._claims.table.claims
-        claims = [rows[ask].asked if isinstance(ask, int) else ask for ask in self._asks]
+        claims: list[Claim] = []
+        for ask in self._asks:
+            if isinstance(ask, Extended):
+                claims += [claim for _, claim in ask.variants]
+            else:
+                claims.append(rows[ask].asked if isinstance(ask, int) else ask)
         for claim in claims:
             for request in claim.requests:
                 for way in request.alternatives:

@@ -83,8 +83,10 @@ class Search:
         wish = placer.wish(step)
         self._near = wish is not None and wish.required
         classes = [snapshot.classes.classes[row] for row in self._classes]
-        #: Devices, NUMA nodes or neighbours are at stake, which sums over nodes do not show.
-        self._shared = any(one.share is not None or one.claims or one.kind != NONE for one in classes) or any(
+        #: Devices, volumes, NUMA nodes or neighbours are at stake, which sums over nodes do not show.
+        self._shared = any(
+            one.share is not None or one.claims or one.volumes is not None or one.kind != NONE for one in classes
+        ) or any(
             classes[number].alignment is not None and placer.view(row).may_misalign
             for number, row in enumerate(self._classes)
         )
