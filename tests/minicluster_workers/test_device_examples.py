@@ -246,6 +246,18 @@ async def test_a_virtual_machine_costs_its_overhead_on_a_node_for_it(world: Worl
     assert world.pod("untrusted")["spec"]["overhead"] == {"cpu": "1", "memory": "2Gi"}
 
 
+@pytest.mark.parametrize(("offer", "devices"), [("whole", ["gpu-0", "gpu-1"]), ("plugin", []), ("vfio", None)])
+async def test_an_extended_resource_becomes_a_claim_where_no_device_plugin_is(
+    world: World, offer: str, devices: list[str] | None
+):
+    found = await planned(world, some("h100", offer), example("18-extended-resource"))
+    if devices is None:
+        assert found.waiting == ["legacy"]
+        return
+    assert found.node("legacy") == "h100-r01-n01"
+    assert (found.devices("legacy") if devices else found.binds["legacy"].get("claims", [])) == devices
+
+
 async def test_a_gang_gets_a_claim_for_each_of_its_pods(world: World):
     found = await planned(world, some("h100", "whole+nics", 5), example("19-gang-with-claims"))
     assert len({found.node(pod) for pod in found.binds}) == 4
