@@ -51,6 +51,7 @@ class ClaimView(ClassView):
     ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
+        self._class_idx = class_idx
         self._asks = ledger.claims.table.of_class[class_idx]
         super().__init__(class_idx, suitability, ledger, options, fragments)
         self._binpack = options.gpu is Strategy.BINPACK
@@ -145,7 +146,7 @@ class ClaimView(ClassView):
         _, found, node = nearest
         details: dict[str, object] = {
             "why": str(found.code),
-            "claim": found.claim,
+            "claim": "" if self._is_anybodys(found.claim) else found.claim,
             "request": found.request,
             "node": self._claims.table.inventory.nodes.names[node],
             "needed": found.needed,
@@ -161,6 +162,11 @@ class ClaimView(ClassView):
             ReasonCode.DEVICES_UNAVAILABLE,
             {key: value for key, value in details.items() if value or key in numbers},
         )
+
+    def _is_anybodys(self, claim: str) -> bool:
+        """Whether a claim is one pod's own, and stands here for those of all pods of the class."""
+        own = any(not isinstance(ask, int) and ask.name == claim for ask in self._asks)
+        return own and int((self._ledger.snapshot.pods.class_idx == self._class_idx).sum()) > 1
 
     def _wanted(self, found: Refusal) -> dict[str, object]:
         """What a request asks of each device, as far as that is why there are none: selectors and capacities."""
