@@ -16,7 +16,7 @@ from kai_py.cluster.binding_conditions import preparation
 from kai_py.cluster.claim_objects import Devices, Name
 from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind
+from kai_py.core.result import Bind, Granted
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import ClaimRefusedError, KaiError, LeaseLostError
 from kai_py.operators.claims import ClaimKeeper
@@ -109,7 +109,7 @@ class Starts:
 
     def needs_claims(self, binds: Iterable[Bind]) -> bool:
         """Whether any of these pods has claims."""
-        return any(self._store.claims.needed_by(pod_of(bind)) for bind in binds)
+        return any(bind.claims or self._store.claims.needed_by(pod_of(bind)) for bind in binds)
 
     def begin(self, binds: Iterable[Bind]) -> None:
         """Get the claims of pods that start together, then bind them. The decisions have been assumed."""
@@ -118,9 +118,12 @@ class Starts:
             self._claims_of[key] = self._store.claims.needed_by(key)
         names = {name: None for key in map(pod_of, whole) for name in self._claims_of[key]}
         expected = {name: self._objects.devices(name) for name in names}
-        start = Start(whole, expected, len(expected))
-        for name in expected:
+        unmade = [(pod_of(bind), one) for bind in whole for one in bind.claims if one.extended and not one.uid]
+        start = Start(whole, expected, len(expected) + len(unmade))
+        for name in list(expected):
             self._enqueue(partial(self._secure, start, name))
+        for key, granted in unmade:
+            self._enqueue(partial(self._make, start, key, granted))
 
     def look(self, names: Iterable[Name]) -> None:
         """Claims have changed: whoever waits for them may go on."""
@@ -143,6 +146,8 @@ class Starts:
         for name in self._claims_of.pop(key, ()):
             try:
                 await self._keeper.give_back(name, frozenset({key.uid}))
+                if name == self._store.claims.special(key):
+                    await self._keeper.discard(name)
             except ClaimRefusedError as error:
                 _log.warning("claim not given back", claim="/".join(name), why=str(error))
 
@@ -156,17 +161,35 @@ class Starts:
 
     # -- steps -------------------------------------------------------------------------------------
 
-    async def _secure(self, start: Start, name: Name) -> None:
-        """Get one claim; with the last one, go on."""
-        if start.refusal is None:
-            users = [key for key in start.keys if name in self._claims_of[key]]
+    async def _make(self, start: Start, key: PodKey, granted: Granted) -> None:
+        """Make the claim on a pod's extended resources, and get it."""
+
+        async def make() -> None:
             try:
-                await self._keeper.secure(name, users, start.expected[name])
+                name = await self._keeper.make(key, granted)
+            finally:
+                if (made := self._store.claims.special(key)) is not None and made not in self._claims_of[key]:
+                    self._claims_of[key] = (*self._claims_of[key], made)
+            start.expected[name] = self._objects.devices(name)
+            await self._keeper.secure(name, (key,), start.expected[name])
+
+        await self._through(start, granted.claim, make)
+
+    async def _secure(self, start: Start, name: Name) -> None:
+        """Get one claim."""
+        users = [key for key in start.keys if name in self._claims_of[key]]
+        await self._through(start, "/".join(name), lambda: self._keeper.secure(name, users, start.expected[name]))
+
+    async def _through(self, start: Start, claim: str, work: Job) -> None:
+        """Do what one claim needs; with the last one, go on."""
+        if start.refusal is None:
+            try:
+                await work()
             except (ClaimRefusedError, LeaseLostError) as error:
                 start.refusal = error
             except Exception as error:  # the edge of the loop: one claim must not stop the others
-                _log.exception("claim passed over", claim="/".join(name))
-                start.refusal = ClaimRefusedError(f"ResourceClaim {'/'.join(name)}: internal error: {error}")
+                _log.exception("claim passed over", claim=claim)
+                start.refusal = ClaimRefusedError(f"ResourceClaim {claim}: internal error: {error}")
         start.left -= 1
         if not start.left:
             start.until = self._clock() + SHOWN_WITHIN
