@@ -112,6 +112,7 @@ class Shell:
         self._defaults = NO_DEFAULTS
         self._warned: set[str] = set()
         self.store = Store(self._group_of, scope, settings.accounting)
+        self.store.claims.follows_extended = True
         self.grouper = Grouper(
             Options.of(settings.current.pod_groups),
             priority_classes=self.store.priorities,

@@ -180,7 +180,7 @@ class ClaimView(ClassView):
 
     def _is_anybodys(self, claim: str) -> bool:
         """Whether a claim is one pod's own, and stands here for those of all pods of the class."""
-        own = any(not isinstance(ask, int) and ask.name == claim for ask in self._asks)
+        own = any(isinstance(ask, Claim) and ask.name == claim for ask in self._asks)
         return own and int((self._ledger.snapshot.pods.class_idx == self._class_idx).sum()) > 1
 
     def _wanted(self, found: Refusal) -> dict[str, object]:
