@@ -36,6 +36,9 @@ from kai_py.errors import Fault, MalformedObjectError
 CLASS_PREFIX: Final = "deviceclass/"
 _GPU: Final = ACCOUNTED.index(GPU)
 
+#: Whenever there are so many more pods that are over, those are looked for that do not matter any more.
+_OVER: Final = 1024
+
 _Problem = tuple[ReasonCode, dict[str, str]]
 
 
@@ -154,16 +157,22 @@ class ClaimBook:
         self._uids.discard(key.uid)
         if over:
             self._over.add(key.uid)
+            if len(self._over) % _OVER == 0:
+                self._forget_over()  # who stands by takes no snapshots
         return True
+
+    def _forget_over(self) -> None:
+        """Forget pods for which nothing is reserved any more."""
+        self._over &= {one.uid for claim in self.objects.by_name.values() for one in claim.status.reserved_for}
 
     def needed_by(self, key: PodKey) -> tuple[Name, ...]:
         """The claims of a pod, each once."""
         needs = self._needs.get(key)
         return needs.claims if needs is not None else ()
 
-    def unmoved(self, key: PodKey) -> bool:
-        """Whether all claims of a pod have the devices that they had, or had not, in the last snapshot."""
-        return not self.objects.moved or self.objects.moved.isdisjoint(self.needed_by(key))
+    def unchanged(self, key: PodKey) -> bool:
+        """Whether all claims of a pod have just the devices that they had, or had not, in the last snapshot."""
+        return all(map(self.objects.unchanged, self.needed_by(key)))
 
     # -- decisions ---------------------------------------------------------------------------------
 
@@ -212,7 +221,7 @@ class ClaimBook:
         Pods whose claims cannot be served are held back like those with scheduling gates; a podgroup of which nobody
         else waits is blocked.
         """
-        self.objects.moved.clear()
+        self.objects.note()
         row_of = self._rows_of_pods(pods)
         if not row_of:
             return Tables(pods, podgroups, classes, None)
@@ -232,7 +241,7 @@ class ClaimBook:
             else:
                 of_pod[row] = tuple([row_of_claim[name] for name in needs.claims if name in row_of_claim])
         if self._over:
-            self._over &= {uid for claim in shelf.claims for uid in claim.reserved}
+            self._forget_over()
         made = ClaimRows(shelf.claims, of_pod, pods, self._bills, self._over)
         classes, class_idx = made.classes(classes)
         if problems:

@@ -73,6 +73,9 @@ class View(Protocol):
     def at(self, node: int) -> Place | None:
         """One node."""
 
+    def fitting(self) -> Mask:
+        """Nodes that have room for it."""
+
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes."""
 

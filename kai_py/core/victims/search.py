@@ -90,8 +90,10 @@ class Search:
             one.alignment is not None and placer.view(row).may_misalign
             for row, one in zip(self._classes, classes, strict=True)
         )
-        #: Devices, NUMA nodes or neighbours are at stake, which sums over nodes do not show.
-        self._shared = self._aligned or any(one.share is not None or one.claims or one.kind != NONE for one in classes)
+        #: Devices, volumes, NUMA nodes or neighbours are at stake, which sums over nodes do not show.
+        self._shared = self._aligned or any(
+            one.share is not None or one.claims or one.volumes is not None or one.kind != NONE for one in classes
+        )
 
     @property
     def next_skip(self) -> int:
