@@ -246,7 +246,10 @@ class Store:
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
         self.history.heed_owner(owner)
-        return self.owners.put(owner) and self.layout.regroup(self.owners.concerned(owner), now)
+        if not self.owners.put(owner):
+            return False
+        self._reader.forget_owner(owner.metadata.uid)
+        return self.layout.regroup(self.owners.concerned(owner), now)
 
     def settle_owners(self, kind: tuple[str, str], *, served: bool, now: float) -> bool:
         """Objects of a kind are followed from now on, or cannot be: then references are taken at their word."""
@@ -265,6 +268,7 @@ class Store:
         """Forget an owner."""
         if (owner := self.owners.objects.get(uid)) is not None:
             self.history.checkpoints.drop_owner(owner)
+            self._reader.forget_owner(uid)
         return self.owners.drop(uid)
 
     def put_priority_class(self, priority_class: PriorityClass) -> bool:
@@ -397,7 +401,7 @@ class Store:
         return Snapshot.seal(
             now=now,
             axis=axis,
-            nodes=nodes,
+            nodes=worked.nodes,
             classes=worked.classes,
             pods=worked.pods,
             podgroups=self._with_searched(worked.podgroups),

@@ -227,7 +227,7 @@ class Shell:
         self._spawn(self._owners.run(), "owners")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
         for reflector in self.reflectors:
-            if reflector.resource in OWNERS and isinstance(reflector.last_error, ApiError):
+            if reflector.resource in OWNERS and isinstance(reflector.last_error, NotFoundError):
                 kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
                 self.store.settle_owners(kind, served=False, now=self._clock())
         with contextlib.suppress(TimeoutError):

@@ -202,11 +202,7 @@ async def test_eight_linked_gpus_are_found_behind_those_that_are_not(world: Worl
     ("nodes", "chosen"),
     [
         (some("h100", "whole"), ["fast/h100"]),
-        pytest.param(
-            some("a100", "whole") + some("h100", "whole"),
-            ["fast/h100"],
-            marks=pytest.mark.xfail(strict=True, reason="nodes are not ranked by the alternative that they can give"),
-        ),
+        (some("a100", "whole") + some("h100", "whole"), ["fast/h100"]),
         (some("a100", "whole") + some("l40s-inference", "whole"), ["fast/a100"] * 2),
         (some("l40s-inference", "whole"), []),
     ],

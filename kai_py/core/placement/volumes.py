@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kai_py.core.placement.views import Place, View
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.state.volumes import Volumes
 from kai_py.core.tables.volumes import VolumeAsk
@@ -97,6 +97,11 @@ class VolumeView:
     def details(self) -> dict[str, object]:
         """As the other view has it."""
         return self._inner.details()
+
+    @property
+    def liking(self) -> Shares | None:
+        """As the other view has it."""
+        return self._inner.liking
 
     @property
     def may_misalign(self) -> bool:

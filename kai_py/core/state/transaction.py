@@ -344,7 +344,7 @@ class Transaction:
             if held is not None and held.allocation is not None and row not in written:
                 written.add(row)
                 claim = claims.table.claims[row]
-                found.append(Granted(claim.key, claim.uid, held.allocation))
+                found.append(Granted(claim.key, claim.uid, held.allocation, claim.extended is not None))
         return tuple(found)
 
 
