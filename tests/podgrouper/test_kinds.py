@@ -233,6 +233,11 @@ def test_a_podgroup_of_kubernetes_is_a_gang(version):
     answer = group(named, objects=[gang])
     assert (spec(answer)["minMember"], spec(answer)["priorityClassName"]) == (3, "high")
     assert spec(answer)["topologyConstraint"] == {"requiredTopologyLevel": "example.com/rack"}
+    levels = [{"nodeLabel": "example.com/block"}, {"nodeLabel": "example.com/rack"}]
+    racks = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology", "metadata": {"name": "dc"}}
+    racks["spec"] = {"levels": levels}
+    constraint = spec(group(named, objects=[gang, racks]))["topologyConstraint"]
+    assert constraint == {"topology": "dc", "requiredTopologyLevel": "example.com/rack"}
     gang["spec"] = {"schedulingPolicy": {"basic": {}}}
     assert spec(group(named, objects=[gang]))["minMember"] == 1
 
