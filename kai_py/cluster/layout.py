@@ -200,7 +200,6 @@ class PodLayout:
             flight=flight,
             groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
             label_set=self._labels.take(pod.metadata.namespace, pod.metadata.labels),
-            claims=self._reader.claims,
         )
         return self._lay(before, facts)
 

@@ -47,7 +47,6 @@ class PodReader:
 
     Attributes:
         gpu_sharing: whether pods may have parts of GPUs.
-        claims: whether pods may have claims on devices.
         runtimes: which RuntimeClasses there are.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
         untold: owners that cannot be understood, by uid, and why; emptied by whoever tells their users.
@@ -60,7 +59,6 @@ class PodReader:
         self._stuck: dict[str, Blocked] = {}
         self._told: dict[str, tuple[Fault, ...]] = {}
         self.gpu_sharing = True
-        self.claims = False
         self.runtimes = RuntimeBook()
         self._group_of = grouper
         self._owners = owners
@@ -139,7 +137,7 @@ class PodReader:
             return demand, (ReasonCode.RUNTIME_CLASS_MISSING, details)
         if (stuck := self._stuck.get(str(key))) is not None:
             return demand, stuck
-        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing, claims=self.claims)) is not None:
+        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
         if self._failures.paused(key, now):
             why = self._failures.why(key)

@@ -14,7 +14,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision, Evict, Reason, ReasonCode
+from kai_py.core.result import Bind, Decision, Evict, Reason
 from kai_py.errors import ApiError, Fault, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
@@ -41,6 +41,7 @@ from kai_py.operators.kinds import (
     QUEUES,
     RUNTIMES,
     SLICES,
+    STORAGE,
     TAINT_RULES,
     TOPOLOGIES,
     ZONES,
@@ -175,6 +176,7 @@ class Shell:
             Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
             Reflector(client, SLICES, self.intake, dispensable=True),
             claims,
+            *(Reflector(client, kind, self.intake, dispensable=True) for kind in STORAGE),
             Reflector(client, ZONES, self.intake, dispensable=True),
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
@@ -393,9 +395,8 @@ class Shell:
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
 
-    def _preparing(self, binds: Sequence[Bind], claim: str, missing: str) -> None:
+    def _preparing(self, binds: Sequence[Bind], reason: Reason) -> None:
         """Tell users why pods that have a node are not bound yet."""
-        reason = Reason(ReasonCode.DEVICES_PREPARED, {"claim": claim, "missing": missing})
         for bind in binds:
             self.record_event(events.preparing(bind, reason))
             self.statuses.preparing(bind, reason)

@@ -6,7 +6,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -110,7 +109,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         warnings.update(dict.fromkeys(membership.warnings if membership else ()))
         return membership
 
-    store = Store(group_of, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    store = Store(group_of, Scope.of(settings), Accounting.of(settings))
+    store.claims.follows_extended = True
     store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
@@ -146,6 +146,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.claims.devices.put_rule(rule)
     for one in read.slices:
         store.claims.devices.put(one)
+    for stored in read.volumes:
+        store.volumes.put(stored)
     keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
     world = World(store, list(_admitted(read)), now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))

@@ -12,12 +12,11 @@ from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.cluster.claims import needs_of
-from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.result import Bind, ReasonCode
-from kai_py.core.tables.pods import PodState
+from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.podgrouper.grouping import group_of
 from tests.planning.builders import node, pod, queue
 from tests.planning.test_planning_claims import GPU, claim, device_class, slice_of, user
@@ -25,8 +24,8 @@ from tests.planning.test_planning_claims import GPU, claim, device_class, slice_
 NOW = 1_800_000_000.0
 
 
-def filled(*objects, claims=True):
-    store = Store(lambda one, owners: group_of(one, owners, priority_classes=()), Scope(claims=claims))
+def filled(*objects):
+    store = Store(lambda one, owners: group_of(one, owners, priority_classes=()))
     for number, manifest in enumerate([node("n1", 0), queue(), device_class(), slice_of("n1", 4), *objects]):
         space = {"namespace": "default"} if manifest["kind"] in ("Pod", "PodGroup", "ResourceClaim") else {}
         times = {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": f"u-{number}"}
@@ -64,12 +63,6 @@ def test_without_claims_the_tables_are_those_of_before():
     first, second = store.take(NOW), store.take(NOW + 1)
     assert first.claims is None
     assert first.classes is second.classes
-
-
-def test_run_leaves_pods_with_claims_waiting_as_unsupported():
-    snapshot = filled(user("a", "c"), claim("c"), claims=False).take(NOW)
-    assert snapshot.claims is None
-    assert [code for code, _ in snapshot.podgroups.blocked.values()] == [ReasonCode.UNSUPPORTED]
 
 
 def test_pods_whose_own_claims_ask_for_the_same_are_of_one_class():
@@ -222,6 +215,17 @@ def test_devices_of_a_pod_that_is_over_are_about_to_be_free():
     store.drop_pod(key)
     row = next(iter(store.take(NOW).claims.claims))
     assert (row.others, row.leaving) == (1, 1)
+
+
+def test_pods_that_are_over_are_forgotten_though_nobody_takes_a_snapshot():
+    store = filled(given("c", "gpu-0", reserved=[("stays", "kept")]))
+    waiting = convert(Pod, user("p", "c"))
+    for number in range(3000):
+        key = PodKey("default", f"p-{number}", "kept" if number == 7 else str(number))
+        store.claims.see(key, waiting)
+        store.claims.forget(key, over=True)
+    assert "kept" in store.claims._over
+    assert len(store.claims._over) < 1100
 
 
 def test_nobody_is_evicted_for_a_device_that_is_about_to_be_free():

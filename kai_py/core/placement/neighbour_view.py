@@ -6,7 +6,7 @@ import numpy as np
 
 from kai_py.core.placement.neighbourhood import Neighbourhood
 from kai_py.core.placement.views import ClassView, Place
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import Reason
 
 
@@ -29,7 +29,7 @@ class NeighbourView:
         """The best node; see :meth:`ClassView.best`. Where it can start now comes first, as for everybody."""
         near = self.near
         near.refresh()
-        bonus = near.bonus(self.allowed & near.later)
+        bonus = near.bonus()
         place = self._inner.best(near.now if within is None else near.now & within, bonus)
         if place is not None and place.now:
             return place
@@ -73,6 +73,11 @@ class NeighbourView:
         refusals = sorted(self.near.refusals(self.fitting()), key=lambda one: one.nodes)
         about = {str(one.reason): one.text for one in refusals}  # of several the one that most nodes give
         return {**self._inner.details(), **({"about": about} if about else {})}
+
+    @property
+    def liking(self) -> Shares | None:
+        """As the other view has it."""
+        return self._inner.liking
 
     @property
     def may_misalign(self) -> bool:

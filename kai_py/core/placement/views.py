@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -73,6 +74,9 @@ class View(Protocol):
     def at(self, node: int) -> Place | None:
         """One node."""
 
+    def fitting(self) -> Mask:
+        """Nodes that have room for it."""
+
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes."""
 
@@ -88,6 +92,10 @@ class View(Protocol):
     @property
     def may_misalign(self) -> bool:
         """Whether some node may refuse the class over NUMA nodes, which sums over nodes do not show."""
+
+    @property
+    def liking(self) -> Shares | None:
+        """How much the class likes nodes, whatever is free there."""
 
 
 class ClassView:
@@ -252,6 +260,12 @@ class ClassView:
         """``(N,)`` nodes that have room for it, now or later."""
         self.refresh()
         return np.asarray(self._value != NOWHERE)
+
+    @cached_property
+    def liking(self) -> Shares | None:
+        """``(N,)`` what labels and taints speak for a node, whatever is on it; None where they make no difference."""
+        score = self._suitability.score
+        return score if score.size and score.min() < score.max() else None
 
     @property
     def may_misalign(self) -> bool:
