@@ -85,7 +85,7 @@ class Store:
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
-        self.around = Around(self.owners)
+        self.around = Around(self.owners, self.topologies.topologies)
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.claims = ClaimBook(self.scope.name)
@@ -306,7 +306,10 @@ class Store:
 
     def put_topology(self, topology: Topology) -> bool:
         """Take in a topology."""
-        return self.topologies.put(topology)
+        changed = self.topologies.put(topology)
+        if changed and self.around.asked_for_topologies:
+            self.layout.regroup_all()
+        return changed
 
     def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
         """Take in a RuntimeClass."""
