@@ -35,6 +35,7 @@ class BudgetBook:
     def __init__(self, labels: LabelBook) -> None:
         self.faults: dict[Name, tuple[Fault, ...]] = {}
         self._labels = labels
+        self._fresh = labels.follow()
         self._selectors: dict[str, dict[str, Selector]] = {}  # by namespace, then name
         self._allowed: dict[Name, int] = {}
         #: Budgets that select the same pods together, by number; 0 = none.
@@ -99,7 +100,7 @@ class BudgetBook:
 
     def _make(self, label_sets: Rows) -> Budgets | None:
         if not self._allowed:
-            self._labels.fresh.clear()
+            self._fresh.clear()
             return None
         self._match()
         names = sorted(self._allowed)
@@ -116,7 +117,7 @@ class BudgetBook:
 
     def _match(self) -> None:
         """Find the combinations of those sets of labels that are new; after a change of selectors of all."""
-        fresh = range(len(self._labels)) if not self._matched else sorted(self._labels.fresh)
+        fresh = range(len(self._labels)) if not self._matched else sorted(self._fresh)
         if not self._matched:
             self._combinations = {(): 0}
         if len(self._combination) < len(self._labels):
@@ -126,7 +127,7 @@ class BudgetBook:
         for number in fresh:
             together = self._selecting(number)
             self._combination[number] = self._combinations.setdefault(together, len(self._combinations))
-        self._labels.fresh.clear()
+        self._fresh.clear()
         self._matched = True
 
     def _selecting(self, number: int) -> tuple[Name, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from kai_py.cluster.encode.axis import MOST
 from kai_py.cluster.encode.demand import Demand
+from kai_py.cluster.encode.neighbours import NOTHING, Asks
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Amounts, ResourceAxis
 from kai_py.core.tables.classes import ClassTable, PodClass
 from kai_py.core.tables.devices import Share
@@ -21,6 +22,8 @@ class ClassBook:
 
     Attributes:
         sharing: how many classes ask for parts of devices.
+        asking: what classes ask of other pods, by number, for those that ask for anything.
+        asks_revision: another number whenever ``asking`` has changed.
     """
 
     def __init__(self) -> None:
@@ -30,6 +33,8 @@ class ClassBook:
         self._free: list[int] = []
         self._resources: dict[str, int] = {}  # how many classes ask for it
         self.sharing = 0
+        self.asking: dict[int, Asks] = {}
+        self.asks_revision = 0
         self._table: ClassTable | None = None
         self._axis: ResourceAxis | None = None
         self._sizes: tuple[int, ...] = ()
@@ -54,6 +59,8 @@ class ClassBook:
             del self._number[demand]
             self._demands[number] = None
             heappush(self._free, number)
+            if self.asking.pop(number, None) is not None:
+                self.asks_revision += 1
             if demand.constraints.share is not None:
                 self.sharing -= 1
                 self._table = None  # without sharing classes there is no table of devices, and no row may ask for any
@@ -103,6 +110,9 @@ class ClassBook:
         self._number[demand] = number
         self._table = None
         self.sharing += demand.constraints.share is not None
+        if demand.asks is not NOTHING:
+            self.asking[number] = demand.asks
+            self.asks_revision += 1
         for name, _ in demand.request:
             self._resources[name] = self._resources.get(name, 0) + 1
         return number

@@ -1,4 +1,4 @@
-"""Labels of running pods, kept once for all pods that have the same: a budget that comes later has to know them."""
+"""Labels of pods, kept once for all pods that have the same: who selects pods may come later."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ _NO_SET: Final[LabelSet] = ("",)
 
 
 class LabelBook:
-    """Numbers for sets of labels. A number stays valid as long as some pod uses it; then it is given to another set.
-
-    Attributes:
-        fresh: numbers that were given to a set since somebody has cleared this.
-    """
+    """Numbers for sets of labels. A number stays valid as long as some pod uses it; then it is given to another set."""
 
     def __init__(self) -> None:
-        self.fresh: set[int] = set()
+        self._followers: list[set[int]] = []
         self._number: dict[LabelSet, int] = {}
         self._sets: list[LabelSet] = []
         self._uses: list[int] = []
         self._free: list[int] = []
+
+    def follow(self) -> set[int]:
+        """Numbers that are given to a set from now on, until the caller clears them."""
+        fresh: set[int] = set(range(len(self._sets)))
+        self._followers.append(fresh)
+        return fresh
 
     def __len__(self) -> int:
         """One more than the largest number that was ever in use."""
@@ -74,5 +76,6 @@ class LabelBook:
             self._sets.append(labels)
             self._uses.append(0)
         self._number[labels] = number
-        self.fresh.add(number)
+        for fresh in self._followers:
+            fresh.add(number)
         return number

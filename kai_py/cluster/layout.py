@@ -17,7 +17,7 @@ from kai_py.cluster.phases import Assumptions
 from kai_py.cluster.pods import Place, PodBook, PodFacts, facts_of
 from kai_py.cluster.reading import PodReader, Stubs
 from kai_py.cluster.terms import Terms
-from kai_py.core.tables.pods import NONE, PodKey
+from kai_py.core.tables.pods import PodKey
 
 
 class PodLayout:
@@ -70,23 +70,33 @@ class PodLayout:
         """Lay a pod out as a watch reports it; tells whether anything that matters changed."""
         self._now = now
         self._unkeep(key)
-        if ours:
-            self._kept[key] = self._stubs.of(pod) if pod.spec.node_name else pod
-            self._owners.attach(key, pod.metadata)
+        settled = bool(pod.spec.node_name) and self._owners.knows_all_above(pod.metadata)
+        if ours and not settled:
+            self._keep(key, pod)
         changed = self._read(key, pod, now, ours=ours)
-        if ours and pod.spec.node_name and self._owners.knows_all_above(pod.metadata):
-            self._keep_as_witness(key)
+        if ours and settled and (group := self._group_without_witness(key)) is not None:
+            self._keep(key, pod)
+            self._testify(key, group)
+            self._place(key, pod, None)  # once more, so that it is noted what it asks about
         return changed
 
-    def _keep_as_witness(self, key: PodKey) -> None:
-        """Keep a running pod whose owners are known only if its podgroup needs it."""
-        place = self._pods.facts[key].place if key in self._pods.facts else None
-        written = place is not None and place.terms is not None and place.terms.derived is not None
-        self._retire(key)
-        if place is None or not written or self._witnesses.setdefault(place.group, key) != key:
-            self._unkeep(key)
-        else:
-            self._witnessing[key] = place.group
+    def _keep(self, key: PodKey, pod: Pod) -> None:
+        """Keep as much of a pod as is needed to read it again."""
+        self._kept[key] = self._stubs.of(pod) if pod.spec.node_name else pod
+        self._owners.attach(key, pod.metadata)
+
+    def _group_without_witness(self, key: PodKey) -> tuple[str, str] | None:
+        """The written podgroup of a running pod whose owners are known, if no other pod of it is kept for all."""
+        facts = self._pods.facts.get(key)
+        place = facts.place if facts is not None else None
+        if place is None or place.terms is None or place.terms.derived is None:
+            return None
+        return place.group if self._witnesses.get(place.group, key) == key else None
+
+    def _testify(self, key: PodKey, group: tuple[str, str]) -> None:
+        """A pod is kept for all of its podgroup."""
+        self._witnesses[group] = key
+        self._witnessing[key] = group
 
     def _retire(self, key: PodKey) -> None:
         """A pod is no witness any more."""
@@ -145,6 +155,12 @@ class PodLayout:
             for key in list(self._kept):
                 self.again(key, now)
 
+    def heed_images(self, *, wanted: bool, now: float) -> None:
+        """Whether pods with different images are told apart, from now on; at first they are not."""
+        if self._reader.heed_images(wanted=wanted):
+            for key in list(self._kept):
+                self.again(key, now)
+
     def again_with(self, runtime_class: str | None, now: float) -> None:
         """Lay those anew that name a RuntimeClass, which has come or gone; None = any."""
         names = {key: pod.spec.runtime_class_name for key, pod in self._kept.items()}
@@ -183,8 +199,7 @@ class PodLayout:
             problem=problem,
             flight=flight,
             groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
-            label_set=self._label_set(pod, place, pod.spec.node_name),
-            claims=self._reader.claims,
+            label_set=self._labels.take(pod.metadata.namespace, pod.metadata.labels),
         )
         return self._lay(before, facts)
 
@@ -200,10 +215,14 @@ class PodLayout:
         if place is None and not before.node:
             return self._drop_facts(key)
         self._classes.hold(before.class_number)
-        label_set = self._label_set(pod, place, before.bound)
-        changed = self._lay(before, replace(before, place=place, label_set=label_set))
+        self._labels.hold(before.label_set)
+        changed = self._lay(before, replace(before, place=place))
         if before.bound and self._owners.knows_all_above(pod.metadata):
-            self._keep_as_witness(key)
+            self._retire(key)
+            if (group := self._group_without_witness(key)) is not None:
+                self._testify(key, group)
+            else:
+                self._unkeep(key)
         return changed
 
     def _place(self, key: PodKey, pod: Pod, last: Place | None) -> Place | None:
@@ -213,12 +232,6 @@ class PodLayout:
             return self._reader.place(pod, last)
         finally:
             self._owners.asker = None
-
-    def _label_set(self, pod: Pod, place: Place | None, node: str) -> int:
-        """The number of a pod's labels; only of those that may be victims, for nobody asks about others."""
-        if place is None or not node:
-            return NONE
-        return self._labels.take(pod.metadata.namespace, pod.metadata.labels)
 
     def _lay(self, before: PodFacts | None, facts: PodFacts) -> bool:
         """Write down what is known of a pod now; its class number is counted already."""

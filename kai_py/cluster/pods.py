@@ -69,7 +69,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         replaceable: it has a controller that makes it anew when evicted, and what it asks of a node is understood.
         groups: the devices on which it has a share, while it is bound.
         rank: its index in its workload; ``NONE`` without one.
-        label_set: its labels by their number in the label book; ``NONE`` for pods that cannot be victims.
+        label_set: its labels by their number in the label book.
         zones: what is written down of the NUMA nodes that it takes.
     """
 
@@ -129,9 +129,8 @@ def facts_of(
     flight: InFlight | None,
     groups: tuple[str, ...] = (),
     label_set: int = NONE,
-    claims: bool = False,
 ) -> PodFacts:
-    """What to keep of a pod, apart from what others have found out about it; with ``claims``, those are understood."""
+    """What to keep of a pod, apart from what others have found out about it."""
     meta = pod.metadata
     return PodFacts(
         key=key_of(pod),
@@ -144,7 +143,7 @@ def facts_of(
         created=seconds(meta.creation_timestamp),
         deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER,
         flight=flight,
-        replaceable=meta.controller is not None and unsupported_by(pod, claims=claims) is None,
+        replaceable=meta.controller is not None and unsupported_by(pod) is None,
         told=_told(pod),
         groups=groups,
         rank=_rank(meta.labels.get(JOB_INDEX_LABEL) or meta.labels.get(POD_INDEX_LABEL, "")),
@@ -306,5 +305,11 @@ class PodBook:
         )
 
     def label_sets(self) -> tuple[Rows, int]:
-        """``(P,)`` numbers of the labels of those that may be victims, and a number that changes with the table."""
+        """``(P,)`` numbers of the labels of all pods, and a number that changes with the table."""
         return self._rows.share()["label_set"], self._rows.generation
+
+    def victims_label_sets(self) -> tuple[Rows, int]:
+        """The same with ``NONE`` for those that cannot be victims: others' pods, and pods without a node."""
+        columns = self._rows.share()
+        ours = (columns["leaf"] != NONE) & (columns["node"] != NONE)
+        return np.where(ours, columns["label_set"], np.int32(NONE)), self._rows.generation

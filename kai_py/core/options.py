@@ -35,8 +35,14 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "sharing": 500.0,
         "preferNoSchedule": 120.0,
         "nodeAffinity": 60.0,
+        "podAffinity": 60.0,
+        "podSpread": 60.0,
         "resourceType": 30.0,
         "numa": 19.0,
+        "imageLocality": 0.0,
+        "leastAllocated": 0.0,
+        "mostAllocated": 0.0,
+        "balancedAllocation": 0.0,
         "packing": 9.0,
     }
 )

@@ -146,12 +146,29 @@ class ScoreWeights(SettingsGroup):
     node_affinity: Annotated[float, Field(ge=0)] = 60.0
     """For nodes that match the pod's preferred node affinity. By default above the scheduler's own reasons, which
     nobody has asked for."""
+    pod_affinity: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes near the pods that the pod's preferred pod affinity and anti-affinity like best, or that like it. By
+    default as much as the node affinity: both are the user's own wishes."""
+    pod_spread: Annotated[float, Field(ge=0)] = 60.0
+    """For nodes where few of the pods are that the pod's `topologySpreadConstraints` with `ScheduleAnyway` count. By
+    default as much as the other wishes of the user."""
     resource_type: Annotated[float, Field(ge=0)] = 30.0
     """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
     above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""
     numa: Annotated[float, Field(ge=0)] = 19.0
     """For nodes on which the pod takes from few NUMA nodes: one over their number, where a NodeResourceTopology tells.
     More of it brings memory and devices nearer to CPUs. By default above packing, also between one and two."""
+    image_locality: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes that have pulled the pod's images already, by their bytes. More of it starts pods sooner and packs
+    them worse. 0 by default, as in KAI; above 0, pods with different images are looked at one by one."""
+    least_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which little cpu and memory is taken, as kube-scheduler has it. 0 by default: it works against
+    packing."""
+    most_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which much cpu and memory is taken. 0 by default: packing looks at GPUs first."""
+    balanced_allocation: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes whose cpu and memory would be filled more evenly with the pod than without. 0 by default, as in KAI.
+    Packing goes before it as long as it weighs less."""
     packing: Annotated[float, Field(ge=0)] = 9.0
     """For nodes that suit the strategy (`binpack`, `spread`, `leastFragmentation`). The default is KAI's, and the
     smallest of all: where a pod is packed matters only when nothing else does."""

@@ -10,6 +10,7 @@ from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.telemetry.amounts import amount, amount_more, noun
 from kai_py.telemetry.device_places import DEVICE_TEXTS
 from kai_py.telemetry.filter_text import FilterText
+from kai_py.telemetry.volume_texts import VOLUME_PLACES
 
 FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
     FilterReason.NOT_READY: FilterText(
@@ -57,6 +58,7 @@ FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
         "Ask for less per pod, wait until running pods finish, or add nodes",
     ),
     **DEVICE_TEXTS,
+    **VOLUME_PLACES,
     FilterReason.NUMA_NODE: FilterText(
         "has no single NUMA node with enough free",
         "have no single NUMA node with enough free",
@@ -72,6 +74,45 @@ FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
         "NUMA nodes, as few as an empty node would need (policy restricted); none have enough free. What leaving "
         "pods will give back counts as free.",
         "Ask for amounts that need equally many NUMA nodes, or wait until pods leave them",
+    ),
+    FilterReason.HOST_PORT: FilterText(
+        "has its port taken",
+        "have their ports taken",
+        "Another pod on the node has a host port that the pod asks for.",
+        "Do without hostPort, or ask for another port",
+    ),
+    FilterReason.SPREAD_LABEL: FilterText(
+        "lacks a label over which the pod is spread",
+        "lack a label over which the pod is spread",
+        "The node has no value of a topologyKey in the pod's topologySpreadConstraints with DoNotSchedule.",
+        "Give the nodes the labels that topologySpreadConstraints name",
+    ),
+    FilterReason.SPREAD: FilterText(
+        "would have too many of the pods that are spread",
+        "would have too many of the pods that are spread",
+        "With the pod, the node's domain would be further ahead of the emptiest one than maxSkew in the pod's "
+        "topologySpreadConstraints allows.",
+        "Make room in the domains with the fewest of these pods, or allow a larger maxSkew",
+    ),
+    FilterReason.POD_AFFINITY: FilterText(
+        "has none of the pods near it that the pod's affinity asks for",
+        "have none of the pods near them that the pod's affinity asks for",
+        "In the node's domain there is no pod that all terms of the pod's required podAffinity select, or the node has "
+        "not the label that makes domains.",
+        "Compare the pod's required podAffinity with the labels and places of the pods that it should be near",
+    ),
+    FilterReason.POD_ANTI_AFFINITY: FilterText(
+        "has pods near it that the pod's anti-affinity excludes",
+        "have pods near them that the pod's anti-affinity excludes",
+        "In the node's domain there is a pod that a term of the pod's required podAntiAffinity selects.",
+        "Add nodes or domains without these pods, or make the anti-affinity a preferred one",
+    ),
+    FilterReason.ANTI_AFFINITY_OF_OTHERS: FilterText(
+        "has pods near it whose anti-affinity excludes the pod",
+        "have pods near them whose anti-affinity excludes the pod",
+        "In the node's domain there is a pod, of whatever scheduler, whose required podAntiAffinity selects the pod "
+        "that waits.",
+        "Add nodes or domains without pods that exclude this one, or change its labels",
     ),
     FilterReason.EXCLUDED: FilterText(
         "refused this pod a moment ago",
@@ -118,7 +159,9 @@ def _predicate(name: str, count: int, reason: Reason) -> str:
     text = FILTER_TEXTS.get(name)
     if text is None:
         return f"{count} {'refuses' if count == 1 else 'refuse'} with {name}"
-    return f"{count} {text.one if count == 1 else text.many}"
+    said = f"{count} {text.one if count == 1 else text.many}"
+    about = reason.details.get("about")
+    return f"{said} ({about[name]})" if isinstance(about, Mapping) and name in about else said
 
 
 def _aligned(reason: Reason) -> str:

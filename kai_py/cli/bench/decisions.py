@@ -28,7 +28,7 @@ from kai_py.core.resources import DEVICE, GPU
 from kai_py.core.result import CycleResult, Evict
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.operators.garbage import set_memory_apart
-from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.grouping import Grouper
 
 Json = dict[str, Any]
 
@@ -106,7 +106,8 @@ def quality(snapshot: Snapshot, result: CycleResult) -> Json:
 
 def _loaded(scene: Scene) -> Store:
     """A store that has seen all objects of a scene."""
-    store = Store(lambda pod, owners: group_of(pod, owners, priority_classes=store.priorities))
+    grouper = Grouper()
+    store = Store(grouper)
     for department in dict.fromkeys(team.department for team in scene.teams if team.department):
         quota = sum(team.quota for team in scene.teams if team.department == department)
         store.put_queue(Queue.parse(manifests.queue(department, gpu_quota=quota)))

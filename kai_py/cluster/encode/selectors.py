@@ -47,6 +47,20 @@ class Selector:
             raise MalformedObjectError(faults)
         return cls(tuple(sorted(selector.match_labels.items())), selector.match_expressions)
 
+    def __str__(self) -> str:
+        """As kubectl writes it: ``app=web,tier in (a, b)``; empty without requirements."""
+        said = [f"{key}={value}" for key, value in self.labels]
+        for one in self.expressions:
+            match one.operator:
+                case "In" | "NotIn":
+                    operator = "in" if one.operator == "In" else "notin"
+                    said.append(f"{one.key} {operator} ({', '.join(one.values)})")
+                case "Exists":
+                    said.append(one.key)
+                case _:
+                    said.append(f"!{one.key}")
+        return ",".join(said)
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether all requirements hold; without any they do."""
         for key, value in self.labels:  # plain loops: a generator would cost more than the comparison

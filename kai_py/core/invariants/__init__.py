@@ -10,9 +10,11 @@ from __future__ import annotations
 from kai_py.core.invariants.claims import CLAIMS
 from kai_py.core.invariants.evicting import EVICTING
 from kai_py.core.invariants.near import NEAR
+from kai_py.core.invariants.neighbours import NEIGHBOURS
 from kai_py.core.invariants.outcome import Outcome, Violation
 from kai_py.core.invariants.placing import PLACING, diagnoses, malformed
 from kai_py.core.invariants.sharing import SHARING
+from kai_py.core.invariants.volumes import VOLUMES
 from kai_py.core.invariants.zones import ZONES
 from kai_py.core.options import Options
 from kai_py.core.result import CycleResult
@@ -35,6 +37,8 @@ def violations(snapshot: Snapshot, result: CycleResult, options: Options | None 
         return found
     outcome = Outcome(snapshot, result, options or Options())
     checked = [
-        violation for check in (*PLACING, *NEAR, *SHARING, *CLAIMS, *ZONES, *EVICTING) for violation in check(outcome)
+        violation
+        for check in (*PLACING, *NEAR, *NEIGHBOURS, *SHARING, *CLAIMS, *ZONES, *VOLUMES, *EVICTING)
+        for violation in check(outcome)
     ]
     return (*checked, *diagnoses(outcome))

@@ -11,14 +11,20 @@ from kai_py.core.options import Action, Options
 from kai_py.core.placement.claims import ClaimView
 from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.nearness import Nearness, Seats, Wish
+from kai_py.core.placement.neighbour_view import NeighbourView
+from kai_py.core.placement.neighbourhood import Neighbourhood
 from kai_py.core.placement.sharing import SharingView
 from kai_py.core.placement.suitability import Suitabilities
-from kai_py.core.placement.views import ClassView, Place
+from kai_py.core.placement.together import Company, Together
+from kai_py.core.placement.views import ClassView, Place, View
+from kai_py.core.placement.volumes import VolumeView
 from kai_py.core.resources import Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.classes import PodClass
 from kai_py.core.tables.domains import ROOT
+from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Shortfall, ShortfallCode
 
 
@@ -41,7 +47,7 @@ class Failure:
     details: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, placed: int, view: ClassView) -> Failure:
+    def of(cls, placed: int, view: View) -> Failure:
         """The failure of a pod of some class."""
         return cls(placed, *view.explain(), view.refusal(), view.details())
 
@@ -55,6 +61,8 @@ class Placer:
       wherever there is room, no order of placing them does better, and no step with more of them can succeed.
     * ``failed``: steps of several classes, by the classes of their pods in order, which is all that placement knows.
     * ``unmet``: wishes to be near each other that could not be met; they say nothing about anybody without one.
+
+    Whom others can help by coming is remembered no longer than until somebody who matters has got a place.
     """
 
     def __init__(self, ledger: Ledger, options: Options) -> None:
@@ -62,7 +70,11 @@ class Placer:
         self._options = options
         self._suitabilities = Suitabilities(ledger.snapshot, options)
         self._fragments = Fragments(ledger, self._suitabilities)
-        self._views: dict[int, ClassView] = {}
+        self._views: dict[int, View] = {}
+        self._among: dict[int, Neighbourhood] = {}
+        self._class = ledger.snapshot.pods.class_idx
+        self._together = Together(ledger, self.view)
+        self._arrivals = 0
         self._room: dict[int, Failure] = {}
         self._failed: dict[tuple[int, ...], Failure] = {}
         self._unmet: dict[Wish, Reason] = {}
@@ -70,16 +82,37 @@ class Placer:
         self._nearness = None if table is None else Nearness(ledger, table, self.view)
         self._freed = ledger.freed
 
-    def view(self, class_idx: int) -> ClassView:
+    def view(self, class_idx: int) -> View:
         """The view of a class, made when it is first asked for."""
-        found = self._views.get(class_idx)
+        found: View | None = self._views.get(class_idx)
         if found is None:
             pod = self.ledger.snapshot.classes.classes[class_idx]
             kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
-            found = self._views[class_idx] = kind(
-                class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments
-            )
+            inner = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments)
+            found = self._among_neighbours(class_idx, pod, inner)
+            volumes = self.ledger.volumes
+            if pod.volumes is not None and volumes is not None:
+                found = VolumeView(found, volumes, pod.volumes)
+            self._views[class_idx] = found
         return found
+
+    def _among_neighbours(self, class_idx: int, pod: PodClass, view: ClassView) -> View:
+        neighbours, nodes = self.ledger.neighbours, self.ledger.snapshot.nodes
+        if neighbours is None or pod.kind == NONE:
+            return view
+        near = Neighbourhood(pod, view.allowed, neighbours, nodes, self._options)
+        if not near.matters:
+            return view
+        self._among[class_idx] = near
+        return NeighbourView(view, near)
+
+    def neighbourhood(self, pod: int) -> Neighbourhood | None:
+        """What neighbours mean to a pod; None if nothing."""
+        neighbours = self.ledger.neighbours
+        if neighbours is None or neighbours.kind(pod) == NONE:
+            return None
+        self.view(class_idx := self._class.item(pod))
+        return self._among.get(class_idx)
 
     def place(self, gang: Gang, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
         """Place all pods of a podgroup's step; on failure the transaction is as before.
@@ -127,13 +160,15 @@ class Placer:
                 seats = found
             elif wish.required:
                 return False
-        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
-            view = self.view(class_idx)
-            place = view.best(within) if seats is None else _place_of(view, seats, number)
-            if place is None:
-                return False
-            place.give(transaction, pod, action=action, start=False)
-        return True
+        if seats is not None:
+            return self._seat(seats, step, transaction, action, start=False)
+        before = transaction.checkpoint()
+        if self._in_turn(step.pods, step.classes, transaction, action, start=False, within=within) is None:
+            return True
+        if not self._together.needed(step.pods):
+            return False
+        transaction.rollback(before)
+        return self._in_company(step.pods, transaction, action, start=False, within=within)
 
     def keeps_together(self, step: Step, nodes: Sequence[int]) -> bool:
         """Whether required levels of topologies hold with the pods of a step on some nodes, one for each."""
@@ -152,6 +187,8 @@ class Placer:
             if isinstance(seats, Seats) and self._seat(seats, step, transaction, action):
                 return None
             transaction.rollback(start)
+        if self._one_by_one(wish, step, transaction, action):
+            return None
         if not wish.required:
             return self._anywhere(step, transaction, action)
         if isinstance(seats, Shortfall) and (seats.level != ROOT or seats.code is not ShortfallCode.TOO_SMALL):
@@ -163,12 +200,28 @@ class Placer:
         self._unmet[wish] = refusal
         return refusal
 
-    def _seat(self, seats: Seats, step: Step, transaction: Transaction, action: Action) -> bool:
+    def _one_by_one(self, wish: Wish, step: Step, transaction: Transaction, action: Action) -> bool:
+        """Where nodes were chosen for all together without a look at neighbours: each level's domains in turn."""
+        assert self._nearness is not None
+        if wish.inside or self._among.keys().isdisjoint(wish.classes):
+            return False
+        start = transaction.checkpoint()
+        for within in self._nearness.domains(wish):
+            placed = self._in_turn(step.pods, step.classes, transaction, action, within=within) is None
+            if not placed and self._together.needed(step.pods):
+                transaction.rollback(start)
+                placed = self._in_company(step.pods, transaction, action, within=within)
+            if placed:
+                return True
+            transaction.rollback(start)
+        return False
+
+    def _seat(self, seats: Seats, step: Step, transaction: Transaction, action: Action, *, start: bool = True) -> bool:
         for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
             place = _place_of(self.view(class_idx), seats, number)
             if place is None:
                 return False
-            place.give(transaction, pod, action=action)
+            place.give(transaction, pod, action=action, start=start)
         return True
 
     def _anywhere(self, step: Step, transaction: Transaction, action: Action) -> Reason | None:
@@ -176,12 +229,22 @@ class Placer:
         return None if failure is None else self._reason(failure, len(step.pods))
 
     def _forget(self) -> None:
-        """What did not fit may fit when something was given back."""
+        """What did not fit may fit when something was given back, or when somebody has come who is needed."""
+        near = self.ledger.neighbours
+        if near is not None and self._arrivals != near.version:
+            self._arrivals = near.version
+            self._failed = {key: one for key, one in self._failed.items() if not any(map(self._helped, key))}
+            self._unmet = {wish: one for wish, one in self._unmet.items() if not any(map(self._helped, wish.classes))}
         if self._freed != self.ledger.freed:
             self._freed = self.ledger.freed
             self._room.clear()
             self._failed.clear()
             self._unmet.clear()
+
+    def _helped(self, class_idx: int) -> bool:
+        """Whether others can help a class by coming."""
+        near = self._among.get(class_idx)
+        return near is not None and near.helped
 
     def _known(self, classes: tuple[int, ...]) -> Failure | None:
         """The failure that makes it pointless to try."""
@@ -195,20 +258,98 @@ class Placer:
 
     def _place(self, step: Step, transaction: Transaction, action: Action) -> Failure | None:
         start = transaction.checkpoint()
-        for number, (pod, class_idx) in enumerate(zip(step.pods, step.classes, strict=True)):
-            place = self.view(class_idx).best()
+        failure = self._in_turn(step.pods, step.classes, transaction, action)
+        if failure is None:
+            return None
+        transaction.rollback(start)
+        if self._together.needed(step.pods) and self._in_company(step.pods, transaction, action):
+            return None
+        self._remember(failure, step.classes)
+        return failure
+
+    def _in_turn(
+        self,
+        pods: Sequence[int],
+        classes: Sequence[int],
+        transaction: Transaction,
+        action: Action,
+        *,
+        start: bool = True,
+        within: Mask | None = None,
+    ) -> Failure | None:
+        """Place pods one after the other, each on its best node; those before a failure keep their places."""
+        for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
+            view = self.view(class_idx)
+            place = view.best(within)
             if place is None:
-                failure = Failure.of(number, self.view(class_idx))
-                transaction.rollback(start)
-                self._remember(failure, step.classes)
-                return failure
-            place.give(transaction, pod, action=action)
+                return Failure.of(number, view)
+            place.give(transaction, pod, action=action, start=start)
         return None
+
+    def _in_company(
+        self,
+        pods: Sequence[int],
+        transaction: Transaction,
+        action: Action,
+        *,
+        start: bool = True,
+        within: Mask | None = None,
+    ) -> bool:
+        """Place pods that need each other: whom others lean on first, or all who need each other in one domain."""
+        before, order = transaction.checkpoint(), self._together.in_order(pods)
+        if self._in_turn(order, self._classes(order), transaction, action, start=start, within=within) is None:
+            return True
+        transaction.rollback(before)
+        for company in self._together.companies(pods):
+            if not self._in_one_domain(company, transaction, action, start=start, within=within):
+                transaction.rollback(before)
+                return False
+        return True
+
+    def _in_one_domain(
+        self, company: Company, transaction: Transaction, action: Action, *, start: bool, within: Mask | None
+    ) -> bool:
+        classes = self._classes(company.pods)
+        if not company.keys:
+            return self._in_turn(company.pods, classes, transaction, action, start=start, within=within) is None
+        neighbours, before = self.ledger.neighbours, transaction.checkpoint()
+        assert neighbours is not None
+        for key in company.keys:
+            for domain in self._together.domains(company, key, within):
+                promise = neighbours.promise(company.kinds, domain)
+                try:
+                    failure = self._in_turn(company.pods, classes, transaction, action, start=start, within=domain)
+                finally:
+                    neighbours.retract(promise)
+                if failure is None and self._hold(company.pods):
+                    return True
+                transaction.rollback(before)
+        return False
+
+    def _classes(self, pods: Sequence[int]) -> list[int]:
+        rows: list[int] = self._class[list(pods)].tolist()
+        return rows
+
+    def holds(self, step: Step) -> bool:
+        """Whether neighbours are still as the pods of a step need them, which have places."""
+        return self._hold(step.pods)
+
+    def _hold(self, pods: Sequence[int]) -> bool:
+        if self.ledger.neighbours is None:
+            return True
+        rows = list(pods)
+        alike = dict(
+            zip(zip(self._class[rows].tolist(), self.ledger.node[rows].tolist(), strict=True), rows, strict=True)
+        )
+        nears = ((self.neighbourhood(pod), node) for (_, node), pod in alike.items())
+        return all(near is None or near.holds(node) for near, node in nears)
 
     def _remember(self, failure: Failure, classes: tuple[int, ...]) -> None:
         # What the failed step itself took and gave back is no news: it was there when it was tried.
         self._freed = self.ledger.freed
-        if len(set(classes)) == 1:
+        if self.ledger.neighbours is not None:
+            self._arrivals = self.ledger.neighbours.version
+        if len(set(classes)) == 1 and classes[0] not in self._among:
             self._room[classes[0]] = failure
         else:
             self._failed[classes] = failure
@@ -226,7 +367,7 @@ class Placer:
         return Reason(ReasonCode.GANG_DOES_NOT_FIT, details, failure.nodes, failure.shortages)
 
 
-def _place_of(view: ClassView, seats: Seats, number: int) -> Place | None:
+def _place_of(view: View, seats: Seats, number: int) -> Place | None:
     """The place that was chosen for a pod, or one that is as good: pieces of devices may have been misjudged."""
     place = view.at(seats.nodes[number])
     return view.best(seats.within) if place is None and seats.within is not None else place

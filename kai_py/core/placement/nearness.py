@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -12,7 +12,7 @@ import numpy as np
 from kai_py.core.gangs.members import Subgroup
 from kai_py.core.gangs.steps import Step
 from kai_py.core.placement.dealing import deal
-from kai_py.core.placement.views import ClassView
+from kai_py.core.placement.views import View
 from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
@@ -28,6 +28,8 @@ from kai_py.core.topology.program import SEARCHES, Budget
 
 #: Integer programs that a cycle may begin altogether, in those that one question may begin. Greedy answers come after.
 _QUESTIONS: Final = 16
+#: So many domains are tried one by one, where neighbours make sums over them useless.
+_PARTS: Final = 64
 
 _CODES: Final = {
     ShortfallCode.NO_DOMAIN: ReasonCode.DOMAINS_TOO_SMALL,
@@ -94,7 +96,7 @@ class Nearness:
         view: of a pod class.
     """
 
-    def __init__(self, ledger: Ledger, table: TopologyTable, view: Callable[[int], ClassView]) -> None:
+    def __init__(self, ledger: Ledger, table: TopologyTable, view: Callable[[int], View]) -> None:
         self._ledger = ledger
         self._table = table
         self._view = view
@@ -203,6 +205,19 @@ class Nearness:
         order = np.argsort(-topology.partition(found.cover_level), kind="stable").astype(np.int32)
         nodes = self._deal(wish, step, step.pods, order, counts[:, order])
         return Seats(tuple(nodes[pod] for pod in step.pods), found.mask)
+
+    def domains(self, wish: Wish) -> Iterator[Mask]:
+        """``(N,)`` of the parts of the level that a step requires as a whole, by number; few, or the first few.
+
+        Nothing where no level is required; where members run already, the part where they are.
+        """
+        level = wish.tree.constraint.required
+        if level == ROOT:
+            return
+        domain_idx = self._table.topologies[wish.topology_idx].domain_idx[level]
+        parts = np.unique(domain_idx[wish.pinned] if wish.pinned.size else domain_idx)
+        for part in parts[parts != NONE][:_PARTS].tolist():
+            yield domain_idx == part
 
     def _offer(self, wish: Wish, *, later: bool) -> Offer:
         ledger = self._ledger

@@ -11,7 +11,7 @@ from kai_py.core.options import Options, Strategy
 from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
-from kai_py.core.resources import DEVICE, Amounts, Mask, Rows
+from kai_py.core.resources import DEVICE, Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason
 from kai_py.core.state.devices import Devices, Taken
 from kai_py.core.state.ledger import Ledger
@@ -141,9 +141,9 @@ class SharingView(ClassView):
     def _rank(self, one: Taken) -> int:
         return -one.later if self._fullest_first else one.later
 
-    def best(self, within: Mask | None = None) -> Place | None:
+    def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node and the devices there; see :meth:`ClassView.best`."""
-        return self._with_devices(super().best(within))
+        return self._with_devices(super().best(within, bonus))
 
     def at(self, node: int) -> Place | None:
         """The devices on one node; see :meth:`ClassView.at`."""

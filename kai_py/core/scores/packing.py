@@ -25,12 +25,14 @@ class Packing:
             are equally full score equally, to the bit.
         scale: ``(N,)`` what free amounts are divided by: the largest node, or each node's own size (spread).
         strategy: how the class is packed.
+        by_gpus: whether the columns are GPU resources.
     """
 
     columns: Rows
     ratio: Amounts
     scale: Shares
     strategy: Strategy
+    by_gpus: bool = False
 
     @classmethod
     def of(cls, request: Amounts, nodes: NodeTable, axis: ResourceAxis, options: Options) -> "Packing":
@@ -41,7 +43,7 @@ class Packing:
         ratio = axis.accounting[columns, _GPU] if gpus.size else np.ones(1, dtype=np.int64)
         size = (nodes.allocatable[:, columns] @ ratio).astype(np.float64)
         scale = np.full(len(nodes), size.max(initial=0.0)) if strategy is not Strategy.SPREAD else size
-        return cls(columns.astype(np.int32), ratio, np.maximum(scale, 1.0), strategy)
+        return cls(columns.astype(np.int32), ratio, np.maximum(scale, 1.0), strategy, by_gpus=bool(gpus.size))
 
     def score(self, rows: Rows | slice, free: Amounts) -> Shares:
         """``(K,)`` in [0, 1] for some nodes.

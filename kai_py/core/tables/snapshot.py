@@ -11,11 +11,13 @@ from kai_py.core.dra.table import ClaimTable
 from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.devices import SharedDevices
+from kai_py.core.tables.neighbours import NeighbourTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.tables.topologies import TopologyTable
+from kai_py.core.tables.volumes import VolumeTable
 from kai_py.core.tables.zones import ZoneTable
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Snapshot:
         budgets: disruption budgets; None where there are none.
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
+        neighbours: what pods ask of each other; None where nobody asks for anything.
+        volumes: volumes of pods; None where no pod has any that matter.
         zones: NUMA nodes; None where no node says that its kubelet aligns pods.
     """
 
@@ -48,6 +52,8 @@ class Snapshot:
     budgets: Budgets | None = None
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
+    neighbours: NeighbourTable | None = None
+    volumes: VolumeTable | None = None
     zones: ZoneTable | None = None
 
     @classmethod
@@ -66,6 +72,8 @@ class Snapshot:
         budgets: Budgets | None = None,
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
+        neighbours: NeighbourTable | None = None,
+        volumes: VolumeTable | None = None,
         zones: ZoneTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
@@ -115,10 +123,31 @@ class Snapshot:
                 raise ValueError("claims.inventory is about other nodes")
         elif any(one.claims for one in classes.classes):
             raise ValueError("classes have claims, but there is no table of claims")
+        kinds = 0 if neighbours is None else len(neighbours.kinds)
+        if any(one.kind >= kinds for one in classes.classes):
+            raise ValueError(f"classes are of more than the {kinds} kinds of neighbours")
+        if volumes is not None:
+            _seal_volumes(volumes, len(pods), len(nodes))
+        elif any(one.volumes is not None for one in classes.classes):
+            raise ValueError("classes ask for volumes, but there is no table of them")
         if zones is not None:
             _seal_zones(zones, len(nodes), len(pods))
+        more = volumes, zones
         return cls(
-            now, axis, nodes, classes, pods, podgroups, subgroups, queues, devices, budgets, topologies, claims, zones
+            now,
+            axis,
+            nodes,
+            classes,
+            pods,
+            podgroups,
+            subgroups,
+            queues,
+            devices,
+            budgets,
+            topologies,
+            claims,
+            neighbours,
+            *more,
         )
 
 
@@ -145,6 +174,19 @@ def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes
         asking = table.topology_idx == row
         for column in ("required", "preferred"):
             _refer(f"topologies.{column}", getattr(table, column)[asking], len(topology.levels))
+
+
+def _seal_volumes(table: VolumeTable, pods: int, nodes: int) -> None:
+    _expect("volumes.reach", table.reach, (len(table.names), nodes))
+    for row, choice in enumerate(table.choices):
+        _expect(f"volumes.choices[{row}].made", choice.made, (nodes,))
+        _refer(f"volumes.choices[{row}].candidates", choice.candidates, len(table.names), none=False)
+    _expect("volumes.limits", table.limits, (nodes, len(table.drivers)))
+    _refer("volumes.driver_of", table.driver_of, len(table.drivers), none=False)
+    if table.of_pod and not 0 <= min(table.of_pod) <= max(table.of_pod) < pods:
+        raise ValueError(f"volumes.of_pod points to row {min(table.of_pod)} to {max(table.of_pod)} of {pods}")
+    for column in (table.reach, table.limits, table.driver_of):
+        column.flags.writeable = False
 
 
 def _seal(label: str, table: DataclassInstance, rows: int, *, apart_from: tuple[str, ...] = ()) -> None:

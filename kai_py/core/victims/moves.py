@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kai_py.core.gangs.steps import Step
-from kai_py.core.placement.views import ClassView
+from kai_py.core.placement.views import View
 from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Mask, Rows
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.victims.candidates import Pool
@@ -76,7 +76,7 @@ class Movers:
         np.maximum.at(created, nodes, snapshot.podgroups.created[groups])
         return -created, seconds, gpus
 
-    def chunks(self, view: ClassView, step: Step) -> Iterator[Chunk]:
+    def chunks(self, view: View, step: Step) -> Iterator[Chunk]:
         """Pieces of podgroups, node by node, those nodes first where the least has to leave for a pod of the step.
 
         On each node who loses the least work comes first. Nodes that would not take a pod even without all movers are

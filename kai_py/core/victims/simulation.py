@@ -139,7 +139,9 @@ class Simulation:
             self._waiting.add(chunk.podgroup)
         if chunk.podgroup in self._waiting:
             self._transaction.nominate_instead(start, podgroup=chunk.podgroup)
-        if self._gate() is not None:  # the queue that we share has room for one of us only
+        if self._gate() is not None or not self._placer.holds(
+            self._step
+        ):  # the queue that we share has room for one of us only
             self._transaction.rollback(start)
             return False
         return True
@@ -148,6 +150,9 @@ class Simulation:
         """The node that a victim was evicted from, with its devices and zones, if there is still room for it."""
         ledger, node = self._ledger, self._ledger.node.item(pod)
         if node == NONE:
+            return None
+        near = self._placer.neighbourhood(pod)
+        if near is not None and not near.stays(node):
             return None
         claims, grants = self._ledger.claims, NO_GRANTS
         if claims is not None and claims.uses_any(pod):
@@ -169,4 +174,7 @@ class Simulation:
         if ledger.zones is not None and (seat := ledger.zones.seat(pod)):
             later = later and ledger.zones.holds(node, seat, later=True)
             now = now and ledger.zones.holds(node, seat, later=False)
+        if ledger.volumes is not None:
+            later = later and ledger.volumes.holds(pod, node, later=True)
+            now = now and ledger.volumes.holds(pod, node, later=False)
         return Place(node, now, names, grants, seat) if later else None
