@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 install: $(STAMP) ## Make a virtual environment with kai-py and the development tools.
 
 .PHONY: demo
-demo: $(STAMP) ## Watch three teams share a GPU cluster for a minute, on the embedded API server.
+demo: $(STAMP) ## Watch four teams share a GPU cluster for a minute, on the embedded API server.
 	@$(BIN)/kai-py demo $(ARGS)
 
 .PHONY: test

@@ -75,6 +75,8 @@ KNATIVE_REVISION_LABEL: Final = "serving.knative.dev/revision"
 KNATIVE_MIN_SCALE_ANNOTATION: Final = "autoscaling.knative.dev/min-scale"
 GROVE_PODGANG_LABEL: Final = "grove.io/podgang"
 GROVE_TOPOLOGY_ANNOTATION: Final = "grove.io/topology-name"
+COSCHEDULING_LABEL: Final = "scheduling.x-k8s.io/pod-group"
+COSCHEDULING_OLD_LABEL: Final = "pod-group.scheduling.sigs.k8s.io"
 SPARK_APP_LABEL: Final = "spark-app-name"
 SPARK_SELECTOR_LABEL: Final = "spark-app-selector"
 

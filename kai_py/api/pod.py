@@ -212,6 +212,14 @@ class SchedulingGroup(Record, frozen=True):
     pod_group_name: str = ""
 
 
+class WorkloadReference(Record, frozen=True):
+    """The gang that the pod belongs to, as the first version of the Workload API has it."""
+
+    name: str = ""
+    pod_group: str = ""
+    pod_group_replica_key: str = ""
+
+
 class PodSpec(Record, frozen=True):
     """What the pod asks for."""
 
@@ -236,6 +244,7 @@ class PodSpec(Record, frozen=True):
     host_users: bool | None = None
     termination_grace_period_seconds: int | None = None
     scheduling_group: SchedulingGroup | None = None
+    workload_ref: WorkloadReference | None = None
 
 
 class ContainerStatus(Record, frozen=True):

@@ -202,9 +202,14 @@ class PodGroup(CustomResource):
         """
         if self.spec.min_member is not None and self.spec.min_sub_group is not None:
             yield "spec.minSubGroup", "minMember and minSubGroup exclude each other"
-        yield from _names_and_parents(self.spec.sub_groups)
-        yield from _minimums(self.spec.sub_groups)
-        yield from _cycles(self.spec.sub_groups)
+        yield from tree_contradictions(self.spec.sub_groups)
+
+
+def tree_contradictions(subgroups: tuple[SubGroup, ...]) -> Iterator[tuple[str, str]]:
+    """What keeps subgroups from being a tree of different names, with minimums where they belong."""
+    yield from _names_and_parents(subgroups)
+    yield from _minimums(subgroups)
+    yield from _cycles(subgroups)
 
 
 def _names_and_parents(subgroups: tuple[SubGroup, ...]) -> Iterator[tuple[str, str]]:

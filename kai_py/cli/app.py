@@ -17,13 +17,15 @@ PROGRAM: Final = "kai-py"
 #: Every command, its module and the first line of its help. Modules have a ``typer.Typer`` called ``app``.
 COMMANDS: Final = {
     "plan": ("kai_py.cli.plan", "Tell what the scheduler would do with a cluster, from manifests alone."),
+    "replay": ("kai_py.cli.replay", "Replay recorded workloads."),
     "fairshare": ("kai_py.cli.fairshare", "Divide capacity among queues, by the code that every cycle uses."),
+    "group": ("kai_py.cli.group", "Tell which podgroup pods belong to, from manifests alone."),
     "why": ("kai_py.cli.why", "Tell why a pod or podgroup waits, or how a queue stands."),
     "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
-    "demo": ("kai_py.cli.demo.command", "Watch three teams share a GPU cluster for a minute."),
+    "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),
     "bench": ("kai_py.cli.bench.command", "Measure decisions, and pods per second."),
     "generate": ("kai_py.cli.generate", "Write the generated files of a source checkout: CRDs and reference pages."),
     "version": ("kai_py.cli.version", "Print the version."),

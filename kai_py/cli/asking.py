@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kai_py.api.decode import convert
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
+from kai_py.api.workload import Workload
 from kai_py.errors import ApiError, InputError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
-from kai_py.operators.kinds import OWNERS, PODGROUPS, PODS, QUEUES
-from kai_py.planning.cluster import read_settings
+from kai_py.operators.kinds import PODGROUPS, PODS, QUEUES
+from kai_py.planning.cluster import read_owners, read_settings
+from kai_py.planning.group import Others
 from kai_py.planning.objects import SETTINGS_KEY
-from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.grouping import Grouper
+from kai_py.podgrouper.options import Options
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 from kai_py.telemetry.why import Why, why_pod, why_podgroup
@@ -25,7 +28,6 @@ from kai_py.telemetry.why_queue import why_queue
 from kai_py.telemetry.why_waiting import Waiter, waiters
 
 Json = dict[str, Any]
-Owners = Mapping[str, PartialObject]
 
 #: What a target may be called, to the question about it; a bare name is tried in the order of the first three.
 KINDS: Final = {
@@ -73,8 +75,9 @@ async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
     podgroup = await find(client, PODGROUPS, namespace, name)
     if podgroup is None:
         return None
-    pods, owners = await asyncio.gather(list_all(client, PODS, namespace), _owners(client, namespace))
-    members = [pod for pod in pods if _group_of(pod, owners) == (namespace, name)]
+    pods = await list_all(client, PODS, namespace)
+    grouping = await _grouping(client, pods, namespace)
+    members = [pod for pod in pods if grouping.key(pod) == (namespace, name)]
     return why_podgroup(podgroup, members, now=time.time())
 
 
@@ -85,10 +88,11 @@ async def _queue(client: ApiClient, _: str, name: str) -> Why | None:
 
 async def waiting(client: ApiClient) -> list[Waiter]:
     """Who waits in the whole cluster: podgroups, and pods without one."""
-    podgroups, pods, owners, names = await asyncio.gather(
-        list_all(client, PODGROUPS), list_all(client, PODS), _owners(client, ""), scheduler_names(client)
+    podgroups, pods, names = await asyncio.gather(
+        list_all(client, PODGROUPS), list_all(client, PODS), scheduler_names(client)
     )
-    return waiters(podgroups, pods, owners, scheduler_names=names)
+    grouping = await _grouping(client, pods, "")
+    return waiters(podgroups, pods, grouping.owners, scheduler_names=names, grouper=grouping.grouper)
 
 
 async def find(client: ApiClient, kind: ResourceKind[Any], namespace: str, name: str) -> Json | None:
@@ -100,29 +104,46 @@ async def find(client: ApiClient, kind: ResourceKind[Any], namespace: str, name:
 
 
 async def _group(pod: Json, client: ApiClient) -> tuple[str, str] | None:
-    return _group_of(pod, await _owners(client, pod["metadata"]["namespace"]))
+    return (await _grouping(client, [pod], pod["metadata"]["namespace"])).key(pod)
 
 
-def _group_of(pod: Json, owners: Owners) -> tuple[str, str] | None:
-    """Where the scheduler counts a pod: by its annotation or its owners. None if that cannot be told."""
-    try:
-        membership = group_of(convert(Pod, pod), owners)
-    except InputError:
-        return None
-    return membership.key if membership is not None else None
+class _Grouping(NamedTuple):
+    """Where the scheduler counts pods.
+
+    Attributes:
+        grouper: the rules.
+        owners: what they read, by uid.
+    """
+
+    grouper: Grouper
+    owners: Mapping[str, PartialObject]
+
+    def key(self, pod: Json) -> tuple[str, str] | None:
+        """The podgroup of a pod, by its annotation or its owners; None if that cannot be told."""
+        try:
+            membership = self.grouper(convert(Pod, pod), self.owners)
+        except InputError:
+            return None
+        return membership.key if membership is not None else None
 
 
-async def _owners(client: ApiClient, namespace: str) -> Owners:
-    """Those that the scheduler knows, by uid."""
-    lists = await asyncio.gather(*(list_all(client, kind, namespace) for kind in OWNERS))
-    owners = [convert(PartialObject, one) for objects in lists for one in objects]
-    return {owner.metadata.uid: owner for owner in owners}
+async def _grouping(client: ApiClient, pods: Sequence[Json], namespace: str) -> _Grouping:
+    """The rules, and the owners of pods; a pod may be the owner of another."""
+    owners, settings = await asyncio.gather(read_owners(client, pods, namespace), _settings(client))
+    objects = [*owners, *({"apiVersion": "v1", "kind": "Pod", **pod} for pod in pods)]
+    known = [convert(Workload, one) for one in owners] + [convert(PartialObject, pod) for pod in pods]
+    grouper = Grouper(Options.of(settings.pod_groups), surroundings=Others(objects))
+    return _Grouping(grouper, {one.metadata.uid: one for one in known})
 
 
 async def scheduler_names(client: ApiClient) -> Sequence[str]:
     """What pods of the scheduler name in ``spec.schedulerName``, by the settings as far as we may read them."""
+    return (await _settings(client)).scheduler_names
+
+
+async def _settings(client: ApiClient) -> Settings:
     try:
         found = await read_settings(client)
-        return (load_settings(found["data"][SETTINGS_KEY]) if found else Settings()).scheduler_names
+        return load_settings(found["data"][SETTINGS_KEY]) if found else Settings()
     except (ApiError, InputError, LookupError):
-        return Settings().scheduler_names
+        return Settings()

@@ -28,6 +28,10 @@ class Around:
         """An object, in any version."""
         return self._owners.find((group, kind, namespace, name))
 
+    def serves(self, group: str, kind: str) -> bool:
+        """Whether there may be objects of a kind."""
+        return self._owners.has_kind((group, kind)) or self._owners.kinds.want((group, kind))
+
     def podgroup(self, namespace: str, name: str) -> PodGroup | None:
         """Nothing: pods that were grouped before an upgrade say so themselves, in an annotation."""
 

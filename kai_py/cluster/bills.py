@@ -86,8 +86,13 @@ class Prices:
             ours = [result for result in results if result.request in names]
         return sum(self._of_result(result, where) for result in ours)
 
-    def counted(self, ready: Mask) -> Counted:
-        """The devices on the bill, as far as some node that is ``(N,)`` ready may have them."""
+    def counted(self, ready: Mask, without: frozenset[int] = frozenset()) -> Counted:
+        """The devices on the bill, as far as some node that is ``(N,)`` ready may have them.
+
+        Args:
+            ready: ``(N,)`` nodes that are.
+            without: rows of names of devices that are counted elsewhere.
+        """
         inventory = self.inventory
         homes = inventory.node_idx.tolist()
         rows = [
@@ -95,6 +100,7 @@ class Prices:
             for row, device in enumerate(inventory.devices)
             # Devices that belong to no single node are there as long as their driver says so.
             if (ready.item(homes[row]) if homes[row] != NOWHERE else not inventory.reach_of(row).node)
+            and inventory.id_idx[row] not in without
             and self._covers(device)
         ]
         sets = sorted({inventory.counters.set_idx[counter] for row in rows for counter, _ in inventory.charges[row]})
@@ -108,7 +114,14 @@ class Prices:
         names = {inventory.id_idx[row] for row in rows} if bill.parts == "whole" else uncut
         measured = () if bill.parts == "whole" else tuple(self._measures(one) for one in sets)
         parts = Parts(measured, tuple(sorted(shared.items())))
-        return Counted(bill.column, bill.unit, frozenset(names - shared.keys()), len(uncut) + len(sets), parts)
+        return Counted(
+            column=bill.column,
+            unit=bill.unit,
+            devices=frozenset(names - shared.keys()),
+            capacity=len(uncut) + len(sets),
+            parts=parts,
+            homes=tuple(sorted({homes[row] for row in rows} - {NOWHERE})),
+        )
 
     def _covers(self, device: Device) -> bool:
         if self.bill.selectors is None:

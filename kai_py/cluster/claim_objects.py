@@ -48,6 +48,10 @@ class ClaimObjects:
         self.by_name: dict[Name, ResourceClaim] = {}
         self.owner = owner
         self.changed: Callable[[Name], None] = lambda _name: None
+        #: How often devices of claims have changed, and at which of these times those of each claim did.
+        self._changes = 0
+        self._changed_at: dict[Name, int] = {}
+        self._noted = 0
         self._known = known
         self._flights: dict[Name, _Flight] = {}
         #: The newest version came with an answer, and the watch has not shown it yet.
@@ -90,7 +94,9 @@ class ClaimObjects:
     def _set(self, name: Name, claim: ResourceClaim | None) -> bool:
         before = self.by_name.get(name)
         had, has = _allocation(before), _allocation(claim)
-        if devices_of(had) != devices_of(has):
+        if devices_of(had) != devices_of(has) or _uid(before) != _uid(claim):
+            self._changes += 1
+            self._changed_at[name] = self._changes
             for device, _ in _taken(had):
                 self._holders[device].pop(name, None)
                 if not self._holders[device]:
@@ -100,6 +106,7 @@ class ClaimObjects:
                 holders[name] = holders.get(name, True) and shared
         if claim is None:
             self.by_name.pop(name, None)
+            self._changed_at.pop(name, None)
         else:
             self.by_name[name] = claim
         if _facts(before) != _facts(claim):
@@ -147,6 +154,14 @@ class ClaimObjects:
     def shown(self, name: Name) -> bool:
         """Whether the watch has shown what we know of a claim; what others wrote before is known then, too."""
         return name not in self._unseen
+
+    def note(self) -> None:
+        """Remember this moment: a snapshot is taken."""
+        self._noted = self._changes
+
+    def unchanged(self, name: Name) -> bool:
+        """Whether a claim has just the devices that it had, or had not, when a snapshot was taken last."""
+        return self._changed_at.get(name, self._changes + 1) <= self._noted
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -198,6 +213,10 @@ def _facts(claim: ResourceClaim | None) -> object:
 
 def _with(claim: ResourceClaim, allocation: Allocation | None) -> ResourceClaim:
     return replace(claim, status=replace(claim.status, allocation=allocation))
+
+
+def _uid(claim: ResourceClaim | None) -> str:
+    return claim.metadata.uid if claim is not None else ""
 
 
 def _allocation(claim: ResourceClaim | None) -> Allocation | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kai_py.api.meta import NO_STRINGS
 from kai_py.api.node import Node
 from kai_py.api.quantity import to_units
 from kai_py.cluster.encode.axis import most, per_unit
@@ -74,11 +75,14 @@ class NodeBook:
     Attributes:
         faults: what is wrong with nodes that cannot be read. They keep their last good state; a new one is left out.
         row_of: rows of the table that was made last.
+        heeds_images: whether it is remembered which images nodes have, from the next version of each node on.
     """
 
     def __init__(self) -> None:
         self.faults: dict[str, tuple[Fault, ...]] = {}
         self.row_of: dict[str, int] = {}
+        self.heeds_images = False
+        self._images: dict[str, dict[str, int]] = {}
         self._facts: dict[str, NodeFacts] = {}
         self._resources: Counter[str] = Counter()
         self._table: NodeTable | None = None
@@ -95,6 +99,11 @@ class NodeBook:
     def __contains__(self, name: object) -> bool:
         return name in self._facts
 
+    def labels_of(self, name: str) -> Mapping[str, str]:
+        """Labels of a node; none of one that is not there."""
+        facts = self._facts.get(name)
+        return facts.labels if facts is not None else NO_STRINGS
+
     def put(self, node: Node) -> bool:
         """Take in a node; tells whether anything that matters changed. Heartbeats do not."""
         name = node.metadata.name
@@ -104,6 +113,7 @@ class NodeBook:
             self.faults[name] = error.faults
             return False
         self.faults.pop(name, None)
+        self._note_images(node)
         before = self._facts.get(name)
         if facts == before:
             return False
@@ -118,9 +128,20 @@ class NodeBook:
             self._names = None
         return True
 
+    def _note_images(self, node: Node) -> None:
+        """Remember which images a node has. They come and go with every pod, which is no reason for a cycle."""
+        name = node.metadata.name
+        images = {}
+        if self.heeds_images:
+            images = {sys.intern(called): one.size_bytes for one in node.status.images for called in one.names}
+        if images != self._images.get(name, {}):
+            self._images[name] = images
+            self._table = None
+
     def drop(self, name: str) -> bool:
         """Forget a node."""
         self.faults.pop(name, None)
+        self._images.pop(name, None)
         facts = self._facts.pop(name, None)
         if facts is None:
             return False
@@ -151,6 +172,16 @@ class NodeBook:
         names = self._names or ()
         return np.array([device_memory(self._facts[name].labels) for name in names], dtype=np.int64)
 
+    def _image_columns(self, names: tuple[str, ...]) -> dict[str, Amounts]:
+        """``(N,)`` bytes of every image that any node has."""
+        columns: dict[str, Amounts] = {}
+        for row, name in enumerate(names if any(self._images.values()) else ()):
+            for image, size in self._images.get(name, {}).items():
+                if image not in columns:
+                    columns[image] = np.zeros(len(names), dtype=np.int64)
+                columns[image][row] = size
+        return columns
+
     def _make(self, axis: ResourceAxis) -> NodeTable:
         if self._names is None:
             self._names = tuple(sorted(self._facts))
@@ -175,6 +206,7 @@ class NodeBook:
             tainted=_mask([[taint in one.taints for taint in taints] for one in facts]).reshape(
                 len(names), len(taints)
             ),
+            images=self._image_columns(names),
             declares={
                 feature: _mask([feature in one.features for one in facts])
                 for feature in sorted(set[str]().union(*(one.features for one in facts)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ class OwnerBook:
         self.kinds = OwnerKinds()
         self.asker: PodKey | None = None
         self._named: dict[ObjectName, str] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._askers: dict[ObjectName, set[PodKey]] = {}
         self._asked: dict[PodKey, set[ObjectName]] = {}
         self._owned: dict[str, set[str]] = {}  # known owners by the uid of who owns them
@@ -44,6 +46,8 @@ class OwnerBook:
             if _says(before) == _says(owner):
                 return False
             self._unlink(before)
+        else:
+            self._counts[_name(owner)[:2]] += 1
         self.objects[uid] = owner
         self._named[_name(owner)] = uid
         for above in owner.metadata.owner_references:
@@ -55,6 +59,7 @@ class OwnerBook:
         owner = self.objects.pop(uid, None)
         if owner is not None:
             self._unlink(owner)
+            self._counts[_name(owner)[:2]] -= 1
             if self._named.get(_name(owner)) == uid:  # it may have been made anew under its name
                 del self._named[_name(owner)]
         return owner is not None
@@ -81,6 +86,10 @@ class OwnerBook:
             self.kinds.want(name[:2])
             return None
         return self.objects[uid]
+
+    def has_kind(self, kind: tuple[str, str]) -> bool:
+        """Whether objects of a kind are known."""
+        return self._counts[kind] > 0
 
     def concerned(self, owner: PartialObject) -> list[PodKey]:
         """The attached pods that an object owns, directly or not, and those that have asked for it."""

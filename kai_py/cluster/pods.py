@@ -129,9 +129,8 @@ def facts_of(
     flight: InFlight | None,
     groups: tuple[str, ...] = (),
     label_set: int = NONE,
-    claims: bool = False,
 ) -> PodFacts:
-    """What to keep of a pod, apart from what others have found out about it; with ``claims``, those are understood."""
+    """What to keep of a pod, apart from what others have found out about it."""
     meta = pod.metadata
     return PodFacts(
         key=key_of(pod),
@@ -144,7 +143,7 @@ def facts_of(
         created=seconds(meta.creation_timestamp),
         deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER,
         flight=flight,
-        replaceable=meta.controller is not None and unsupported_by(pod, claims=claims) is None,
+        replaceable=meta.controller is not None and unsupported_by(pod) is None,
         told=_told(pod),
         groups=groups,
         rank=_rank(meta.labels.get(JOB_INDEX_LABEL) or meta.labels.get(POD_INDEX_LABEL, "")),

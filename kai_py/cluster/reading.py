@@ -47,7 +47,6 @@ class PodReader:
 
     Attributes:
         gpu_sharing: whether pods may have parts of GPUs.
-        claims: whether pods may have claims on devices.
         runtimes: which RuntimeClasses there are.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
         untold: owners that cannot be understood, by uid, and why; emptied by whoever tells their users.
@@ -60,7 +59,6 @@ class PodReader:
         self._stuck: dict[str, Blocked] = {}
         self._told: dict[str, tuple[Fault, ...]] = {}
         self.gpu_sharing = True
-        self.claims = False
         self.runtimes = RuntimeBook()
         self._group_of = grouper
         self._owners = owners
@@ -111,6 +109,10 @@ class PodReader:
                 self._told[uid] = faults
                 self.untold[uid] = owner, faults
 
+    def forget_owner(self, uid: str) -> None:
+        """An owner is gone or says something else; if that cannot be understood, its user is told again."""
+        self._told.pop(uid, None)
+
     def is_stuck(self, key: PodKey) -> bool:
         """Whether it cannot be told where a pod belongs."""
         return str(key) in self._stuck
@@ -135,12 +137,16 @@ class PodReader:
             return demand, (ReasonCode.RUNTIME_CLASS_MISSING, details)
         if (stuck := self._stuck.get(str(key))) is not None:
             return demand, stuck
-        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing, claims=self.claims)) is not None:
+        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
         if self._failures.paused(key, now):
             why = self._failures.why(key)
             return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)} | ({"message": why} if why else {}))
         return demand, None
+
+    def heed_images(self, *, wanted: bool) -> bool:
+        """Whether pods with different images are told apart; tells whether that has changed."""
+        return self._demands.heed_images(wanted=wanted)
 
     def forget(self, key: PodKey) -> None:
         """The pod is gone, and what was wrong with it does not matter any more."""

@@ -17,13 +17,11 @@ class Scope:
         scheduler_names: pods that name one of these are ours to schedule.
         pool_label: label of nodes, queues and pods that names their pool; empty = there are no pools.
         pool: our pool; empty = objects without the label.
-        claims: whether claims on devices are decided about; otherwise pods that have any wait.
     """
 
     scheduler_names: frozenset[str] = frozenset({SCHEDULER_NAME})
     pool_label: str = ""
     pool: str = ""
-    claims: bool = True
 
     @classmethod
     def of(cls, settings: Settings) -> Scope:

@@ -10,10 +10,11 @@ from typing import Literal
 
 
 class Strategy(StrEnum):
-    """How pods are laid over nodes."""
+    """How pods are laid over nodes: fill them, level them, or keep what is left useful to others."""
 
     BINPACK = "binpack"
     SPREAD = "spread"
+    LEAST_FRAGMENTATION = "leastFragmentation"
 
 
 class Action(StrEnum):
@@ -38,6 +39,10 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "podSpread": 60.0,
         "resourceType": 30.0,
         "numa": 19.0,
+        "imageLocality": 0.0,
+        "leastAllocated": 0.0,
+        "mostAllocated": 0.0,
+        "balancedAllocation": 0.0,
         "packing": 9.0,
     }
 )

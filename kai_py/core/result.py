@@ -33,6 +33,10 @@ class ReasonCode(StrEnum):
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
     CLAIM_INVALID = "ResourceClaimInvalid"
     CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
+    VOLUME_CLAIM_MISSING = "PersistentVolumeClaimDoesNotExist"
+    VOLUME_CLAIM_INVALID = "PersistentVolumeClaimInvalid"
+    VOLUME_UNBOUND = "VolumeNotBound"
+    VOLUME_PREPARED = "VolumeBeingBound"
     RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
@@ -50,6 +54,7 @@ class ReasonCode(StrEnum):
     MEMBERS_APART = "MembersApart"
     DEVICES_UNAVAILABLE = "DevicesUnavailable"
     CLAIM_IN_FULL_USE = "ClaimInFullUse"
+    DEVICES_PREPARED = "DevicesBeingPrepared"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
     # victims: why nobody has to make room
@@ -86,6 +91,11 @@ class FilterReason(StrEnum):
     CAPACITY_USED_UP = "CapacityUsedUp"
     POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
+    VOLUME_AFFINITY = "VolumeNodeAffinityConflict"
+    VOLUME_ZONE = "VolumeInOtherZone"
+    VOLUME_MISSING = "NoVolumeForClaim"
+    VOLUME_LIMIT = "TooManyVolumes"
+    VOLUME_IN_USE = "VolumeInUse"
     HOST_PORT = "HostPortTaken"
     SPREAD_LABEL = "TopologySpreadLabelMissing"
     SPREAD = "TopologySpreadMismatch"
@@ -106,6 +116,8 @@ ROOM: Final = frozenset(
         FilterReason.DEVICES,
         FilterReason.NUMA_NODE,
         FilterReason.NUMA_NODES,
+        FilterReason.VOLUME_LIMIT,
+        FilterReason.VOLUME_IN_USE,
         FilterReason.HOST_PORT,
         FilterReason.SPREAD,
         FilterReason.POD_ANTI_AFFINITY,
@@ -122,11 +134,13 @@ class Granted:
         claim: ``namespace/name``.
         uid: of the claim.
         allocation: a ``ClaimAllocation`` of ``kai_py.core.dra.allocation``, which this layer does not know.
+        extended: it serves extended resources; one without ``uid`` has to be made.
     """
 
     claim: str
     uid: str
     allocation: object
+    extended: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +151,8 @@ class _Place:
         gpu_groups: the devices there that it has a share of.
         claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
         zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
+        volumes: claims, ``namespace/name``, that get their volumes with the node, and which; an empty name where one is
+            made there.
     """
 
     pod: str
@@ -147,6 +163,7 @@ class _Place:
     gpu_groups: tuple[str, ...] = ()
     claims: tuple[Granted, ...] = ()
     zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

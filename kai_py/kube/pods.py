@@ -141,6 +141,14 @@ class PodWriter:
             return Result(Outcome.ALREADY_BOUND, message)
         return Result(Outcome.CONFLICT, message)
 
+    async def node_of(self, namespace: str, name: str, uid: str) -> str:
+        """The node of a pod; empty if it has none, or is not there any more."""
+        try:
+            pod: dict[str, Any] = await self._sender.get_object(_pod_path(namespace, name))
+        except NotFoundError:
+            return ""
+        return str(pod.get("spec", {}).get("nodeName", "")) if pod["metadata"]["uid"] == uid else ""
+
     async def patch_condition(
         self, namespace: str, name: str, uid: str, condition: PodCondition, *, nominated_node: str | None = None
     ) -> Result:

@@ -60,16 +60,6 @@ class Writer(PodWriter):
         """Replace an object but for its status. Its ``resourceVersion`` makes sure that nothing is overwritten."""
         return await self._sender.send("PUT", _path(resource, obj), _json(obj))
 
-    async def update_status(self, resource: AnyKind, obj: Document) -> bytes:
-        """Replace an object's status, and nothing else of it. Its ``resourceVersion`` guards it."""
-        return await self._sender.send("PUT", _path(resource, obj, "status"), _json(obj))
-
-    async def add_finalizer(self, resource: AnyKind, obj: Document, finalizer: str) -> bytes:
-        """Replace an object by itself with one finalizer more."""
-        metadata = obj["metadata"]
-        finalizers = [*metadata.get("finalizers", ()), finalizer]
-        return await self.replace(resource, {**obj, "metadata": {**metadata, "finalizers": finalizers}})
-
     async def patch_status(
         self, resource: AnyKind, namespace: str, name: str, status: Document, *, resource_version: str | None = None
     ) -> bytes:

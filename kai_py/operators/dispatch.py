@@ -18,7 +18,7 @@ from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.encode.shares import labels_of
 from kai_py.cluster.encode.zones import predicted
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision, Evict
+from kai_py.core.result import Bind, Decision, Evict, Reason
 from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.errors import ApiError, ForbiddenError, InvalidError, KaiError, LeaseLostError, UnavailableError
 from kai_py.kube.backoff import Backoff
@@ -26,6 +26,7 @@ from kai_py.kube.pods import Outcome, Result
 from kai_py.kube.writer import Writer
 from kai_py.operators.claims import ClaimKeeper
 from kai_py.operators.starts import Job, Starts
+from kai_py.operators.volumes import VolumeKeeper
 from kai_py.settings.model import Eviction
 from kai_py.telemetry.conditions import eviction_note
 from kai_py.telemetry.metrics import Metrics
@@ -55,7 +56,7 @@ class Dispatcher:
         tell: called with every decision that was answered, for Events; must not block.
         wake: called when an answer gives the next cycle something to do: a refusal, or the last of many.
         eviction: how pods are evicted; asked before every cycle's decisions.
-        preparing: told about pods whose devices are being prepared, and what is missing; must not block.
+        preparing: told about pods whose devices or volumes are being prepared, and what is missing; must not block.
         binding_timeout: seconds that this may take; asked each time.
         clock: seconds since the epoch.
 
@@ -73,7 +74,7 @@ class Dispatcher:
         tell: Told,
         wake: Callable[[], None],
         eviction: Callable[[], Eviction] = Eviction,
-        preparing: Callable[[Sequence[Bind], str], None] = lambda _binds, _missing: None,
+        preparing: Callable[[Sequence[Bind], Reason], None] = lambda _binds, _reason: None,
         binding_timeout: Callable[[], float] = lambda: 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -88,10 +89,12 @@ class Dispatcher:
         self.starts = Starts(
             store,
             self.keeper,
+            VolumeKeeper(store.volumes, writer),
             enqueue=self._enqueue,
             bind=lambda bind: self._run((bind,)),
             refuse=self._not_started,
             waits=preparing,
+            parked=self._look_idle,
             timeout=binding_timeout,
             clock=clock,
         )
@@ -128,9 +131,7 @@ class Dispatcher:
                 evictions[decision.preemptor or decision.podgroup].append(decision)
         now, sent = self._clock(), 0
         with_claims = []
-        for whole in binds.values():
-            if not all(map(self._possible, whole)):
-                continue
+        for whole in [whole for whole in binds.values() if all(map(self._possible, whole))]:
             if self.starts.needs_claims(whole):
                 with_claims.append(whole)
                 for bind in whole:
@@ -188,7 +189,8 @@ class Dispatcher:
         if facts is None or self._store.assumptions.get(key) is not None:
             return False
         if isinstance(decision, Bind):
-            return facts.state == PodState.PENDING and decision.node in self._store.nodes
+            known = decision.node in self._store.nodes and self._store.claims.unchanged(key)
+            return facts.state == PodState.PENDING and known
         return facts.state == PodState.BOUND
 
     async def run(self) -> None:
@@ -206,9 +208,13 @@ class Dispatcher:
                 await job()
             finally:
                 self._busy -= 1
-                if not self.backlog:
-                    self._idle.set()
-                    self._wake()  # the numbers of queues and podgroups have changed with all of these
+                self._look_idle()
+
+    def _look_idle(self) -> None:
+        """Tell when nothing is left to do."""
+        if not self.backlog:
+            self._idle.set()
+            self._wake()  # the numbers of queues and podgroups have changed with all of these
 
     async def _run(self, errand: Errand) -> None:
         """Carry out decisions one after the other, as long as they succeed."""
@@ -249,12 +255,16 @@ class Dispatcher:
             return self._answered(decision, result)
 
     async def _give_back(self, decision: Bind | Evict) -> None:
-        """A pod that is not bound needs its claims no longer."""
-        if isinstance(decision, Bind):
-            try:
-                await self.starts.give_back(pod_of(decision))
-            except LeaseLostError:
-                _log.warning("claims are left to the next leader", pod=decision.pod)
+        """A pod that is not bound needs its claims no longer; a try whose answer was lost may have bound it, though."""
+        key = pod_of(decision)
+        if not isinstance(decision, Bind) or not self.starts.holds(key):
+            return
+        try:
+            if not await self._writer.node_of(*key):
+                await self.starts.give_back(key)
+        except (LeaseLostError, ApiError) as error:
+            _log.warning("claims are given back later", pod=decision.pod, why=str(error))
+        self.starts.done(key)
 
     def _released(self, decision: Bind | Evict) -> None:
         """It was not sent."""

@@ -99,6 +99,7 @@ class CycleLoop:
         self.number += 1
         started = time.perf_counter()
         self._store.tidy(self._clock())
+        # Never during a cycle: what selectors said about devices is remembered in one place, which taking tidies up.
         snapshot = self._store.take(self._clock())
         taken = time.perf_counter()
         result = await asyncio.to_thread(run_cycle, snapshot, self._options(), clock=time.monotonic)

@@ -14,7 +14,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision, Evict
+from kai_py.core.result import Bind, Decision, Evict, Reason
 from kai_py.errors import ApiError, Fault, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
@@ -41,6 +41,7 @@ from kai_py.operators.kinds import (
     QUEUES,
     RUNTIMES,
     SLICES,
+    STORAGE,
     TAINT_RULES,
     TOPOLOGIES,
     ZONES,
@@ -72,6 +73,8 @@ AUDIT: Final = 60.0
 PATIENCE: Final = 1.0
 #: Cycles wait for the owners of pods for so long at first; seconds. Later, only the pods that need them wait.
 PATIENCE_WITH_OWNERS: Final = 30.0
+#: So many warnings about grouping are remembered, so as not to be repeated.
+REMEMBERED_WARNINGS: Final = 4096
 #: What is written at the end may take so long; seconds.
 GOODBYE: Final = 3.0
 
@@ -107,6 +110,7 @@ class Shell:
         self._clock = clock
         scope = Scope.of(settings.current)
         self._defaults = NO_DEFAULTS
+        self._warned: set[str] = set()
         self.store = Store(self._group_of, scope, settings.accounting)
         self.grouper = Grouper(
             Options.of(settings.current.pod_groups),
@@ -116,6 +120,7 @@ class Shell:
         )
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
+        self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
@@ -134,7 +139,13 @@ class Shell:
         self.intake = Intake(
             self.store, self.cycles.wake, clock, self._complain, claims_changed=self.dispatcher.starts.look
         )
-        self._sweeper = UnusedClaims(self.store, self.dispatcher.keeper, leading=self.leading, wake=self.cycles.wake)
+        self._sweeper = UnusedClaims(
+            self.store,
+            self.dispatcher.keeper,
+            node_of=writer.node_of,
+            leading=self.leading,
+            wake=self.cycles.wake,
+        )
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
         self.statuses = StatusWriter(
@@ -165,6 +176,7 @@ class Shell:
             Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
             Reflector(client, SLICES, self.intake, dispensable=True),
             claims,
+            *(Reflector(client, kind, self.intake, dispensable=True) for kind in STORAGE),
             Reflector(client, ZONES, self.intake, dispensable=True),
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
@@ -175,7 +187,22 @@ class Shell:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def _group_of(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
-        return self.grouper(pod, owners)
+        membership = self.grouper(pod, owners)
+        for text in membership.warnings if membership is not None else ():
+            self._warn_of_grouping(pod, text)
+        return membership
+
+    def _warn_of_grouping(self, pod: Pod, text: str) -> None:
+        """Say once what was passed over when a pod was grouped."""
+        if text in self._warned or not self.leading():
+            return
+        if len(self._warned) >= REMEMBERED_WARNINGS:
+            self._warned.clear()
+        self._warned.add(text)
+        meta = pod.metadata
+        _log.warning("passed over when grouping", pod="/".join(meta.key), why=text)
+        about = Regarding("v1", "Pod", meta.namespace, meta.name, meta.uid)
+        self.record_event(EventText(about, "Warning", "PassedOver", "Grouping", text))
 
     def leading(self) -> bool:
         """Whether we may decide and write at this moment."""
@@ -200,7 +227,7 @@ class Shell:
         self._spawn(self._owners.run(), "owners")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
         for reflector in self.reflectors:
-            if reflector.resource in OWNERS and isinstance(reflector.last_error, ApiError):
+            if reflector.resource in OWNERS and isinstance(reflector.last_error, NotFoundError):
                 kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
                 self.store.settle_owners(kind, served=False, now=self._clock())
         with contextlib.suppress(TimeoutError):
@@ -337,7 +364,9 @@ class Shell:
             self._defaults = NO_DEFAULTS
         self._rules_changed()
         self.store.accounting = self.settings.accounting
-        self.store.layout.share_gpus(allowed=self.settings.current.gpu_sharing == "trusted", now=self._clock())
+        now, current = self._clock(), self.settings.current
+        self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
+        self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:
@@ -366,9 +395,11 @@ class Shell:
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
 
-    def _preparing(self, binds: Sequence[Bind], missing: str) -> None:
+    def _preparing(self, binds: Sequence[Bind], reason: Reason) -> None:
+        """Tell users why pods that have a node are not bound yet."""
         for bind in binds:
-            self.record_event(events.preparing(bind, missing))
+            self.record_event(events.preparing(bind, reason))
+            self.statuses.preparing(bind, reason)
 
     def _complain(self, body: Mapping[str, Any], faults: Sequence[Fault]) -> None:
         """Tell the author of an object that it cannot be read."""

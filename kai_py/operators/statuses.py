@@ -17,8 +17,10 @@ from typing import Any, Final
 import structlog
 
 from kai_py.api.podgroup import PodGroup
+from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.store import Store
 from kai_py.core.resources import ResourceAxis
+from kai_py.core.result import Bind, Diagnosis, Reason
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import ApiError, LeaseLostError
 from kai_py.kube.pods import PodCondition
@@ -129,9 +131,16 @@ class StatusWriter:
         if written is not None and changed(old, written):
             self._put(key, partial(self._write_pod, key, written))
 
-    async def _write_pod(self, key: PodKey, written: dict[str, Any]) -> None:
+    def preparing(self, bind: Bind, reason: Reason) -> None:
+        """Note why a pod that has a node is not bound yet."""
+        key = pod_of(bind)
+        written = pod_condition(Diagnosis(bind.podgroup, "", (reason,)), now=self._clock())
+        if written is not None:
+            self._put(key, partial(self._write_pod, key, written, sent=True))
+
+    async def _write_pod(self, key: PodKey, written: dict[str, Any], *, sent: bool = False) -> None:
         facts = self._store.pods.facts.get(key)
-        if facts is None or facts.node:
+        if facts is None or facts.bound or (facts.node and not sent):
             return  # it has found a place meanwhile
         condition = PodCondition(
             written["type"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -11,7 +11,7 @@ import structlog
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey, PodState
-from kai_py.errors import ClaimRefusedError, LeaseLostError
+from kai_py.errors import ApiError, ClaimRefusedError, LeaseLostError
 from kai_py.operators.claims import ClaimKeeper
 
 _log = structlog.get_logger()
@@ -28,13 +28,21 @@ class UnusedClaims:
     Args:
         store: the memory.
         keeper: writes claims.
+        node_of: asks the server for the node of a pod: the watch may be behind.
         leading: whether we may write.
         wake: called when devices are free again.
     """
 
     def __init__(
-        self, store: Store, keeper: ClaimKeeper, *, leading: Callable[[], bool], wake: Callable[[], None]
+        self,
+        store: Store,
+        keeper: ClaimKeeper,
+        *,
+        node_of: Callable[[str, str, str], Awaitable[str]],
+        leading: Callable[[], bool],
+        wake: Callable[[], None],
     ) -> None:
+        self._node_of = node_of
         self._store = store
         self._keeper = keeper
         self._leading = leading
@@ -54,18 +62,27 @@ class UnusedClaims:
         """Take back what was unused the last time, too."""
         found = set(self._store.claims.unused(self._waits))
         for name in sorted(found & self._before):
-            claim = self._store.claims.objects.by_name.get(name)
-            if claim is None or name not in set(self._store.claims.unused(self._waits)):
-                continue
             try:
-                await self._keeper.give_back(name, frozenset(one.uid for one in claim.status.reserved_for))
-                _log.info("devices taken back that nobody used", claim="/".join(name))
-                self._wake()
-            except ClaimRefusedError as error:
+                if await self._take_back(name):
+                    _log.info("devices taken back that nobody used", claim="/".join(name))
+                    self._wake()
+            except (ClaimRefusedError, ApiError) as error:
                 _log.warning("claim not given back", claim="/".join(name), why=str(error))
             except LeaseLostError:
                 break
         self._before = found
+
+    async def _take_back(self, name: Name) -> bool:
+        """Take the devices of a claim, unless somebody has come to use it meanwhile."""
+        claim = self._store.claims.objects.by_name.get(name)
+        pods = claim.status.reserved_for if claim is not None else ()
+        for pod in pods:
+            if await self._node_of(name[0], pod.name, pod.uid):
+                return False
+        if name not in set(self._store.claims.unused(self._waits)):
+            return False
+        await self._keeper.give_back(name, frozenset(pod.uid for pod in pods))
+        return True
 
     def _waits(self, key: PodKey) -> bool:
         """Whether a pod waits, and nothing is on its way for it."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from kai_py.api.meta import PartialObject
 from kai_py.errors import ForbiddenError, NotFoundError
 from kai_py.kube.client import ApiClient
+from kai_py.kube.discovery import discover
 from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
 from kai_py.planning.manifests import Sourced
 from kai_py.planning.objects import SETTINGS_NAME
+from kai_py.podgrouper.foreign import kinds_named
+from kai_py.podgrouper.kinds.registry import COMPANIONS
 
 #: Where the settings are, unless the scheduler was told otherwise.
 SETTINGS_NAMESPACE: Final = "kai-scheduler"
@@ -24,16 +27,23 @@ _KINDS: Final = (
     ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
     ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
-    ResourceKind("batch", "v1", "jobs", PartialObject),
-    ResourceKind("apps", "v1", "replicasets", PartialObject),
-    ResourceKind("apps", "v1", "statefulsets", PartialObject),
     ResourceKind("", "v1", "pods", PartialObject),
 )
+_POD: Final = ("", "Pod")
 _BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PartialObject)
 _DEVICES: Final = (
     ResourceKind("resource.k8s.io", "v1", "deviceclasses", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceslices", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceclaims", PartialObject),
+)
+_VOLUMES: Final = (
+    ResourceKind("", "v1", "persistentvolumes", PartialObject, namespaced=False),
+    ResourceKind("", "v1", "persistentvolumeclaims", PartialObject),
+    ResourceKind("storage.k8s.io", "v1", "storageclasses", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csidrivers", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csinodes", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csistoragecapacities", PartialObject),
+    ResourceKind("storage.k8s.io", "v1", "volumeattachments", PartialObject, namespaced=False),
 )
 _ZONES: Final = ResourceKind(
     "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", PartialObject, namespaced=False
@@ -55,12 +65,52 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
     objects = [one for objects in lists for one in objects]
     budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
-    for kind in _DEVICES:
+    for kind in (*_DEVICES, *_VOLUMES):
         objects += await _read_if_allowed(client, kind, kind.plural, warn)
     objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
     objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
+    objects += await read_owners(client, [one for one in objects if one["kind"] == "Pod"])
     settings = await read_settings(client)
     return [Sourced(one, "live", live=True) for one in [*objects, *budgets, *([settings] if settings else [])]]
+
+
+async def read_owners(
+    client: ApiClient, pods: Iterable[Mapping[str, Any]], namespace: str = ""
+) -> list[dict[str, Any]]:
+    """All objects of the kinds that own pods, of those that own these, and of what grouping rules look up beside them.
+
+    A kind that is not served, or that we may not read, has none: the scheduler takes references to it at their word.
+
+    Args:
+        client: the API server.
+        pods: whose owners.
+        namespace: where to look; empty for everywhere.
+
+    Raises:
+        ApiError: the server does not answer.
+    """
+    found: list[dict[str, Any]] = []
+    pods = list(pods)
+    named = (kinds_named(pod["metadata"].get("labels") or {}, pod.get("spec") or {}) for pod in pods)
+    todo, done = _kinds_above(pods).union(*named), {_POD}
+    while todo := todo - done:
+        kind = todo.pop()
+        done.add(kind)
+        try:
+            resource = await discover(client, *kind, PartialObject)
+            objects = await list_all(client, resource, namespace) if resource is not None else []
+        except ForbiddenError as error:
+            if error.status == 401:
+                raise
+            objects = []
+        found += objects
+        todo |= _kinds_above(objects) | ({COMPANIONS[kind]} if kind in COMPANIONS else set())
+    return found
+
+
+def _kinds_above(objects: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    references = (owner for one in objects for owner in one["metadata"].get("ownerReferences") or ())
+    return {(str(owner["apiVersion"]).rpartition("/")[0], str(owner["kind"])) for owner in references}
 
 
 async def _read_if_allowed(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
 from kai_py.api.decode import convert, identity
-from kai_py.api.keys import PODGROUP_ANNOTATION
+from kai_py.api.keys import PODGROUP_ANNOTATION, PRIORITY_CLASS_LABEL, RAY_PRIORITY_CLASS_LABEL
 from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.workload import Workload
 from kai_py.errors import Fault, MalformedObjectError
+from kai_py.planning.manifests import Sourced, defaulted, group_and_kind, unpacked
+from kai_py.planning.objects import SETTINGS_KEY, SETTINGS_NAME
+from kai_py.planning.samples import samples
 from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults, read_defaults
 from kai_py.podgrouper.errors import GroupingError
 from kai_py.podgrouper.grouping import Grouper
@@ -63,7 +68,7 @@ def group(
     others = Others([*objects, *owners])
     uids = {(_group(one), one.kind, one.metadata.name): one.metadata.uid for one in known}
     linked = [replace(one, metadata=_linked(one.metadata, uids)) for one in known]
-    defaults, warnings = others.defaults(chosen)
+    defaults, warnings = default_priorities(chosen, others.config_maps)
     grouper = Grouper(
         Options.of(chosen.pod_groups),
         priority_classes=others.priority_classes,
@@ -85,6 +90,101 @@ def group(
     }
 
 
+def groups(
+    manifests: Iterable[Sourced | Manifest], *, settings: Mapping[str, Any] | str | None = None
+) -> tuple[list[Json], list[Fault]]:
+    """Tell which podgroup each pod belongs to.
+
+    Args:
+        manifests: pods, workloads and whatever else rules read. Workloads that own none of the pods are asked about
+            with the pods that their controller would make.
+        settings: the settings document.
+
+    Returns:
+        An answer of :func:`group` for each pod, with its name under ``pod``; and what is wrong with others. Without
+        any PriorityClass among the manifests, every name is believed.
+    """
+    answers: list[Json] = []
+    faults: list[Fault] = []
+    whole = _defaulted(manifests, faults)
+    settings = settings or _settings_among(whole)
+    others = whole
+    if not any(group_and_kind(one) == ("scheduling.k8s.io", "PriorityClass") for one in whole):
+        others = [*whole, *_believed(whole)]
+    for pod, owners, beside in _questions(whole):
+        try:
+            answer = group(pod, owners, objects=[*beside, *others], settings=settings)
+        except MalformedObjectError as error:
+            faults += [fault for fault in error.faults if fault not in faults]
+            continue
+        name = "/".join(pod["metadata"][part] for part in ("namespace", "name"))
+        left: Json = {"podGroup": None, "subGroup": None, "written": False, "warnings": []}
+        answers.append({"pod": name, **(answer or left)})
+    return answers, faults
+
+
+def _defaulted(manifests: Iterable[Sourced | Manifest], faults: list[Fault]) -> list[Json]:
+    whole: list[Json] = []
+    for position, sourced in enumerate(unpacked(manifests)):
+        try:
+            whole.append(defaulted(sourced.manifest, position, 0.0))
+        except MalformedObjectError as error:
+            faults += [sourced.place(fault) for fault in error.faults]
+    return whole
+
+
+def _settings_among(manifests: Iterable[Json]) -> str | None:
+    """The settings document of a ConfigMap of that name."""
+    maps = (one for one in manifests if group_and_kind(one) == ("", "ConfigMap"))
+    data = next((one.get("data") for one in maps if one["metadata"]["name"] == SETTINGS_NAME), None)
+    text = data.get(SETTINGS_KEY) if isinstance(data, Mapping) else None
+    return text if isinstance(text, str) else None
+
+
+def _believed(manifests: Iterable[Json]) -> list[Json]:
+    """A PriorityClass for each name that is mentioned."""
+    text = json.dumps(list(manifests), default=str)
+    names = {*re.findall(rf'"(?:{PRIORITY_CLASS_LABEL}|{RAY_PRIORITY_CLASS_LABEL})": "([^"]+)"', text)}
+    return [
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}} for name in names
+    ]
+
+
+def _questions(manifests: Sequence[Json]) -> Iterator[tuple[Json, list[Json], list[Json]]]:
+    """Pods with their owners, nearest first, and objects beside these."""
+    known = {(*group_and_kind(one), *_key(one)): one for one in manifests}
+    used: set[int] = set()
+    for pod in manifests:
+        if group_and_kind(pod) == ("", "Pod"):
+            owners = _chain(pod, known)
+            used.update(map(id, owners))
+            yield pod, owners, []
+    parents = {id(owner) for one in manifests for owner in _chain(one, known)}
+    for workload in manifests:
+        if id(workload) not in used | parents:
+            for pod, owners, beside in samples(workload):
+                yield pod, [*owners, *_chain(workload, known)], beside
+
+
+def _chain(one: Json, known: Mapping[tuple[str, str, str, str], Json]) -> list[Json]:
+    """The owners among the manifests, nearest first."""
+    chain: list[Json] = []
+    here: Json | None = one
+    while here is not None:
+        references = here["metadata"].get("ownerReferences") or []
+        above = next((ref for ref in references if ref.get("controller")), references[0] if references else None)
+        group = str(above["apiVersion"]).rpartition("/")[0] if above else ""
+        here = known.get((group, above["kind"], _key(one)[0], above["name"])) if above else None
+        if here is None or here in chain:
+            break
+        chain.append(here)
+    return chain
+
+
+def _key(manifest: Manifest) -> tuple[str, str]:
+    return manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
+
+
 class Others:
     """Manifests as the surroundings of a pod.
 
@@ -94,7 +194,7 @@ class Others:
 
     def __init__(self, objects: Iterable[Manifest]) -> None:
         self.priority_classes: set[str] = set()
-        self._config_maps: dict[tuple[str, str], Manifest] = {}
+        self.config_maps: dict[tuple[str, str], Manifest] = {}
         self._pods: list[ObjectMeta] = []
         self._podgroups: dict[tuple[str, str], PodGroup] = {}
         self._rest: dict[tuple[str, str, str, str], PartialObject] = {}
@@ -108,27 +208,20 @@ class Others:
             case ("scheduling.k8s.io", "PriorityClass"):
                 self.priority_classes.add(meta.name)
             case ("", "ConfigMap"):
-                self._config_maps[meta.key] = manifest
+                self.config_maps[meta.key] = manifest
             case ("", "Pod"):
                 self._pods.append(meta)
             case _ if kind == _PODGROUP:
                 self._podgroups[meta.key] = PodGroup.parse(manifest)
         self._rest[*kind, *meta.key] = workload
 
-    def defaults(self, settings: Settings) -> tuple[PriorityDefaults, tuple[str, ...]]:
-        """The default priorities that the settings point at, and what is wrong with them."""
-        where = settings.pod_groups.default_priorities_config_map
-        if where is None:
-            return NO_DEFAULTS, ()
-        found = self._config_maps.get((where.namespace, where.name))
-        if found is None:
-            return NO_DEFAULTS, (f"ConfigMap {where.namespace}/{where.name} with default priorities does not exist",)
-        defaults, wrong = read_defaults(found.get("data"))
-        return defaults, tuple(f"ConfigMap {where.namespace}/{where.name}: {text}" for text in wrong)
-
     def find(self, group: str, kind: str, namespace: str, name: str) -> PartialObject | None:
         """An object, in any version."""
         return self._rest.get((group, kind, namespace, name))
+
+    def serves(self, group: str, kind: str) -> bool:
+        """Whether there are objects of a kind."""
+        return any(name[:2] == (group, kind) for name in self._rest)
 
     def podgroup(self, namespace: str, name: str) -> PodGroup | None:
         """A PodGroup that exists already."""
@@ -141,6 +234,26 @@ class Others:
             for pod in self._pods
             if pod.namespace == namespace and all(pod.labels.get(key) == value for key, value in labels.items())
         )
+
+
+def default_priorities(
+    settings: Settings, config_maps: Mapping[tuple[str, str], Manifest]
+) -> tuple[PriorityDefaults, tuple[str, ...]]:
+    """The default priorities that the settings point at, and what is wrong with them.
+
+    Args:
+        settings: may name a ConfigMap.
+        config_maps: by (namespace, name).
+    """
+    where = settings.pod_groups.default_priorities_config_map
+    if where is None:
+        return NO_DEFAULTS, ()
+    name = f"ConfigMap {where.namespace}/{where.name}"
+    found = config_maps.get((where.namespace, where.name))
+    if found is None:
+        return NO_DEFAULTS, (f"{name} with default priorities does not exist",)
+    defaults, wrong = read_defaults(found.get("data"))
+    return defaults, tuple(f"{name}: {text}" for text in wrong)
 
 
 def _workload(manifest: Manifest) -> Workload:

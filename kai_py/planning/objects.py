@@ -19,10 +19,23 @@ from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.storage import (
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    VolumeAttachment,
+)
 from kai_py.api.topology import Topology
+from kai_py.api.workload import Workload
+from kai_py.cluster.volumes.book import Stored
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
+from kai_py.podgrouper.foreign import FOREIGN
+from kai_py.podgrouper.kinds.registry import COMPANIONS
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 
@@ -41,17 +54,8 @@ _WORKLOADS: Final = frozenset(
         ("batch", "CronJob"),
     }
 )
-#: Kinds that a cluster has and that no decision depends on.
-_IDLE: Final = frozenset(
-    {
-        ("", "ConfigMap"),
-        ("", "PersistentVolume"),
-        ("", "PersistentVolumeClaim"),
-        ("storage.k8s.io", "CSINode"),
-        ("storage.k8s.io", "CSIStorageCapacity"),
-        ("storage.k8s.io", "StorageClass"),
-    }
-)
+#: Kinds that grouping looks up although they own no pods.
+_LOOKED_UP: Final = FOREIGN | set(COMPANIONS.values())
 
 #: API group, kind, namespace and name.
 Identity = tuple[str, str, str, str]
@@ -62,6 +66,7 @@ class Objects:
     """What a plan starts from, sorted by kind.
 
     Attributes:
+        volumes: PersistentVolumes, claims on them, and what nodes and drivers say about volumes.
         owners: whatever pods belong to.
         settings: from the ConfigMap among the objects, if there is one.
         sources: where each object came from.
@@ -83,10 +88,12 @@ class Objects:
     slices: list[ResourceSlice] = field(default_factory=list)
     claims: list[ResourceClaim] = field(default_factory=list)
     claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
+    volumes: list[Stored] = field(default_factory=list)
     zones: list[NodeResourceTopology] = field(default_factory=list)
     runtime_classes: list[RuntimeClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
+    config_maps: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     sources: dict[Identity, Sourced] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
@@ -166,6 +173,13 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
             convert(ResourceClaimTemplate, manifest)
         ),
+        ("", "PersistentVolume"): lambda: objects.volumes.append(convert(PersistentVolume, manifest)),
+        ("", "PersistentVolumeClaim"): lambda: objects.volumes.append(convert(PersistentVolumeClaim, manifest)),
+        ("storage.k8s.io", "StorageClass"): lambda: objects.volumes.append(convert(StorageClass, manifest)),
+        ("storage.k8s.io", "CSIDriver"): lambda: objects.volumes.append(convert(CSIDriver, manifest)),
+        ("storage.k8s.io", "CSINode"): lambda: objects.volumes.append(convert(CSINode, manifest)),
+        ("storage.k8s.io", "CSIStorageCapacity"): lambda: objects.volumes.append(convert(CSIStorageCapacity, manifest)),
+        ("storage.k8s.io", "VolumeAttachment"): lambda: objects.volumes.append(convert(VolumeAttachment, manifest)),
         ("node.k8s.io", "RuntimeClass"): lambda: objects.runtime_classes.append(convert(RuntimeClass, manifest)),
         ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
             convert(NodeResourceTopology, manifest)
@@ -177,8 +191,10 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         reader()
     elif _is_settings(manifest):
         _read_settings(objects, manifest)
+    elif key == ("", "ConfigMap"):
+        objects.config_maps[manifest["metadata"]["namespace"], manifest["metadata"]["name"]] = manifest
     else:
-        return key in _IDLE
+        return False
     return True
 
 
@@ -200,9 +216,9 @@ def _sort_out_owners(objects: Objects, others: list[Sourced]) -> None:
     """What pods belong to is an owner, whatever its kind; the rest is passed over, but not without a word."""
     named = set(_references([*(pod.metadata for pod in objects.pods), *_readable_metadata(others)]))
     for sourced in others:
-        if _identity(sourced.manifest) in named:
+        if _identity(sourced.manifest) in named or group_and_kind(sourced.manifest) in _LOOKED_UP:
             try:
-                objects.owners.append(convert(PartialObject, sourced.manifest))
+                objects.owners.append(convert(Workload, sourced.manifest))
             except MalformedObjectError as error:
                 objects.complain(error.faults, sourced)
         elif not sourced.live:

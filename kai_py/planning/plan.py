@@ -6,7 +6,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,11 +24,13 @@ from kai_py.core.result import CycleResult
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.answer import Plan, render_cycle, render_pods, render_queues
 from kai_py.planning.claims import ClaimKeeper
+from kai_py.planning.group import default_priorities
 from kai_py.planning.manifests import Manifest, Sourced
 from kai_py.planning.objects import Objects, read_objects
 from kai_py.planning.runtimes import admitted
 from kai_py.planning.world import World, is_finished
-from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.grouping import Grouper
+from kai_py.podgrouper.options import Options as GroupingOptions
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 from kai_py.settings.options import core_options
@@ -100,14 +101,23 @@ def _settings(given: Mapping[str, Any] | Sourced) -> Settings:
 def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iterable[str]]:
     """The cluster as it is at first, and warnings; what only shows now is added to the objects' faults."""
     warnings: dict[str, None] = {}  # an ordered set: every pod of a workload has the same to say
-    classes = {priority_class.metadata.name for priority_class in read.priority_classes}
+    defaults, surprises = default_priorities(settings, read.config_maps)
+    warnings.update(dict.fromkeys(surprises))
 
-    def grouper(pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
-        membership = group_of(pod, owners, priority_classes=classes)
+    def group_of(pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
+        membership = grouper(pod, owners)
         warnings.update(dict.fromkeys(membership.warnings if membership else ()))
         return membership
 
-    store = Store(grouper, replace(Scope.of(settings), claims=True), Accounting.of(settings))
+    store = Store(group_of, Scope.of(settings), Accounting.of(settings))
+    store.claims.follows_extended = True
+    store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
+    grouper = Grouper(
+        GroupingOptions.of(settings.pod_groups),
+        priority_classes={priority_class.metadata.name for priority_class in read.priority_classes},
+        surroundings=store.around,
+        defaults=defaults,
+    )
     for priority_class in read.priority_classes:
         store.put_priority_class(priority_class)
     for namespace in read.namespaces:
@@ -116,8 +126,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_node(node)
     for queue in read.queues:
         store.put_queue(queue)
-    surprises = queue_warnings(store.queues.queues)
-    warnings.update(dict.fromkeys(str(one) for name in sorted(surprises) for one in surprises[name]))
+    doubts = queue_warnings(store.queues.queues)
+    warnings.update(dict.fromkeys(str(one) for name in sorted(doubts) for one in doubts[name]))
     for topology in read.topologies:
         store.put_topology(topology)
     for runtime_class in read.runtime_classes:
@@ -136,6 +146,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.claims.devices.put_rule(rule)
     for one in read.slices:
         store.claims.devices.put(one)
+    for stored in read.volumes:
+        store.volumes.put(stored)
     keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
     world = World(store, list(_admitted(read)), now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))

@@ -20,16 +20,24 @@ class Field:
 
     Args:
         where: how messages name the object.
-        name: path of the field.
+        name: path of the field; or the field above and the last step, from which it is made when it is needed.
         value: what is there; ``None`` if nothing is.
     """
 
-    __slots__ = ("name", "value", "where")
+    __slots__ = ("_name", "value", "where")
 
-    def __init__(self, where: str, name: str, value: Any) -> None:
+    def __init__(self, where: str, name: str | tuple[Field, str], value: Any) -> None:
         self.where = where
-        self.name = name
+        self._name = name
         self.value = value
+
+    @property
+    def name(self) -> str:
+        """Path of the field."""
+        if isinstance(self._name, str):
+            return self._name
+        above, step = self._name
+        return path(above.name, step)
 
     def at(self, *steps: str) -> Field:
         """The field further down; absent if anything on the way is.
@@ -40,9 +48,12 @@ class Field:
         here = self
         for step in steps:
             value = here.value
-            if value is not None and not isinstance(value, Mapping):
+            # Manifests are dicts; to ask for any Mapping takes longer than all the rest.
+            if type(value) is dict or isinstance(value, Mapping):
+                value = value.get(step)
+            elif value is not None:
                 raise here.wrong("should be an object")
-            here = Field(here.where, path(here.name, step), value.get(step) if value is not None else None)
+            here = Field(here.where, (here, step), value)
         return here
 
     def __bool__(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, PODGROUP_ANNOTATION, SUBGROUP_LABEL
@@ -10,6 +11,7 @@ from kai_py.api.meta import OwnerReference, PartialObject
 from kai_py.api.pod import Pod
 from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults
 from kai_py.podgrouper.errors import GroupingError
+from kai_py.podgrouper.foreign import disagreement, foreign, names_gang
 from kai_py.podgrouper.kinds.base import Rule, pending
 from kai_py.podgrouper.kinds.default import default, made_by_pod
 from kai_py.podgrouper.kinds.registry import Registry
@@ -57,6 +59,7 @@ class Grouper:
         if options != self.options:
             self.options, self.registry = options, Registry(options)
         self.defaults = defaults
+        self._memo = Memo()
         return True
 
     def __call__(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
@@ -95,10 +98,25 @@ class Grouper:
             raise pending(whole, whole.top, "is not known (yet)")
         lineage = whole.unwrapped(self.registry.envelopes)
         context = self._context()
+        named = foreign(lineage, context) if names_gang(pod) else None
+        if named is not None:
+            return self._compared(lineage, named)
         if not lineage.owners:
             return bare_pod(lineage, context)
         rule, owner = self._rule_for(lineage)
         return rule(lineage, owner, context)
+
+    def _compared(self, lineage: Lineage, named: Membership) -> Membership:
+        """The membership in a gang that the pod names; with a warning if its workload asks for another one."""
+        if not lineage.owners:
+            return named
+        rule, owner = self._rule_for(lineage)
+        try:
+            derived = rule(lineage, owner, self._context())
+        except GroupingError:
+            return named  # the workload need not be understood
+        said = disagreement(lineage, named, derived)
+        return replace(named, warnings=(*named.warnings, said)) if said else named
 
     def _context(self) -> Context:
         return Context(

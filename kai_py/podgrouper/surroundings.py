@@ -20,6 +20,9 @@ class Surroundings(Protocol):
     def find(self, group: str, kind: str, namespace: str, name: str) -> PartialObject | None:
         """An object, in any version; ``None`` if it is not known."""
 
+    def serves(self, group: str, kind: str) -> bool:
+        """Whether there may be objects of a kind."""
+
     def podgroup(self, namespace: str, name: str) -> PodGroup | None:
         """A PodGroup that exists already: whoever was grouped in another way before an upgrade stays so."""
 
@@ -32,6 +35,10 @@ class Nothing:
 
     def find(self, group: str, kind: str, namespace: str, name: str) -> PartialObject | None:
         """Nothing."""
+
+    def serves(self, group: str, kind: str) -> bool:  # noqa: ARG002
+        """No."""
+        return False
 
     def podgroup(self, namespace: str, name: str) -> PodGroup | None:
         """Nothing."""

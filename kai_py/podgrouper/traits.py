@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from kai_py.api import keys
 from kai_py.api.duration import Duration
@@ -57,23 +57,37 @@ def queue_of(lineage: Lineage) -> str:
     return keys.DEFAULT_QUEUE
 
 
-def priority_class_of(lineage: Lineage, context: Context, *, default: str) -> str:
-    """The first PriorityClass that exists: of the nearest owner, of the pod, of owners further up.
+class PriorityClasses(NamedTuple):
+    """Which PriorityClasses are named, whether they exist or not.
 
-    Args:
-        lineage: the pod and its owners.
-        context: which classes exist; gets a warning for each one that does not.
-        default: that of the workload's kind, which need not exist.
+    Attributes:
+        said: by whom, as messages name it, and which: the nearest owner, the pod, owners further up.
+        by_kind: for workloads of this kind.
     """
-    for voice, name in _priority_classes(lineage):
-        if context.priority_classes is None or name in context.priority_classes:
-            return name
-        context.warnings.append(f"{lineage.where(voice)}: there is no PriorityClass {name!r}")
-    for entry in _defaults(lineage, context):
-        name = entry.priority_class
-        if name and (context.priority_classes is None or name in context.priority_classes):
-            return name
-    return default
+
+    said: tuple[tuple[str, str], ...]
+    by_kind: tuple[str, ...]
+
+    def choose(self, context: Context, *, default: str) -> str:
+        """The first that exists.
+
+        Args:
+            context: which classes exist; gets a warning for each one that is named and does not.
+            default: that of the workload's kind, which need not exist.
+        """
+        exist = context.priority_classes
+        for where, name in self.said:
+            if exist is None or name in exist:
+                return name
+            context.warnings.append(f"{where}: there is no PriorityClass {name!r}")
+        return next((name for name in self.by_kind if exist is None or name in exist), default)
+
+
+def priority_classes_of(lineage: Lineage, context: Context) -> PriorityClasses:
+    """The PriorityClasses that a lineage names, and that its kinds have by default."""
+    said = tuple((lineage.where(voice), name) for voice, name in _priority_classes(lineage))
+    by_kind = tuple(entry.priority_class for entry in _defaults(lineage, context) if entry.priority_class)
+    return PriorityClasses(said, by_kind)
 
 
 def _defaults(lineage: Lineage, context: Context) -> Iterator[KindDefaults]:

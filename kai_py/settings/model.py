@@ -13,7 +13,7 @@ from kai_py.api.keys import AMD_GPU, NODE_POOL_LABEL, NVIDIA_DEVICES, NVIDIA_GPU
 from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY, Model
 
 ActionName = Literal["allocate", "consolidate", "reclaim", "preempt", "staleGangEviction"]
-Strategy = Literal["binpack", "spread"]
+Strategy = Literal["binpack", "spread", "leastFragmentation"]
 EvictionMethod = Literal["delete", "evict"]
 GpuParts = Literal["whole", "memory", "counters"]
 
@@ -158,9 +158,20 @@ class ScoreWeights(SettingsGroup):
     numa: Annotated[float, Field(ge=0)] = 19.0
     """For nodes on which the pod takes from few NUMA nodes: one over their number, where a NodeResourceTopology tells.
     More of it brings memory and devices nearer to CPUs. By default above packing, also between one and two."""
+    image_locality: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes that have pulled the pod's images already, by their bytes. More of it starts pods sooner and packs
+    them worse. 0 by default, as in KAI; above 0, pods with different images are looked at one by one."""
+    least_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which little cpu and memory is taken, as kube-scheduler has it. 0 by default: it works against
+    packing."""
+    most_allocated: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes of which much cpu and memory is taken. 0 by default: packing looks at GPUs first."""
+    balanced_allocation: Annotated[float, Field(ge=0)] = 0.0
+    """For nodes whose cpu and memory would be filled more evenly with the pod than without. 0 by default, as in KAI.
+    Packing goes before it as long as it weighs less."""
     packing: Annotated[float, Field(ge=0)] = 9.0
-    """For nodes that suit the strategy (`binpack` or `spread`). The default is KAI's, and the smallest of all: where
-    a pod is packed matters only when nothing else does."""
+    """For nodes that suit the strategy (`binpack`, `spread`, `leastFragmentation`). The default is KAI's, and the
+    smallest of all: where a pod is packed matters only when nothing else does."""
 
 
 class Placement(SettingsGroup):
@@ -168,10 +179,13 @@ class Placement(SettingsGroup):
 
     gpu: Strategy = "binpack"
     """How pods that ask for GPUs are laid over nodes: `binpack` fills nodes one after the other and keeps whole nodes
-    free for large gangs; `spread` takes the emptiest node. `binpack` by default, because half-empty GPU nodes are
-    what large gangs wait for."""
+    free for large gangs; `spread` takes the emptiest node; `leastFragmentation` takes the node where the GPUs that are
+    left stay useful to most of the pods that wait and run, and fills nodes where that makes no difference. `binpack` by
+    default, as in KAI, because half-empty GPU nodes are what large gangs wait for; where pods ask for different things,
+    `leastFragmentation` gives more GPUs to pods, and takes longer to decide."""
     cpu: Strategy = "binpack"
-    """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove."""
+    """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove; with
+    `leastFragmentation` they leave cores and memory to GPUs that need them."""
     weights: ScoreWeights = ScoreWeights()
     """How much each score counts."""
 

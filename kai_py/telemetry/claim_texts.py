@@ -95,6 +95,15 @@ CLAIM_TEXTS: Final[Mapping[str, Text]] = {
         evidence=lambda case: histogram(case.reason),
         used=frozenset({"claim"}),
     ),
+    ReasonCode.DEVICES_PREPARED: Text(
+        lambda case: f"the devices of {case.name('claim') or 'its claims'} are being prepared",
+        "The pod has a node and its claims have devices, which must be prepared before the pod is bound (binding "
+        "conditions). The message says which condition is missing.",
+        "Wait; if it takes long, look at status.devices of the claim, and at the driver. After the setting "
+        "`dra.bindingTimeout` the devices are given back, and the pod goes elsewhere.",
+        evidence=lambda case: f"{case.name('missing')} is not true yet" if case.name("missing") else "",
+        used=frozenset({"claim", "missing"}),
+    ),
     ReasonCode.DEVICES_UNAVAILABLE: Text(
         _verdict,
         "Nodes that have room for everything else do not have the devices that a claim asks for. The message tells it "

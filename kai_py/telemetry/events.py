@@ -7,10 +7,10 @@ from typing import Final, Literal
 
 from kai_py.api.keys import PODGROUP_API_VERSION
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Bind, Decision, Diagnosis, Layout, Nominate
+from kai_py.core.result import Bind, Decision, Diagnosis, Layout, Nominate, Reason
 from kai_py.telemetry.conditions import clipped, eviction_note
 from kai_py.telemetry.layout_texts import layout_sentence
-from kai_py.telemetry.sentences import headline, next_step
+from kai_py.telemetry.sentences import headline, next_step, sentence
 
 EventType = Literal["Normal", "Warning"]
 
@@ -98,9 +98,9 @@ def decided(decision: Decision) -> EventText:
     return EventText(about, "Normal", PREEMPTED, "Preempting", eviction_note(decision))
 
 
-def preparing(bind: Bind, missing: str) -> EventText:
-    """Devices of a pod are prepared before it is bound."""
-    note = f"{missing}, before {bind.pod} can be bound to {bind.node}"
+def preparing(bind: Bind, reason: Reason) -> EventText:
+    """The devices of a pod must be prepared before it is bound."""
+    note = f"{sentence(reason)} Then the pod is bound to {bind.node}."
     return EventText(pod(bind.pod, bind.uid), "Normal", "BindingConditionsPending", "Binding", clipped(note))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kai_py.api.decode import convert
@@ -11,7 +12,7 @@ from kai_py.api.keys import DEFAULT_QUEUE, QUEUE_LABEL, SCHEDULER_NAME
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.errors import InputError
-from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.grouping import Grouper
 from kai_py.podgrouper.membership import Membership
 from kai_py.telemetry.why import pod_code, waiting_code
 
@@ -41,6 +42,7 @@ def waiters(
     owners: Mapping[str, PartialObject] | None = None,
     *,
     scheduler_names: Sequence[str] = (SCHEDULER_NAME,),
+    grouper: Grouper | None = None,
 ) -> list[Waiter]:
     """All that wait; pods of a PodGroup object are not counted besides it.
 
@@ -49,6 +51,7 @@ def waiters(
         pods: of the whole cluster.
         owners: of the pods by uid, as far as they are known.
         scheduler_names: what pods for us name in ``spec.schedulerName``.
+        grouper: the rules that the scheduler groups by; those without settings by default.
     """
     known = {_key(podgroup): podgroup for podgroup in podgroups}
     found = [
@@ -56,27 +59,28 @@ def waiters(
         for key, podgroup in known.items()
         if (code := waiting_code(podgroup))
     ]
-    return [*found, *_singles(pods, known, owners or {}, scheduler_names)]
+    group_of = partial(grouper or Grouper(), owners=owners or {})
+    return [*found, *_singles(pods, known, group_of, scheduler_names)]
 
 
 def _singles(
     pods: Iterable[Object],
     podgroups: Mapping[tuple[str, str], Object],
-    owners: Mapping[str, PartialObject],
+    group_of: Callable[[Pod], Membership | None],
     scheduler_names: Sequence[str],
 ) -> Iterator[Waiter]:
     for pod in pods:
         code = pod_code(pod, scheduler_names)
         if not code:
             continue
-        membership = _membership(pod, owners)
+        membership = _membership(pod, group_of)
         if membership is None or membership.key not in podgroups:
             yield Waiter("/".join(_key(pod)), _queue(pod, membership), code, single=True)
 
 
-def _membership(pod: Object, owners: Mapping[str, PartialObject]) -> Membership | None:
+def _membership(pod: Object, group_of: Callable[[Pod], Membership | None]) -> Membership | None:
     try:
-        return group_of(convert(Pod, pod), owners)
+        return group_of(convert(Pod, pod))
     except InputError:
         return None  # it waits because it is malformed; its label still says where
 

@@ -16,7 +16,7 @@ from kai_py.cli.minicluster import furnish
 from kai_py.kube.client import connect
 from kai_py.kube.listing import list_all
 from kai_py.minicluster import MiniCluster
-from kai_py.operators.kinds import NODES, PODGROUPS, PODS, QUEUES
+from kai_py.operators.kinds import CLAIMS, DEVICE_CLASSES, NODES, PODGROUPS, PODS, QUEUES, SLICES
 
 
 async def leftovers(kubeconfig):
@@ -48,6 +48,17 @@ async def test_pods_are_bound_by_a_scheduler_of_its_own_and_nothing_is_left(kube
             "default-queue",
             "default-parent-queue",
         }
+
+
+@pytest.mark.slow
+async def test_pods_with_a_claim_each_are_bound_and_nothing_is_left(kubeconfig):
+    live = Live(pods=12, nodes=2, gang=4, claims=True, kubeconfig=kubeconfig, patience=60)
+    result = await measure_scheduling(live)
+    assert (result["bound"], result["boundTwice"], result["claims"]) == (12, 0, True)
+    assert await leftovers(kubeconfig) == []
+    async with await connect(kubeconfig) as client:
+        for kind in (CLAIMS, SLICES, DEVICE_CLASSES):
+            assert await list_all(client, kind) == []
 
 
 async def test_without_a_scheduler_nothing_is_bound_and_everything_is_deleted_all_the_same(kubeconfig):

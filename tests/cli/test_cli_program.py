@@ -86,9 +86,9 @@ def test_version_is_a_command_and_an_option(kai):
 
 
 def test_a_typing_error_gets_a_suggestion_and_status_2(kai):
-    answer = kai("plna")
+    answer = kai("fairshar")
     assert answer.exit_code == 2
-    assert "Did you mean 'plan'?" in answer.stderr
+    assert "Did you mean 'fairshare'?" in answer.stderr
 
 
 def end_with(monkeypatch, error):

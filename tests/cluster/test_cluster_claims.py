@@ -8,13 +8,15 @@ import pytest
 from kai_py.api.decode import convert
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
+from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.cluster.claims import needs_of
-from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
-from kai_py.core.result import ReasonCode
-from kai_py.core.tables.pods import PodState
+from kai_py.core.cycle import run_cycle
+from kai_py.core.options import Options
+from kai_py.core.result import Bind, ReasonCode
+from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.podgrouper.grouping import group_of
 from tests.planning.builders import node, pod, queue
 from tests.planning.test_planning_claims import GPU, claim, device_class, slice_of, user
@@ -22,10 +24,10 @@ from tests.planning.test_planning_claims import GPU, claim, device_class, slice_
 NOW = 1_800_000_000.0
 
 
-def filled(*objects, claims=True):
-    store = Store(lambda one, owners: group_of(one, owners, priority_classes=()), Scope(claims=claims))
+def filled(*objects):
+    store = Store(lambda one, owners: group_of(one, owners, priority_classes=()))
     for number, manifest in enumerate([node("n1", 0), queue(), device_class(), slice_of("n1", 4), *objects]):
-        space = {"namespace": "default"} if manifest["kind"] in ("Pod", "ResourceClaim") else {}
+        space = {"namespace": "default"} if manifest["kind"] in ("Pod", "PodGroup", "ResourceClaim") else {}
         times = {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": f"u-{number}"}
         whole = manifest | {"metadata": times | space | manifest["metadata"]}
         match manifest["kind"]:
@@ -39,6 +41,8 @@ def filled(*objects, claims=True):
                 store.claims.devices.put(convert(ResourceSlice, whole))
             case "ResourceClaim":
                 store.claims.put(convert(ResourceClaim, whole))
+            case "PodGroup":
+                store.put_podgroup(PodGroup.parse(whole))
             case "Pod":
                 store.put_pod(convert(Pod, whole), NOW)
     return store
@@ -59,12 +63,6 @@ def test_without_claims_the_tables_are_those_of_before():
     first, second = store.take(NOW), store.take(NOW + 1)
     assert first.claims is None
     assert first.classes is second.classes
-
-
-def test_run_leaves_pods_with_claims_waiting_as_unsupported():
-    snapshot = filled(user("a", "c"), claim("c"), claims=False).take(NOW)
-    assert snapshot.claims is None
-    assert [code for code, _ in snapshot.podgroups.blocked.values()] == [ReasonCode.UNSUPPORTED]
 
 
 def test_pods_whose_own_claims_ask_for_the_same_are_of_one_class():
@@ -168,3 +166,98 @@ def test_a_class_that_vanishes_leaves_claims_without_devices_waiting():
     assert (code, GPU in details["message"]) == (ReasonCode.CLAIM_INVALID, True)
     store.claims.put_class(convert(DeviceClass, device_class() | {"metadata": {"name": GPU, "uid": "u"}}))
     assert not store.take(NOW).podgroups.blocked
+
+
+def given(name, *devices, reserved=()):
+    results = [{"request": "gpu", "driver": GPU, "pool": "n1", "device": device} for device in devices]
+    status = {
+        "allocation": {"devices": {"results": results}},
+        "reservedFor": [{"resource": "pods", "name": one, "uid": uid} for one, uid in reserved],
+    }
+    return claim(name, of=None) | {"status": status}
+
+
+def test_classes_that_say_nothing_new_wake_nobody_and_one_that_goes_is_missed():
+    store = filled(user("a", "c"), claim("c"))
+    again = convert(DeviceClass, device_class())
+    assert not store.claims.put_class(again)
+    assert store.claims.drop_class(GPU)
+    assert not store.claims.drop_class(GPU)
+    ((code, details),) = store.take(NOW).podgroups.blocked.values()
+    assert (code, "DeviceClass" in details["message"]) == (ReasonCode.CLAIM_INVALID, True)
+    assert store.claims.put_class(again)
+    assert not store.take(NOW).podgroups.blocked
+
+
+def test_a_server_without_claims_is_told_to_whoever_needs_some():
+    store = filled(user("a", "c"), pod("b", 0))
+    store.claims.served = lambda: False
+    ((code, details),) = store.take(NOW).podgroups.blocked.values()
+    assert (code, "resource.k8s.io/v1" in details["field"]) == (ReasonCode.UNSUPPORTED, True)
+
+
+def test_a_pod_that_learns_the_name_of_its_claim_matters():
+    store = filled(claim("a-gpu", of=None), user("a", made_from=["gpu"]))
+    (key,) = store.known_pods()
+    manifest = owned("a")
+    manifest["metadata"] |= {"namespace": "default", "uid": key.uid, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    named = convert(Pod, manifest)
+    assert store.put_pod(named, NOW)
+    assert not store.put_pod(named, NOW)
+
+
+def test_devices_of_a_pod_that_is_over_are_about_to_be_free():
+    store = filled(user("a", "c", on="n1"), given("c", "gpu-0", reserved=[("a", "u-4"), ("b", "stranger")]), owned("b"))
+    key = store.pod_key("default/a")
+    assert key.uid == "u-4"
+    row = next(iter(store.take(NOW).claims.claims))
+    assert (row.others, row.leaving) == (1, 0)
+    store.drop_pod(key)
+    row = next(iter(store.take(NOW).claims.claims))
+    assert (row.others, row.leaving) == (1, 1)
+
+
+def test_pods_that_are_over_are_forgotten_though_nobody_takes_a_snapshot():
+    store = filled(given("c", "gpu-0", reserved=[("stays", "kept")]))
+    waiting = convert(Pod, user("p", "c"))
+    for number in range(3000):
+        key = PodKey("default", f"p-{number}", "kept" if number == 7 else str(number))
+        store.claims.see(key, waiting)
+        store.claims.forget(key, over=True)
+    assert "kept" in store.claims._over
+    assert len(store.claims._over) < 1100
+
+
+def test_nobody_is_evicted_for_a_device_that_is_about_to_be_free():
+    first = given("c", "gpu-0", "gpu-1", "gpu-2", reserved=[("gone", "u-4")])
+    store = filled(user("gone", "c", on="n1"), first, owned("runs"), owned("waits"), claim("waits-gpu", 2, of=None))
+    store.drop_pod(store.pod_key("default/gone"))
+    decisions = run_cycle(store.take(NOW), Options(), clock=lambda: 0.0).decisions
+    assert [type(one).__name__ for one in decisions if "waits" in one.pod] == ["Nominate"]
+    store.claims.drop(("default", "c"))
+    decisions = run_cycle(store.take(NOW), Options(), clock=lambda: 0.0).decisions
+    assert [type(one).__name__ for one in decisions if "waits" in one.pod] == ["Bind"]
+
+
+def test_devices_that_are_on_their_way_are_given_to_nobody_else():
+    pods = [owned(name) for name in ("a", "b", "c")]
+    store = filled(*pods, *(claim(f"{name}-gpu", 2, of=None) for name in ("a", "b", "c")))
+    sent = [one for one in run_cycle(store.take(NOW), Options(), clock=lambda: 0.0).decisions if isinstance(one, Bind)]
+    assert len(sent) == 2
+    for bind in sent:
+        store.decisions.assume(bind, NOW)
+    assert run_cycle(store.take(NOW), Options(), clock=lambda: 0.0).decisions == ()
+    store.decisions.release(sent[0], NOW)
+    again = run_cycle(store.take(NOW), Options(), clock=lambda: 0.0).decisions
+    assert [type(one).__name__ for one in again] == ["Bind"]
+
+
+def test_unused_is_what_we_allocated_for_pods_that_wait():
+    objects = [given(name, f"gpu-{row}", reserved=[("a", "u-9")]) for row, name in enumerate(("ours", "theirs"))]
+    for one in objects:
+        one["status"]["allocation"]["allocationTimestamp"] = "2026-01-01T00:00:00Z"
+    objects[0]["metadata"]["annotations"] = {"kai.scheduler/allocated": "kai-scheduler 2026-01-01T00:00:00Z"}
+    store = filled(user("b", "ours"), user("c", "ours"), user("d"), *objects, user("a", "ours", "theirs"))
+    assert store.pod_key("default/a").uid == "u-9"
+    assert list(store.claims.unused(lambda _key: True)) == [("default", "ours")]
+    assert list(store.claims.unused(lambda key: key.name != "a")) == []

@@ -201,3 +201,16 @@ def test_what_only_some_kubelets_understand_has_to_be_declared(spec, features):
     reader = DemandReader()
     reader.read(pod("other"), stays=False)
     assert reader.read(pod("p", **spec), stays=False).constraints.features == features
+
+
+def test_images_tell_pods_apart_only_where_somebody_asks():
+    def of(image):
+        return pod("p", containers=[{"name": "c", "image": image}], initContainers=[{"name": "i", "image": "b/init"}])
+
+    reader = DemandReader()
+    assert reader.read(of("a"), stays=False) == reader.read(of("b:1"), stays=False)
+    assert reader.heed_images(wanted=True)
+    assert not reader.heed_images(wanted=True)
+    assert reader.read(of("host:5000/a"), stays=False).constraints.images == ("b/init:latest", "host:5000/a:latest")
+    assert reader.read(of("a@sha256:0"), stays=False).constraints.images == ("a@sha256:0", "b/init:latest")
+    assert reader.read(of("b:1"), stays=True).constraints.images == ()

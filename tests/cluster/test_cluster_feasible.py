@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,6 +129,18 @@ def pods(draw, name, on=""):
     return {"metadata": meta, "spec": spec, "status": status}
 
 
+def requested(snapshot, name):
+    """What a pod asks for, in base units, by resource."""
+    row = [key.name for key in snapshot.pods.keys].index(name)
+    amounts = snapshot.classes.request[snapshot.pods.class_idx.item(row)].tolist()
+    return {resource: units for resource, units in zip(snapshot.axis.names, amounts, strict=True) if units}
+
+
+def asked_for(manifest):
+    units = {name: ceil(value * (1000 if name == "cpu" else 1)) for name, value in feasible.request(manifest).items()}
+    return {name: amount for name, amount in units.items() if amount} | {"pods": 1}
+
+
 @given(
     st.tuples(*map(nodes, NAMES)),
     st.tuples(pods("r0", on="m"), pods("r1", on="n"), pods("r2", on="m")),
@@ -145,6 +159,8 @@ def test_which_node_takes_a_pod(machines, running, waiting):
     row = [key.name for key in snapshot.pods.keys].index("p")
     assert snapshot.pods.state[row] == PodState.PENDING
     class_idx = snapshot.pods.class_idx.item(row)
+    for one in (*running, waiting):
+        assert requested(snapshot, one["metadata"]["name"]) == asked_for(one)
     view = Placer(Ledger(snapshot), Options()).view(class_idx)
     score = node_affinity(snapshot.classes.classes[class_idx], snapshot.nodes)
     worth = [feasible.preference(waiting, machine) for machine in machines]

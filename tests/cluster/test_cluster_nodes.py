@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from kai_py.api.node import ContainerImage
 from kai_py.cluster.encode.axis import MOST, Accounting, make_axis
 from kai_py.cluster.nodes import NodeBook
 from kai_py.core.tables.nodes import NodeTable, Taint
@@ -145,3 +146,23 @@ def test_features_that_nodes_declare_are_columns_and_matter():
     kept = book(declaring("a", "x"))
     assert not kept.put(declaring("a", "x"))
     assert kept.put(declaring("a", "x", "y"))
+
+
+def test_images_are_remembered_where_somebody_asks_and_wake_nobody():
+    def having(name, **images):
+        made = node(name)
+        found = [ContainerImage((f"x/{image}:1", f"x/{image}@sha256:0"), size) for image, size in images.items()]
+        return replace(made, status=replace(made.status, images=tuple(found)))
+
+    kept = book(having("a", one=5))
+    assert kept.table(AXIS).images == {}
+    kept.heeds_images = True
+    assert not kept.put(having("a", one=5))
+    assert kept.put(having("b", one=6, two=7))
+    found = {image: sizes.tolist() for image, sizes in kept.table(AXIS).images.items()}
+    assert found["x/one:1"] == found["x/one@sha256:0"] == [5, 6]
+    assert found["x/two:1"] == [0, 7]
+    kept.heeds_images = False
+    kept.put(having("a", one=5))
+    kept.drop("b")
+    assert kept.table(AXIS).images == {}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kai_py.core.invariants import violations
-from kai_py.core.options import Action, Options
+from kai_py.core.options import Action, Options, Strategy
 from kai_py.core.placement.gang import Placer
 from kai_py.core.result import Bind, Nominate, ReasonCode
 from kai_py.core.state.ledger import Ledger
@@ -14,7 +14,7 @@ from kai_py.core.tables.pods import PodState
 from tests.core.builders import Gang, Pod, Queue, bound, cluster, codes, decide, evicted, leaving, nominated, running
 from tests.core.builders import waiting as diagnosed
 from tests.core.claiming import Claimed, with_claims
-from tests.core_dra.builders import claim, gpus, partitioned, pool, profiles, want
+from tests.core_dra.builders import claim, device, gpus, partitioned, pool, profiles, request, want
 
 CPU = Pod(0, cpu=1)
 
@@ -245,3 +245,81 @@ def test_a_rollback_restores_all_claims(snapshot, moves, back):
 def image(ledger):
     sums = (ledger.free, ledger.releasing, ledger.queue_allocated, ledger.active, ledger.state, ledger.node)
     return [np.asarray(one).tobytes() for one in sums], ledger.claims.state()
+
+
+def test_nodes_are_packed_by_the_devices_that_they_have_left():
+    """By cores, a is the fullest node."""
+    snapshot = cluster(nodes={"a": 0, "b": 0, "c": 0}, gangs={"g": Gang([CPU]), "x": Gang([on("a")])})
+    snapshot = with_claims(snapshot, pools(a=2, b=1, c=3), {"c": Claimed(claim(want()), ["g-0"])})
+    assert bound(decide(snapshot)) == {"g-0": "b"}
+
+
+def snapshot_of_two():
+    return cluster(nodes={"a": 0, "b": 0}, gangs={"g": Gang([CPU])})
+
+
+def test_spreading_looks_at_the_part_of_a_nodes_devices_that_is_left():
+    claims = {"c": Claimed(claim(want()), ["g-0"]), "d": Claimed(claim(want()), [], has=["g0", "g1"], on="a", others=1)}
+    snapshot = with_claims(snapshot_of_two(), pools(a=6, b=2), claims)
+    assert bound(decide(snapshot, gpu=Strategy.SPREAD))["g-0"] == "b"
+    assert bound(decide(with_claims(snapshot_of_two(), pools(a=6, b=5), claims)))["g-0"] == "a"
+
+
+def test_pods_without_claims_leave_nodes_with_devices_to_those_who_need_them():
+    snapshot = cluster(nodes={"a": 0, "b": 0}, gangs={"g": Gang([CPU]), "h": Gang([CPU])})
+    snapshot = with_claims(snapshot, pools(a=1), {"c": Claimed(claim(want()), ["g-0"])})
+    counted = tuple(replace(one, homes=(0,)) for one in snapshot.claims.counted)
+    snapshot = replace(snapshot, claims=replace(snapshot.claims, counted=counted))
+    assert bound(decide(snapshot)) == {"g-0": "a", "h-0": "b"}
+
+
+def kinds_on(**nodes):
+    """Devices called after the kind that a node has."""
+    return [one for node, kind in nodes.items() for one in pool(node, device(kind), node=node)]
+
+
+def either(*names):
+    return claim(request("r", *(want(1, name) for name in names)))
+
+
+def placed(snapshot):
+    result = decide(snapshot)
+    assert violations(snapshot, result) == ()
+    return bound(result), devices_of(result)
+
+
+def test_nodes_that_can_give_the_first_alternative_come_first():
+    snapshot = cluster(nodes={"a": 0, "b": 0, "c": 0}, gangs={"g": Gang([CPU])})
+    slices = kinds_on(a="third", b="second", c="first")
+    lists = {("first", "second", "third"): "c", ("none", "second", "third"): "b", ("none", "third"): "a"}
+    for wanted, node in lists.items():
+        got, devices = placed(with_claims(snapshot, slices, {"c": Claimed(either(*wanted), ["g-0"])}))
+        assert got == {"g-0": node}
+        assert devices["ns/g-0"] == [next(one for one in wanted if one != "none")]
+
+
+def test_a_first_alternative_that_must_be_waited_for_comes_after_a_second_that_is_free():
+    gangs = {"old": Gang([leaving("b", 0)]), "g": Gang([CPU])}
+    snapshot = cluster(nodes={"a": 0, "b": 0}, gangs=gangs)
+    claims = {
+        "old": Claimed(claim(want(1, "first")), ["old-0"], has=["first"], on="b"),
+        "new": Claimed(either("first", "second"), ["g-0"]),
+    }
+    got, devices = placed(with_claims(snapshot, kinds_on(a="second", b="first"), claims))
+    assert (got, devices["ns/g-0"]) == ({"g-0": "a"}, ["second"])
+
+
+def test_pods_take_second_alternatives_when_the_first_ones_are_given():
+    snapshot = cluster(nodes={"a": 0, "b": 0, "c": 0}, gangs={"g": Gang([CPU, CPU, CPU])})
+    claims = {f"c{n}": Claimed(either("first", "second"), [f"g-{n}"]) for n in range(3)}
+    _, devices = placed(with_claims(snapshot, kinds_on(a="second", b="first", c="second"), claims))
+    assert sorted(one for (one,) in devices.values()) == ["first", "second", "second"]
+
+
+def test_the_node_that_comes_nearest_is_found_behind_many_without_devices():
+    plain = {f"a{number:02}": 0 for number in range(20)}
+    snapshot = cluster(nodes={**plain, "b": 0}, gangs={"g": Gang([CPU])})
+    snapshot = with_claims(snapshot, pools(b=2), {"c": Claimed(claim(want(3)), ["g-0"])})
+    reason = next(reason for one in decide(snapshot).diagnoses for reason in one.reasons)
+    assert reason.code is ReasonCode.DEVICES_UNAVAILABLE
+    assert (reason.details["node"], reason.details["needed"], reason.details["matched"]) == ("b", 3, 2)

@@ -86,9 +86,12 @@ SCENE = cluster(
 operations = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.booleans(), st.integers(0, 6)), max_size=40)
 
 
-@given(operations, st.sampled_from([Strategy.BINPACK, Strategy.SPREAD]))
-def test_a_view_that_followed_the_ledger_equals_a_new_one_to_the_bit(sequence, strategy):
-    ledger, options = Ledger(SCENE), Options(gpu=strategy, cpu=strategy)
+ALLOCATION = {"leastAllocated": 3.0, "mostAllocated": 0.7, "balancedAllocation": 1.3}
+
+
+@given(operations, st.sampled_from([Strategy.BINPACK, Strategy.SPREAD]), st.sampled_from([{}, ALLOCATION]))
+def test_a_view_that_followed_the_ledger_equals_a_new_one_to_the_bit(sequence, strategy, weights):
+    ledger, options = Ledger(SCENE), Options(gpu=strategy, cpu=strategy, weights={**DEFAULT_WEIGHTS, **weights})
     transaction, placer = Transaction(ledger), Placer(ledger, options)
     followed = [placer.view(class_idx) for class_idx in range(len(SCENE.classes))]
     start = transaction.checkpoint()

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kai_py.core.numa.fit import align
+from kai_py.core.numa.fit import Aligner
 from kai_py.core.tables.zones import Policy, ZoneTable
 from tests.core_numa.reference import admit
 
@@ -46,20 +46,27 @@ needs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=3)
 def test_a_kubelet_would_decide_the_same(made, together, apart):
     table, sizes, free = made
     rows = np.arange(len(sizes), dtype=np.int32)
-    before = table.available.copy()
-    found = align(table, rows, table.available, [np.array(one) for one in together], [np.array(one) for one in apart])
-    assert (table.available == before).all()
+    left = np.maximum(table.available, 0)
+    before = left.copy()
+    aligner = Aligner(table, [np.array(one) for one in together], [np.array(one) for one in apart])
+    fit = aligner.admit(rows, left)
+    admits, takes = aligner.take(slice(None), left)
+    assert (left == before).all()
     for row, zones in enumerate(sizes):
         admitted, taken = admit(table.policy[row], zones, free[row], table.reported[row], together, apart)
-        assert found.admitted[row] == admitted
-        assert found.taken[row, : len(zones)].tolist() == [list(zone) for zone in taken]
-        assert not found.taken[row, len(zones) :].any()
-        assert found.span[row] == sum(map(any, taken))
+        assert fit.admitted[row] == admits[row] == admitted
+        assert takes[row, : len(zones)].tolist() == [list(zone) for zone in taken]
+        assert not takes[row, len(zones) :].any()
+        assert fit.span[row] == sum(map(any, taken))
+        seat = aligner.seat(row, left[row].tolist())
+        assert (seat is not None) == admitted
+        parts = [(zone, k, units) for zone, one in enumerate(taken) for k, units in enumerate(one) if units]
+        assert not admitted or list(seat) == parts
 
 
 @given(machines(), needs)
 def test_nobody_takes_more_than_is_free(made, together):
     table, _, _ = made
-    rows = np.arange(len(table.names), dtype=np.int32)
-    found = align(table, rows, table.available, [np.array(one) for one in together])
-    assert (found.taken <= np.maximum(table.available, 0)).all()
+    left = np.maximum(table.available, 0)
+    _, taken = Aligner(table, [np.array(one) for one in together]).take(slice(None), left)
+    assert (taken <= left).all()

@@ -8,7 +8,7 @@ from kai_py.api.decode import convert
 from kai_py.cli.demo.referee import SETTLED, TOLD, Referee
 from kai_py.cli.demo.teams import Queue
 from kai_py.cli.demo.workload import WORKLOAD_LABEL, Kind, Workload
-from kai_py.cli.demo.world import NODES, PODGROUPS, PODS, Thing, World
+from kai_py.cli.demo.world import CLAIMS, NODES, PODGROUPS, PODS, SLICES, Thing, World
 
 GPU = "nvidia.com/gpu"
 QUEUES = (Queue("labs", "", 8, -1, 1), Queue("research", "labs", 4, 6, 1))
@@ -160,3 +160,64 @@ def test_who_is_left_behind_at_the_end_is_found(world, referee):
     see(world, pod("left"), pod("half", on="a", workload="gang"))
     referee.close()
     assert len(referee.faults) == 2
+
+
+DRIVER = "gpu.nvidia.com"
+
+
+def claim(name, *devices, **more):
+    results = [{"request": "r", "driver": DRIVER, "pool": "a", "device": device, **more} for device in devices]
+    status = {"allocation": {"devices": {"results": results}}} if devices else {}
+    return convert(Thing, {"metadata": {"name": name, "namespace": "ns"}, "status": status})
+
+
+@pytest.fixture
+def devices(world):
+    """A GPU that can be cut in two unequal ways, and one that is shared."""
+    pool = {"name": "a", "generation": 1, "resourceSliceCount": 2}
+    sets = {"sharedCounters": [{"name": "gpu-0", "counters": {"slices": {"value": "7"}}}]}
+    parts = [
+        {"name": name, "consumesCounters": [{"counterSet": "gpu-0", "counters": {"slices": {"value": n}}}]}
+        for name, n in (("half", "4"), ("third", "3"), ("other-half", "4"))
+    ]
+    shared = {"name": "shared", "allowMultipleAllocations": True, "capacity": {"cores": {"value": "100"}}}
+    for number, part in enumerate((sets, {"devices": [*parts, shared]})):
+        spec = {"driver": DRIVER, "pool": pool, **part}
+        world.apply(SLICES, [("ADDED", convert(Thing, {"metadata": {"name": f"s{number}"}, "spec": spec}))])
+
+
+def give(world, *claims, event="MODIFIED"):
+    world.apply(CLAIMS, [(event, one) for one in claims])
+
+
+def test_devices_that_are_given_one_after_the_other_are_no_fault(world, referee, devices):
+    give(world, claim("one", "half"), claim("two", "third"), claim("one"), claim("three", "half"))
+    give(world, claim("two", "third"), claim("three", "half"), event="DELETED")
+    referee.close()
+    assert referee.faults == ()
+    assert referee.numbers.devices == 3
+
+
+def test_a_device_that_two_claims_have_is_found(world, referee, devices):
+    give(world, claim("one", "half"), claim("two", "half"))
+    assert "device half of gpu.nvidia.com in pool a was given to ns/one and to ns/two" in referee.faults
+
+
+def test_a_gpu_that_is_cut_into_more_than_it_is_is_found(world, referee, devices):
+    give(world, claim("one", "half"), claim("two", "other-half"))
+    assert len(referee.faults) == 1
+    assert "gpu-0/slices" in referee.faults[0]
+
+
+def test_a_device_that_is_shared_beyond_its_capacity_is_found(world, referee, devices):
+    shares = [claim(name, "shared", shareID=name, consumedCapacity={"cores": "60"}) for name in ("one", "two")]
+    give(world, shares[0])
+    assert referee.faults == ()
+    give(world, shares[1])
+    assert "shared/cores" in referee.faults[0]
+
+
+def test_a_claim_that_keeps_its_devices_is_found(world, referee, devices):
+    give(world, claim("one", "half"))
+    referee.close()
+    assert referee.faults == ("claim ns/one kept its devices to the end",)

@@ -8,6 +8,7 @@ from kai_py.cli.demo.screen import bar
 from kai_py.cli.demo.stage import jittered
 from kai_py.cli.demo.story import End, cast, story
 from kai_py.cli.demo.teams import Queue, lineage, queues
+from kai_py.cli.demo.wanted import Wanted, template
 
 SIZES = [11 * 8, 27 * 8, 90 * 8, 450 * 8]
 
@@ -27,13 +28,35 @@ def test_the_burst_takes_everything_that_nobody_uses(gpus):
     assert actors["burst"].pods + actors["serve"].pods > product.quota
 
 
+@pytest.mark.parametrize("claimable", [0, 16])
 @pytest.mark.parametrize("gpus", SIZES)
-def test_everything_that_is_awaited_or_ended_has_been_submitted_before(gpus):
+def test_everything_that_is_awaited_or_ended_has_been_submitted_before(gpus, claimable):
     submitted = set()
-    for step in story(gpus):
+    for step in story(gpus, claimable):
         workloads = step.act.workloads if isinstance(step.act, End) else (step.act.workload,)
         submitted |= {one.name for one in workloads if type(step.act).__name__ == "Submit"}
         assert {one.name for one in workloads} | {effect.workload for effect in step.effects} <= submitted
+
+
+def test_a_team_claims_all_devices_and_two_more():
+    actors = [one for one in cast(story(88, 16)).values() if one.claims is not None]
+    parts = sum(one.pods for one in actors if one.claims is Wanted.PART)
+    assert sum(one.gpus * one.pods for one in actors) + parts / 7 == 16 + 2
+    assert next(queue for queue in queues(88, 16) if queue.name == "studio").quota == 16
+    assert {one.name for one in cast(story(88)).values()} == {one.name for one in cast(story(88, 16)).values()} - {
+        one.name for one in actors
+    }
+
+
+def test_a_pod_that_claims_devices_asks_the_node_for_none():
+    [workload] = [one for one in cast(story(88, 16)).values() if one.claims is Wanted.PAIR]
+    [pod] = workload.some_pods(range(1), 60.0)
+    [container] = pod["spec"]["containers"]
+    assert container["resources"]["claims"] == [{"name": pod["spec"]["resourceClaims"][0]["name"]}]
+    assert "nvidia.com/gpu" not in container["resources"]["requests"]
+    assert (
+        pod["spec"]["resourceClaims"][0]["resourceClaimTemplateName"] == template(Wanted.PAIR, "x")["metadata"]["name"]
+    )
 
 
 def test_a_seed_moves_the_steps_and_keeps_their_order():

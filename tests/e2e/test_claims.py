@@ -189,6 +189,7 @@ async def test_a_device_that_must_be_prepared_is_waited_for(cluster: Cluster) ->
         await asyncio.sleep(0.3)
         assert await cluster.places() == {}
         assert await reserved(cluster, "one-dev") == ["one"]
+        assert "[DevicesBeingPrepared]" in await cluster.until(lambda: cluster.message("one"))
         await report(cluster, "one-dev", "ready")
         await cluster.until_bound("one")
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -265,18 +264,6 @@ async def test_labels_and_annotations_are_set_and_removed(server: ScriptedServer
     await writer.patch_metadata(CLAIMS, "ns", "c", labels={"a": "b"}, annotations={"x": None}, resource_version="7")
     metadata = {"labels": {"a": "b"}, "annotations": {"x": None}, "resourceVersion": "7"}
     assert server.asked[0].body == {"metadata": metadata}
-
-
-async def test_a_claim_gets_its_finalizer_and_then_its_status(server: ScriptedServer, writer: Writer):
-    claim: dict[str, Any] = {"metadata": {"namespace": "ns", "name": "c", "resourceVersion": "7", "finalizers": ["f"]}}
-    path = "/apis/resource.k8s.io/v1/namespaces/ns/resourceclaims/c"
-    server.on("PUT", path, ok())
-    server.on("PUT", f"{path}/status", ok())
-    await writer.add_finalizer(CLAIMS, claim, "g")
-    await writer.update_status(CLAIMS, claim)
-    assert server.asked[0].body["metadata"] == claim["metadata"] | {"finalizers": ["f", "g"]}
-    assert server.asked[1].body == claim
-    assert claim["metadata"]["finalizers"] == ["f"]
 
 
 async def test_what_is_absent_or_in_conflict_is_not_repeated(server: ScriptedServer, writer: Writer):

@@ -9,6 +9,7 @@ import pytest
 from kai_py.minicluster.devices import Offer, device_classes, equip, slices_for
 from kai_py.minicluster.devices.drivers import fabric_pools
 from kai_py.minicluster.pools import nodes
+from tests.minicluster_workers.examples import EXAMPLES, documents
 
 from .conftest import Api, Reply
 from .device_cases import CLAIM_CASES, CLASS_CASES, SLICE_CASES, STATUS_CASES, exactly, result
@@ -90,6 +91,16 @@ async def test_what_the_drivers_publish_is_stored_as_it_is(api: Api, offer: str)
             reply = await api.post(CLASSES, one | {"metadata": {"name": name}})
             assert reply.status == 201, reply.body
             assert reply.body["spec"] == one["spec"]
+
+
+async def test_the_examples_are_accepted(api: Api) -> None:
+    for one in documents(*(file for file in EXAMPLES if file.name >= "10")):
+        group = f"apis/{one['apiVersion']}" if "/" in one["apiVersion"] else f"api/{one['apiVersion']}"
+        plural = {"RuntimeClass": "runtimeclasses"}.get(one["kind"], f"{one['kind'].lower()}s")
+        where = f"namespaces/{api.namespace}/{plural}" if "namespace" in one["metadata"] else plural
+        metadata = {key: value for key, value in one["metadata"].items() if key != "namespace"}
+        reply = await api.post(f"/{group}/{where}?fieldValidation=Strict", one | {"metadata": metadata})
+        assert reply.status == 201, reply.body
 
 
 def equipped(profile: str, offer: str) -> list[dict[str, Any]]:

@@ -428,3 +428,34 @@ async def test_a_runtime_class_names_a_handler_for_good(api: Api, kata: str) -> 
     for wrong in ({"handler": ""}, {"handler": "A_b"}):
         reply = await api.post(path, {"metadata": {"name": f"x-{kata}"}, **wrong})
         assert (reply.status, reply.fields) == (422, ["handler"]), reply.body
+
+
+async def test_a_pods_status_names_claims_of_its_own(api: Api) -> None:
+    limits = {"resources": {"limits": {"example.com/gpu": "1"}}}
+    body = pod(resourceClaims=[{"name": "c", "resourceClaimTemplateName": "t"}])
+    body["spec"]["containers"][0] |= limits
+    assert (await api.post(f"{api.ns}/pods", body)).status == 201
+
+    def extended(**mapping: str) -> dict[str, Any]:
+        said = {"containerName": "c", "resourceName": "example.com/gpu", "requestName": "r"} | mapping
+        return {"extendedResourceClaimStatus": {"resourceClaimName": "x", "requestMappings": [said]}}
+
+    field = "status.extendedResourceClaimStatus"
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({"resourceClaimStatuses": [{"name": "d"}]}, ["status.resourceClaimStatuses[0].name"]),
+        ({"resourceClaimStatuses": [{"name": "c", "resourceClaimName": "A_b"}]},
+         ["status.resourceClaimStatuses[0].resourceClaimName"]),
+        (extended(containerName="d"), [f"{field}.requestMappings[0].containerName"]),
+        (extended(resourceName="example.com/nic"), [f"{field}.requestMappings[0].resourceName"]),
+        (extended(requestName="R"), [f"{field}.requestName"]),
+        ({"extendedResourceClaimStatus": {"resourceClaimName": "x", "requestMappings": []}},
+         [f"{field}.requestMappings"]),
+        ({"extendedResourceClaimStatus": extended()["extendedResourceClaimStatus"] | {"resourceClaimName": "A_b"}},
+         [f"{field}.resourceClaimName"]),
+        ({"resourceClaimStatuses": [{"name": "c"}]}, []),
+        (extended(), []),
+    ]  # fmt: skip
+    for status, fields in cases:
+        reply = await api.merge(f"{api.ns}/pods/p/status", {"status": status})
+        assert reply.fields == fields, reply.body
+        assert (reply.status == 200) == (not fields)

@@ -16,6 +16,10 @@ FOLDER = Path(__file__).parents[2] / "examples"
 GUIDE = FOLDER.parent / "docs" / "guides" / "examples.md"
 EXAMPLES = sorted(FOLDER.glob("*.yaml"))
 BASE = tuple(FOLDER / name for name in ("01-queues.yaml", "02-priority-classes.yaml"))
+#: As the guide says that the embedded cluster is started for those that claim devices.
+OFFERS = ("h100=mig+nics", "a100=whole+fabric", "l40s=shared", "gb200=vfio")
+#: Not served yet: extended resources that a class stands for.
+UNSERVED = ("18-extended-resource",)
 CLAIMS = "resourceclaims.resource.k8s.io"
 PROTECTION = "resource.kubernetes.io/delete-protection"
 PLANNED = (
@@ -26,6 +30,7 @@ PLANNED = (
     "queues.scheduling.run.ai",
     "podgroups.scheduling.run.ai",
     "topologies.kai.scheduler",
+    "runtimeclasses.node.k8s.io",
     "deviceclasses.resource.k8s.io",
     "resourceslices.resource.k8s.io",
     "resourceclaimtemplates.resource.k8s.io",

@@ -12,7 +12,7 @@ from kai_py.minicluster import pools
 from kai_py.minicluster.devices.offers import Offer, equip, equip_pool, parse_offers
 from kai_py.minicluster.quantities import amount
 
-from .examples import BASE, CLAIMS, EXAMPLES, FOLDER, GUIDE, PLANNED, apply, carry_out, documents
+from .examples import BASE, CLAIMS, EXAMPLES, FOLDER, GUIDE, OFFERS, PLANNED, UNSERVED, apply, carry_out, documents
 from .world import World
 
 Object = dict[str, Any]
@@ -202,11 +202,7 @@ async def test_eight_linked_gpus_are_found_behind_those_that_are_not(world: Worl
     ("nodes", "chosen"),
     [
         (some("h100", "whole"), ["fast/h100"]),
-        pytest.param(
-            some("a100", "whole") + some("h100", "whole"),
-            ["fast/h100"],
-            marks=pytest.mark.xfail(strict=True, reason="nodes are not ranked by the alternative that they can give"),
-        ),
+        (some("a100", "whole") + some("h100", "whole"), ["fast/h100"]),
         (some("a100", "whole") + some("l40s-inference", "whole"), ["fast/a100"] * 2),
         (some("l40s-inference", "whole"), []),
     ],
@@ -265,12 +261,6 @@ async def test_a_gang_without_devices_for_its_last_pod_gets_none(world: World):
     found = await planned(world, nodes, example("19-gang-with-claims"))
     assert found.binds == {}
     assert len(found.waiting) == 4
-
-
-#: As the guide says that the embedded cluster is started for them.
-OFFERS = ("h100=mig+nics", "a100=whole+fabric", "l40s=shared", "gb200=vfio")
-#: Not planned yet: extended resources that a class serves.
-UNSERVED = ("18-extended-resource",)
 
 
 async def test_all_examples_with_claims_run_on_the_cluster_of_the_guide(world: World):

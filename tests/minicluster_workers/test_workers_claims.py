@@ -71,10 +71,13 @@ async def test_a_claim_is_made_from_the_template_for_its_pod(world: World):
     assert world.pod()["status"]["resourceClaimStatuses"] == [{"name": "gpu", "resourceClaimName": meta["name"]}]
 
 
-async def test_a_template_may_come_after_its_pods(world: World):
+async def test_a_template_may_come_after_its_pods_which_are_told_that_it_lacks(world: World):
     world.storage.create("pods", claiming())
     await world.settle()
     assert claims(world) == []
+    [event] = world.storage.list("events", "default")
+    assert (event["reason"], event["involvedObject"]["name"]) == ("FailedResourceClaimCreation", "a")
+    assert '"one-gpu" not found' in event["message"]
     world.storage.create(TEMPLATES, template())
     await world.settle()
     assert len(claims(world)) == 1

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from kai_py.api.decode import convert
+from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.numa import NodeResourceTopology
+from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.operators.intake import Intake
-from kai_py.operators.kinds import BUDGETS, OWNERS, PODS, ZONES
+from kai_py.operators.kinds import BUDGETS, CLAIMS, DEVICE_CLASSES, OWNERS, PODS, SLICES, TAINT_RULES, ZONES
 from tests.cluster.objects import NOW, a_store, budget, pod
+from tests.planning.test_planning_claims import claim, device_class, slice_of
 
 NONSENSE = {"matchExpressions": [{"key": "app", "operator": "Like"}]}
 SAVED = "kai.scheduler/last-checkpoint-timestamp"
@@ -121,3 +124,46 @@ def test_numa_nodes_come_and_go_and_wake_the_loop_when_they_matter(intake, autho
     intake.replace(ZONES, [], set())
     assert store.take(NOW).zones is None
     assert store.faults == {}
+
+
+def api(struct, manifest, **metadata):
+    meta = {"uid": f"uid-{manifest['metadata']['name']}", **metadata}
+    return convert(struct, manifest | {"metadata": manifest["metadata"] | meta})
+
+
+def test_devices_wake_a_cycle_when_something_about_them_changes(intake, woken):
+    rule = {"metadata": {"name": "r"}, "spec": {"taint": {"key": "k", "effect": "NoSchedule"}}}
+    events = [
+        (DEVICE_CLASSES, api(DeviceClass, device_class())),
+        (SLICES, api(ResourceSlice, slice_of("n1", 2))),
+        (TAINT_RULES[0], api(DeviceTaintRule, rule)),
+        (CLAIMS, api(ResourceClaim, claim("c"), namespace="ns", resourceVersion="5")),
+    ]
+    for kind, obj in events:
+        for event, expected in (("ADDED", 1), ("MODIFIED", 1), ("DELETED", 2), ("DELETED", 2)):
+            intake.apply(kind, [(event, obj)])
+            assert (kind.plural, len(woken)) == (kind.plural, expected)
+        woken.clear()
+
+
+def test_a_class_and_a_slice_that_make_no_sense_are_told_once_and_the_others_hold(intake, store, author):
+    bad_class = device_class("bad")
+    bad_class["spec"]["selectors"] = [{}]
+    bad_slice = slice_of("n2", 1)
+    bad_slice["spec"]["devices"][0]["capacity"] = {"memory": {"value": "much"}}
+    for _ in range(2):
+        intake.replace(DEVICE_CLASSES, [api(DeviceClass, bad_class), api(DeviceClass, device_class())], set())
+        intake.replace(SLICES, [api(ResourceSlice, bad_slice), api(ResourceSlice, slice_of("n1", 1))], set())
+    assert [(kind, name) for _, kind, name, _, _ in author.heard] == [
+        ("DeviceClass", "bad"),
+        ("ResourceSlice", "n2-gpu.nvidia.com"),
+    ]
+    assert len(store.claims.devices) == 2
+
+
+def test_whoever_waits_for_claims_is_told_which_the_watch_has_shown(store):
+    shown = []
+    intake = Intake(store, lambda: None, lambda: NOW, claims_changed=shown.extend)
+    intake.apply(CLAIMS, [("ADDED", api(ResourceClaim, claim("c"), namespace="ns"))])
+    intake.replace(CLAIMS, [api(ResourceClaim, claim("d"), namespace="ns")], set())
+    assert shown == [("ns", "c"), ("ns", "d")]

@@ -171,11 +171,25 @@ def test_pods_of_a_job_are_grouped_by_it_whatever_its_manifest_lacks():
 
 def test_an_owner_of_any_kind_is_known_by_the_pods_that_it_owns():
     training = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": "train", "uid": "u"}}
+    training["spec"] = {"pytorchReplicaSpecs": {"Worker": {"replicas": 1}}}
     worker = pod("w", owner="train")
     worker["metadata"]["ownerReferences"][0] |= {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "uid": "u"}
     assert ask(node(), queue(), training, worker)["warnings"] == []
     (warning,) = ask(node(), queue(), training)["warnings"]
     assert "PyTorchJob" in warning
+
+
+def test_the_fields_of_an_owner_decide_about_its_gang_and_without_them_its_pods_wait():
+    training = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": {"name": "train", "uid": "u"}}
+    training["spec"] = {"pytorchReplicaSpecs": {"Worker": {"replicas": 2}}}
+    worker = pod("w", owner="train")
+    worker["metadata"]["ownerReferences"][0] |= {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "uid": "u"}
+    worker["metadata"].setdefault("labels", {})["training.kubeflow.org/replica-type"] = "worker"
+    other = {**worker, "metadata": {**worker["metadata"], "name": "v"}}
+    assert states(ask(node(), queue(), training, worker)) == {"default/w": ("Pending", None)}
+    assert [node for _, node in states(ask(node(), queue(), training, worker, other)).values() if node] != []
+    (waiting,) = ask(node(), queue(), worker)["cycles"][0]["waiting"]
+    assert "PyTorchJob default/train" in str(waiting)
 
 
 def test_a_workload_without_pods_does_nothing_and_says_so():
@@ -280,3 +294,14 @@ def test_how_near_a_gang_starts_is_part_of_the_plan():
         "least": 2,
         "message": "4 pods in topology floor: 1 of rack. The ring of their ranks takes 2 hops; no layout has fewer.",
     }
+
+
+def test_a_node_that_has_the_image_is_taken_where_settings_say_so():
+    machines = [node("n1"), node("n2"), node("n3")]
+    machines[1]["status"]["images"] = [{"names": ["repo/train:1"], "sizeBytes": 30 * 2**30}]
+    waiting = pod("p")
+    waiting["spec"]["containers"][0]["image"] = "repo/train:1"
+    objects = [*machines, queue(), waiting]
+    assert plan(objects, now=NOW).pods["default/p"]["node"] == "n1"
+    settings = {"placement": {"weights": {"imageLocality": 1}}}
+    assert plan(objects, now=NOW, settings=settings).pods["default/p"]["node"] == "n2"

@@ -20,7 +20,6 @@ from kai_py.cli.bench.device_manifests import NICS
 from kai_py.cli.bench.device_shapes import DeviceShape
 from kai_py.cli.bench.machine import memory_mib
 from kai_py.cli.bench.repeated import NAMESPACE, NOW, node_name, on_node, passing, queue_name, repeat, seen
-from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.dra.allocation import ClaimAllocation
@@ -76,7 +75,7 @@ def _devices(bind: Bind) -> int:
 
 def load(shape: DeviceShape) -> Store:
     """A store that has seen all objects of a shape."""
-    store = Store(lambda pod, owners: group_of(pod, owners, priority_classes=store.priorities), Scope(claims=True))
+    store = Store(lambda pod, owners: group_of(pod, owners, priority_classes=store.priorities))
     store.put_queue(Queue.parse(manifests.queue(_QUEUE)))
     for driver in (NVIDIA_DEVICES, NICS):
         store.claims.put_class(_named(DeviceClass, device_manifests.device_class(driver)))

@@ -16,6 +16,7 @@ from kai_py.cli.bench import decisions
 from kai_py.cli.bench.claims import measure as measure_claims
 from kai_py.cli.bench.decide import measure
 from kai_py.cli.bench.device_shapes import SHAPES as DEVICE_SHAPES
+from kai_py.cli.bench.grouping import measure_grouping
 from kai_py.cli.bench.live import Live, measure_binding, measure_rest, measure_scheduling
 from kai_py.cli.bench.machine import machine
 from kai_py.cli.bench.scenes import SCENES
@@ -186,6 +187,7 @@ PreCreated = Annotated[
         help="Create all pods before the scheduler starts; or while it runs.",
     ),
 ]
+Claims = Annotated[bool, typer.Option("--claims", help="Let every pod claim one device instead of asking for GPUs.")]
 Patience = Annotated[float, typer.Option(min=1, help="Give up after so many seconds without all pods bound.")]
 
 
@@ -195,6 +197,7 @@ def fill(
     nodes: Nodes = 500,
     gpus: Gpus = 1,
     gang: Annotated[int, typer.Option(min=1, help="Pods that start together or not at all; 1 = single pods.")] = 1,
+    claims: Claims = False,
     pre_created: PreCreated = True,
     minicluster: Fresh = False,
     scheduler: Own = True,
@@ -215,6 +218,8 @@ def fill(
     kai-py bench fill --minicluster
 
     kai-py bench fill --pods 400 --nodes 50 --gang 4 --live
+
+    kai-py bench fill --minicluster --claims
     """
     _print(
         Live(
@@ -222,6 +227,7 @@ def fill(
             nodes=nodes,
             gpus=gpus,
             gang=gang,
+            claims=claims,
             pre_created=pre_created,
             minicluster=minicluster,
             scheduler=scheduler,
@@ -267,6 +273,16 @@ def gang(
         ),
         "gang",
     )
+
+
+@app.command("group")
+def group(
+    pods: Annotated[int, typer.Option(min=1, max=200_000, help="Pods to group, at least.")] = 10_000,
+    owners: Annotated[int, typer.Option(min=1, help="Workloads that they belong to.")] = 500,
+) -> None:
+    """Tell where pods belong, in process: how long the pod grouper takes for all of them."""
+    document = {"apiVersion": "kai-py/v1", "kind": "GroupBenchmark", "machine": machine()}
+    print_document({**document, **measure_grouping(pods, owners)}, Output.JSON)
 
 
 @app.command("bind")

@@ -23,7 +23,7 @@ from kai_py.core.invariants import violations
 from kai_py.core.options import Options
 from kai_py.core.result import Bind
 from kai_py.operators.garbage import set_memory_apart
-from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.grouping import Grouper
 
 Json = dict[str, Any]
 
@@ -42,7 +42,8 @@ def measure(name: str, shape: Shape) -> Json:
     """
     before = memory_mib()
     started = time.perf_counter()
-    store = Store(lambda pod, owners: group_of(pod, owners, priority_classes=store.priorities))
+    grouper = Grouper()
+    store = Store(grouper)
     for queue in _queues(shape):
         store.put_queue(Queue.parse(queue))
     for number in range(shape.nodes):

@@ -42,9 +42,9 @@ def device_class(driver: str, name: str = "") -> Json:
     }
 
 
-def whole_gpus(node: str, count: int = GPUS_PER_NODE) -> list[Json]:
+def whole_gpus(node: str, count: int = GPUS_PER_NODE, driver: str = NVIDIA_DEVICES) -> list[Json]:
     """GPUs in one slice."""
-    return [_slice(NVIDIA_DEVICES, node, devices=[_gpu(node, number) for number in range(count)])]
+    return [_slice(driver, node, devices=[_gpu(node, number) for number in range(count)])]
 
 
 def gpus_and_nics(node: str) -> list[Json]:

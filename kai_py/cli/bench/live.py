@@ -43,6 +43,7 @@ class Live:
     nodes: int
     gpus: int = 1
     gang: int = 1
+    claims: bool = False
     pre_created: bool = True
     minicluster: bool = False
     scheduler: bool = True
@@ -72,7 +73,10 @@ async def measure_scheduling(live: Live) -> Json:
     """
     async with _server(live) as (client, kubeconfig, folder):
         name = None if live.scheduler else live.scheduler_name or SCHEDULER_NAME
-        async with stage(client, live.nodes, name) as made, _watching(client, made) as observer:
+        async with (
+            stage(client, live.nodes, name, claims=live.claims) as made,
+            _watching(client, made) as observer,
+        ):
             story = await _play(live, made, observer, kubeconfig, folder)
         return await _report(live, client, made, observer, story)
 
@@ -148,6 +152,7 @@ async def _report(live: Live, client: ApiClient, made: Stage, observer: Observer
         "bound": len(moments),
         "nodes": live.nodes,
         "gang": live.gang,
+        "claims": live.claims,
         "preCreated": live.scheduler and live.pre_created,
         "podsPerSecond": {
             "betweenFirstAndLast": _rate(moments, moments[0] if moments else began),

@@ -13,12 +13,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from kai_py.api.meta import PartialObject
-from kai_py.cli.bench import manifests
+from kai_py.cli.bench import device_manifests, manifests
 from kai_py.cli.failures import MISUSED, Failure, note
 from kai_py.errors import ApiError, ConflictError, NotFoundError, UnavailableError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.resource import ResourceKind
-from kai_py.operators.kinds import NODES, PODGROUPS, PODS, QUEUES
+from kai_py.operators.kinds import CLAIMS, DEVICE_CLASSES, NODES, PODGROUPS, PODS, QUEUES, SLICES
 
 Json = dict[str, Any]
 Item = TypeVar("Item")
@@ -41,12 +41,14 @@ class Stage:
         run: names this run; part of the names and labels of all its objects.
         scheduler: name that the pods give as their scheduler's.
         created: when each pod was created, seconds since the epoch, by name.
+        claims: GPUs are devices that pods claim, one each.
     """
 
     client: ApiClient
     run: str
     scheduler: str
     created: dict[str, float] = field(default_factory=dict)
+    claims: bool = False
 
     @property
     def name(self) -> str:
@@ -69,15 +71,39 @@ class Stage:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
         await self.client.post(_NAMESPACES.path(), namespace)
         await self.client.post(QUEUES.path(), manifests.queue(self.name))
+        if self.claims:
+            await self._make_class()
         await each(range(nodes), self._make_node)
 
+    async def _make_class(self) -> None:
+        """A DeviceClass of our own."""
+        if not await self.client.served(DEVICE_CLASSES.group, DEVICE_CLASSES.version, DEVICE_CLASSES.plural):
+            raise Failure("the cluster does not serve resource.k8s.io/v1", status=MISUSED)
+        await self.client.post(DEVICE_CLASSES.path(), device_manifests.device_class(self.driver, self.name))
+
+    @property
+    def driver(self) -> str:
+        """Of the devices."""
+        return f"{self.run}.bench.kai-py"
+
     async def _make_node(self, number: int) -> None:
-        node = manifests.node(self.node_name(number), self.run)
+        node = manifests.node(self.node_name(number), self.run, gpus=0 if self.claims else manifests.GPUS_PER_NODE)
         path = NODES.path("", node["metadata"]["name"])
         await self.client.post(NODES.path(), node)
         # A kubelet would say that it is ready, and admission has marked the node until somebody takes that back.
         await self.client.patch(f"{path}/status", {"status": node["status"]})
         await self.client.patch(path, {"spec": node["spec"]})
+        for one in device_manifests.whole_gpus(node["metadata"]["name"], driver=self.driver) if self.claims else ():
+            one["metadata"]["labels"] = {manifests.RUN: self.run}
+            await self.client.post(SLICES.path(), one)
+
+    async def _make_claim(self, name: str) -> None:
+        """A claim on one device, by a selector."""
+        expression = f'device.attributes["{self.driver}"].productName == "H100"'
+        request = device_manifests.exactly(expression, of=self.name)
+        spec = {"devices": {"requests": [request]}}
+        claim = device_manifests.claim(name, self.name, self.name, spec)
+        await self.client.post(CLAIMS.path(self.name), claim)
 
     async def submit(self, pods: int, *, gang: int, gpus: int) -> float:
         """Make pods, and a podgroup for every ``gang`` of them if that is more than one; returns the seconds taken."""
@@ -92,12 +118,25 @@ class Stage:
         async def make_pod(number: int) -> None:
             group = groups[number // gang] if groups else ""
             name = f"pod-{number:05}"
-            pod = manifests.pod(name, self.name, self.name, self.run, gpus=gpus, group=group, scheduler=self.scheduler)
+            pod = manifests.pod(
+                name,
+                self.name,
+                self.name,
+                self.run,
+                gpus=0 if self.claims else gpus,
+                group=group,
+                scheduler=self.scheduler,
+            )
+            if self.claims:
+                pod = device_manifests.using(pod, [name])
             answer = await self.client.post(PODS.path(self.name), pod)
             self.created[name] = time.time()
             self._check(answer)
 
         await each(range(len(groups)), make_group)
+        if self.claims:
+            await each([f"pod-{number:05}" for number in range(pods)], self._make_claim)
+            started = time.time()
         await each(range(pods), make_pod)
         return time.time() - started
 
@@ -121,8 +160,15 @@ class Stage:
         """Delete everything; what cannot be deleted is told."""
         now = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
         nodes = f"{NODES.path()}?labelSelector={manifests.RUN}%3D{self.run}"
-        for path in (PODS.path(self.name), PODGROUPS.path(self.name), nodes):
+        await self._told(PODS.path(self.name), _until_deleted(self.client, PODS.path(self.name), now))
+        others = [PODGROUPS.path(self.name), nodes]
+        if self.claims:
+            await self._told(CLAIMS.path(self.name), self._free_claims())
+            others += [CLAIMS.path(self.name), f"{SLICES.path()}?labelSelector={manifests.RUN}%3D{self.run}"]
+        for path in others:
             await self._told(path, _until_deleted(self.client, path, now))
+        if self.claims:
+            await self._told(self.name, self._delete(DEVICE_CLASSES.path("", self.name)))
         await self._told(self.name, self._delete(QUEUES.path("", self.name)))
         await self._told(self.name, self._end_namespace())
 
@@ -131,6 +177,19 @@ class Stage:
             await work
         except ApiError as error:
             note(f"not deleted: {what}: {error}", kind="warning")
+
+    async def _free_claims(self) -> None:
+        """Take devices and protection from claims: where no controller does that, they could not be deleted."""
+        page = await self.client.get(CLAIMS.path(self.name))
+        names = [one.metadata.name for one in msgspec.json.decode(page, type=_Pods).items]
+
+        async def free(name: str) -> None:
+            path = CLAIMS.path(self.name, name)
+            with suppress(NotFoundError):
+                await self.client.patch(f"{path}/status", {"status": {"reservedFor": None, "allocation": None}})
+                await self.client.patch(path, {"metadata": {"finalizers": None}})
+
+        await each(names, free)
 
     async def _delete(self, path: str) -> None:
         with suppress(NotFoundError):
@@ -154,16 +213,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(client: ApiClient, nodes: int, scheduler: str | None) -> AsyncIterator[Stage]:
+async def stage(client: ApiClient, nodes: int, scheduler: str | None, *, claims: bool = False) -> AsyncIterator[Stage]:
     """Nodes, queue and namespace for one run.
 
     Args:
         client: the API server.
         nodes: how many.
         scheduler: name of the scheduler that shall take the pods; None is one that nobody else uses.
+        claims: see ``Stage``.
     """
     run = secrets.token_hex(3)
-    made = Stage(client, run, scheduler or f"kai-py-bench-{run}")
+    made = Stage(client, run, scheduler or f"kai-py-bench-{run}", claims=claims)
     try:
         await made.furnish(nodes)
         yield made

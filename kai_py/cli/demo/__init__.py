@@ -1,4 +1,4 @@
-"""``kai-py demo``: three teams share a GPU cluster for a minute, and a referee watches.
+"""``kai-py demo``: four teams share a GPU cluster for a minute, and a referee watches.
 
 A cluster in this process, the real scheduler over HTTP, and a story that is told by its causes: a step waits until the
 one before it has had its effect, so a slow machine tells it slowly and not wrongly. Everything that is shown and judged

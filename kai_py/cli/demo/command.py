@@ -27,18 +27,21 @@ def demo(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=5.0, max=3600.0, help="How long the story takes.")] = 60.0,
-    nodes: Annotated[int, typer.Option(min=12, max=500, help="How many fake nodes.")] = 12,
+    nodes: Annotated[
+        int, typer.Option(min=12, max=500, help="How many fake nodes; two more have devices to be claimed.")
+    ] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Moves the steps of the story a little; 0 = not at all.")] = 0,
     log: Annotated[
         Path | None,
         typer.Option(metavar="FILE", dir_okay=False, help="Write the scheduler's log there.", show_default=False),
     ] = None,
 ) -> None:
-    """Watch three teams share a GPU cluster for a minute.
+    """Watch four teams share a GPU cluster for a minute.
 
     It starts a cluster in this process and the scheduler on it, and plays a story: gangs, a burst over quota, a queue
-    at its limit, a gang that waits for room, a pod that cannot start and is told why. A referee reads along from the
-    API server; exit status 0 means that all invariants held and everything came as it should.
+    at its limit, a gang that waits for room, a team that claims devices and parts of them, a pod that cannot start and
+    is told why. A referee reads along from the API server; exit status 0 means that all invariants held and everything
+    came as it should.
 
     For instance:
 

@@ -24,6 +24,7 @@ from kai_py.cli.demo.story import (
     Withdraw,
     Yields,
 )
+from kai_py.cli.demo.wanted import Wanted, template
 from kai_py.cli.demo.workload import Kind, Workload
 from kai_py.cli.demo.world import NODES, PODGROUPS, PODS, Thing, World
 from kai_py.errors import NotFoundError
@@ -34,6 +35,7 @@ from kai_py.minicluster.workers.bound_pods import DURATION
 Json = dict[str, Any]
 
 _JOBS: Final = ResourceKind("batch", "v1", "jobs", PartialObject)
+_TEMPLATES: Final = ResourceKind("resource.k8s.io", "v1", "resourceclaimtemplates", PartialObject)
 #: Seconds for an effect to come. It takes far less; a slow machine must not decide about a verdict.
 PATIENCE: Final = 30.0
 
@@ -59,6 +61,7 @@ class Director:
     say: Callable[[str], None]
     missing: list[str] = field(default_factory=list)
     seen: int = 0
+    _templates: set[tuple[str, Wanted]] = field(default_factory=set)
 
     async def play(self, steps: tuple[Step, ...]) -> None:
         """Play all steps."""
@@ -121,6 +124,9 @@ class Director:
                 assert_never(act)
 
     async def _submit(self, workload: Workload) -> None:
+        if workload.claims is not None and (workload.team, workload.claims) not in self._templates:
+            self._templates.add((workload.team, workload.claims))
+            await self.client.post(_TEMPLATES.path(workload.team), template(workload.claims, workload.team))
         if workload.kind is Kind.JOB:
             await self.client.post(_JOBS.path(workload.team), workload.job(self.length))
             return

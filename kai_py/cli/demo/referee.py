@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kai_py.api.keys import PODGROUP_ANNOTATION
+from kai_py.cli.demo.devices import DeviceBooks
 from kai_py.cli.demo.teams import UNLIMITED, Queue, lineage
 from kai_py.cli.demo.workload import Kind, Workload
-from kai_py.cli.demo.world import NODES, PODGROUPS, PODS, Thing, World
+from kai_py.cli.demo.world import CLAIMS, NODES, PODGROUPS, PODS, Thing, World
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
 from kai_py.minicluster.workers.room import Amounts, offered_by, requests_of
@@ -41,6 +42,7 @@ class Numbers:
         waited: seconds from the creation of each bound pod to its binding, as the watch has shown them.
         peak: the most GPUs that each queue has held.
         busiest: the most GPUs that all pods have held.
+        devices: that were given to claims.
     """
 
     events: int = 0
@@ -50,6 +52,7 @@ class Numbers:
     waited: list[float] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
     busiest: int = 0
+    devices: int = 0
 
 
 class Referee:
@@ -91,6 +94,7 @@ class Referee:
         self._foreign = ""
         self._yielded: set[str] = set()
         self._clock = clock
+        self._devices = DeviceBooks(world, self._fault)
         world.listeners.append(self.hear)
 
     @property
@@ -101,6 +105,9 @@ class Referee:
     def hear(self, kind: ResourceKind[Thing], event: EventType, one: Thing) -> None:
         """Look at a change."""
         self.numbers.events += 1
+        if kind is CLAIMS:
+            self._devices.hear(event, one)
+            self.numbers.devices = self._devices.given
         if kind is not PODS:
             return
         if one.queue:
@@ -239,6 +246,7 @@ class Referee:
                 self._fault(f"gang {name} ended with {started} of at least {workload.minimum} pods bound")
         for pod in self._world.waiting():
             self._fault(f"pod {_name(pod)} was left behind without a node")
+        self._devices.close()
 
     def _fault(self, text: str) -> None:
         self._faults[text] = None

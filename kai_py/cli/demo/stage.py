@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from kai_py.api.keys import NVIDIA_GPU
 from kai_py.cli.demo.director import Director
@@ -20,19 +20,25 @@ from kai_py.cli.demo.pulse import Pulse
 from kai_py.cli.demo.referee import TICK, Referee
 from kai_py.cli.demo.screen import Screen
 from kai_py.cli.demo.story import Step, cast, story
-from kai_py.cli.demo.teams import Queue, queues
+from kai_py.cli.demo.teams import GPUS_PER_NODE, Queue, queues
 from kai_py.cli.demo.verdict import Verdict, judge
+from kai_py.cli.demo.wanted import TAINT
 from kai_py.cli.demo.world import World
 from kai_py.cli.failures import Failure
 from kai_py.cli.minicluster import furnish, workers
 from kai_py.kube.client import ApiClient, connect
 from kai_py.minicluster import MiniCluster
+from kai_py.minicluster.devices.offers import Gpus, Offer, equip
 from kai_py.minicluster.kinds import NAMESPACES
 from kai_py.minicluster.pools import nodes
 from kai_py.operators.run import RunConfig, run_scheduler
 
 _PROFILE: Final = "mixed"
+#: Nodes whose devices are claimed, and what they offer.
+_NODES_TO_CLAIM: Final = 2
+_OFFER: Final = Offer(gpus=Gpus.MIG, nics=True)
 _QUEUES: Final = "queues.scheduling.run.ai"
+Json = dict[str, Any]
 #: Seconds for the scheduler to become ready.
 _START: Final = 60.0
 #: How far from its time a step may begin, as a part of the demo's length, where the seed says so.
@@ -78,11 +84,12 @@ async def play(demo: Demo) -> Verdict:
     Raises:
         Failure: the scheduler has ended before the story has.
     """
-    pool = nodes(_PROFILE, demo.nodes)
+    pool, claimed = nodes(_PROFILE, demo.nodes), _nodes_to_claim(demo.nodes)
     gpus = sum(int(node["status"]["allocatable"].get(NVIDIA_GPU, 0)) for node in pool)
-    teams, steps = queues(gpus), jittered(story(gpus), demo.seed)
+    claimable = GPUS_PER_NODE * len(claimed)
+    teams, steps = queues(gpus, claimable), jittered(story(gpus, claimable), demo.seed)
     cluster = MiniCluster(workers=workers())
-    furnish(cluster, pool, crds=True)
+    furnish(cluster, pool + claimed, crds=True)
     for team in teams:
         cluster.storage.create(_QUEUES, team.manifest())
         if team.parent:
@@ -95,6 +102,14 @@ async def play(demo: Demo) -> Verdict:
         client = await stack.enter_async_context(await connect(str(kubeconfig)))
         scheduler = await stack.enter_async_context(_scheduler(kubeconfig))
         return await _perform(demo, client, teams, steps, scheduler)
+
+
+def _nodes_to_claim(others: int) -> list[Json]:
+    """Further nodes, whose devices can only be claimed; their names follow on those of the others."""
+    made = [equip(node, _OFFER) for node in nodes("h100", others + _NODES_TO_CLAIM)[others:]]
+    for node in made:
+        node["spec"] = {"taints": [{"key": TAINT, "effect": "NoSchedule"}]}
+    return made
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kai_py.cli.demo.teams import GPUS_PER_NODE, PLATFORM, PRODUCT, RESEARCH, queues
+from kai_py.cli.demo.teams import GPUS_PER_NODE, PLATFORM, PRODUCT, RESEARCH, STUDIO, queues
+from kai_py.cli.demo.wanted import Wanted
 from kai_py.cli.demo.workload import Kind, Workload
 from kai_py.core.result import ReasonCode
 
@@ -111,6 +112,8 @@ class Step:
     effects: tuple[Effect, ...] = ()
 
 
+#: So many of the smallest parts make up one GPU.
+_PARTS: Final = 7
 #: A pod of another scheduler holds this many GPUs.
 FOREIGN_GPUS: Final = 1
 
@@ -128,9 +131,40 @@ _NO_ROOM: Final = (
     ReasonCode.VICTIMS_WITHOUT_PLACE,
 )
 
+_NO_DEVICES: Final = (ReasonCode.DEVICES_UNAVAILABLE, *_NO_ROOM)
 
-def story(gpus: int) -> tuple[Step, ...]:
-    """The story on a cluster with so many GPUs, on nodes with eight each; at least six of them."""
+
+def story(gpus: int, claimable: int = 0) -> tuple[Step, ...]:
+    """The story.
+
+    Args:
+        gpus: of the cluster, on nodes with eight each; at least six of them.
+        claimable: GPUs on nodes of their own, which can be claimed, also in parts; none, or at least eight.
+    """
+    ours, theirs = _teams(gpus), _studio(claimable) if claimable else ()
+    return tuple(sorted((*ours, *theirs), key=lambda step: step.at))
+
+
+def _studio(gpus: int) -> tuple[Step, ...]:
+    """What the team does whose pods claim devices."""
+    grade = Workload(name="grade", team=STUDIO, kind=Kind.GANG, pods=4, gpus=1, claims=Wanted.PAIR)
+    captions = Workload(name="captions", team=STUDIO, pods=_PARTS, gpus=0, claims=Wanted.PART)
+    upscale = Workload(name="upscale", team=STUDIO, pods=gpus - grade.pods - 1, gpus=1, claims=Wanted.GPU)
+    dub = Workload(name="dub", team=STUDIO, pods=2, gpus=1, claims=Wanted.GPU)
+    return (
+        Step(0.02, "studio claims 4 pairs of a GPU and a network card below one PCIe root, for a gang", Submit(grade),
+             (Runs("grade"),)),
+        Step(0.08, f"studio claims {captions.pods} parts of GPUs, which are cut as they are needed", Submit(captions),
+             (Runs("captions"),)),
+        Step(0.17, "studio claims all whole GPUs that are left", Submit(upscale), (Runs("upscale"),)),
+        Step(0.33, "studio claims 2 GPUs more than there are", Submit(dub), (Waits("dub", 2, _NO_DEVICES),)),
+        Step(0.56, "the gang is done: its devices go to those that wait", End((grade,)), (Ends("grade"), Runs("dub"))),
+        Step(0.83, "studio is done", End((captions, upscale, dub)), (Ends("captions"), Ends("upscale"), Ends("dub"))),
+    )  # fmt: skip
+
+
+def _teams(gpus: int) -> tuple[Step, ...]:
+    """What the teams do that ask for GPUs of the device plugin."""
     by_name = {queue.name: queue for queue in queues(gpus)}
     platform, nodes = by_name[PLATFORM], gpus // GPUS_PER_NODE
     pretrain = Workload(name="pretrain", team=RESEARCH, kind=Kind.GANG, pods=max(2, nodes // 3), gpus=GPUS_PER_NODE)

@@ -1,4 +1,4 @@
-"""The queues of the demo: three teams of two departments share all GPUs of a cluster."""
+"""The queues of the demo: teams of two departments share all GPUs of a cluster."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ UNLIMITED: Final = -1
 RESEARCH: Final = "research"
 PRODUCT: Final = "product"
 PLATFORM: Final = "platform"
+#: The team whose pods claim devices; it has nodes of its own.
+STUDIO: Final = "studio"
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,25 @@ class Queue:
         return {"apiVersion": QUEUE_API_VERSION, "kind": "Queue", "metadata": {"name": self.name}, "spec": spec}
 
 
-def queues(gpus: int) -> tuple[Queue, ...]:
+def queues(gpus: int, claimable: int = 0) -> tuple[Queue, ...]:
     """Departments first. The quotas add up to all GPUs; what a team does not use, others may borrow.
 
     Args:
         gpus: of the cluster, on nodes with eight each; at least six of them.
+        claimable: GPUs beside them that can only be claimed.
     """
     nodes = gpus // GPUS_PER_NODE
     platform = GPUS_PER_NODE * max(1, nodes // 6)
     product = GPUS_PER_NODE * max(1, nodes // 3)
     research = gpus - platform - product
+    media = Queue("media", "", claimable, UNLIMITED, 1), Queue(STUDIO, "media", claimable, UNLIMITED, 1)
     return (
         Queue("labs", "", research + platform, UNLIMITED, 2),
         Queue("business", "", product, UNLIMITED, 1),
         Queue(RESEARCH, "labs", research, UNLIMITED, 2),
         Queue(PLATFORM, "labs", platform, platform + GPUS_PER_NODE // 2, 1),
         Queue(PRODUCT, "business", product, UNLIMITED, 1),
+        *(media if claimable else ()),
     )
 
 

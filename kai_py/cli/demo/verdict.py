@@ -74,6 +74,7 @@ def judge(
         else ("time to bind", "nothing was bound"),
         ("GPUs in use", f"{numbers.busiest} at the busiest moment"),
         *((f"queue {queue.name}", _standing(referee, queue)) for queue in queues if queue.parent),
+        ("devices claimed", str(numbers.devices)),
         ("made room", f"{numbers.yielded} pods that had borrowed their GPUs"),
         ("reasons told", f"to {numbers.told} pods that waited"),
         ("watched", f"{numbers.events} changes"),
@@ -84,6 +85,7 @@ def judge(
 
 _INVARIANTS = (
     "no node was overcommitted, and no kubelet refused a pod",
+    "no device was given twice, and no GPU cut into more than it is",
     "no gang stayed half started",
     "no queue exceeded its limit",
     "nobody was pushed below a quota to make room for others",

@@ -15,10 +15,13 @@ from kai_py.api.keys import (
     QUEUE_LABEL,
     SCHEDULER_NAME,
 )
+from kai_py.cli.demo.wanted import Wanted, claim_with
 from kai_py.minicluster.workers.bound_pods import DURATION
 
 Json = dict[str, Any]
 
+#: How many GPUs a pod claims, for the demo's own books.
+CLAIMED_LABEL: Final = "demo.kai-py/claimed-gpus"
 #: Which workload of the story a pod belongs to.
 WORKLOAD_LABEL: Final = "demo.kai-py/workload"
 GATE: Final = "demo.kai-py/approval"
@@ -40,7 +43,8 @@ class Workload:
         name: of the workload.
         team: its queue and its namespace.
         pods: how many there will be.
-        gpus: of each.
+        gpus: of each, asked for or claimed; parts of one are not counted.
+        claims: what each claims; None = nothing, it asks for ``gpus`` of a device plugin.
         kind: single pods, a PodGroup with its pods, or a Job that asks for a minimum.
         first: how many are submitted at first; the others arrive later. None = all.
         lasts: how long each runs, as a part of the demo's length; None = until its team ends it.
@@ -52,6 +56,7 @@ class Workload:
     team: str
     pods: int
     gpus: int
+    claims: Wanted | None = None
     kind: Kind = Kind.PODS
     first: int | None = None
     lasts: float | None = None
@@ -107,10 +112,19 @@ class Workload:
         if self.kind is Kind.GANG:
             annotations[PODGROUP_ANNOTATION] = self.name
         labels = {WORKLOAD_LABEL: self.name} | ({QUEUE_LABEL: self.team} if self.is_ours else {})
+        if self.claims is not None:
+            labels[CLAIMED_LABEL] = str(self.gpus)
         return {"labels": labels, "annotations": annotations}
 
     def _spec(self) -> Json:
-        amounts = {"cpu": "4", "memory": "16Gi", NVIDIA_GPU: str(self.gpus)}
+        amounts = {"cpu": "4", "memory": "16Gi"}
+        if self.claims is None:
+            resources: Json = {
+                "requests": amounts | {NVIDIA_GPU: str(self.gpus)},
+                "limits": {NVIDIA_GPU: str(self.gpus)},
+            }
+        else:
+            resources = {"requests": amounts, "claims": [{"name": "devices"}]}
         spec: Json = {
             "schedulerName": self.scheduler,
             "restartPolicy": "Never",
@@ -118,8 +132,10 @@ class Workload:
                 {
                     "name": "main",
                     "image": "example.com/demo:1",
-                    "resources": {"requests": amounts, "limits": {NVIDIA_GPU: amounts[NVIDIA_GPU]}},
+                    "resources": resources,
                 }
             ],
         }
+        if self.claims is not None:
+            spec |= claim_with(self.claims)
         return spec | ({"schedulingGates": [{"name": GATE}]} if self.gated else {})

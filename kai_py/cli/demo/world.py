@@ -13,7 +13,7 @@ import msgspec
 
 from kai_py.api.keys import NVIDIA_GPU, PODGROUP_ANNOTATION, QUEUE_LABEL
 from kai_py.api.meta import PartialObject
-from kai_py.cli.demo.workload import WORKLOAD_LABEL
+from kai_py.cli.demo.workload import CLAIMED_LABEL, WORKLOAD_LABEL
 from kai_py.kube.client import ApiClient
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.resource import ResourceKind
@@ -72,18 +72,28 @@ class Thing(PartialObject, frozen=True):
 
     @property
     def gpus(self) -> int:
-        """Of a pod: how many it asks for."""
-        return sum(
+        """Of a pod: how many it asks for, or claims."""
+        return int(self.metadata.labels.get(CLAIMED_LABEL, 0)) + sum(
             int(container.get("resources", {}).get("requests", {}).get(NVIDIA_GPU, 0))
             for container in self.spec.get("containers", ())
         )
+
+    @property
+    def whole_gpus(self) -> int:
+        """Of a slice: how many there are to be claimed, parts of them not counted."""
+        kinds = ((device.get("attributes") or {}).get("type") or {} for device in self.spec.get("devices") or ())
+        return sum(kind.get("string") == "gpu" for kind in kinds)
 
 
 PODS: Final = ResourceKind("", "v1", "pods", Thing)
 NODES: Final = ResourceKind("", "v1", "nodes", Thing, namespaced=False)
 QUEUES: Final = ResourceKind("scheduling.run.ai", "v2", "queues", Thing, namespaced=False)
 PODGROUPS: Final = ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", Thing)
+CLAIMS: Final = ResourceKind("resource.k8s.io", "v1", "resourceclaims", Thing)
+SLICES: Final = ResourceKind("resource.k8s.io", "v1", "resourceslices", Thing, namespaced=False)
 EVENTS: Final = ResourceKind("events.k8s.io", "v1", "events", Thing)
+
+_KINDS: Final = (NODES, QUEUES, PODS, PODGROUPS, SLICES, CLAIMS, EVENTS)
 
 Listener = Callable[[ResourceKind[Thing], EventType, Thing], None]
 
@@ -105,7 +115,7 @@ class World:
         self.recent: deque[tuple[float, Thing]] = deque(maxlen=_RECENT)
         self.yielded: dict[str, set[str]] = {}
         self._objects: dict[str, dict[Key, Thing]] = {}
-        self._reflectors = [Reflector(client, kind, self) for kind in (NODES, QUEUES, PODS, PODGROUPS, EVENTS)]
+        self._reflectors = [Reflector(client, kind, self) for kind in _KINDS]
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -193,5 +203,6 @@ class World:
         return sum(pod.gpus for pod in self.all(PODS) if pod.queue == queue and pod.node and not pod.finished)
 
     def gpus(self) -> int:
-        """GPUs of the cluster."""
-        return sum(int(node.status.get("allocatable", {}).get(NVIDIA_GPU, 0)) for node in self.all(NODES))
+        """GPUs of the cluster, whoever offers them."""
+        plugged = sum(int(node.status.get("allocatable", {}).get(NVIDIA_GPU, 0)) for node in self.all(NODES))
+        return plugged + sum(one.whole_gpus for one in self.all(SLICES))

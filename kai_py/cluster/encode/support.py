@@ -6,25 +6,19 @@ from kai_py.api.keys import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from kai_py.api.pod import Pod
 
 
-def unsupported_by(pod: Pod, *, gpu_sharing: bool = True, claims: bool = False) -> str | None:
+def unsupported_by(pod: Pod, *, gpu_sharing: bool = True) -> str | None:
     """The field of a pod whose meaning is not implemented, or None.
 
     Args:
         pod: one that waits.
         gpu_sharing: whether parts of GPUs may be given, though nothing keeps pods to their part.
-        claims: whether claims on devices are decided about.
     """
     spec = pod.spec
     for annotation in () if gpu_sharing else (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION):
         if annotation in pod.metadata.annotations:
             return f"metadata.annotations[{annotation}], unless the setting gpuSharing is trusted"
-    if spec.resource_claims and not claims:
-        return "spec.resourceClaims"
     if spec.resource_claims and not {GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION}.isdisjoint(
         pod.metadata.annotations
     ):
         return "spec.resourceClaims, together with a part of a GPU"
-    for volume in spec.volumes:
-        if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
-            return f"spec.volumes[{volume.name}]"
     return None

@@ -52,10 +52,12 @@ class DeviceIndex:
         self._columns: dict[Judge, _Column] = {}
 
     def room(self, claims: Sequence[Claim]) -> Room:
-        """How often the claims of a pod, all together, find devices on each node."""
-        nodes = len(self._allocator.inventory.nodes)
-        count: Amounts = np.full(nodes, UNLIMITED, dtype=np.int64)
+        """How often the claims of a pod, all together, find devices on each node, as the ledger is now.
+
+        The arrays may follow the ledger: whoever wants to keep them copies them.
+        """
         plain: dict[_Column, list[int]] = {}
+        bounds: list[Amounts] = []
         odd = False
         for claim in claims:
             odd = odd or bool(claim.constraints)
@@ -66,14 +68,15 @@ class DeviceIndex:
                 elif len(request.alternatives) == 1 and 0 < alternative.count <= MAX_DEVICES:
                     plain.setdefault(self._column(alternative), []).append(alternative.count)
                 else:
-                    np.minimum(count, self._bound(request), out=count)
-                    odd = True
-        exact: Mask = np.full(nodes, not odd and len(plain) <= 1)
-        for column, needs in plain.items():
-            room = column.room(sum(needs), max(needs))
-            np.minimum(count, room.count, out=count)
-            exact &= room.exact
-        return Room(count, exact | (count == 0))
+                    bounds.append(self._bound(request))
+        rooms = [column.room(sum(needs), max(needs)) for column, needs in plain.items()]
+        if len(rooms) == 1 and not (odd or bounds):
+            return rooms[0]
+        nodes = len(self._allocator.inventory.nodes)
+        count: Amounts = np.full(nodes, UNLIMITED, dtype=np.int64)
+        for one in (*bounds, *(room.count for room in rooms)):
+            np.minimum(count, one, out=count)
+        return Room(count, np.full(nodes, not (odd or bounds or rooms)) | (count == 0))
 
     def _column(self, alternative: Alternative) -> _Column:
         judge = self._allocator.verdicts.of(alternative)
@@ -115,15 +118,30 @@ class _Column:
         self._inventory = inventory
         self._seen = inventory.seen
         self._ledger = ledger
+        self._rooms: dict[tuple[int, int], Room] = {}
         self._read = len(ledger.touched)
         for node in range(nodes):
             self._count(node)
 
     def room(self, needed: int, largest: int) -> Room:
         """How often so many devices can be had, of which so many must be different ones."""
-        enough = self.devices >= largest
-        alone = needed == 1 or ~self.shareable
-        return Room(np.where(enough, self.units // needed, 0), (self.exact & alone) | ~enough)
+        known = self._rooms.get((needed, largest))
+        if known is None:
+            nodes = len(self.units)
+            known = self._rooms[needed, largest] = Room(
+                np.empty(nodes, dtype=np.int64), np.empty(nodes, dtype=np.bool_)
+            )
+            for node in range(nodes):
+                self._follow(node, needed, largest, known)
+        return known
+
+    def _follow(self, node: int, needed: int, largest: int, room: Room) -> None:
+        """Bring the room of one node up to date."""
+        enough = self.devices.item(node) >= largest
+        count = self.units.item(node) // needed if enough else 0
+        alone = needed == 1 or not self.shareable.item(node)
+        room.count[node] = count
+        room.exact[node] = count == 0 or (self.exact.item(node) and alone)
 
     def refresh(self) -> None:
         """Count anew what the ledger has touched since the last time."""
@@ -140,6 +158,8 @@ class _Column:
         self._read = len(touched)
         for node in nodes:
             self._count(node)
+            for (needed, largest), room in self._rooms.items():
+                self._follow(node, needed, largest, room)
 
     def _count(self, node: int) -> None:
         inventory, ledger = self._inventory, self._ledger

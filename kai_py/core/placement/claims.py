@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Final
 
 import numpy as np
 
+from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.options import Options
+from kai_py.core.dra.table import Ask, Extended
+from kai_py.core.options import Options, Strategy
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
 from kai_py.core.resources import Amounts, Mask, Shares
@@ -17,7 +23,8 @@ from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
 
-#: So many nodes that looked promising are asked for devices in vain, before the pod is given up for this time.
+#: So many nodes that looked promising are asked for devices in vain, for each length of the lists of alternatives,
+#: before the pod is given up for this time.
 _ATTEMPTS: Final = 32
 #: So many nodes are looked at to count what they lack; it takes some 10 us each.
 _LOOKED_AT: Final = 512
@@ -32,6 +39,8 @@ _REASONS: Final = {
     RefusalCode.POOL_INCOMPLETE: FilterReason.POOLS_UNSETTLED,
     RefusalCode.POOL_INVALID: FilterReason.POOLS_UNSETTLED,
 }
+#: What nodes lack that come not even near.
+_FAR: Final = frozenset({RefusalCode.NO_MATCH, RefusalCode.ELSEWHERE})
 #: So many nodes are asked why they refuse, to report the one that comes nearest.
 _EXPLAINED: Final = 8
 
@@ -41,14 +50,37 @@ class ClaimView(ClassView):
 
     Room for everything else, filters and scores are those of any class. Where devices may be found is told by the
     device index for all nodes at once, and decided by the allocator on the best of them; nodes where the pod can start
-    now come before those where it has to wait.
+    now come before those where it has to wait, and among them those come first that can give what is first in a list of
+    alternatives. Nodes are packed by the devices that they have left for the class,
+    unless it asks for GPUs beside them, or joins claims that have their devices.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
         self._asks = ledger.claims.table.of_class[class_idx]
-        super().__init__(class_idx, suitability, ledger, options)
+        self._wishes = _wishes(self._asks)
+        super().__init__(class_idx, suitability, ledger, options, fragments)
+        self._binpack = options.gpu is Strategy.BINPACK
+        self._by_devices = 0.0
+        self._scale: Shares = np.ones(0)
+        if self._packing.by_gpus or any(isinstance(ask, int) for ask in self._asks):
+            return
+        self._by_devices, self._packed = self._packed, 0.0
+        self._evaluate(slice(None))
+        sizes = self._claims.sizes(self._asks).astype(np.float64)
+        self._scale = np.maximum(sizes.max(initial=1.0) if self._binpack else sizes, 1.0)
+
+    def _packed_value(self) -> Shares:
+        """``(N,)`` the value of nodes, packed by devices."""
+        room = self._claims.slots(self._asks, later=True) if self._by_devices else None
+        if room is None:
+            return self._value
+        level = np.minimum(room / self._scale, 1.0)
+        packed: Shares = self._value + self._by_devices * (1.0 - level if self._binpack else level)
+        return packed
 
     def best(self, within: Mask | None = None, bonus: Shares | None = None) -> Place | None:
         """The best node that has devices, and which; see :meth:`ClassView.best`."""
@@ -56,16 +88,20 @@ class ClaimView(ClassView):
         allowed = self._value != NOWHERE
         if within is not None:
             allowed &= within
-        left = _ATTEMPTS
-        for later in (False, True):
-            mask = allowed & self._claims.possible(self._asks, later=later)
+        left, value = [_ATTEMPTS] * len(self._wishes), self._packed_value()
+        for later, (wish, asks) in product((False, True), enumerate(self._wishes)):
+            mask = allowed & self._claims.possible(asks, later=later)
             if not later:
                 mask &= self._now
-            while left and (place := super().best(mask, bonus)) is not None:
-                if (found := self._on(place.node, later=later)) is not None:
+            values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
+            while left[wish] and values.size:
+                node = int(values.argmax())
+                if values.item(node) == NOWHERE:
+                    break
+                if (found := self._on(node, asks, later=later)) is not None:
                     return found
-                mask[place.node] = False
-                left -= 1
+                values[node] = NOWHERE
+                left[wish] -= 1
         return None
 
     def at(self, node: int) -> Place | None:
@@ -73,10 +109,11 @@ class ClaimView(ClassView):
         place = super().at(node)
         if place is None:
             return None
-        return (self._on(node, later=False) if place.now else None) or self._on(node, later=True)
+        found = self._on(node, self._asks, later=False) if place.now else None
+        return found or self._on(node, self._asks, later=True)
 
-    def _on(self, node: int, *, later: bool) -> Place | None:
-        grants = self._claims.find(self._asks, node, later=later)
+    def _on(self, node: int, asks: Sequence[Ask], *, later: bool) -> Place | None:
+        grants = self._claims.find(asks, node, later=later)
         if grants is None or isinstance(grants, Refusal):
             return None
         return Place(node, not later, (), grants, self._at(node).seat)
@@ -108,7 +145,7 @@ class ClaimView(ClassView):
         if (row := self._claims.full(self._asks)) is not None:
             return Reason(ReasonCode.CLAIM_IN_FULL_USE, {"claim": self._claims.table.claims[row].key})
         nearest: tuple[tuple[int, int, int], Refusal, int] | None = None
-        for node in nodes[:_EXPLAINED]:
+        for node in sorted(nodes[:_LOOKED_AT], key=self._distance)[:_EXPLAINED]:
             found = self._claims.find(self._asks, node, later=True)
             if isinstance(found, Refusal):
                 key = found.available, found.matched, -node
@@ -136,12 +173,21 @@ class ClaimView(ClassView):
             {key: value for key, value in details.items() if value or key in numbers},
         )
 
+    def _distance(self, node: int) -> tuple[bool, bool]:
+        """How far a node is from having the devices: those without any of the kind, or any at all, say nothing."""
+        return self._claims.lack(self._asks, node) in _FAR, not self._claims.table.inventory.at(node).rows
+
     def _wanted(self, found: Refusal) -> dict[str, object]:
         """What a request asks of each device, as far as that is why there are none: selectors and capacities."""
         if found.code not in (RefusalCode.NO_MATCH, RefusalCode.TOO_SMALL, RefusalCode.CAPACITY_USED_UP):
             return {}
         rows = self._claims.table.claims
-        claims = [rows[ask].asked if isinstance(ask, int) else ask for ask in self._asks]
+        claims: list[Claim] = []
+        for ask in self._asks:
+            if isinstance(ask, Extended):
+                claims += [claim for _, claim in ask.variants]
+            else:
+                claims.append(rows[ask].asked if isinstance(ask, int) else ask)
         for claim in claims:
             for request in claim.requests:
                 for way in request.alternatives:
@@ -153,3 +199,20 @@ class ClaimView(ClassView):
                             **{f"capacity {name}": units / UNIT for name, units in way.capacity.items()},
                         }
         return {}
+
+
+def _wishes(asks: Sequence[Ask]) -> list[Sequence[Ask]]:
+    """The claims with the first of their alternatives only, with the first two, and so on to all of them.
+
+    A claim that pods share is as it is: whoever comes first decides for all.
+    """
+    claims = [ask for ask in asks if isinstance(ask, Claim)]
+    longest = max((len(one.alternatives) for claim in claims for one in claim.requests), default=1)
+    return [[_first(ask, number) for ask in asks] for number in range(1, longest)] + [asks]
+
+
+def _first(ask: Ask, number: int) -> Ask:
+    if not isinstance(ask, Claim):
+        return ask
+    requests = tuple(replace(one, alternatives=one.alternatives[:number]) for one in ask.requests)
+    return replace(ask, requests=requests)

@@ -8,6 +8,7 @@ from itertools import count
 import numpy as np
 
 from kai_py.core.options import Options, Strategy
+from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
 from kai_py.core.placement.views import NOWHERE, ClassView, Place
 from kai_py.core.resources import DEVICE, Amounts, Mask, Rows, Shares
@@ -29,16 +30,20 @@ class SharingView(ClassView):
     on nodes that have something for the pod, so this costs in proportion to nodes with GPUs.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         pod = ledger.snapshot.classes.classes[class_idx]
         assert ledger.devices is not None
         assert pod.share is not None
         self._devices: Devices = ledger.devices
         self._pod: PodClass = pod
         self._share: Share = pod.share
-        self._fullest_first = options.gpu is Strategy.BINPACK
+        self._fullest_first = options.gpu is not Strategy.SPREAD
         self._sharing = options.weights.get("sharing", 0.0)
-        super().__init__(class_idx, suitability, ledger, options)
+        self._amounts: Amounts = self._devices.rooms.amounts(pod.share)
+        self._capacities: Amounts = self._devices.rooms.capacities
+        super().__init__(class_idx, suitability, ledger, options, fragments)
 
     def _packed_by(self, ledger: Ledger, class_idx: int) -> Amounts:
         """Who asks for a part of a GPU is packed like those who ask for GPUs."""
@@ -50,8 +55,24 @@ class SharingView(ClassView):
         super()._evaluate(rows)
         candidates = np.arange(len(self._value))[rows]
         # Nodes whose labels, taints or other resources have ruled them out already are not worth a look.
-        for node in candidates[self._value[candidates] != NOWHERE].tolist():
+        candidates = candidates[self._value[candidates] != NOWHERE]
+        steady = self._devices.rooms.steady[candidates]
+        steady &= self._ledger.releasing[candidates, self._devices.table.column] == 0
+        self._value_steady(candidates[steady])
+        for node in candidates[~steady].tolist():
             self._value_devices(node)
+
+    def _value_steady(self, nodes: Rows) -> None:
+        """The same as :meth:`_value_devices` for ``(K,)`` nodes on which nobody comes or goes."""
+        wanted, amount = self._share.devices, self._amounts[nodes]
+        in_use = (self._devices.rooms.left[nodes] >= amount[:, None]).sum(axis=1)
+        whole = np.maximum(self._ledger.free[nodes, self._devices.table.column] // DEVICE, 0)
+        whole[amount > self._capacities[nodes]] = 0
+        fits = in_use + whole >= wanted
+        self._value[nodes[~fits]] = NOWHERE
+        self._now[nodes[~fits]] = False
+        none_fresh = in_use >= wanted if self._fullest_first else whole == 0
+        self._value[nodes[fits & none_fresh & self._now[nodes]]] += self._sharing
 
     def _evaluate_one(self, node: int) -> None:
         super()._evaluate_one(node)

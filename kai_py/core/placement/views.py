@@ -9,17 +9,20 @@ import numpy as np
 
 from kai_py.core.filters import FILTERS
 from kai_py.core.filters.resources import fits, shortages
-from kai_py.core.options import Action, Options
+from kai_py.core.options import Action, Options, Strategy
+from kai_py.core.placement.fragments import Fragments, Sparing
 from kai_py.core.placement.suitability import PASSED, Suitability
-from kai_py.core.placement.zones import ZoneEye
-from kai_py.core.resources import Amounts, Mask, Rows, Shares
+from kai_py.core.placement.zones import Seats, ZoneEye
+from kai_py.core.resources import GPU, Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason, Reason
+from kai_py.core.scores.allocation import Allocation
 from kai_py.core.scores.packing import Packing
 from kai_py.core.scores.resource_type import resource_type
 from kai_py.core.state.claims import NO_GRANTS, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE
+from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.tables.zones import NO_SEAT, Seat
 
 NOWHERE = -inf
@@ -70,6 +73,9 @@ class View(Protocol):
     def at(self, node: int) -> Place | None:
         """One node."""
 
+    def fitting(self) -> Mask:
+        """Nodes that have room for it."""
+
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes."""
 
@@ -98,7 +104,9 @@ class ClassView:
         allowed: ``(N,)`` nodes that all filters let it on, room apart.
     """
 
-    def __init__(self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self, class_idx: int, suitability: Suitability, ledger: Ledger, options: Options, fragments: Fragments
+    ) -> None:
         snapshot = ledger.snapshot
         self._ledger = ledger
         self.request: Amounts = snapshot.classes.request[class_idx]
@@ -108,14 +116,20 @@ class ClassView:
         zones = ledger.zones
         self._zones = ZoneEye(alignment, zones) if alignment is not None and zones is not None else None
         self._aligned = options.weights.get("numa", 0.0)
+        #: What a pod would take of zones, of nodes that somebody has asked about since they changed last.
+        self._seats: dict[int, Seats] = {}
         self._suitability = suitability
         self.allowed: Mask = suitability.first_failure == PASSED
         packed_by = self._packed_by(ledger, class_idx)
         self._packing = Packing.of(packed_by, snapshot.nodes, snapshot.axis, options)
+        self._allocation = Allocation.of(self.request, snapshot.nodes, snapshot.axis, options)
+        self._sparing = None
+        if self._packing.strategy is Strategy.LEAST_FRAGMENTATION and fragments.typical is not None:
+            self._sparing = Sparing(fragments, snapshot.classes.classes[class_idx])
         self._available = options.weights.get("availability", 0.0)
         self._packed = options.weights.get("packing", 0.0)
         self._base: Shares = suitability.score + options.weights.get("resourceType", 0.0) * resource_type(
-            packed_by, snapshot.nodes, snapshot.axis
+            packed_by, snapshot.nodes, snapshot.axis, _with_devices(snapshot)
         )
         self._read = len(ledger.touched)
         self._value: Shares = np.empty(len(snapshot.nodes))
@@ -130,11 +144,18 @@ class ClassView:
         """Value some nodes anew: ``NOWHERE`` where the pod may not go or has no room."""
         free = self._ledger.free[rows]
         later = free + self._ledger.releasing[rows]
-        value = self._base[rows] + self._packed * self._packing.score(rows, later)
+        # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
+        possible = self.allowed[rows] & fits(self.request, later)
+        packing = self._packing.score(rows, later)
+        if self._sparing is not None:
+            places = np.arange(len(self._value), dtype=np.int32)[rows][possible]
+            packing[possible] = self._sparing.score(places, packing[possible])
+        value = self._base[rows] + self._packed * packing
+        if self._allocation is not None:
+            value += self._allocation.score(rows, later)
         now = fits(self.request, free)
         value += self._available * now
-        # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
-        value[~(self.allowed[rows] & fits(self.request, later))] = NOWHERE
+        value[~possible] = NOWHERE
         self._value[rows], self._now[rows] = value, now
         if self._zones is not None:
             self._value_zones(self._zones, np.arange(len(self._value), dtype=np.int32)[rows])
@@ -149,9 +170,11 @@ class ClassView:
             self._value[node] = NOWHERE
             return
         value = self._base.item(node) + self._packed * self._packing.score_one(node, later)
+        if self._allocation is not None:
+            value += self._allocation.score(slice(node, node + 1), np.array([later])).item(0)
         self._value[node] = value + self._available if now else value
         if self._zones is not None:
-            self._value_zones(self._zones, np.array([node], dtype=np.int32))
+            self._value_zones_of(self._zones, node)
 
     def _value_zones(self, zones: ZoneEye, nodes: Rows) -> None:
         """Put right what was valued without regard to NUMA nodes."""
@@ -162,6 +185,19 @@ class ClassView:
         value[~seen.later] = NOWHERE
         self._value[nodes] = value
         self._now[nodes] &= seen.now
+        self._seats.clear()
+
+    def _value_zones_of(self, zones: ZoneEye, node: int) -> None:
+        """The same for one node, to the bit."""
+        seats = self._seats[node] = zones.judge_one(node)
+        if seats.later is None:
+            self._value[node], self._now[node] = NOWHERE, False
+            return
+        value = self._value.item(node) + self._aligned * seats.near
+        if seats.now is None and self._now.item(node):
+            value -= self._available
+            self._now[node] = False
+        self._value[node] = value
 
     def _has_room(self, amounts: list[int]) -> bool:
         for r, need in self._needs:  # noqa: SIM110  # a generator costs as much as the loop, and this is the hot path
@@ -175,7 +211,7 @@ class ClassView:
         news = len(touched) - self._read
         if news == 0:
             return
-        if news <= _FEW:
+        if news <= _FEW and self._sparing is None:
             for node in touched[self._read :]:
                 self._evaluate_one(node)
         else:
@@ -208,7 +244,12 @@ class ClassView:
 
     def _at(self, node: int) -> Place:
         now = self._now.item(node)
-        return Place(node, now, seat=NO_SEAT if self._zones is None else self._zones.seat(node, later=not now))
+        if self._zones is None:
+            return Place(node, now)
+        seats = self._seats.get(node)
+        if seats is None:
+            seats = self._seats[node] = self._zones.judge_one(node)
+        return Place(node, now, seat=(seats.now if now else seats.later) or NO_SEAT)
 
     def fitting(self) -> Mask:
         """``(N,)`` nodes that have room for it, now or later."""
@@ -251,3 +292,10 @@ class ClassView:
         if self._zones is not None:
             reasons |= self._zones.refusals(self.allowed & ~full)[0]
         return {reason: count for reason, count in reasons.items() if count}, missing
+
+
+def _with_devices(snapshot: Snapshot) -> Rows:
+    """Rows of nodes whose GPUs are devices that pods claim."""
+    counted = () if snapshot.claims is None else snapshot.claims.counted
+    homes = {node for one in counted if snapshot.axis.accounted[one.column] == GPU for node in one.homes}
+    return np.array(sorted(homes), dtype=np.int32)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kai_py.core.numa.fit import Fit, align
+from kai_py.core.numa.fit import Aligner, Fit
 from kai_py.core.resources import Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason
 from kai_py.core.state.zones import Zones
@@ -27,6 +27,14 @@ class Judgement(NamedTuple):
     near: Shares
 
 
+class Seats(NamedTuple):
+    """The same about one node, with what it would take, now and later; None where it would be refused."""
+
+    now: Seat | None
+    later: Seat | None
+    near: float
+
+
 class ZoneEye:
     """All nodes' zones for one pod class that a kubelet would align.
 
@@ -42,11 +50,13 @@ class ZoneEye:
         self._alignment = alignment
         self._zones = zones
         table = zones.table
-        self._pod = (table.amounts(alignment.pod),)
-        self._together = tuple(map(table.amounts, alignment.together))
-        self._apart = tuple(map(table.amounts, alignment.apart))
-        asked = np.sum([self._pod[0], *self._together, *self._apart], axis=0) > 0
+        together, apart = ([table.amounts(need) for need in needs] for needs in (alignment.together, alignment.apart))
+        whole = table.amounts(alignment.pod)
+        self._of_pod = Aligner(table, [whole])
+        self._of_containers = Aligner(table, together, apart)
+        asked = np.sum([whole, *together, *apart], axis=0) > 0
         self.concerned: Mask = (table.policy != Policy.NONE) & (table.reported & asked).any(axis=1)
+        self._by_pod: Mask = table.by_pod | ~self.concerned
         counts = table.counts
         most = max(1, int(counts.max(initial=0)))
         # Where nobody aligns anything, a pod may be spread over all zones; where we know of none, over as many as most.
@@ -59,50 +69,47 @@ class ZoneEye:
 
     def judge(self, nodes: Rows) -> Judgement:
         """Look at some nodes."""
-        now, later = np.ones(len(nodes), dtype=np.bool_), np.ones(len(nodes), dtype=np.bool_)
-        near = self._unaligned[nodes]
-        here = np.flatnonzero(self.concerned[nodes])
-        if here.size:
-            start, soon = self._fit(nodes[here], later=False), self._fit(nodes[here], later=True)
-            now[here], later[here] = start.admitted & soon.admitted, soon.admitted
-            span = np.where(start.admitted, start.span, soon.span)
-            near[here] = np.where(span > 0, 1.0 / np.maximum(span, 1), near[here])
-        return Judgement(now, later, near)
+        zones, rows = self._zones, nodes if len(nodes) < len(self.concerned) else slice(None)
+        soon = self._admit(rows, zones.later(rows))
+        start = self._admit(rows, zones.start(rows)) if zones.releasing[rows].any() else soon
+        span = np.where(start.admitted, start.span, soon.span)
+        near = np.where(span > 0, 1.0 / np.maximum(span, 1), self._unaligned[rows])
+        return Judgement(start.admitted & soon.admitted, soon.admitted, near)
 
-    def _fit(self, nodes: Rows, *, later: bool) -> Fit:
-        return self._align(nodes, self._zones.later(nodes) if later else self._zones.start(nodes))
-
-    def _align(self, nodes: Rows, free: Amounts) -> Fit:
+    def _admit(self, rows: Rows | slice, free: Amounts) -> Fit:
         """By each node's scope."""
-        table = self._zones.table
-        by_pod = table.by_pod[nodes]
+        by_pod = self._by_pod[rows]
         if by_pod.all():
-            return align(table, nodes, free, self._pod)
+            return self._of_pod.admit(rows, free)
         if not by_pod.any():
-            return align(table, nodes, free, self._together, self._apart)
-        admitted, taken = np.ones(len(nodes), dtype=np.bool_), np.zeros_like(free)
-        for rows in (np.flatnonzero(by_pod), np.flatnonzero(~by_pod)):
-            admitted[rows], taken[rows] = self._align(nodes[rows], free[rows])
-        return Fit(admitted, taken)
+            return self._of_containers.admit(rows, free)
+        one, other = self._of_pod.admit(rows, free), self._of_containers.admit(rows, free)
+        return Fit(np.where(by_pod, one.admitted, other.admitted), np.where(by_pod, one.span, other.span))
 
-    def seat(self, node: int, *, later: bool) -> Seat:
-        """The zones that a pod would take on a node."""
+    def judge_one(self, node: int) -> Seats:
+        """The same for one node, to the bit."""
+        unaligned = self._unaligned.item(node)
         if not self.concerned.item(node):
-            return NO_SEAT
-        taken = self._fit(np.array([node], dtype=np.int32), later=later).taken[0]
-        return tuple((zone, column, taken.item(zone, column)) for zone, column in np.argwhere(taken > 0).tolist())
+            return Seats(NO_SEAT, NO_SEAT, unaligned)
+        start, soon = self._zones.of_one(node)
+        aligner = self._of_pod if self._by_pod.item(node) else self._of_containers
+        later = aligner.seat(node, soon)
+        now = later if start is None else None if later is None else aligner.seat(node, start)
+        span = len({zone for zone, _, _ in (now if now is not None else later) or ()})
+        return Seats(now, later, 1.0 / span if span else unaligned)
 
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """``(N,)`` how many pods fit one after the other, at most so many as there is room for otherwise."""
         slots = by_amounts.copy()
-        nodes = np.flatnonzero(self.refusing & (slots > 0)).astype(np.int32)
-        wanted, slots[nodes] = slots[nodes], 0
-        free = self._zones.later(nodes) if later else self._zones.start(nodes)
-        while nodes.size:
-            fit = self._align(nodes, free)
-            slots[nodes[fit.admitted]] += 1
-            more = fit.admitted & (slots[nodes] < wanted)
-            nodes, wanted, free = nodes[more], wanted[more], (free - fit.taken)[more]
+        for by_pod, aligner in ((True, self._of_pod), (False, self._of_containers)):
+            nodes = np.flatnonzero(self.refusing & (slots > 0) & (self._by_pod == by_pod)).astype(np.int32)
+            wanted, slots[nodes] = slots[nodes], 0
+            free = self._zones.later(nodes) if later else self._zones.start(nodes)
+            while nodes.size:
+                admitted, taken = aligner.take(nodes, free)
+                slots[nodes[admitted]] += 1
+                more = admitted & (slots[nodes] < wanted)
+                nodes, wanted, free = nodes[more], wanted[more], (free - taken)[more]
         return slots
 
     def refusals(self, nodes: Mask) -> tuple[dict[str, int], dict[str, object]]:
@@ -111,7 +118,7 @@ class ZoneEye:
         What leaving pods give back counts as free.
         """
         rows = np.flatnonzero(nodes & self.refusing).astype(np.int32)
-        rows = rows[~self._fit(rows, later=True).admitted] if rows.size else rows
+        rows = rows[~self._admit(rows, self._zones.later(rows)).admitted] if rows.size else rows
         if not rows.size:
             return {}, {}
         table = self._zones.table

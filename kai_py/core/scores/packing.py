@@ -1,4 +1,7 @@
-"""Packing: fill nodes (binpack) or level them (spread), by the one resource that matters to the pod."""
+"""Packing: fill nodes (binpack) or level them (spread), by the one resource that matters to the pod.
+
+With ``leastFragmentation``, nodes that are equal otherwise are filled; see ``scores.usable``.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,14 +23,16 @@ class Packing:
         columns: the columns of R that count: the GPU resources that it asks for, else cpu.
         ratio: ``(K,)`` what a base unit of each column is worth; whole numbers, so that sums are exact and nodes that
             are equally full score equally, to the bit.
-        scale: ``(N,)`` what free amounts are divided by: the largest node (binpack), or each node's own size (spread).
-        strategy: which of the two.
+        scale: ``(N,)`` what free amounts are divided by: the largest node, or each node's own size (spread).
+        strategy: how the class is packed.
+        by_gpus: whether the columns are GPU resources.
     """
 
     columns: Rows
     ratio: Amounts
     scale: Shares
     strategy: Strategy
+    by_gpus: bool = False
 
     @classmethod
     def of(cls, request: Amounts, nodes: NodeTable, axis: ResourceAxis, options: Options) -> "Packing":
@@ -37,8 +42,8 @@ class Packing:
         columns = gpus if gpus.size else np.array([axis.index[CPU]])
         ratio = axis.accounting[columns, _GPU] if gpus.size else np.ones(1, dtype=np.int64)
         size = (nodes.allocatable[:, columns] @ ratio).astype(np.float64)
-        scale = np.full(len(nodes), size.max(initial=0.0)) if strategy is Strategy.BINPACK else size
-        return cls(columns.astype(np.int32), ratio, np.maximum(scale, 1.0), strategy)
+        scale = np.full(len(nodes), size.max(initial=0.0)) if strategy is not Strategy.SPREAD else size
+        return cls(columns.astype(np.int32), ratio, np.maximum(scale, 1.0), strategy, by_gpus=bool(gpus.size))
 
     def score(self, rows: Rows | slice, free: Amounts) -> Shares:
         """``(K,)`` in [0, 1] for some nodes.
@@ -61,4 +66,4 @@ class Packing:
 
     @cached_property
     def _binpack(self) -> bool:
-        return self.strategy is Strategy.BINPACK
+        return self.strategy is not Strategy.SPREAD

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kai_py.core.resources import DEVICE, Amounts
+import numpy as np
+
+from kai_py.core.resources import DEVICE, Amounts, Mask, Rows
 from kai_py.core.tables.classes import PodClass
-from kai_py.core.tables.devices import SharedDevices
+from kai_py.core.tables.devices import MILLION, NOMINAL, Share, SharedDevices
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.snapshot import Snapshot
 
@@ -44,6 +46,7 @@ class Devices:
         self._class_idx = snapshot.pods.class_idx
         self._memory: list[int] = table.memory.tolist()
         self.taken: dict[int, dict[str, Taken]] = {}
+        self.rooms = Rooms(self)
         self.of_pod: dict[int, tuple[str, ...]] = dict(table.groups)
         states, nodes = snapshot.pods.state, snapshot.pods.node_idx
         for pod, names in table.groups.items():
@@ -66,6 +69,7 @@ class Devices:
                 del devices[name]
         if not devices:
             del self.taken[node]
+        self.rooms.forget(node)
         if opened or needed:
             self._free[node, self.table.column] -= DEVICE * opened
             self._releasing[node, self.table.column] += DEVICE * (opened - needed)
@@ -102,6 +106,64 @@ class Devices:
             for one in devices.values():
                 if one.later:
                     yield node, max(0, -(-100 * (most - one.later) // most)) * (DEVICE // 100)
+
+
+class Rooms:
+    """What is left of the devices in use, as arrays: for who looks at many nodes at once.
+
+    Args:
+        devices: whose changes are followed.
+    """
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+        self._left: Amounts = np.zeros((len(devices.table.memory), 0), dtype=np.int64)
+        self._steady: Mask = np.ones(len(devices.table.memory), dtype=np.bool_)
+        self._changed: set[int] = set()
+        #: ``(N,)`` amount of memory of each device of a node.
+        self.capacities: Amounts = np.where(devices.table.memory > 0, devices.table.memory, NOMINAL) * MILLION
+
+    def forget(self, node: int) -> None:
+        """Something has changed on a node."""
+        self._changed.add(node)
+
+    @property
+    def left(self) -> Amounts:
+        """``(N, X)`` amounts that will be left of each device that is in use later, largest first; 0 = no device."""
+        self._catch_up()
+        return self._left
+
+    @property
+    def steady(self) -> Mask:
+        """``(N,)`` where everything that is taken now is taken later, and nothing else."""
+        self._catch_up()
+        return self._steady
+
+    def pieces(self, rows: Rows) -> Amounts:
+        """``(K, X)`` the same in thousandths of a device, rounded down."""
+        return self.left[rows] * DEVICE // self.capacities[rows, None]
+
+    def amounts(self, share: Share) -> Amounts:
+        """``(N,)`` what a share takes of each of its devices; more than there is where nobody knows what they have."""
+        memory = self._devices.table.memory
+        if share.memory:
+            return np.where(memory > 0, share.memory * MILLION, 2 * self.capacities)
+        return share.millionths * np.where(memory > 0, memory, NOMINAL)
+
+    def portions(self, share: Share) -> Amounts:
+        """``(N,)`` the same in thousandths of a device, rounded up."""
+        return -(-self.amounts(share) * DEVICE // self.capacities)
+
+    def _catch_up(self) -> None:
+        for node in self._changed:
+            devices, most = self._devices.on(node).values(), self._devices.capacity(node)
+            left = sorted([max(0, most - one.later) for one in devices if one.later], reverse=True)
+            if (more := len(left) - self._left.shape[1]) > 0:
+                self._left = np.pad(self._left, ((0, 0), (0, more)))
+            self._left[node] = 0
+            self._left[node, : len(left)] = left
+            self._steady[node] = all(one.now == one.later for one in devices)
+        self._changed.clear()
 
 
 _NOTHING = Taken()

@@ -10,6 +10,7 @@ import numpy as np
 from kai_py.core.dra.ledger import Take
 from kai_py.core.options import Action
 from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
+from kai_py.core.state import volumes
 from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import NONE, PodState
@@ -32,7 +33,7 @@ class Operation(NamedTuple):
     """One journal entry; knows all that its inverse needs.
 
     ``devices`` are those of which a pod takes a share; ``grants`` are what it brings to its claims, and ``claims`` is
-    what becomes of them; ``seat`` is what it takes of NUMA nodes.
+    what becomes of them; ``seat`` is what it takes of NUMA nodes; ``volumes`` is what becomes of volumes.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ class Operation(NamedTuple):
     claims: tuple[Change, ...] = ()
     seat: Seat = NO_SEAT
     before_seat: Seat = NO_SEAT
+    volumes: volumes.Change | None = None
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
@@ -90,6 +92,7 @@ class Transaction:
         self._claims = ledger.claims
         self._neighbours = ledger.neighbours
         self._zones = ledger.zones
+        self._volumes = ledger.volumes
 
     def place(
         self,
@@ -153,6 +156,8 @@ class Transaction:
                 self._claims.undo(operation.claims)
             if self._zones is not None:
                 self._zones.sit(operation.pod, operation.before_seat)
+            if operation.volumes is not None and self._volumes is not None:
+                self._volumes.undo(operation.volumes)
 
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
@@ -200,8 +205,9 @@ class Transaction:
         if self._zones is not None:
             sat = self._zones.seat(pod)
             self._zones.sit(pod, seat)
+        moved = None if self._volumes is None else self._reach(kind, pod, node, state)
         operation = Operation(
-            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, seat, sat
+            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, seat, sat, moved
         )
         self.journal.append(operation)
         self._apply(operation, 1)
@@ -226,6 +232,13 @@ class Transaction:
         if kind is _EVICT and self.ledger.node.item(pod) == NONE:
             return ()  # its node is gone, and with it whatever it had there
         return claims.leave(pod, now=kind is _WITHDRAW and state == _ALLOCATED)
+
+    def _reach(self, kind: Kind, pod: int, node: int, state: int) -> volumes.Change | None:
+        """Let a pod use its volumes, or no longer."""
+        assert self._volumes is not None
+        if kind is _PLACE or kind is _NOMINATE:
+            return self._volumes.join(pod, node, now=kind is _PLACE)
+        return self._volumes.leave(pod, node, now=kind is _WITHDRAW and state == _ALLOCATED)
 
     def _without_place(self, pod: int) -> PodState:
         """What a pod is when a place given in this cycle is withdrawn: pending again, or leaving as before."""
@@ -316,7 +329,8 @@ class Transaction:
         node = snapshot.nodes.names[last.node]
         granted = () if self._claims is None else self._granted(pod, written, now=last.kind is _PLACE)
         zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
-        return kind(str(key), key.uid, node, str(podgroup), last.action, last.devices, granted, zones)
+        picked = self._volumes.decided(pod) if self._volumes is not None else ()
+        return kind(str(key), key.uid, node, str(podgroup), last.action, last.devices, granted, zones, picked)
 
     def _granted(self, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
         """The claims of a pod that get devices in this cycle and that no pod before it has named."""
@@ -330,7 +344,7 @@ class Transaction:
             if held is not None and held.allocation is not None and row not in written:
                 written.add(row)
                 claim = claims.table.claims[row]
-                found.append(Granted(claim.key, claim.uid, held.allocation))
+                found.append(Granted(claim.key, claim.uid, held.allocation, claim.extended is not None))
         return tuple(found)
 
 

@@ -30,6 +30,7 @@ class Zones:
         self.table = table
         self.of_pod: dict[int, Seat] = dict(table.records)
         self.free = table.available.copy()
+        self._sizes: list[list[list[int]]] = table.allocatable.tolist()
         self.releasing = np.zeros_like(self.free)
         pods = snapshot.pods
         using = np.isin(pods.state, USING) & (pods.node_idx != NONE)
@@ -55,12 +56,23 @@ class Zones:
         return np.flatnonzero(((asked > seen) & table.reported).any(axis=1)).astype(np.int32)
 
     def later(self, nodes: Rows | slice) -> Amounts:
-        """``(M, Z, K)`` free once leaving pods are gone and nominated ones are there."""
-        return np.asarray(np.minimum(self.free[nodes] + self.releasing[nodes], self.table.allocatable[nodes]))
+        """``(M, Z, K)`` free once leaving pods are gone and nominated ones are there; nowhere negative."""
+        free = np.minimum(self.free[nodes] + self.releasing[nodes], self.table.allocatable[nodes])
+        return np.asarray(np.maximum(free, 0, out=free))
 
     def start(self, nodes: Rows | slice) -> Amounts:
-        """``(M, Z, K)`` free now and not promised to anybody."""
-        return np.asarray(np.minimum(self.free[nodes], self.later(nodes)))
+        """``(M, Z, K)`` free now and not promised to anybody; nowhere negative."""
+        return np.asarray(np.maximum(np.minimum(self.free[nodes], self.later(nodes)), 0))
+
+    def of_one(self, node: int) -> tuple[list[list[int]] | None, list[list[int]]]:
+        """Both for one node as plain numbers; None where there is no difference."""
+        free, sizes = self.free[node].tolist(), self._sizes[node]
+        moving = self.releasing[node].tolist()
+        if not any(map(any, moving)):
+            return None, _least(free, sizes)
+        soon = [[now + more for now, more in zip(*rows, strict=True)] for rows in zip(free, moving, strict=True)]
+        later = _least(soon, sizes)
+        return _least(free, later), later
 
     def holds(self, node: int, seat: Seat, *, later: bool) -> bool:
         """Whether a seat can be taken."""
@@ -82,6 +94,11 @@ class Zones:
     def shift(self, node: int, seat: Seat, sign: int, *, now: bool) -> None:
         """Take a seat (``sign`` 1), or give it back (-1), now or only later."""
         _add((self.free if now else self.releasing)[node], seat, -sign)
+
+
+def _least(one: list[list[int]], other: list[list[int]]) -> list[list[int]]:
+    """What both have in each zone, nowhere negative."""
+    return [[max(0, min(pair)) for pair in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)]
 
 
 def _add(zones: Amounts, seat: Seat, sign: int) -> None:

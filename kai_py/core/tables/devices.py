@@ -20,7 +20,7 @@ NOMINAL = 100
 _STEP = DEVICE // 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Share:
     """A part of each of some devices of one node.
 

@@ -36,6 +36,7 @@ class NodeTable:
         taints: ``(T,)`` the distinct taints.
         tainted: ``(N, T)`` which node has which.
         declares: ``(N,)`` by name of a feature, which nodes declare it; what nobody declares is not in it.
+        images: ``(N,)`` by name, bytes of the images that nodes have, 0 = has not; empty where nobody asks.
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class NodeTable:
     taints: tuple[Taint, ...]
     tainted: Mask
     declares: Mapping[str, Mask] = field(default_factory=dict)
+    images: Mapping[str, Amounts] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)

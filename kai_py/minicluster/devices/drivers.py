@@ -56,7 +56,10 @@ def slice_name(driver: str, pool: str, number: int) -> str:
 def pools_of(node: Object) -> list[Pool]:
     """The pools of a node, by its labels: none where a device plugin offers everything."""
     name, labels = node["metadata"]["name"], node["metadata"].get("labels") or {}
-    offer, hardware = Offer.of(labels), Hardware.of(name, labels)
+    offer = Offer.of(labels)
+    if offer.gpus is Gpus.PLUGIN and not offer.nics:
+        return []
+    hardware = Hardware.of(name, labels)
     local: list[tuple[str, tuple[Object, ...]]] = []
     if hardware.gpus:
         match offer.gpus:

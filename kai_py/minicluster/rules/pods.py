@@ -9,6 +9,7 @@ from typing import Any, Final
 from kai_py.minicluster.refusals import Faults
 
 from .base import Object, Reader, Rules
+from .pod_claims import check_pod_claims
 from .pod_defaults import default_pod_spec, default_tolerations, qos_class
 from .pod_spec import check_pod_spec
 from .priority import admit_priority
@@ -69,6 +70,7 @@ class PodRules(Rules):
     def prepare_status(self, new: Object, old: Object, _reader: Reader) -> None:
         """A status write cannot change what the server derives, nor who owns the pod."""
         status = new.setdefault("status", {})
+        status.pop("nodeAllocatableResourceClaimStatuses", None)  # its gate is off
         status.setdefault("phase", "Pending")
         if "qosClass" in old.get("status", {}):
             status["qosClass"] = old["status"]["qosClass"]
@@ -102,18 +104,7 @@ class PodRules(Rules):
         nominated = new["status"].get("nominatedNodeName", "")
         if nominated and node and nominated != old.get("status", {}).get("nominatedNodeName", ""):
             faults.forbidden("status.nominatedNodeName", "may not be set on a pod that is assigned to a node")
-        seen: set[str] = set()
-        for i, entry in enumerate(new["status"].get("resourceClaimStatuses") or ()):
-            known = {claim["name"] for claim in new["spec"].get("resourceClaims") or ()}
-            if entry.get("name") not in known:
-                faults.invalid(
-                    f"status.resourceClaimStatuses[{i}].name",
-                    entry.get("name", ""),
-                    "must match the name of an entry in `spec.resourceClaims`",
-                )
-            if entry.get("name") in seen:
-                faults.duplicate(f"status.resourceClaimStatuses[{i}]", entry["name"])
-            seen.add(entry.get("name", ""))
+        check_pod_claims(new["status"], new["spec"], faults)
 
 
 def _check_additions(new: Object, old: Object, faults: Faults) -> None:

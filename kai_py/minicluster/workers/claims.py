@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kai_py.minicluster.kinds import CLAIM_TEMPLATES, CLAIMS, PODS
+from kai_py.minicluster.kinds import CLAIM_TEMPLATES, CLAIMS, EVENTS, PODS
 from kai_py.minicluster.options import DeleteOptions
 from kai_py.minicluster.storage import Storage
 
@@ -25,6 +25,7 @@ PROTECTION: Final = "resource.kubernetes.io/delete-protection"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_PREFIX: Final = 57
 _MOST_CONSUMERS: Final = 256
+_LONGEST_NAME: Final = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +163,28 @@ class Claims:
                 return claim
         template = self._storage.find(CLAIM_TEMPLATES.key, reference["resourceClaimTemplateName"], meta["namespace"])
         if template is None:
+            self._complain(pod, reference)
             return None  # it may come yet; until then the pod waits
         claim = self._storage.create(CLAIMS.key, _claim_for(pod, name, template))
         self._claims.learn(claim)
         return claim
+
+    def _complain(self, pod: Object, reference: Object) -> None:
+        """Tell, once, that a pod's template does not exist."""
+        meta, template = pod["metadata"], reference["resourceClaimTemplateName"]
+        name = f"{meta['name']}.{reference['name']}.{meta['uid'].partition('-')[0]}"[-_LONGEST_NAME:].lstrip("-.")
+        if self._storage.find(EVENTS.key, name, meta["namespace"]) is None:
+            about = {"apiVersion": "v1", "kind": "Pod", **{key: meta[key] for key in ("name", "namespace", "uid")}}
+            text = f'resource claim template "{template}" not found'
+            event = {
+                "metadata": {"name": name, "namespace": meta["namespace"]},
+                "involvedObject": about,
+                "type": "Warning",
+                "reason": "FailedResourceClaimCreation",
+                "message": f"PodResourceClaim {reference['name']}: {text}",
+                "source": {"component": "resource_claim"},
+            }
+            self._storage.create(EVENTS.key, event)
 
     # the end of claims ------------------------------------------------------------------------------
 

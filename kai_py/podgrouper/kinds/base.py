@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
+from typing import Final, NamedTuple, TypeVar
 
 from kai_py.api import keys
+from kai_py.api.duration import Duration
 from kai_py.api.meta import OwnerReference
-from kai_py.api.podgroup import SubGroup
+from kai_py.api.podgroup import Preemptibility, SubGroup, TopologyConstraint
 from kai_py.api.workload import Workload
 from kai_py.errors import Fault
 from kai_py.podgrouper.errors import GroupingPending
@@ -17,12 +19,15 @@ from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Group, Membership
 from kai_py.podgrouper.traits import (
     Context,
+    PriorityClasses,
     duration_of,
     preemptibility_of,
-    priority_class_of,
+    priority_classes_of,
     queue_of,
     topology_of,
 )
+
+T = TypeVar("T")
 
 #: An object's name is a DNS subdomain. Names of owners may be as long themselves.
 _LONGEST_NAME: Final = 253
@@ -58,22 +63,108 @@ def group_for(
         traits_of: whose labels and annotations the podgroup has; by default the owner's.
     """
     whose = traits_of or owner
-    return Group(
-        namespace=lineage.pod.metadata.namespace,
-        name=_shortened(name) if name else name_for(owner.reference),
-        owner=owner.reference,
+    said, above = _heard(lineage, whose)
+    nearest = above[0] if lineage.owners and whose is not lineage.itself else None
+    traits = _remembered(context, nearest, ("traits", said), above, lambda: _traits(lineage, whose, context))
+    context.warnings += traits.warnings
+    priority_class = traits.priority_classes.choose(context, default=priority)
+    named = _shortened(name) if name else name_for(owner.reference)
+
+    def make() -> Group:
+        return Group(
+            namespace=lineage.pod.metadata.namespace,
+            name=named,
+            owner=owner.reference,
+            queue=traits.queue,
+            priority_class=priority_class,
+            min_member=min_member,
+            min_sub_group=min_sub_group,
+            sub_groups=sub_groups,
+            preemptibility=traits.preemptibility,
+            topology=traits.topology,
+            preemption_delay=traits.preemption_delay,
+            staleness_grace_period=traits.staleness_grace_period,
+            labels=traits.labels,
+            annotations=traits.annotations,
+            top_owner=lineage.top.reference,
+        )
+
+    if owner is lineage.itself:
+        return make()
+    asks = (said, named, priority_class, min_member, min_sub_group, id(sub_groups))
+    return _remembered(context, nearest, asks, (*above, sub_groups), make)
+
+
+def _heard(lineage: Lineage, whose: Ancestor) -> tuple[tuple[str | None, ...], tuple[object, ...]]:
+    """What a pod says of what its podgroup inherits, and the known owners who have a say in it."""
+    labels, annotations = lineage.itself.labels, lineage.itself.annotations
+    said = (*map(labels.get, _LABELS), *map(annotations.get, _ANNOTATIONS), lineage.pod.spec.priority_class_name)
+    return said, tuple(one.known for one in (*lineage.owners, *lineage.envelopes, whose))
+
+
+def _remembered(
+    context: Context, nearest: object, what: Hashable, above: tuple[object, ...], make: Callable[[], T]
+) -> T:
+    """What was made for an earlier pod with the same owners that said the same, or is made now.
+
+    Args:
+        context: remembers.
+        nearest: the nearest owner; ``None`` when nothing is to be remembered.
+        what: tells apart what is made.
+        above: all that it is made of; kept with the answer, so that their ids stay their own.
+        make: makes it.
+    """
+    if nearest is None:
+        return make()
+    return context.memo.of(nearest, (what, *map(id, above)), lambda: (make(), above))[0]
+
+
+class _Traits(NamedTuple):
+    """What a podgroup inherits. Which PriorityClasses exist is asked each time: they come and go."""
+
+    queue: str
+    priority_classes: PriorityClasses
+    preemptibility: Preemptibility
+    topology: TopologyConstraint | None
+    preemption_delay: Duration | None
+    staleness_grace_period: Duration | None
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+#: What of a pod may be inherited by its podgroup.
+_LABELS: Final = (
+    keys.QUEUE_LABEL,
+    keys.PROJECT_LABEL,
+    keys.NODE_POOL_LABEL,
+    keys.PRIORITY_CLASS_LABEL,
+    keys.PREEMPTIBILITY_LABEL,
+    keys.USER_KEY,
+)
+_ANNOTATIONS: Final = (
+    keys.PREEMPTION_DELAY_ANNOTATION,
+    keys.STALENESS_GRACE_ANNOTATION,
+    keys.TOPOLOGY_ANNOTATION,
+    keys.REQUIRED_LEVEL_ANNOTATION,
+    keys.PREFERRED_LEVEL_ANNOTATION,
+    keys.USER_KEY,
+)
+
+
+def _traits(lineage: Lineage, whose: Ancestor, context: Context) -> _Traits:
+    """What is inherited along a lineage."""
+    apart = replace(context, warnings=[])
+    return _Traits(
         queue=queue_of(lineage),
-        priority_class=priority_class_of(lineage, context, default=priority),
-        min_member=min_member,
-        min_sub_group=min_sub_group,
-        sub_groups=sub_groups,
-        preemptibility=preemptibility_of(lineage, context),
+        priority_classes=priority_classes_of(lineage, apart),
+        preemptibility=preemptibility_of(lineage, apart),
         topology=topology_of(lineage),
-        preemption_delay=duration_of(lineage, context, keys.PREEMPTION_DELAY_ANNOTATION, negative=False),
-        staleness_grace_period=duration_of(lineage, context, keys.STALENESS_GRACE_ANNOTATION, negative=True),
+        preemption_delay=duration_of(lineage, apart, keys.PREEMPTION_DELAY_ANNOTATION, negative=False),
+        staleness_grace_period=duration_of(lineage, apart, keys.STALENESS_GRACE_ANNOTATION, negative=True),
         labels=_labels(lineage, whose),
         annotations=_annotations(lineage, whose),
-        top_owner=lineage.top.reference,
+        warnings=tuple(apart.warnings),
     )
 
 
@@ -115,7 +206,7 @@ def pod_field(lineage: Lineage, kind: str, key: str) -> Field:
         key: its key.
     """
     values = lineage.itself.labels if kind == "labels" else lineage.itself.annotations
-    return Field(lineage.where(lineage.itself), f"metadata.{kind}[{key}]", values.get(key))
+    return Field(f"Pod {'/'.join(lineage.pod.metadata.key)}", f"metadata.{kind}[{key}]", values.get(key))
 
 
 def pending(lineage: Lineage, owner: Ancestor, message: str) -> GroupingPending:

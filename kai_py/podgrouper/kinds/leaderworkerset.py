@@ -64,7 +64,8 @@ def leader_worker_set(lineage: Lineage, owner: Ancestor, context: Context) -> Me
     source = document(lineage, owner)
     pods = _pods(lineage, source)
     worker = pod_field(lineage, "labels", keys.LWS_WORKER_INDEX_LABEL).numeral(least=0)
-    cut = _cut(source, owner, pods) if pods > 1 else None
+    # A leader that is alone at first is in no segment.
+    cut = context.memo.of(owner.known, ("lws cut", pods), lambda: _cut(source, owner, pods) if pods > 1 else None)
     topology = _topology(lineage, owner, source) if cut else None
     subgroups = context.memo.of(
         owner.known, ("lws", pods, topology), lambda: checked(source, _subgroups(source, pods, cut, topology))

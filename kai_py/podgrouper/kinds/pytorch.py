@@ -31,7 +31,9 @@ def pytorch_job(lineage: Lineage, owner: Ancestor, context: Context) -> Membersh
         GroupingPending: the job's spec is not known.
     """
     source = document(lineage, owner)
-    segment = _segment_size(lineage, source)
+    segment = pod_field(lineage, "annotations", keys.SEGMENT_SIZE_ANNOTATION).numeral(least=1)
+    if segment is None:
+        segment = context.memo.of(owner.known, "pytorch segment", lambda: _segment_size(source))
     minimum = context.memo.of(owner.known, "pytorch minimum", lambda: minimum_of(source, lambda: _elastic(source)))
     # Annotations of the pods may differ from those of the template, as long as they agree with each other.
     asks = tuple(lineage.itself.annotations.get(key) for key in (keys.TOPOLOGY_ANNOTATION, *_LEVELS))
@@ -89,10 +91,9 @@ def _subgroups(
         yield leaf(source, f"{_WORKER}-{index}", size, parent=_WORKER, topology=topology)
 
 
-def _segment_size(lineage: Lineage, source: Field) -> int | None:
-    said = pod_field(lineage, "annotations", keys.SEGMENT_SIZE_ANNOTATION).numeral(least=1)
+def _segment_size(source: Field) -> int | None:
     template = source.at("spec", _SPECS, "Worker", *TEMPLATE)
-    return template.at(keys.SEGMENT_SIZE_ANNOTATION).numeral(least=1) if said is None else said
+    return template.at(keys.SEGMENT_SIZE_ANNOTATION).numeral(least=1)
 
 
 def _subgroup(lineage: Lineage, subgroups: tuple[SubGroup, ...], segment: int | None) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from kai_py.podgrouper.foreign import FOREIGN
 from kai_py.podgrouper.kinds.base import Rule
 from kai_py.podgrouper.kinds.declared import declared
 from kai_py.podgrouper.kinds.default import default, interactive, serving
@@ -66,6 +67,7 @@ KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
         ("grove.io", "PodGangSet"): Kind(grove),
         ("grove.io", "PodCliqueSet"): Kind(grove),
         ("scheduler.grove.io", "PodGang"): Kind(None, reads=True),
+        **dict.fromkeys(FOREIGN, Kind(None, reads=True)),
         ("sparkoperator.k8s.io", "SparkApplication"): _DEFAULT,
         ("tekton.dev", "PipelineRun"): _DEFAULT,
         ("tekton.dev", "TaskRun"): _DEFAULT,
@@ -90,6 +92,16 @@ KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
 )
 
 
+#: Objects that a rule looks up by name although they own no pods, or that are not in every pod's lineage.
+COMPANIONS: Final[Mapping[KindName, KindName]] = MappingProxyType(
+    {
+        ("ray.io", "RayJob"): ("ray.io", "RayCluster"),
+        ("ray.io", "RayService"): ("ray.io", "RayCluster"),
+        ("serving.knative.dev", "Service"): ("serving.knative.dev", "Revision"),
+        ("grove.io", "PodGangSet"): ("scheduler.grove.io", "PodGang"),
+        ("grove.io", "PodCliqueSet"): ("scheduler.grove.io", "PodGang"),
+    }
+)
 #: What the table's rules read of a status: names of children that a controller has made.
 _STATUS: Final[Mapping[KindName, tuple[tuple[str, ...], ...]]] = {
     ("ray.io", "RayJob"): RAY_JOB_STATUS,
@@ -111,6 +123,9 @@ def decisive_status(name: KindName, status: Mapping[str, Any]) -> dict[str, Any]
     return kept
 
 
+_WRAPPING: Final = frozenset(name for name, kind in KINDS.items() if kind.rule is None)
+
+
 class Registry:
     """The rules in force: those of the settings before those of the table.
 
@@ -119,12 +134,13 @@ class Registry:
     """
 
     def __init__(self, options: Options) -> None:
-        kinds = dict(KINDS)
-        for name, kind in options.declared.items():
-            kinds[name] = _ENVELOPE if kind.envelope else Kind(declared(kind), reads=kind.reads_spec)
-        self.kinds: Mapping[KindName, Kind] = MappingProxyType(kinds)
+        own = {
+            name: _ENVELOPE if kind.envelope else Kind(declared(kind), reads=kind.reads_spec)
+            for name, kind in options.declared.items()
+        }
+        self.kinds: Mapping[KindName, Kind] = {**KINDS, **own} if own else KINDS
         #: Kinds that only wrap others.
-        self.envelopes = frozenset(name for name, kind in kinds.items() if kind.rule is None)
+        self.envelopes = _WRAPPING - own.keys() | {name for name, kind in own.items() if kind.rule is None}
 
     def rule(self, name: KindName) -> Rule | None:
         """The rule of a kind; ``None`` if it has none."""

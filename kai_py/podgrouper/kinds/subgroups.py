@@ -8,9 +8,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from kai_py.api.keys import PREFERRED_LEVEL_ANNOTATION, REQUIRED_LEVEL_ANNOTATION, TOPOLOGY_ANNOTATION
-from kai_py.api.meta import ObjectMeta
 from kai_py.api.model import MAX_LABEL_KEY, faults_of
-from kai_py.api.podgroup import MAX_NAME, MAX_SUBGROUPS, PodGroup, PodGroupSpec, SubGroup, TopologyConstraint
+from kai_py.api.podgroup import MAX_NAME, MAX_SUBGROUPS, SubGroup, TopologyConstraint, tree_contradictions
 from kai_py.errors import Fault
 from kai_py.podgrouper.errors import GroupingError
 from kai_py.podgrouper.fields import Field
@@ -58,8 +57,7 @@ def checked(source: Field, subgroups: Iterable[SubGroup]) -> tuple[SubGroup, ...
     """
     made = tuple(subgroups)
     limited(source, len(made))
-    whole = PodGroup(metadata=ObjectMeta(name=""), spec=PodGroupSpec.model_construct(sub_groups=made))
-    if wrong := [message for _, message in whole.contradictions()]:
+    if wrong := [message for _, message in tree_contradictions(made)]:
         raise GroupingError([Fault(source.where, source.name, message) for message in wrong])
     return made
 
