@@ -185,7 +185,8 @@ def _teams(gpus: int) -> tuple[Step, ...]:
     trials = Workload(name="trials", team=RESEARCH, pods=gpus // 2, gpus=1, lasts=0.03)
     vendor = Workload(name="vendor", team=PLATFORM, pods=2, gpus=FOREIGN_GPUS, scheduler="vendor-scheduler")
     return (
-        Step(0.00, f"research starts a gang of {pretrain.pods} servers, whose ranks talk in a ring", Submit(pretrain), (Runs("pretrain"),)),
+        Step(0.00, f"research starts a gang of {pretrain.pods} servers, whose ranks talk in a ring", Submit(pretrain),
+             (Runs("pretrain"),)),
         Step(0.03, "product serves a model from 8 single pods", Submit(serve), (Runs("serve"),)),
         Step(0.06, f"platform starts a Job of {nightly.pods} pods that need each other", Submit(nightly),
              (Runs("nightly"),)),
