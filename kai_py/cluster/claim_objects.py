@@ -42,14 +42,16 @@ class ClaimObjects:
         by_name: the claims; read only.
         owner: who we are.
         changed: called with the name of a claim that was changed, came or went.
-        moved: claims whose devices are not those that they had in the last snapshot; who takes one empties it.
     """
 
     def __init__(self, known: AbstractSet[str], owner: str) -> None:
         self.by_name: dict[Name, ResourceClaim] = {}
         self.owner = owner
         self.changed: Callable[[Name], None] = lambda _name: None
-        self.moved: set[Name] = set()
+        #: How often devices of claims have changed, and at which of these times those of each claim did.
+        self._changes = 0
+        self._changed_at: dict[Name, int] = {}
+        self._noted = 0
         self._known = known
         self._flights: dict[Name, _Flight] = {}
         #: The newest version came with an answer, and the watch has not shown it yet.
@@ -93,7 +95,8 @@ class ClaimObjects:
         before = self.by_name.get(name)
         had, has = _allocation(before), _allocation(claim)
         if devices_of(had) != devices_of(has) or _uid(before) != _uid(claim):
-            self.moved.add(name)
+            self._changes += 1
+            self._changed_at[name] = self._changes
             for device, _ in _taken(had):
                 self._holders[device].pop(name, None)
                 if not self._holders[device]:
@@ -103,6 +106,7 @@ class ClaimObjects:
                 holders[name] = holders.get(name, True) and shared
         if claim is None:
             self.by_name.pop(name, None)
+            self._changed_at.pop(name, None)
         else:
             self.by_name[name] = claim
         if _facts(before) != _facts(claim):
@@ -150,6 +154,14 @@ class ClaimObjects:
     def shown(self, name: Name) -> bool:
         """Whether the watch has shown what we know of a claim; what others wrote before is known then, too."""
         return name not in self._unseen
+
+    def note(self) -> None:
+        """Remember this moment: a snapshot is taken."""
+        self._noted = self._changes
+
+    def unchanged(self, name: Name) -> bool:
+        """Whether a claim has just the devices that it had, or had not, when a snapshot was taken last."""
+        return self._changed_at.get(name, self._changes + 1) <= self._noted
 
     # -- questions ---------------------------------------------------------------------------------
 

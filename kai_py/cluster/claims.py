@@ -39,6 +39,9 @@ from kai_py.errors import Fault, MalformedObjectError
 CLASS_PREFIX: Final = "deviceclass/"
 _GPU: Final = ACCOUNTED.index(GPU)
 
+#: Whenever there are so many more pods that are over, those are looked for that do not matter any more.
+_OVER: Final = 1024
+
 _Problem = tuple[ReasonCode, dict[str, str]]
 
 
@@ -171,6 +174,8 @@ class ClaimBook:
         known = self._drop_needs(key)
         if known and over:
             self._over.add(key.uid)
+            if len(self._over) % _OVER == 0:
+                self._forget_over()  # who stands by takes no snapshots
         return known
 
     def _drop_needs(self, key: PodKey) -> bool:
@@ -179,6 +184,10 @@ class ClaimBook:
         self._uids.discard(key.uid)
         return True
 
+    def _forget_over(self) -> None:
+        """Forget pods for which nothing is reserved any more."""
+        self._over &= {one.uid for claim in self.objects.by_name.values() for one in claim.status.reserved_for}
+
     def needed_by(self, key: PodKey) -> tuple[Name, ...]:
         """The claims of a pod, each once."""
         needs = self._needs.get(key)
@@ -186,9 +195,9 @@ class ClaimBook:
         special = self._special.get(key)
         return claims if special is None or special in claims else (*claims, special)
 
-    def unmoved(self, key: PodKey) -> bool:
-        """Whether all claims of a pod have the devices that they had, or had not, in the last snapshot."""
-        return not self.objects.moved or self.objects.moved.isdisjoint(self.needed_by(key))
+    def unchanged(self, key: PodKey) -> bool:
+        """Whether all claims of a pod have just the devices that they had, or had not, in the last snapshot."""
+        return all(map(self.objects.unchanged, self.needed_by(key)))
 
     # -- decisions ---------------------------------------------------------------------------------
 
@@ -262,7 +271,7 @@ class ClaimBook:
         Pods whose claims cannot be served are held back like those with scheduling gates; a podgroup of which nobody
         else waits is blocked.
         """
-        self.objects.moved.clear()
+        self.objects.note()
         inventory = self.devices.inventory(nodes)
         offer = self.extended.offer(nodes, axis, inventory, self.devices.memo)
         row_of = self._rows_of_pods(pods, offer)
@@ -290,7 +299,7 @@ class ClaimBook:
                 rows = special.with_special(rows, key, self.special(key), wanted)
             of_pod[row] = tuple(rows)
         if self._over:
-            self._over &= {uid for claim in shelf.claims for uid in claim.reserved}
+            self._forget_over()
         made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over)
         classes, class_idx = made.classes(classes)
         if problems:

@@ -11,6 +11,7 @@ from kai_py.cluster.held import HeldBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.phases import Assumptions, Event
 from kai_py.cluster.pods import PodBook
+from kai_py.cluster.volumes.book import VolumeBook
 from kai_py.core.result import Bind, Decision, Evict
 from kai_py.core.tables.pods import PodKey, PodState
 
@@ -29,6 +30,7 @@ class Decisions:
         pods: show what is on its way for them.
         layout: lays a pod out anew when nothing is on its way for it any more.
         claims: devices that go with bindings.
+        volumes: volumes that do.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Decisions:
         pods: PodBook,
         layout: PodLayout,
         claims: ClaimBook,
+        volumes: VolumeBook,
     ) -> None:
+        self._volumes = volumes
         self._claims = claims
         self._assumptions = assumptions
         self._failures = failures
@@ -56,6 +60,7 @@ class Decisions:
         if isinstance(decision, Bind):
             self._assumptions.assume(key, decision.node, now, decision.gpu_groups, decision.zones)
             self._claims.assume(decision, key, now)
+            self._volumes.assume(decision, key)
         else:
             self._assumptions.assume(key, None, now)
         self._pods.fly(key, self._assumptions.get(key))
@@ -74,6 +79,7 @@ class Decisions:
         """The API server has refused it: the pod is as it was, and pauses before the next attempt."""
         key = pod_of(decision)
         self._claims.release(key)
+        self._volumes.release(key)
         if not self._assumptions.note(key, Event.FAIL):
             return  # the watch was faster: the pod is bound or gone, and nothing has to be tried again
         if isinstance(decision, Bind) and key in self._pods.facts:
@@ -84,6 +90,7 @@ class Decisions:
         """It was not sent after all; nobody failed, nothing is remembered."""
         key = pod_of(decision)
         self._claims.release(key)
+        self._volumes.release(key)
         if self._assumptions.note(key, Event.FAIL):
             self._layout.again(key, now)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kai_py.api.meta import NO_STRINGS
 from kai_py.api.node import Node
 from kai_py.api.quantity import to_units
 from kai_py.cluster.encode.axis import most, per_unit
@@ -97,6 +98,11 @@ class NodeBook:
 
     def __contains__(self, name: object) -> bool:
         return name in self._facts
+
+    def labels_of(self, name: str) -> Mapping[str, str]:
+        """Labels of a node; none of one that is not there."""
+        facts = self._facts.get(name)
+        return facts.labels if facts is not None else NO_STRINGS
 
     def put(self, node: Node) -> bool:
         """Take in a node; tells whether anything that matters changed. Heartbeats do not."""

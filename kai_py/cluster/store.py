@@ -40,6 +40,8 @@ from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
+from kai_py.cluster.volumes.book import VolumeBook
+from kai_py.cluster.volumes.constrain import VolumeTables
 from kai_py.cluster.zones import ZoneBook
 from kai_py.core.options import Action
 from kai_py.core.resources import ResourceAxis
@@ -83,10 +85,12 @@ class Store:
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
-        self.around = Around(self.owners)
+        self.around = Around(self.owners, self.topologies.topologies)
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.claims = ClaimBook(self.scope.name)
+        self.volumes = VolumeBook()
+        self._volume_tables = VolumeTables(self.volumes)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self.runtimes = self._reader.runtimes
@@ -108,6 +112,7 @@ class Store:
             pods=self.pods,
             layout=self.layout,
             claims=self.claims,
+            volumes=self.volumes,
         )
         self._searched: Mapping[tuple[str, str], int] = {}
         #: By namespace and name, which are fewer strings than keys.
@@ -157,6 +162,7 @@ class Store:
         if ours and not pod.spec.node_name:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
+        self.volumes.see(key, pod)
         needs_changed = self.claims.see(key, pod)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
@@ -172,6 +178,7 @@ class Store:
     def drop_pod(self, key: PodKey, *, over: bool = True) -> bool:
         """Forget a pod, because it is over or because it does not matter any more."""
         self.held.drop(key)
+        self.volumes.forget(key)
         self.claims.release(key)
         self.claims.forget(key, over=over)
         self.assumptions.note(key, Event.VANISH)
@@ -239,7 +246,10 @@ class Store:
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
         self.history.heed_owner(owner)
-        return self.owners.put(owner) and self.layout.regroup(self.owners.concerned(owner), now)
+        if not self.owners.put(owner):
+            return False
+        self._reader.forget_owner(owner.metadata.uid)
+        return self.layout.regroup(self.owners.concerned(owner), now)
 
     def settle_owners(self, kind: tuple[str, str], *, served: bool, now: float) -> bool:
         """Objects of a kind are followed from now on, or cannot be: then references are taken at their word."""
@@ -258,6 +268,7 @@ class Store:
         """Forget an owner."""
         if (owner := self.owners.objects.get(uid)) is not None:
             self.history.checkpoints.drop_owner(owner)
+            self._reader.forget_owner(uid)
         return self.owners.drop(uid)
 
     def put_priority_class(self, priority_class: PriorityClass) -> bool:
@@ -295,7 +306,10 @@ class Store:
 
     def put_topology(self, topology: Topology) -> bool:
         """Take in a topology."""
-        return self.topologies.put(topology)
+        changed = self.topologies.put(topology)
+        if changed and self.around.asked_for_topologies:
+            self.layout.regroup_all()
+        return changed
 
     def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
         """Take in a RuntimeClass."""
@@ -376,8 +390,16 @@ class Store:
             devices = SharedDevices(axis.index[NVIDIA_GPU], self.nodes.device_memory, groups_by_row)
         classes = self.classes.table(axis, devices.sizes if devices is not None else ())
         near = self.neighbours.constrain(pods, classes, *self.pods.label_sets())
+        reached = self._volume_tables.constrain(near.pods, near.classes, podgroups, groups.subgroups, nodes)
         worked = self.claims.constrain(
-            near.pods, near.classes, podgroups, groups.subgroups, nodes, queues.names, axis, self.accounting
+            reached.pods,
+            reached.classes,
+            reached.podgroups,
+            groups.subgroups,
+            nodes,
+            queues.names,
+            axis,
+            self.accounting,
         )
         return Snapshot.seal(
             now=now,
@@ -392,6 +414,7 @@ class Store:
             budgets=self.budgets.table(*self.pods.victims_label_sets()),
             topologies=topologies,
             claims=worked.claims,
+            volumes=reached.volumes,
             neighbours=near.neighbours,
             zones=self.zones.table(nodes.names, self.pods.seated_by_row(pods.keys), pods.node_idx),
         )

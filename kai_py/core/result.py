@@ -33,6 +33,10 @@ class ReasonCode(StrEnum):
     CLAIM_MISSING = "ResourceClaimDoesNotExist"
     CLAIM_INVALID = "ResourceClaimInvalid"
     CLAIM_OF_OTHER_QUEUE = "ResourceClaimNotOfQueue"
+    VOLUME_CLAIM_MISSING = "PersistentVolumeClaimDoesNotExist"
+    VOLUME_CLAIM_INVALID = "PersistentVolumeClaimInvalid"
+    VOLUME_UNBOUND = "VolumeNotBound"
+    VOLUME_PREPARED = "VolumeBeingBound"
     RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
     BACKING_OFF = "BackingOff"
@@ -87,6 +91,11 @@ class FilterReason(StrEnum):
     CAPACITY_USED_UP = "CapacityUsedUp"
     POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
+    VOLUME_AFFINITY = "VolumeNodeAffinityConflict"
+    VOLUME_ZONE = "VolumeInOtherZone"
+    VOLUME_MISSING = "NoVolumeForClaim"
+    VOLUME_LIMIT = "TooManyVolumes"
+    VOLUME_IN_USE = "VolumeInUse"
     HOST_PORT = "HostPortTaken"
     SPREAD_LABEL = "TopologySpreadLabelMissing"
     SPREAD = "TopologySpreadMismatch"
@@ -107,6 +116,8 @@ ROOM: Final = frozenset(
         FilterReason.DEVICES,
         FilterReason.NUMA_NODE,
         FilterReason.NUMA_NODES,
+        FilterReason.VOLUME_LIMIT,
+        FilterReason.VOLUME_IN_USE,
         FilterReason.HOST_PORT,
         FilterReason.SPREAD,
         FilterReason.POD_ANTI_AFFINITY,
@@ -140,6 +151,8 @@ class _Place:
         gpu_groups: the devices there that it has a share of.
         claims: those of its claims that have no devices yet, with their devices; each claim is named by one pod.
         zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
+        volumes: claims, ``namespace/name``, that get their volumes with the node, and which; an empty name where one is
+            made there.
     """
 
     pod: str
@@ -150,6 +163,7 @@ class _Place:
     gpu_groups: tuple[str, ...] = ()
     claims: tuple[Granted, ...] = ()
     zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.encode.shares import labels_of
 from kai_py.cluster.encode.zones import predicted
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision, Evict
+from kai_py.core.result import Bind, Decision, Evict, Reason
 from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.errors import ApiError, ForbiddenError, InvalidError, KaiError, LeaseLostError, UnavailableError
 from kai_py.kube.backoff import Backoff
@@ -26,6 +26,7 @@ from kai_py.kube.pods import Outcome, Result
 from kai_py.kube.writer import Writer
 from kai_py.operators.claims import ClaimKeeper
 from kai_py.operators.starts import Job, Starts
+from kai_py.operators.volumes import VolumeKeeper
 from kai_py.settings.model import Eviction
 from kai_py.telemetry.conditions import eviction_note
 from kai_py.telemetry.metrics import Metrics
@@ -55,7 +56,7 @@ class Dispatcher:
         tell: called with every decision that was answered, for Events; must not block.
         wake: called when an answer gives the next cycle something to do: a refusal, or the last of many.
         eviction: how pods are evicted; asked before every cycle's decisions.
-        preparing: told about pods whose devices are being prepared, the claim, and what is missing; must not block.
+        preparing: told about pods whose devices or volumes are being prepared, and what is missing; must not block.
         binding_timeout: seconds that this may take; asked each time.
         clock: seconds since the epoch.
 
@@ -73,7 +74,7 @@ class Dispatcher:
         tell: Told,
         wake: Callable[[], None],
         eviction: Callable[[], Eviction] = Eviction,
-        preparing: Callable[[Sequence[Bind], str, str], None] = lambda _binds, _claim, _missing: None,
+        preparing: Callable[[Sequence[Bind], Reason], None] = lambda _binds, _reason: None,
         binding_timeout: Callable[[], float] = lambda: 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -88,6 +89,7 @@ class Dispatcher:
         self.starts = Starts(
             store,
             self.keeper,
+            VolumeKeeper(store.volumes, writer),
             enqueue=self._enqueue,
             bind=lambda bind: self._run((bind,)),
             refuse=self._not_started,
@@ -187,7 +189,7 @@ class Dispatcher:
         if facts is None or self._store.assumptions.get(key) is not None:
             return False
         if isinstance(decision, Bind):
-            known = decision.node in self._store.nodes and self._store.claims.unmoved(key)
+            known = decision.node in self._store.nodes and self._store.claims.unchanged(key)
             return facts.state == PodState.PENDING and known
         return facts.state == PodState.BOUND
 

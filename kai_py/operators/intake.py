@@ -39,7 +39,9 @@ from kai_py.operators.kinds import (
     PRIORITY_CLASSES,
     RUNTIMES,
     SLICES,
+    STORAGE,
     TAINT_RULES,
+    VOLUME_CLAIMS,
     ZONES,
 )
 from kai_py.podgrouper.kinds.registry import decisive_status
@@ -67,7 +69,7 @@ class Intake:
         wake: called when something changed that a cycle could act upon.
         clock: seconds since the epoch.
         complain: told once about an object that cannot be read, with all its faults.
-        claims_changed: told which claims the watch has shown, after they were taken in.
+        claims_changed: told which claims, on devices or volumes, the watch has shown, after they were taken in.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Intake:
     def _take(self, resource: ResourceKind[Any], events: Sequence[tuple[EventType, Any]]) -> bool:
         """Take in objects one by one; tells whether any matters to a cycle."""
         matters = [self._isolated(resource, event, obj) for event, obj in events]
-        if resource == CLAIMS:
+        if resource in (CLAIMS, VOLUME_CLAIMS):
             self._claims_changed([obj.metadata.key for _, obj in events])
         return any(matters)
 
@@ -149,6 +151,8 @@ class Intake:
             return False
         if resource in _DEVICES:
             return self._put_devices(resource, obj)
+        if resource in STORAGE:
+            return self._store.volumes.put(obj)
         if resource == ZONES:
             return self._put_zones(obj)
         if resource == RUNTIMES:
@@ -239,6 +243,8 @@ class Intake:
             return False
         if resource in _DEVICES:
             return self._drop_devices(resource, meta)
+        if resource in STORAGE:
+            return self._store.volumes.drop(resource.struct, meta.key)
         if resource == ZONES:
             return self._store.zones.drop(meta.name)
         if resource == RUNTIMES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import Namespace, PartialObject
@@ -13,6 +13,15 @@ from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.storage import (
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    VolumeAttachment,
+)
 from kai_py.kube.claims import CLAIMS
 from kai_py.kube.resource import ResourceKind
 
@@ -30,8 +39,11 @@ __all__ = [
     "QUEUES",
     "RUNTIMES",
     "SLICES",
+    "STORAGE",
     "TAINT_RULES",
     "TOPOLOGIES",
+    "VOLUMES",
+    "VOLUME_CLAIMS",
     "ZONES",
 ]
 
@@ -52,6 +64,19 @@ SLICES: Final = ResourceKind(CLAIMS.group, "v1", "resourceslices", ResourceSlice
 TAINT_RULES: Final = tuple(
     ResourceKind(CLAIMS.group, version, "devicetaintrules", DeviceTaintRule, namespaced=False)
     for version in ("v1beta2", "v1", "v1alpha3")
+)
+
+#: Volumes, and what decides about them.
+VOLUMES: Final = ResourceKind("", "v1", "persistentvolumes", PersistentVolume, namespaced=False)
+VOLUME_CLAIMS: Final = ResourceKind("", "v1", "persistentvolumeclaims", PersistentVolumeClaim)
+STORAGE: Final[tuple[ResourceKind[Any], ...]] = (
+    VOLUMES,
+    VOLUME_CLAIMS,
+    ResourceKind("storage.k8s.io", "v1", "storageclasses", StorageClass, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csidrivers", CSIDriver, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csinodes", CSINode, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csistoragecapacities", CSIStorageCapacity),
+    ResourceKind("storage.k8s.io", "v1", "volumeattachments", VolumeAttachment, namespaced=False),
 )
 
 #: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.

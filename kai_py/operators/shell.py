@@ -14,7 +14,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Decision, Evict, Reason, ReasonCode
+from kai_py.core.result import Bind, Decision, Evict, Reason
 from kai_py.errors import ApiError, Fault, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.election import Leadership
@@ -41,6 +41,7 @@ from kai_py.operators.kinds import (
     QUEUES,
     RUNTIMES,
     SLICES,
+    STORAGE,
     TAINT_RULES,
     TOPOLOGIES,
     ZONES,
@@ -176,6 +177,7 @@ class Shell:
             Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
             Reflector(client, SLICES, self.intake, dispensable=True),
             claims,
+            *(Reflector(client, kind, self.intake, dispensable=True) for kind in STORAGE),
             Reflector(client, ZONES, self.intake, dispensable=True),
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
@@ -226,7 +228,7 @@ class Shell:
         self._spawn(self._owners.run(), "owners")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
         for reflector in self.reflectors:
-            if reflector.resource in OWNERS and isinstance(reflector.last_error, ApiError):
+            if reflector.resource in OWNERS and isinstance(reflector.last_error, NotFoundError):
                 kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
                 self.store.settle_owners(kind, served=False, now=self._clock())
         with contextlib.suppress(TimeoutError):
@@ -394,9 +396,8 @@ class Shell:
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
 
-    def _preparing(self, binds: Sequence[Bind], claim: str, missing: str) -> None:
+    def _preparing(self, binds: Sequence[Bind], reason: Reason) -> None:
         """Tell users why pods that have a node are not bound yet."""
-        reason = Reason(ReasonCode.DEVICES_PREPARED, {"claim": claim, "missing": missing})
         for bind in binds:
             self.record_event(events.preparing(bind, reason))
             self.statuses.preparing(bind, reason)

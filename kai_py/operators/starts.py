@@ -1,4 +1,7 @@
-"""Pods with claims on their way to their nodes: first all claims of those that start together, then their bindings."""
+"""Pods with claims on their way to their nodes: first all claims of those that start together, then their bindings.
+
+Claims are those on devices, and those on volumes that pods get with their nodes.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ from kai_py.cluster.binding_conditions import preparation
 from kai_py.cluster.claim_objects import Devices, Name
 from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Granted
+from kai_py.core.result import Bind, Granted, Reason, ReasonCode
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import ClaimRefusedError, KaiError, LeaseLostError
 from kai_py.operators.claims import ClaimKeeper
+from kai_py.operators.volumes import VolumeKeeper, claims_of
 
 _log = structlog.get_logger()
 
@@ -42,7 +46,8 @@ class Start:
         refusal: why they do not start; None as long as they may.
         blame: the node is at fault.
         until: when the watch need not have shown our writes any more, seconds since the epoch.
-        told: what they wait for, as far as that has been said: claim, condition.
+        told: what they wait for, as far as that has been said.
+        asked: when all was written, seconds since the epoch.
     """
 
     binds: tuple[Bind, ...]
@@ -51,7 +56,8 @@ class Start:
     refusal: KaiError | None = None
     blame: bool = False
     until: float = 0.0
-    told: tuple[str, str] | None = None
+    told: Reason | None = None
+    asked: float = 0.0
     keys: tuple[PodKey, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,10 +70,11 @@ class Starts:
     Args:
         store: the memory.
         keeper: writes claims.
+        volumes: asks for volumes.
         enqueue: takes a job for whoever has time; with ``first``, before all that waits already.
         bind: sends a binding.
         refuse: takes back the decision about a pod, after its claims have been given back.
-        waits: called with pods whose devices are being prepared, the claim, and what is missing, when that is news.
+        waits: called with pods whose devices or volumes are being prepared, and what is missing, when that is news.
         parked: called when a start that was about to be sent has to wait for longer.
         timeout: seconds that devices may take to be prepared; asked each time.
         clock: seconds since the epoch.
@@ -77,11 +84,12 @@ class Starts:
         self,
         store: Store,
         keeper: ClaimKeeper,
+        volumes: VolumeKeeper,
         *,
         enqueue: Callable[..., None],
         bind: Callable[[Bind], Awaitable[None]],
         refuse: Callable[[Bind, KaiError, bool], None],
-        waits: Callable[[Sequence[Bind], str, str], None],
+        waits: Callable[[Sequence[Bind], Reason], None],
         parked: Callable[[], None],
         timeout: Callable[[], float],
         clock: Callable[[], float] = time.time,
@@ -89,6 +97,7 @@ class Starts:
         self._store = store
         self._objects = store.claims.objects
         self._keeper = keeper
+        self._volumes = volumes
         self._enqueue = enqueue
         self._bind = bind
         self._refuse = refuse
@@ -109,7 +118,7 @@ class Starts:
 
     def needs_claims(self, binds: Iterable[Bind]) -> bool:
         """Whether any of these pods has claims."""
-        return any(bind.claims or self._store.claims.needed_by(pod_of(bind)) for bind in binds)
+        return any(bind.claims or bind.volumes or self._store.claims.needed_by(pod_of(bind)) for bind in binds)
 
     def begin(self, binds: Iterable[Bind]) -> None:
         """Get the claims of pods that start together, then bind them. The decisions have been assumed."""
@@ -119,11 +128,14 @@ class Starts:
         names = {name: None for key in map(pod_of, whole) for name in self._claims_of[key]}
         expected = {name: self._objects.devices(name) for name in names}
         unmade = [(pod_of(bind), one) for bind in whole for one in bind.claims if one.extended and not one.uid]
-        start = Start(whole, expected, len(expected) + len(unmade))
+        with_volumes = [bind for bind in whole if bind.volumes]
+        start = Start(whole, expected, len(expected) + len(unmade) + len(with_volumes))
         for name in list(expected):
             self._enqueue(partial(self._secure, start, name))
         for key, granted in unmade:
             self._enqueue(partial(self._make, start, key, granted))
+        for bind in with_volumes:
+            self._enqueue(partial(self._ask, start, bind))
 
     def look(self, names: Iterable[Name]) -> None:
         """Claims have changed: whoever waits for them may go on."""
@@ -173,27 +185,33 @@ class Starts:
             start.expected[name] = self._objects.devices(name)
             await self._keeper.secure(name, (key,), start.expected[name])
 
-        await self._through(start, granted.claim, make)
+        await self._through(start, f"ResourceClaim {granted.claim}", make)
 
     async def _secure(self, start: Start, name: Name) -> None:
         """Get one claim."""
         users = [key for key in start.keys if name in self._claims_of[key]]
-        await self._through(start, "/".join(name), lambda: self._keeper.secure(name, users, start.expected[name]))
+        what = f"ResourceClaim {'/'.join(name)}"
+        await self._through(start, what, lambda: self._keeper.secure(name, users, start.expected[name]))
 
-    async def _through(self, start: Start, claim: str, work: Job) -> None:
-        """Do what one claim needs; with the last one, go on."""
+    async def _ask(self, start: Start, bind: Bind) -> None:
+        """Ask for the volumes of one pod."""
+        await self._through(start, f"volumes of pod {bind.pod}", lambda: self._volumes.ask(bind))
+
+    async def _through(self, start: Start, what: str, work: Job) -> None:
+        """Do one thing that is needed; with the last one, go on."""
         if start.refusal is None:
             try:
                 await work()
             except (ClaimRefusedError, LeaseLostError) as error:
                 start.refusal = error
             except Exception as error:  # the edge of the loop: one claim must not stop the others
-                _log.exception("claim passed over", claim=claim)
-                start.refusal = ClaimRefusedError(f"ResourceClaim {claim}: internal error: {error}")
+                _log.exception("claim passed over", about=what)
+                start.refusal = ClaimRefusedError(f"{what}: internal error: {error}")
         start.left -= 1
         if not start.left:
-            start.until = self._clock() + SHOWN_WITHIN
-            for one in start.expected:
+            start.asked = self._clock()
+            start.until = start.asked + SHOWN_WITHIN
+            for one in (*start.expected, *claims_of(start.binds)):
                 self._waiting[one].add(start)
             self._brief.add(start)
             self._any.set()
@@ -209,11 +227,11 @@ class Starts:
                 if missing != start.told:
                     start.told = missing
                     self._brief.discard(start)
-                    self._waits(start.binds, *missing)
+                    self._waits(start.binds, missing)
                     self._parked()
                 return
         self._brief.discard(start)
-        for name in start.expected:
+        for name in {*start.expected, *claims_of(start.binds)}:
             self._waiting[name].discard(start)
             if not self._waiting[name]:
                 del self._waiting[name]
@@ -223,8 +241,8 @@ class Starts:
         for bind in start.binds:
             self._enqueue(partial(self._bind, bind), first=True)
 
-    def _missing(self, start: Start) -> tuple[str, str] | tuple[()] | None:
-        """Claim and condition that a start still lacks; None = look again later. What is wrong becomes its refusal."""
+    def _missing(self, start: Start) -> Reason | tuple[()] | None:
+        """What a start still lacks; None = look again later. What is wrong becomes its refusal."""
         for bind, key in zip(start.binds, start.keys, strict=True):
             if self._store.assumptions.get(key) is None:
                 start.refusal = ClaimRefusedError(f"pod {key} is gone, or on a node already")
@@ -233,7 +251,7 @@ class Starts:
                 start.refusal = ClaimRefusedError(f"node {bind.node} is gone")
                 return ()
         now = self._clock()
-        missing: tuple[str, str] | tuple[()] = ()
+        missing: Reason | tuple[()] = ()
         for name, expected in start.expected.items():
             claim = self._objects.by_name.get(name)
             if claim is None or self._objects.devices(name) != expected:
@@ -247,8 +265,19 @@ class Starts:
                 start.blame = True
                 return self._lost(start, name, found.failed)
             if found.missing:
-                missing = missing or ("/".join(name), found.missing)
-        return missing
+                details = {"claim": "/".join(name), "missing": found.missing}
+                missing = missing or Reason(ReasonCode.DEVICES_PREPARED, details)
+        return missing or self._missing_volumes(start, now)
+
+    def _missing_volumes(self, start: Start, now: float) -> Reason | tuple[()]:
+        for bind in start.binds:
+            try:
+                if claim := self._volumes.missing(bind, now - start.asked):
+                    return Reason(ReasonCode.VOLUME_PREPARED, {"claim": claim})
+            except ClaimRefusedError as error:
+                start.refusal = error
+                return ()
+        return ()
 
     def _lost(self, start: Start, name: Name, why: str) -> tuple[()]:
         start.refusal = ClaimRefusedError(f"ResourceClaim {'/'.join(name)}: {why}")

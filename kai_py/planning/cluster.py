@@ -36,6 +36,15 @@ _DEVICES: Final = (
     ResourceKind("resource.k8s.io", "v1", "resourceslices", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceclaims", PartialObject),
 )
+_VOLUMES: Final = (
+    ResourceKind("", "v1", "persistentvolumes", PartialObject, namespaced=False),
+    ResourceKind("", "v1", "persistentvolumeclaims", PartialObject),
+    ResourceKind("storage.k8s.io", "v1", "storageclasses", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csidrivers", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csinodes", PartialObject, namespaced=False),
+    ResourceKind("storage.k8s.io", "v1", "csistoragecapacities", PartialObject),
+    ResourceKind("storage.k8s.io", "v1", "volumeattachments", PartialObject, namespaced=False),
+)
 _ZONES: Final = ResourceKind(
     "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", PartialObject, namespaced=False
 )
@@ -56,7 +65,7 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
     objects = [one for objects in lists for one in objects]
     budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
-    for kind in _DEVICES:
+    for kind in (*_DEVICES, *_VOLUMES):
         objects += await _read_if_allowed(client, kind, kind.plural, warn)
     objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
     objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)

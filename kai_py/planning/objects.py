@@ -19,8 +19,18 @@ from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.storage import (
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    VolumeAttachment,
+)
 from kai_py.api.topology import Topology
 from kai_py.api.workload import Workload
+from kai_py.cluster.volumes.book import Stored
 from kai_py.errors import Fault, InputError, MalformedObjectError
 from kai_py.planning.budgets import Budget, read_budget
 from kai_py.planning.manifests import Manifest, Sourced, defaulted, group_and_kind, unpacked
@@ -44,17 +54,6 @@ _WORKLOADS: Final = frozenset(
         ("batch", "CronJob"),
     }
 )
-#: Kinds that a cluster has and that no decision depends on.
-_IDLE: Final = frozenset(
-    {
-        ("", "PersistentVolume"),
-        ("", "PersistentVolumeClaim"),
-        ("storage.k8s.io", "CSINode"),
-        ("storage.k8s.io", "CSIStorageCapacity"),
-        ("storage.k8s.io", "StorageClass"),
-    }
-)
-
 #: Kinds that grouping looks up although they own no pods.
 _LOOKED_UP: Final = FOREIGN | set(COMPANIONS.values())
 
@@ -67,6 +66,7 @@ class Objects:
     """What a plan starts from, sorted by kind.
 
     Attributes:
+        volumes: PersistentVolumes, claims on them, and what nodes and drivers say about volumes.
         owners: whatever pods belong to.
         settings: from the ConfigMap among the objects, if there is one.
         sources: where each object came from.
@@ -88,6 +88,7 @@ class Objects:
     slices: list[ResourceSlice] = field(default_factory=list)
     claims: list[ResourceClaim] = field(default_factory=list)
     claim_templates: list[ResourceClaimTemplate] = field(default_factory=list)
+    volumes: list[Stored] = field(default_factory=list)
     zones: list[NodeResourceTopology] = field(default_factory=list)
     runtime_classes: list[RuntimeClass] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
@@ -172,6 +173,13 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("resource.k8s.io", "ResourceClaimTemplate"): lambda: objects.claim_templates.append(
             convert(ResourceClaimTemplate, manifest)
         ),
+        ("", "PersistentVolume"): lambda: objects.volumes.append(convert(PersistentVolume, manifest)),
+        ("", "PersistentVolumeClaim"): lambda: objects.volumes.append(convert(PersistentVolumeClaim, manifest)),
+        ("storage.k8s.io", "StorageClass"): lambda: objects.volumes.append(convert(StorageClass, manifest)),
+        ("storage.k8s.io", "CSIDriver"): lambda: objects.volumes.append(convert(CSIDriver, manifest)),
+        ("storage.k8s.io", "CSINode"): lambda: objects.volumes.append(convert(CSINode, manifest)),
+        ("storage.k8s.io", "CSIStorageCapacity"): lambda: objects.volumes.append(convert(CSIStorageCapacity, manifest)),
+        ("storage.k8s.io", "VolumeAttachment"): lambda: objects.volumes.append(convert(VolumeAttachment, manifest)),
         ("node.k8s.io", "RuntimeClass"): lambda: objects.runtime_classes.append(convert(RuntimeClass, manifest)),
         ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
             convert(NodeResourceTopology, manifest)
@@ -186,7 +194,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
     elif key == ("", "ConfigMap"):
         objects.config_maps[manifest["metadata"]["namespace"], manifest["metadata"]["name"]] = manifest
     else:
-        return key in _IDLE
+        return False
     return True
 
 

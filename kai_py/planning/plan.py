@@ -146,6 +146,8 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.claims.devices.put_rule(rule)
     for one in read.slices:
         store.claims.devices.put(one)
+    for stored in read.volumes:
+        store.volumes.put(stored)
     keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
     world = World(store, list(_admitted(read)), now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))

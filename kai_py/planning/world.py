@@ -19,6 +19,7 @@ from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict
 from kai_py.planning.budgets import Budget, Disruptions
 from kai_py.planning.claims import ClaimKeeper
+from kai_py.planning.volumes import bind_volumes
 
 Name = tuple[str, str]
 
@@ -66,6 +67,7 @@ class World:
             pod = self.pods[namespace, name]
             if isinstance(decision, Bind):
                 self._claims.write(pod, decision)
+                bind_volumes(self.store.volumes, decision, self.store.nodes)
                 self.store.zones.take(decision.node, decision.zones, 1)
                 self.put(_running(pod, decision), now)
             elif isinstance(decision, Evict):

@@ -10,6 +10,7 @@ from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.telemetry.amounts import amount, amount_more, noun
 from kai_py.telemetry.device_places import DEVICE_TEXTS
 from kai_py.telemetry.filter_text import FilterText
+from kai_py.telemetry.volume_texts import VOLUME_PLACES
 
 FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
     FilterReason.NOT_READY: FilterText(
@@ -57,6 +58,7 @@ FILTER_TEXTS: Final[Mapping[str, FilterText]] = {
         "Ask for less per pod, wait until running pods finish, or add nodes",
     ),
     **DEVICE_TEXTS,
+    **VOLUME_PLACES,
     FilterReason.NUMA_NODE: FilterText(
         "has no single NUMA node with enough free",
         "have no single NUMA node with enough free",

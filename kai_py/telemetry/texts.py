@@ -19,6 +19,7 @@ from kai_py.telemetry.places import histogram, node_next_step
 from kai_py.telemetry.text import Text, about, fixed
 from kai_py.telemetry.topology_texts import TOPOLOGY_TEXTS
 from kai_py.telemetry.victim_texts import VICTIM_TEXTS
+from kai_py.telemetry.volume_texts import VOLUME_TEXTS
 
 _MEGABYTE: Final = 1_000_000
 
@@ -284,6 +285,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         used=frozenset({"error"}),
     ),
     **CLAIM_TEXTS,
+    **VOLUME_TEXTS,
     **TOPOLOGY_TEXTS,
     **VICTIM_TEXTS,
 }

@@ -134,6 +134,22 @@ def test_nothing_is_assumed_of_a_claim_that_was_made_anew_or_has_devices(objects
     assert objects.unwritten(D) is None
 
 
+def test_a_claim_is_unchanged_as_long_as_its_devices_are_those_of_the_snapshot(objects):
+    objects.put(claim(1))
+    assert not objects.unchanged(C)
+    objects.note()
+    objects.put(claim(2, reserved=("stranger",)))
+    assert objects.unchanged(C)
+    objects.put(claim(3, has=given_devices("a")))
+    assert not objects.unchanged(C)
+    objects.note()
+    assert objects.unchanged(C)
+    objects.drop(C)
+    assert not objects.unchanged(C)
+    objects.put(claim(9, has=given_devices("a")))
+    assert not objects.unchanged(C)
+
+
 def test_rivals_are_those_that_cannot_have_a_device_both(objects):
     objects.put(claim(1, has=given_devices("a", "b")))
     objects.put(claim(1, name="d", has=given_devices("b")))

@@ -16,7 +16,7 @@ from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.result import Bind, ReasonCode
-from kai_py.core.tables.pods import PodState
+from kai_py.core.tables.pods import PodKey, PodState
 from kai_py.podgrouper.grouping import group_of
 from tests.planning.builders import node, pod, queue
 from tests.planning.test_planning_claims import GPU, claim, device_class, slice_of, user
@@ -217,6 +217,17 @@ def test_devices_of_a_pod_that_is_over_are_about_to_be_free():
     assert (row.others, row.leaving) == (1, 1)
 
 
+def test_pods_that_are_over_are_forgotten_though_nobody_takes_a_snapshot():
+    store = filled(given("c", "gpu-0", reserved=[("stays", "kept")]))
+    waiting = convert(Pod, user("p", "c"))
+    for number in range(3000):
+        key = PodKey("default", f"p-{number}", "kept" if number == 7 else str(number))
+        store.claims.see(key, waiting)
+        store.claims.forget(key, over=True)
+    assert "kept" in store.claims._over
+    assert len(store.claims._over) < 1100
+
+
 def test_nobody_is_evicted_for_a_device_that_is_about_to_be_free():
     first = given("c", "gpu-0", "gpu-1", "gpu-2", reserved=[("gone", "u-4")])
     store = filled(user("gone", "c", on="n1"), first, owned("runs"), owned("waits"), claim("waits-gpu", 2, of=None))
@@ -250,3 +261,18 @@ def test_unused_is_what_we_allocated_for_pods_that_wait():
     assert store.pod_key("default/a").uid == "u-9"
     assert list(store.claims.unused(lambda _key: True)) == [("default", "ours")]
     assert list(store.claims.unused(lambda key: key.name != "a")) == []
+
+
+def test_who_lacks_devices_is_told_its_own_claim_or_none():
+    def told(*objects):
+        (diagnosis,) = run_cycle(filled(*objects).take(NOW), Options(), clock=lambda: 0.0).diagnoses
+        return diagnosis.reasons[0].details.get("claim", "")
+
+    alone = [owned("a"), claim("a-gpu", 5, of=None)]
+    assert "default/a-gpu" in told(*alone)
+    status = {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "b-gpu"}]}
+    runs = user("b", made_from=["gpu"], on="n1") | {"status": status}
+    alike = [owned("c"), claim("c-gpu", 3, of=None), runs, claim("b-gpu", 3, of=None)]
+    results = [{"request": "gpu", "driver": GPU, "pool": "n1", "device": f"gpu-{n}"} for n in range(3)]
+    alike[3]["status"] = {"allocation": {"devices": {"results": results}}}
+    assert told(*alike) == ""

@@ -200,10 +200,11 @@ def test_a_malformed_pod_that_runs_still_takes_its_slot():
 
 
 def test_what_we_cannot_honour_waits_with_that_reason():
-    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
-    store = a_store(pod("p", volumes=volumes))
+    claims = [{"name": "gpu", "resourceClaimName": "gpu"}]
+    part = {"gpu-fraction": "0.5"}
+    store = a_store(pod("p", requests={"cpu": "1"}, annotations=part, resourceClaims=claims))
     assert blocked(store.take(NOW), "pg-p-uid-p") == "Unsupported"
-    store.put_pod(pod("p", volumes=volumes, on="a"), NOW)
+    store.put_pod(pod("p", requests={"cpu": "1"}, annotations=part, resourceClaims=claims, on="a"), NOW)
     assert blocked(store.take(NOW), "pg-p-uid-p") is None
 
 

@@ -15,7 +15,17 @@ import msgspec
 from kai_py.errors import ConflictError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
-from kai_py.operators.kinds import CLAIMS, NODES, OWNERS, PODGROUPS, PODS, PRIORITY_CLASSES, QUEUES
+from kai_py.operators.kinds import (
+    CLAIMS,
+    NODES,
+    OWNERS,
+    PODGROUPS,
+    PODS,
+    PRIORITY_CLASSES,
+    QUEUES,
+    VOLUME_CLAIMS,
+    VOLUMES,
+)
 from kai_py.operators.run import RunConfig, run_scheduler
 
 Json = dict[str, Any]
@@ -195,13 +205,20 @@ class Cluster:
                 with contextlib.suppress(NotFoundError):
                     await self.client.delete(kind.path(self.namespace, obj["metadata"]["name"]))
         for claim in await list_all(self.client, CLAIMS, self.namespace):
-            with contextlib.suppress(NotFoundError):
-                path = CLAIMS.path(self.namespace, claim["metadata"]["name"])
-                await self.client.patch(path, {"metadata": {"finalizers": None}})
-                await self.client.delete(path)
+            await self._remove(CLAIMS.path(self.namespace, claim["metadata"]["name"]))
+        for claim in await list_all(self.client, VOLUME_CLAIMS, self.namespace):
+            await self._remove(VOLUME_CLAIMS.path(self.namespace, claim["metadata"]["name"]))
+        for volume in await list_all(self.client, VOLUMES):
+            await self._remove(VOLUMES.path("", volume["metadata"]["name"]))
         for path in reversed(self._made):
             with contextlib.suppress(NotFoundError, ConflictError):
                 await self.client.delete(path)
+
+    async def _remove(self, path: str) -> None:
+        """Delete an object that somebody protects."""
+        with contextlib.suppress(NotFoundError):
+            await self.client.patch(path, {"metadata": {"finalizers": None}})
+            await self.client.delete(path)
 
 
 def _named(api_version: str, kind: str, name: str) -> Json:

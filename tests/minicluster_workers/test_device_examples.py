@@ -202,11 +202,7 @@ async def test_eight_linked_gpus_are_found_behind_those_that_are_not(world: Worl
     ("nodes", "chosen"),
     [
         (some("h100", "whole"), ["fast/h100"]),
-        pytest.param(
-            some("a100", "whole") + some("h100", "whole"),
-            ["fast/h100"],
-            marks=pytest.mark.xfail(strict=True, reason="nodes are not ranked by the alternative that they can give"),
-        ),
+        (some("a100", "whole") + some("h100", "whole"), ["fast/h100"]),
         (some("a100", "whole") + some("l40s-inference", "whole"), ["fast/a100"] * 2),
         (some("l40s-inference", "whole"), []),
     ],
@@ -248,6 +244,18 @@ async def test_a_virtual_machine_costs_its_overhead_on_a_node_for_it(world: Worl
     assert found.devices("untrusted") == ["gpu-vfio-0"]
     await runs_to_its_end(world, found)
     assert world.pod("untrusted")["spec"]["overhead"] == {"cpu": "1", "memory": "2Gi"}
+
+
+@pytest.mark.parametrize(("offer", "devices"), [("whole", ["gpu-0", "gpu-1"]), ("plugin", []), ("vfio", None)])
+async def test_an_extended_resource_becomes_a_claim_where_no_device_plugin_is(
+    world: World, offer: str, devices: list[str] | None
+):
+    found = await planned(world, some("h100", offer), example("18-extended-resource"))
+    if devices is None:
+        assert found.waiting == ["legacy"]
+        return
+    assert found.node("legacy") == "h100-r01-n01"
+    assert (found.devices("legacy") if devices else found.binds["legacy"].get("claims", [])) == devices
 
 
 async def test_a_gang_gets_a_claim_for_each_of_its_pods(world: World):

@@ -145,6 +145,28 @@ GOLDEN = {
         "ResourceClaim team/gpus serves as many pods as a claim can: 2 lack devices.",
         "Wait until pods that use it finish, or give these pods a claim of their own.",
     ),
+    CODE.VOLUME_CLAIM_MISSING: (
+        Reason(CODE.VOLUME_CLAIM_MISSING, {"claim": "team/data"}),
+        "PersistentVolumeClaim team/data does not exist.",
+        "Create it, or correct spec.volumes of the pod.",
+    ),
+    CODE.VOLUME_CLAIM_INVALID: (
+        Reason(
+            CODE.VOLUME_CLAIM_INVALID, {"claim": "team/data", "field": "status.phase", "message": "its volume is lost"}
+        ),
+        "PersistentVolumeClaim team/data cannot be used: status.phase: its volume is lost.",
+        "Mend the claim, or name another one in spec.volumes of the pod.",
+    ),
+    CODE.VOLUME_UNBOUND: (
+        Reason(CODE.VOLUME_UNBOUND, {"claim": "team/data", "storageClass": "fast"}),
+        "PersistentVolumeClaim team/data has no volume yet: its storage class is fast.",
+        "See why the claim is not bound: kubectl describe it.",
+    ),
+    CODE.VOLUME_PREPARED: (
+        Reason(CODE.VOLUME_PREPARED, {"claim": "team/data"}),
+        "PersistentVolumeClaim team/data waits for its volume.",
+        "Wait; if it takes long, look at the events of the claim. After 10 minutes the pod goes elsewhere.",
+    ),
     CODE.DEVICES_PREPARED: (
         Reason(CODE.DEVICES_PREPARED, {"claim": "team/gpus", "missing": "attached of device d/p/x"}),
         "The devices of team/gpus are being prepared: attached of device d/p/x is not true yet.",

@@ -21,7 +21,4 @@ def unsupported_by(pod: Pod, *, gpu_sharing: bool = True) -> str | None:
         pod.metadata.annotations
     ):
         return "spec.resourceClaims, together with a part of a GPU"
-    for volume in spec.volumes:
-        if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
-            return f"spec.volumes[{volume.name}]"
     return None

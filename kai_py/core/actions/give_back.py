@@ -30,7 +30,8 @@ def give_back(context: Context) -> None:
         near = context.placer.neighbourhood(pod)
         welcome = near is None or near.stays(move.node)
         seated = not move.seat or (ledger.zones is not None and ledger.zones.holds(move.node, move.seat, later=True))
-        if welcome and seated and fits(request, later[None, :]).item(0):
+        reached = ledger.volumes is None or ledger.volumes.holds(pod, move.node, later=True)
+        if welcome and seated and reached and fits(request, later[None, :]).item(0):
             transaction.evict(pod, action=move.action, preemptor=move.preemptor)
             transaction.nominate(pod, move.node, action=move.action, seat=move.seat)
 

@@ -13,6 +13,7 @@ from kai_py.core.filters.node_affinity import node_affinity
 from kai_py.core.filters.node_name import node_name
 from kai_py.core.filters.node_ready import node_ready
 from kai_py.core.filters.taints import cordoned, taints
+from kai_py.core.filters.volumes import volume_affinity, volume_zone
 from kai_py.core.resources import Mask
 from kai_py.core.result import FilterReason
 from kai_py.core.tables.classes import PodClass
@@ -26,6 +27,8 @@ FILTERS: tuple[tuple[FilterReason, Filter], ...] = (
     (FilterReason.CORDONED, cordoned),
     (FilterReason.TAINT, taints),
     (FilterReason.NODE_AFFINITY, node_affinity),
+    (FilterReason.VOLUME_AFFINITY, volume_affinity),
+    (FilterReason.VOLUME_ZONE, volume_zone),
     (FilterReason.FEATURES, declared_features),
     (FilterReason.EXCLUDED, exclusion),
 )

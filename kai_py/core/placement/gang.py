@@ -17,6 +17,7 @@ from kai_py.core.placement.sharing import SharingView
 from kai_py.core.placement.suitability import Suitabilities
 from kai_py.core.placement.together import Company, Together
 from kai_py.core.placement.views import ClassView, Place, View
+from kai_py.core.placement.volumes import VolumeView
 from kai_py.core.resources import Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
@@ -70,6 +71,7 @@ class Placer:
         self._suitabilities = Suitabilities(ledger.snapshot, options)
         self._fragments = Fragments(ledger, self._suitabilities)
         self._views: dict[int, View] = {}
+        self._among: dict[int, Neighbourhood] = {}
         self._class = ledger.snapshot.pods.class_idx
         self._together = Together(ledger, self.view)
         self._arrivals = 0
@@ -82,28 +84,35 @@ class Placer:
 
     def view(self, class_idx: int) -> View:
         """The view of a class, made when it is first asked for."""
-        found = self._views.get(class_idx)
+        found: View | None = self._views.get(class_idx)
         if found is None:
             pod = self.ledger.snapshot.classes.classes[class_idx]
             kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
             inner = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments)
-            found = self._views[class_idx] = self._among_neighbours(pod, inner)
+            found = self._among_neighbours(class_idx, pod, inner)
+            volumes = self.ledger.volumes
+            if pod.volumes is not None and volumes is not None:
+                found = VolumeView(found, volumes, pod.volumes)
+            self._views[class_idx] = found
         return found
 
-    def _among_neighbours(self, pod: PodClass, view: ClassView) -> View:
+    def _among_neighbours(self, class_idx: int, pod: PodClass, view: ClassView) -> View:
         neighbours, nodes = self.ledger.neighbours, self.ledger.snapshot.nodes
         if neighbours is None or pod.kind == NONE:
             return view
-        near = Neighbourhood(pod, neighbours, nodes, self._options)
-        return NeighbourView(view, near) if near.matters else view
+        near = Neighbourhood(pod, view.allowed, neighbours, nodes, self._options)
+        if not near.matters:
+            return view
+        self._among[class_idx] = near
+        return NeighbourView(view, near)
 
     def neighbourhood(self, pod: int) -> Neighbourhood | None:
         """What neighbours mean to a pod; None if nothing."""
         neighbours = self.ledger.neighbours
         if neighbours is None or neighbours.kind(pod) == NONE:
             return None
-        view = self.view(self._class.item(pod))
-        return view.near if isinstance(view, NeighbourView) else None
+        self.view(class_idx := self._class.item(pod))
+        return self._among.get(class_idx)
 
     def place(self, gang: Gang, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
         """Place all pods of a podgroup's step; on failure the transaction is as before.
@@ -194,7 +203,7 @@ class Placer:
     def _one_by_one(self, wish: Wish, step: Step, transaction: Transaction, action: Action) -> bool:
         """Where nodes were chosen for all together without a look at neighbours: each level's domains in turn."""
         assert self._nearness is not None
-        if wish.inside or not any(isinstance(self.view(row), NeighbourView) for row in wish.classes):
+        if wish.inside or self._among.keys().isdisjoint(wish.classes):
             return False
         start = transaction.checkpoint()
         for within in self._nearness.domains(wish):
@@ -234,8 +243,8 @@ class Placer:
 
     def _helped(self, class_idx: int) -> bool:
         """Whether others can help a class by coming."""
-        view = self._views.get(class_idx)
-        return isinstance(view, NeighbourView) and view.near.helped
+        near = self._among.get(class_idx)
+        return near is not None and near.helped
 
     def _known(self, classes: tuple[int, ...]) -> Failure | None:
         """The failure that makes it pointless to try."""
@@ -340,7 +349,7 @@ class Placer:
         self._freed = self.ledger.freed
         if self.ledger.neighbours is not None:
             self._arrivals = self.ledger.neighbours.version
-        if len(set(classes)) == 1 and not isinstance(self.view(classes[0]), NeighbourView):
+        if len(set(classes)) == 1 and classes[0] not in self._among:
             self._room[classes[0]] = failure
         else:
             self._failed[classes] = failure

@@ -40,7 +40,7 @@ class Suitabilities:
 
     def of(self, pod: PodClass) -> Suitability:
         """The suitability of all nodes for a class, computed when it is first asked for."""
-        constraints = replace(pod, request=(), share=None, claims=(), alignment=None, kind=-1)
+        constraints = replace(pod, request=(), share=None, claims=(), alignment=None, kind=-1, volumes=None)
         found = self._known.get(constraints)
         if found is None:
             found = self._known[constraints] = Suitability(self._first_failures(pod), self._scores(pod))

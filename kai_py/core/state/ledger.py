@@ -12,6 +12,7 @@ from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.devices import Devices
 from kai_py.core.state.neighbours import Neighbours
+from kai_py.core.state.volumes import Volumes
 from kai_py.core.state.zones import Zones
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.queues import ROOT, QueueTable
@@ -43,6 +44,7 @@ class Ledger:
         pending: ``(S,)`` pods of a leaf subgroup that are to be placed.
         devices: devices that are shared; None where nobody shares. Each counts as a whole one in ``free``.
         claims: claims on devices; None where no pod has any.
+        volumes: volumes that pods get, and what nodes attach; None where no pod has any.
         neighbours: who is near whom; None where nobody cares.
         zones: NUMA nodes; None where no kubelet aligns pods.
         state: ``(P,)`` ``PodState``.
@@ -70,6 +72,7 @@ class Ledger:
 
         self.claims = None if snapshot.claims is None else Claims(snapshot, snapshot.claims)
 
+        self.volumes = None if snapshot.volumes is None else Volumes(snapshot, snapshot.volumes)
         near = snapshot.neighbours
         self.neighbours = None if near is None else Neighbours(snapshot, near, self.state, self.node)
         self.zones = None if snapshot.zones is None else Zones(snapshot, snapshot.zones)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple, NewType, TypeVar
 
@@ -9,7 +11,9 @@ import numpy as np
 
 from kai_py.core.dra.ledger import Take
 from kai_py.core.options import Action
+from kai_py.core.resources import Amounts
 from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
+from kai_py.core.state import volumes
 from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.pods import NONE, PodState
@@ -32,7 +36,7 @@ class Operation(NamedTuple):
     """One journal entry; knows all that its inverse needs.
 
     ``devices`` are those of which a pod takes a share; ``grants`` are what it brings to its claims, and ``claims`` is
-    what becomes of them; ``seat`` is what it takes of NUMA nodes.
+    what becomes of them; ``seat`` is what it takes of NUMA nodes; ``volumes`` is what becomes of volumes.
     """
 
     kind: Kind
@@ -48,6 +52,7 @@ class Operation(NamedTuple):
     claims: tuple[Change, ...] = ()
     seat: Seat = NO_SEAT
     before_seat: Seat = NO_SEAT
+    volumes: volumes.Change | None = None
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
@@ -90,6 +95,7 @@ class Transaction:
         self._claims = ledger.claims
         self._neighbours = ledger.neighbours
         self._zones = ledger.zones
+        self._volumes = ledger.volumes
 
     def place(
         self,
@@ -123,6 +129,40 @@ class Transaction:
         """Give a pending or evicted pod a node on which it can start once leaving pods are gone (KAI: *pipeline*)."""
         self._do(_NOMINATE, pod, node, action, spared_for, devices, grants, seat)
 
+    def place_alike(self, pods: Sequence[int], nodes: Sequence[int], *, action: Action) -> None:
+        """Place pods of one class that asks for nothing but amounts: as if one after the other, in a few additions.
+
+        Args:
+            pods: rows; one or more, all pending.
+            nodes: a row for each.
+            action: for whose decisions.
+        """
+        ledger, table, state, was_on = self.ledger, self.ledger.snapshot, self._state, self._node
+        operations = [
+            Operation(_PLACE, pod, node, state[pod], was_on[pod], action, NONE)
+            for pod, node in zip(pods, nodes, strict=True)
+        ]
+        self.journal += operations
+        rows, places = np.array(pods), np.array(nodes)
+        class_idx = self._class[pods[0]]
+        used, times = np.unique(places, return_counts=True)
+        ledger.free[used] -= times[:, None] * self._requests[class_idx]
+        ledger.touched += nodes
+        if self._devices is not None or self._zones is not None or self._neighbours is not None:
+            for operation in operations:
+                self._shift(operation, 1, now=True)
+        leaves, counts = np.unique(table.pods.subgroup_idx[rows], return_counts=True)
+        counts = counts.astype(np.int32)
+        ledger.active[leaves] += counts
+        ledger.allocated[leaves] += counts
+        ledger.pending[leaves] -= counts
+        payers = Counter[tuple[int, bool]]()
+        for group, count in zip(table.subgroups.podgroup_idx[leaves].tolist(), counts.tolist(), strict=True):
+            payers[self._queue[group], bool(self._preemptible[group])] += count
+        for (queue, preemptible), count in payers.items():
+            self._charge(queue, count * self._costs[class_idx], 1, preemptible=preemptible)
+        ledger.state[rows], ledger.node[rows] = _ALLOCATED, places
+
     def evict(self, pod: int, *, action: Action, preemptor: int) -> None:
         """End a bound pod for a podgroup (``preemptor``, a row; -1 = for nobody): its place becomes releasing.
 
@@ -153,6 +193,8 @@ class Transaction:
                 self._claims.undo(operation.claims)
             if self._zones is not None:
                 self._zones.sit(operation.pod, operation.before_seat)
+            if operation.volumes is not None and self._volumes is not None:
+                self._volumes.undo(operation.volumes)
 
     def nominate_instead(self, to: Checkpoint, *, podgroup: int) -> None:
         """Turn every start of a podgroup's pods since a checkpoint into a nomination; all else happens again."""
@@ -200,8 +242,9 @@ class Transaction:
         if self._zones is not None:
             sat = self._zones.seat(pod)
             self._zones.sit(pod, seat)
+        moved = None if self._volumes is None else self._reach(kind, pod, node, state)
         operation = Operation(
-            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, seat, sat
+            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, seat, sat, moved
         )
         self.journal.append(operation)
         self._apply(operation, 1)
@@ -227,6 +270,13 @@ class Transaction:
             return ()  # its node is gone, and with it whatever it had there
         return claims.leave(pod, now=kind is _WITHDRAW and state == _ALLOCATED)
 
+    def _reach(self, kind: Kind, pod: int, node: int, state: int) -> volumes.Change | None:
+        """Let a pod use its volumes, or no longer."""
+        assert self._volumes is not None
+        if kind is _PLACE or kind is _NOMINATE:
+            return self._volumes.join(pod, node, now=kind is _PLACE)
+        return self._volumes.leave(pod, node, now=kind is _WITHDRAW and state == _ALLOCATED)
+
     def _without_place(self, pod: int) -> PodState:
         """What a pod is when a place given in this cycle is withdrawn: pending again, or leaving as before."""
         return PodState.PENDING if self._initially.item(pod) == _PENDING else PodState.RELEASING
@@ -242,21 +292,29 @@ class Transaction:
             room = (ledger.free if now else ledger.releasing)[node]
             _add(room, self._requests[class_idx], -gained)
             ledger.touched.append(node)
-            if operation.devices and self._devices is not None:
-                self._devices.shift(pod, node, operation.devices, gained, now=now)
-            if self._neighbours is not None:
-                self._neighbours.shift(pod, node, gained, now=now, evicts=kind is _EVICT)
-            if operation.seat and self._zones is not None:
-                self._zones.shift(node, operation.seat, gained, now=now)
+            self._shift(operation, gained, now=now)
         self._active[subgroup] += gained
         if now or kind is _EVICT:
             self._allocated[subgroup] += gained
         if operation.before_state == _PENDING or (kind is _WITHDRAW and self._initially.item(pod) == _PENDING):
             self._pending[subgroup] -= gained
         group = self._group[subgroup]
-        if (queue := self._queue[group]) == ROOT:
+        self._charge(self._queue[group], self._costs[class_idx], gained, preemptible=bool(self._preemptible[group]))
+
+    def _shift(self, operation: Operation, gained: int, *, now: bool) -> None:
+        """What changes on a node beside amounts."""
+        if operation.devices and self._devices is not None:
+            self._devices.shift(operation.pod, operation.node, operation.devices, gained, now=now)
+        if self._neighbours is not None:
+            evicts = operation.kind is _EVICT
+            self._neighbours.shift(operation.pod, operation.node, gained, now=now, evicts=evicts)
+        if operation.seat and self._zones is not None:
+            self._zones.shift(operation.node, operation.seat, gained, now=now)
+
+    def _charge(self, queue: int, cost: Amounts, gained: int, *, preemptible: bool) -> None:
+        """Let a queue and all above it pay."""
+        if queue == ROOT:
             return
-        cost, preemptible = self._costs[class_idx], self._preemptible[group]
         for row in self._paths[queue]:
             _add(self._charged[row], cost, gained)
             if not preemptible:
@@ -316,7 +374,8 @@ class Transaction:
         node = snapshot.nodes.names[last.node]
         granted = () if self._claims is None else self._granted(pod, written, now=last.kind is _PLACE)
         zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
-        return kind(str(key), key.uid, node, str(podgroup), last.action, last.devices, granted, zones)
+        picked = self._volumes.decided(pod) if self._volumes is not None else ()
+        return kind(str(key), key.uid, node, str(podgroup), last.action, last.devices, granted, zones, picked)
 
     def _granted(self, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
         """The claims of a pod that get devices in this cycle and that no pod before it has named."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from kai_py.core.resources import Amounts, Cost
 from kai_py.core.tables.devices import Share
+from kai_py.core.tables.volumes import VolumeAsk
 from kai_py.core.tables.zones import Alignment
 
 
@@ -49,6 +50,19 @@ class Toleration:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """From which nodes the volumes that a pod has already can be reached; labels alone decide.
+
+    Attributes:
+        affinity: for each volume that has one, the terms of which one must match.
+        zones: labels of volumes that name zones or regions, and the values that each allows.
+    """
+
+    affinity: tuple[tuple[NodeTerm, ...], ...] = ()
+    zones: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
 class PodClass:
     """What a pod asks of a node, apart from who it belongs to.
 
@@ -61,6 +75,8 @@ class PodClass:
         tolerations: what it tolerates.
         excluded: names of nodes on which it failed to bind a moment ago.
         share: the part of devices that it asks for beside ``request``; None = none.
+        reach: what its volumes ask of nodes; None = it has none that ask anything.
+        volumes: what it asks of volumes while it is placed; None = nothing.
         claims: what tells its claims from those of other classes; () = it has none. See ``ClaimTable.of_class``.
         alignment: what a kubelet aligns on NUMA nodes; None = nothing.
         features: what a node has to declare.
@@ -76,6 +92,8 @@ class PodClass:
     tolerations: tuple[Toleration, ...] = ()
     excluded: frozenset[str] = frozenset()
     share: Share | None = None
+    reach: Reach | None = None
+    volumes: VolumeAsk | None = None
     claims: tuple[Hashable, ...] = ()
     alignment: Alignment | None = None
     features: tuple[str, ...] = ()

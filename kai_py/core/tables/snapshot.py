@@ -17,6 +17,7 @@ from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import Budgets, PodTable
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.tables.topologies import TopologyTable
+from kai_py.core.tables.volumes import VolumeTable
 from kai_py.core.tables.zones import ZoneTable
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Snapshot:
         topologies: who has to be near whom; None where nobody asks for it.
         claims: claims on devices; None where no pod has any.
         neighbours: what pods ask of each other; None where nobody asks for anything.
+        volumes: volumes of pods; None where no pod has any that matter.
         zones: NUMA nodes; None where no node says that its kubelet aligns pods.
     """
 
@@ -51,6 +53,7 @@ class Snapshot:
     topologies: TopologyTable | None = None
     claims: ClaimTable | None = None
     neighbours: NeighbourTable | None = None
+    volumes: VolumeTable | None = None
     zones: ZoneTable | None = None
 
     @classmethod
@@ -70,6 +73,7 @@ class Snapshot:
         topologies: TopologyTable | None = None,
         claims: ClaimTable | None = None,
         neighbours: NeighbourTable | None = None,
+        volumes: VolumeTable | None = None,
         zones: ZoneTable | None = None,
     ) -> Snapshot:
         """Check all shapes and references once and forbid writing to any array.
@@ -122,8 +126,13 @@ class Snapshot:
         kinds = 0 if neighbours is None else len(neighbours.kinds)
         if any(one.kind >= kinds for one in classes.classes):
             raise ValueError(f"classes are of more than the {kinds} kinds of neighbours")
+        if volumes is not None:
+            _seal_volumes(volumes, len(pods), len(nodes))
+        elif any(one.volumes is not None for one in classes.classes):
+            raise ValueError("classes ask for volumes, but there is no table of them")
         if zones is not None:
             _seal_zones(zones, len(nodes), len(pods))
+        more = volumes, zones
         return cls(
             now,
             axis,
@@ -138,7 +147,7 @@ class Snapshot:
             topologies,
             claims,
             neighbours,
-            zones,
+            *more,
         )
 
 
@@ -165,6 +174,19 @@ def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes
         asking = table.topology_idx == row
         for column in ("required", "preferred"):
             _refer(f"topologies.{column}", getattr(table, column)[asking], len(topology.levels))
+
+
+def _seal_volumes(table: VolumeTable, pods: int, nodes: int) -> None:
+    _expect("volumes.reach", table.reach, (len(table.names), nodes))
+    for row, choice in enumerate(table.choices):
+        _expect(f"volumes.choices[{row}].made", choice.made, (nodes,))
+        _refer(f"volumes.choices[{row}].candidates", choice.candidates, len(table.names), none=False)
+    _expect("volumes.limits", table.limits, (nodes, len(table.drivers)))
+    _refer("volumes.driver_of", table.driver_of, len(table.drivers), none=False)
+    if table.of_pod and not 0 <= min(table.of_pod) <= max(table.of_pod) < pods:
+        raise ValueError(f"volumes.of_pod points to row {min(table.of_pod)} to {max(table.of_pod)} of {pods}")
+    for column in (table.reach, table.limits, table.driver_of):
+        column.flags.writeable = False
 
 
 def _seal(label: str, table: DataclassInstance, rows: int, *, apart_from: tuple[str, ...] = ()) -> None:

@@ -174,4 +174,7 @@ class Simulation:
         if ledger.zones is not None and (seat := ledger.zones.seat(pod)):
             later = later and ledger.zones.holds(node, seat, later=True)
             now = now and ledger.zones.holds(node, seat, later=False)
+        if ledger.volumes is not None:
+            later = later and ledger.volumes.holds(pod, node, later=True)
+            now = now and ledger.volumes.holds(pod, node, later=False)
         return Place(node, now, names, grants, seat) if later else None
