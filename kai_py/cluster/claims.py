@@ -9,8 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
-from kai_py.api.resource import DeviceClass, DeviceClassSpec, ResourceClaim
+from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
 from kai_py.cluster.bills import Bill, Prices
 from kai_py.cluster.claim_objects import ClaimObjects, Name
 from kai_py.cluster.claim_rows import NEW, ClaimRows
@@ -20,14 +21,14 @@ from kai_py.cluster.devices.results import written
 from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.encode.times import rfc3339
 from kai_py.cluster.extended_needs import ExtendedNeeds, Offer
-from kai_py.cluster.extended_rows import SpecialRows
+from kai_py.cluster.extended_rows import UNNAMED, SpecialRows
 from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import Selector
 from kai_py.core.dra.table import ClaimTable, Counted
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
-from kai_py.core.result import Bind, ReasonCode
+from kai_py.core.result import Bind, Granted, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
@@ -99,6 +100,8 @@ class ClaimBook:
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
         self._needs: dict[PodKey, Needs] = {}
         self.extended = ExtendedNeeds(self._reader)
+        #: Claims that were made for pods whose status may not say so yet.
+        self._special: dict[PodKey, Name] = {}
         #: Pods that are over, as long as claims may be reserved for them.
         self._over: set[str] = set()
         self._bills: tuple[Bill, ...] = ()
@@ -167,6 +170,7 @@ class ClaimBook:
     def forget(self, key: PodKey, *, over: bool = False) -> bool:
         """A pod does not matter any more; tells whether it did. Once it is over, what it has is about to be free."""
         self.extended.forget(key)
+        self._special.pop(key, None)
         known = self._drop_needs(key)
         if known and over:
             self._over.add(key.uid)
@@ -187,7 +191,9 @@ class ClaimBook:
     def needed_by(self, key: PodKey) -> tuple[Name, ...]:
         """The claims of a pod, each once."""
         needs = self._needs.get(key)
-        return needs.claims if needs is not None else ()
+        claims = needs.claims if needs is not None else ()
+        special = self._special.get(key)
+        return claims if special is None or special in claims else (*claims, special)
 
     def unchanged(self, key: PodKey) -> bool:
         """Whether all claims of a pod have just the devices that they had, or had not, in the last snapshot."""
@@ -200,12 +206,37 @@ class ClaimBook:
         for granted in bind.claims:
             assert isinstance(granted.allocation, ClaimAllocation)
             made = written(granted.allocation, uid=granted.uid, timestamp=rfc3339(now))
-            self.objects.assume(split(granted.claim), granted.uid, made)
+            if granted.extended and not granted.uid:
+                self._promise(split(granted.claim), made)
+            else:
+                self.objects.assume(split(granted.claim), granted.uid, made)
         for name in self.needed_by(key):
             self.objects.join(name, key)
 
+    def _promise(self, name: Name, allocation: Allocation) -> None:
+        """A claim that has yet to be made has these devices already, under a name that no claim can have."""
+        namespace, own = name
+        self.objects.put(ResourceClaim(ObjectMeta(own, namespace=namespace), status=ResourceClaimStatus(allocation)))
+
+    def made(self, key: PodKey, claim: ResourceClaim, granted: Granted, now: float) -> None:
+        """A claim on a pod's extended resources exists now, and is about to get the devices that were decided."""
+        assert isinstance(granted.allocation, ClaimAllocation)
+        self.objects.drop(split(granted.claim))
+        self.objects.put(claim)
+        self._special[key] = claim.metadata.key
+        allocation = written(granted.allocation, uid=claim.metadata.uid, timestamp=rfc3339(now))
+        self.objects.assume(claim.metadata.key, claim.metadata.uid, allocation)
+        self.objects.join(claim.metadata.key, key)
+
+    def special(self, key: PodKey) -> Name | None:
+        """The claim that was made for a pod's extended resources."""
+        needs = self._needs.get(key)
+        return self._special.get(key) or (needs.extended if needs is not None else None)
+
     def release(self, key: PodKey) -> None:
         """It is not, after all."""
+        if self.follows_extended:
+            self.objects.drop((key.namespace, f"{key.name}{UNNAMED}"))
         for name in self.needed_by(key):
             self.objects.release(name, key)
 
@@ -265,7 +296,7 @@ class ClaimBook:
                 continue
             rows = [row_of_claim[name] for name in needs.claims if name in row_of_claim]
             if wanted is not None and wanted.fault is None:
-                rows = special.with_special(rows, key, needs.extended, wanted)
+                rows = special.with_special(rows, key, self.special(key), wanted)
             of_pod[row] = tuple(rows)
         if self._over:
             self._forget_over()

@@ -104,6 +104,7 @@ class Shell:
         self.grouping = LiveGrouping(settings, leading=self.leading, tell=self.record_event)
         self.store = Store(self.grouping, scope, settings.accounting)
         self.grouping.serve(self.store)
+        self.store.claims.follows_extended = True
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())

@@ -12,7 +12,7 @@ from kai_py.minicluster import pools
 from kai_py.minicluster.devices.offers import Offer, equip, equip_pool, parse_offers
 from kai_py.minicluster.quantities import amount
 
-from .examples import BASE, CLAIMS, EXAMPLES, FOLDER, GUIDE, OFFERS, PLANNED, UNSERVED, apply, carry_out, documents
+from .examples import BASE, CLAIMS, EXAMPLES, FOLDER, GUIDE, OFFERS, PLANNED, SCHEDULED, apply, carry_out, documents
 from .world import World
 
 Object = dict[str, Any]
@@ -279,7 +279,7 @@ async def test_all_examples_with_claims_run_on_the_cluster_of_the_guide(world: W
     guide = GUIDE.read_text(encoding="utf-8")
     assert "--profile devices " + " ".join(f"--devices {offer}" for offer in OFFERS) in guide
     nodes = equip_pool(pools.nodes("devices", 16), parse_offers(OFFERS, pools.SERVERS))
-    files = [file for file in EXAMPLES if file.name >= "10" and file.stem not in UNSERVED]
+    files = [file for file in EXAMPLES if file.name >= "10" and file.stem not in SCHEDULED]
     assert len(files) == 9
     found = await planned(world, nodes, documents(*files))
     assert len(found.binds) == 1 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + 4

@@ -36,6 +36,10 @@ class NeighbourView:
         place = self._inner.best(near.later if within is None else near.later & within, bonus)
         return None if place is None else place._replace(now=place.now and near.now.item(place.node))
 
+    def ahead(self, limit: int) -> list[int]:  # noqa: ARG002  # each pod changes what the next one finds
+        """Nowhere: it has to be looked at one by one."""
+        return []
+
     def at(self, node: int) -> Place | None:
         """One node; see :meth:`ClassView.at`."""
         self.near.refresh()

@@ -68,6 +68,10 @@ class VolumeView:
         place = self._inner.best(later if within is None else later & within)
         return None if place is None else place._replace(now=place.now and now.item(place.node))
 
+    def ahead(self, limit: int) -> list[int]:  # noqa: ARG002  # each pod changes what the next one finds
+        """Nowhere: it has to be looked at one by one."""
+        return []
+
     def at(self, node: int) -> Place | None:
         """One node; see :meth:`ClassView.at`."""
         self._refresh()
