@@ -86,8 +86,13 @@ class Prices:
             ours = [result for result in results if result.request in names]
         return sum(self._of_result(result, where) for result in ours)
 
-    def counted(self, ready: Mask) -> Counted:
-        """The devices on the bill, as far as some node that is ``(N,)`` ready may have them."""
+    def counted(self, ready: Mask, without: frozenset[int] = frozenset()) -> Counted:
+        """The devices on the bill, as far as some node that is ``(N,)`` ready may have them.
+
+        Args:
+            ready: ``(N,)`` nodes that are.
+            without: rows of names of devices that are counted elsewhere.
+        """
         inventory = self.inventory
         homes = inventory.node_idx.tolist()
         rows = [
@@ -95,6 +100,7 @@ class Prices:
             for row, device in enumerate(inventory.devices)
             # Devices that belong to no single node are there as long as their driver says so.
             if (ready.item(homes[row]) if homes[row] != NOWHERE else not inventory.reach_of(row).node)
+            and inventory.id_idx[row] not in without
             and self._covers(device)
         ]
         sets = sorted({inventory.counters.set_idx[counter] for row in rows for counter, _ in inventory.charges[row]})

@@ -11,13 +11,13 @@ import numpy as np
 
 from kai_py.cluster.bills import Bill
 from kai_py.cluster.laid import Laid
-from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import SelectorMemo
-from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Counted
+from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Counted, Extended
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.pods import PodState, PodTable
 
+_Look = int | tuple[int, ...]
 #: States of pods that wait.
 NEW: Final = (PodState.PENDING, PodState.GATED)
 
@@ -76,16 +76,16 @@ class ClaimRows:
         """
         class_idx = self._pods.class_idx.copy()
         alike = _Alike()
-        known: dict[tuple[int, tuple[int | tuple[int, int, int], ...], tuple[int, ...]], int] = {}
+        known: dict[tuple[int, tuple[_Look, ...], tuple[int, ...]], int] = {}
         made, request, accounted = list(classes.classes), list(classes.request), list(classes.accounted)
         for pod, rows in self._of_pod.items():
             asks = tuple([self._ask(row, pod) for row in rows])
-            look = tuple([ask if isinstance(ask, int) else alike.look(ask) for ask in asks])
+            look = tuple([alike.look(ask) for ask in asks])
             cost = self._cost(pod, rows)
             key = class_idx.item(pod), look, cost
             if (number := known.get(key)) is None:
                 number = known[key] = len(made)
-                kinds = tuple(ask if isinstance(ask, int) else _content(ask) for ask in asks)
+                kinds = tuple(map(_content, asks))
                 made.append(dataclasses.replace(classes.classes[key[0]], claims=kinds))
                 request.append(classes.request[key[0]])
                 charged = classes.accounted[key[0]].copy()
@@ -107,7 +107,7 @@ class ClaimRows:
         claim = self._rows[row]
         if len(self._users[row]) > 1 or claim.others or (claim.held is not None and self._states[pod] in NEW):
             return row
-        return claim.asked
+        return claim.asked if claim.extended is None else claim.extended
 
     def table(self, inventory: Inventory, counted: tuple[Counted, ...], memo: SelectorMemo) -> ClaimTable:
         """The table as it is now."""
@@ -125,8 +125,12 @@ class _Alike:
         self._numbers: dict[Hashable, int] = {}
         self._by_identity: dict[int, int] = {}
 
-    def look(self, claim: Claim) -> tuple[int, int, int]:
+    def look(self, claim: Ask) -> _Look:
         """Equal for claims that ask for the same."""
+        if isinstance(claim, int):
+            return claim
+        if isinstance(claim, Extended):
+            return (id(claim),)
         known = self._by_identity
         try:
             return known[id(claim.requests)], known[id(claim.constraints)], known[id(claim.config)]
@@ -138,7 +142,11 @@ class _Alike:
         return number
 
 
-def _content(claim: Claim) -> Hashable:
+def _content(claim: Ask) -> Hashable:
+    if isinstance(claim, int):
+        return claim
+    if isinstance(claim, Extended):
+        return tuple((nodes.tobytes(), _content(variant)) for nodes, variant in claim.variants)
     return claim.requests, claim.constraints, claim.config
 
 

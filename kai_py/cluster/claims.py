@@ -9,8 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
-from kai_py.api.resource import DeviceClass, DeviceClassSpec, ResourceClaim
+from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
 from kai_py.cluster.bills import Bill, Prices
 from kai_py.cluster.claim_objects import ClaimObjects, Name
 from kai_py.cluster.claim_rows import NEW, ClaimRows
@@ -19,13 +20,15 @@ from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.results import written
 from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.encode.times import rfc3339
+from kai_py.cluster.extended_needs import ExtendedNeeds, Offer
+from kai_py.cluster.extended_rows import UNNAMED, SpecialRows
 from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import Selector
 from kai_py.core.dra.table import ClaimTable, Counted
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
-from kai_py.core.result import Bind, ReasonCode
+from kai_py.core.result import Bind, Granted, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
@@ -50,11 +53,13 @@ class Needs:
         claims: namespace and name, in the pod's order, each once.
         owned: those of them that are made from templates.
         missing: a claim or template that is not known by name yet.
+        extended: the claim that serves its extended resources; the last one of ``claims``.
     """
 
-    claims: tuple[Name, ...]
-    owned: frozenset[Name]
+    claims: tuple[Name, ...] = ()
+    owned: frozenset[Name] = frozenset()
     missing: str = ""
+    extended: Name | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Tables:
     pods: PodTable
     podgroups: PodGroupTable
     classes: ClassTable
+    nodes: NodeTable
     claims: ClaimTable | None
 
 
@@ -77,10 +83,13 @@ class ClaimBook:
         devices: ResourceSlices and taint rules.
         objects: the claims themselves.
         served: whether the API server has claims at all.
+        extended: extended resources that are devices.
     """
 
     def __init__(self, owner: str = "") -> None:
         self.devices = DeviceBook()
+        #: Whoever carries decisions out can make claims for extended resources.
+        self.follows_extended = False
         self.served: Callable[[], bool] = lambda: True
         self._uids: set[str] = set()
         self.objects = ClaimObjects(self._uids, owner)
@@ -90,11 +99,14 @@ class ClaimBook:
         self._classes: dict[str, DeviceClassSpec] = {}
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
         self._needs: dict[PodKey, Needs] = {}
+        self.extended = ExtendedNeeds(self._reader)
+        #: Claims that were made for pods whose status may not say so yet.
+        self._special: dict[PodKey, Name] = {}
         #: Pods that are over, as long as claims may be reserved for them.
         self._over: set[str] = set()
         self._bills: tuple[Bill, ...] = ()
         self._prices: tuple[Prices, ...] = ()
-        self._counted: tuple[Mask, tuple[Counted, ...]] | None = None
+        self._counted: tuple[Mask, Offer | None, tuple[Counted, ...]] | None = None
 
     @property
     def faults(self) -> dict[tuple[str, str], tuple[Fault, ...]]:
@@ -114,6 +126,7 @@ class ClaimBook:
             self._reader.put_class(found)
         except MalformedObjectError as error:
             self._class_faults[name] = error.faults
+        self.extended.resources.put(found)
         self._classes_changed()
         return True
 
@@ -123,11 +136,13 @@ class ClaimBook:
             return False
         self._class_faults.pop(name, None)
         self._reader.drop_class(name)
+        self.extended.resources.drop(name)
         self._classes_changed()
         return True
 
     def _classes_changed(self) -> None:
         self._laid.forget()
+        self.extended.changed()
         self._prices = ()
 
     def put(self, claim: ResourceClaim) -> bool:
@@ -142,8 +157,10 @@ class ClaimBook:
 
     def see(self, key: PodKey, pod: Pod) -> bool:
         """Take in a pod that holds capacity, or wants some; tells whether it needs anything else than before."""
-        if not pod.spec.resource_claims:
-            return bool(self._needs) and self.forget(key)
+        if self.follows_extended:
+            self.extended.see(key, pod)
+        if not pod.spec.resource_claims and pod.status.extended_resource_claim_status is None:
+            return bool(self._needs) and self._drop_needs(key)
         needs = needs_of(pod)
         before = self._needs.get(key)
         self._needs[key] = needs
@@ -152,13 +169,19 @@ class ClaimBook:
 
     def forget(self, key: PodKey, *, over: bool = False) -> bool:
         """A pod does not matter any more; tells whether it did. Once it is over, what it has is about to be free."""
-        if self._needs.pop(key, None) is None:
-            return False
-        self._uids.discard(key.uid)
-        if over:
+        self.extended.forget(key)
+        self._special.pop(key, None)
+        known = self._drop_needs(key)
+        if known and over:
             self._over.add(key.uid)
             if len(self._over) % _OVER == 0:
                 self._forget_over()  # who stands by takes no snapshots
+        return known
+
+    def _drop_needs(self, key: PodKey) -> bool:
+        if self._needs.pop(key, None) is None:
+            return False
+        self._uids.discard(key.uid)
         return True
 
     def _forget_over(self) -> None:
@@ -168,7 +191,9 @@ class ClaimBook:
     def needed_by(self, key: PodKey) -> tuple[Name, ...]:
         """The claims of a pod, each once."""
         needs = self._needs.get(key)
-        return needs.claims if needs is not None else ()
+        claims = needs.claims if needs is not None else ()
+        special = self._special.get(key)
+        return claims if special is None or special in claims else (*claims, special)
 
     def unchanged(self, key: PodKey) -> bool:
         """Whether all claims of a pod have just the devices that they had, or had not, in the last snapshot."""
@@ -181,12 +206,37 @@ class ClaimBook:
         for granted in bind.claims:
             assert isinstance(granted.allocation, ClaimAllocation)
             made = written(granted.allocation, uid=granted.uid, timestamp=rfc3339(now))
-            self.objects.assume(split(granted.claim), granted.uid, made)
+            if granted.extended and not granted.uid:
+                self._promise(split(granted.claim), made)
+            else:
+                self.objects.assume(split(granted.claim), granted.uid, made)
         for name in self.needed_by(key):
             self.objects.join(name, key)
 
+    def _promise(self, name: Name, allocation: Allocation) -> None:
+        """A claim that has yet to be made has these devices already, under a name that no claim can have."""
+        namespace, own = name
+        self.objects.put(ResourceClaim(ObjectMeta(own, namespace=namespace), status=ResourceClaimStatus(allocation)))
+
+    def made(self, key: PodKey, claim: ResourceClaim, granted: Granted, now: float) -> None:
+        """A claim on a pod's extended resources exists now, and is about to get the devices that were decided."""
+        assert isinstance(granted.allocation, ClaimAllocation)
+        self.objects.drop(split(granted.claim))
+        self.objects.put(claim)
+        self._special[key] = claim.metadata.key
+        allocation = written(granted.allocation, uid=claim.metadata.uid, timestamp=rfc3339(now))
+        self.objects.assume(claim.metadata.key, claim.metadata.uid, allocation)
+        self.objects.join(claim.metadata.key, key)
+
+    def special(self, key: PodKey) -> Name | None:
+        """The claim that was made for a pod's extended resources."""
+        needs = self._needs.get(key)
+        return self._special.get(key) or (needs.extended if needs is not None else None)
+
     def release(self, key: PodKey) -> None:
         """It is not, after all."""
+        if self.follows_extended:
+            self.objects.drop((key.namespace, f"{key.name}{UNNAMED}"))
         for name in self.needed_by(key):
             self.objects.release(name, key)
 
@@ -222,38 +272,50 @@ class ClaimBook:
         else waits is blocked.
         """
         self.objects.note()
-        row_of = self._rows_of_pods(pods)
-        if not row_of:
-            return Tables(pods, podgroups, classes, None)
         inventory = self.devices.inventory(nodes)
+        offer = self.extended.offer(nodes, axis, inventory, self.devices.memo)
+        row_of = self._rows_of_pods(pods, offer)
+        if not row_of:
+            return Tables(pods, podgroups, classes, nodes, None)
         prices = self._priced(inventory, axis, accounting)
         shelf = self._laid.at(inventory, prices)
+        special = SpecialRows(shelf)
         problems: dict[int, _Problem] = {}
         of_pod: dict[int, tuple[int, ...]] = {}
         queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
         state, row_of_claim = pods.state, shelf.row_of
         states: list[int] = state.tolist()
         for key, row in row_of.items():
-            needs = self._needs[key]
+            needs = self._needs.get(key, _NO_NEEDS)
             problem = self._problem(needs, shelf, queue_of.get(row)) if states[row] in NEW else None
-            if problem is not None:
+            wanted = self.extended.wanted(key, offer, axis, prices) if offer is not None else None
+            if wanted is not None and wanted.fault is not None:
+                problem = problem or _invalid((key.namespace, f"{key.name} (extended resources)"), wanted.fault)
+            if problem is not None and states[row] in NEW:
                 problems[row] = problem
-            else:
-                of_pod[row] = tuple([row_of_claim[name] for name in needs.claims if name in row_of_claim])
+                continue
+            rows = [row_of_claim[name] for name in needs.claims if name in row_of_claim]
+            if wanted is not None and wanted.fault is None:
+                rows = special.with_special(rows, key, self.special(key), wanted)
+            of_pod[row] = tuple(rows)
         if self._over:
             self._forget_over()
-        made = ClaimRows(shelf.claims, of_pod, pods, self._bills, self._over)
+        made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over)
         classes, class_idx = made.classes(classes)
         if problems:
             state = state.copy()
             state[list(problems)] = PodState.GATED
             podgroups = _block(podgroups, subgroups, pods, state, problems)
-        table = made.table(inventory, self._count(nodes), self.devices.memo)
-        return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, table)
+        table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo)
+        offered = nodes if offer is None else offer.nodes
+        return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, offered, table)
 
-    def _rows_of_pods(self, pods: PodTable) -> dict[PodKey, int]:
-        """Rows of pods that need claims, in order."""
+    def _rows_of_pods(self, pods: PodTable, offer: Offer | None) -> dict[PodKey, int]:
+        """Rows of pods that need claims, or may need some, in order."""
         needs = self._needs
+        if offer is not None:
+            asking = needs.keys() | self.extended.pods
+            return {key: row for row, key in enumerate(pods.keys) if key in asking}
         return {key: row for row, key in enumerate(pods.keys) if key in needs} if needs else {}
 
     def _priced(self, inventory: Inventory, axis: ResourceAxis, accounting: Accounting) -> tuple[Prices, ...]:
@@ -265,11 +327,13 @@ class ClaimBook:
             self._counted = None
         return self._prices
 
-    def _count(self, nodes: NodeTable) -> tuple[Counted, ...]:
+    def _count(self, nodes: NodeTable, axis: ResourceAxis, offer: Offer | None) -> tuple[Counted, ...]:
         """The devices that queues share; worked out once per inventory and nodes that are ready."""
-        if self._counted is None or not np.array_equal(self._counted[0], nodes.ready):
-            self._counted = nodes.ready, tuple(one.counted(nodes.ready) for one in self._prices)
-        return self._counted[1]
+        known = self._counted
+        if known is None or known[1] is not offer or not np.array_equal(known[0], nodes.ready):
+            found = [one.counted(nodes.ready, _with_nodes(offer, axis, one.bill.column)) for one in self._prices]
+            known = self._counted = nodes.ready, offer, tuple(found)
+        return known[2]
 
     def _make_bills(self, axis: ResourceAxis, accounting: Accounting) -> tuple[Bill, ...]:
         """What queues are charged for: GPUs, and classes that some queue names."""
@@ -292,6 +356,8 @@ class ClaimBook:
         if needs.missing:
             return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
         for name in needs.claims:
+            if name == needs.extended:
+                continue  # without it, another one is made
             row = shelf.row_of.get(name)
             if row is None:
                 return self._unreadable(name)
@@ -307,6 +373,16 @@ class ClaimBook:
         if name not in self.objects.by_name:
             return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
         return _invalid(name, self._laid.faults[name][0])
+
+
+_NO_NEEDS: Final = Needs()
+
+
+def _with_nodes(offer: Offer | None, axis: ResourceAxis, column: int) -> frozenset[int]:
+    """Devices that count already, as what nodes offer of a resource that queues are charged for."""
+    counted = offer.counted.items() if offer is not None else ()
+    found = [names for resource, names in counted if axis.accounting[axis.index[resource], column]]
+    return frozenset().union(*found)
 
 
 def _compiled(expression: str) -> Selector:
@@ -339,7 +415,12 @@ def needs_of(pod: Pod) -> Needs:
             name = pod.metadata.namespace, status.resource_claim_name
             found[name] = None
             owned.add(name)
-    return Needs(tuple(found), frozenset(owned), missing)
+    special: Name | None = None
+    if (extended := pod.status.extended_resource_claim_status) is not None:
+        special = pod.metadata.namespace, extended.resource_claim_name
+        found[special] = None
+        owned.add(special)
+    return Needs(tuple(found), frozenset(owned), missing, special)
 
 
 def split(key: str) -> Name:

@@ -70,23 +70,33 @@ class PodLayout:
         """Lay a pod out as a watch reports it; tells whether anything that matters changed."""
         self._now = now
         self._unkeep(key)
-        if ours:
-            self._kept[key] = self._stubs.of(pod) if pod.spec.node_name else pod
-            self._owners.attach(key, pod.metadata)
+        settled = bool(pod.spec.node_name) and self._owners.knows_all_above(pod.metadata)
+        if ours and not settled:
+            self._keep(key, pod)
         changed = self._read(key, pod, now, ours=ours)
-        if ours and pod.spec.node_name and self._owners.knows_all_above(pod.metadata):
-            self._keep_as_witness(key)
+        if ours and settled and (group := self._group_without_witness(key)) is not None:
+            self._keep(key, pod)
+            self._testify(key, group)
+            self._place(key, pod, None)  # once more, so that it is noted what it asks about
         return changed
 
-    def _keep_as_witness(self, key: PodKey) -> None:
-        """Keep a running pod whose owners are known only if its podgroup needs it."""
-        place = self._pods.facts[key].place if key in self._pods.facts else None
-        written = place is not None and place.terms is not None and place.terms.derived is not None
-        self._retire(key)
-        if place is None or not written or self._witnesses.setdefault(place.group, key) != key:
-            self._unkeep(key)
-        else:
-            self._witnessing[key] = place.group
+    def _keep(self, key: PodKey, pod: Pod) -> None:
+        """Keep as much of a pod as is needed to read it again."""
+        self._kept[key] = self._stubs.of(pod) if pod.spec.node_name else pod
+        self._owners.attach(key, pod.metadata)
+
+    def _group_without_witness(self, key: PodKey) -> tuple[str, str] | None:
+        """The written podgroup of a running pod whose owners are known, if no other pod of it is kept for all."""
+        facts = self._pods.facts.get(key)
+        place = facts.place if facts is not None else None
+        if place is None or place.terms is None or place.terms.derived is None:
+            return None
+        return place.group if self._witnesses.get(place.group, key) == key else None
+
+    def _testify(self, key: PodKey, group: tuple[str, str]) -> None:
+        """A pod is kept for all of its podgroup."""
+        self._witnesses[group] = key
+        self._witnessing[key] = group
 
     def _retire(self, key: PodKey) -> None:
         """A pod is no witness any more."""
@@ -208,7 +218,11 @@ class PodLayout:
         self._labels.hold(before.label_set)
         changed = self._lay(before, replace(before, place=place))
         if before.bound and self._owners.knows_all_above(pod.metadata):
-            self._keep_as_witness(key)
+            self._retire(key)
+            if (group := self._group_without_witness(key)) is not None:
+                self._testify(key, group)
+            else:
+                self._unkeep(key)
         return changed
 
     def _place(self, key: PodKey, pod: Pod, last: Place | None) -> Place | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import Final
 
 from kai_py.api.meta import OwnerReference
 
@@ -13,6 +14,8 @@ KindName = tuple[str, str]
 OwnerPod = tuple[str, str, str]
 
 _POD: KindName = ("", "Pod")
+#: So many pods that were asked for in vain are remembered; others are asked for again.
+REMEMBERED: Final = 10_000
 
 
 class Standing(Enum):
@@ -59,6 +62,8 @@ class OwnerKinds:
         if exists:
             self._pods.pop(uid, None)
         else:
+            if len(self._pods) >= REMEMBERED:
+                self._pods.clear()
             self._pods[uid] = Standing.ABSENT
 
     def expects(self, owner: OwnerReference, namespace: str) -> bool:

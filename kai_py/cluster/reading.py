@@ -109,6 +109,10 @@ class PodReader:
                 self._told[uid] = faults
                 self.untold[uid] = owner, faults
 
+    def forget_owner(self, uid: str) -> None:
+        """An owner is gone or says something else; if that cannot be understood, its user is told again."""
+        self._told.pop(uid, None)
+
     def is_stuck(self, key: PodKey) -> bool:
         """Whether it cannot be told where a pod belongs."""
         return str(key) in self._stuck

@@ -85,7 +85,7 @@ class Store:
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
-        self.around = Around(self.owners)
+        self.around = Around(self.owners, self.topologies.topologies)
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.claims = ClaimBook(self.scope.name)
@@ -246,7 +246,10 @@ class Store:
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
         self.history.heed_owner(owner)
-        return self.owners.put(owner) and self.layout.regroup(self.owners.concerned(owner), now)
+        if not self.owners.put(owner):
+            return False
+        self._reader.forget_owner(owner.metadata.uid)
+        return self.layout.regroup(self.owners.concerned(owner), now)
 
     def settle_owners(self, kind: tuple[str, str], *, served: bool, now: float) -> bool:
         """Objects of a kind are followed from now on, or cannot be: then references are taken at their word."""
@@ -265,6 +268,7 @@ class Store:
         """Forget an owner."""
         if (owner := self.owners.objects.get(uid)) is not None:
             self.history.checkpoints.drop_owner(owner)
+            self._reader.forget_owner(uid)
         return self.owners.drop(uid)
 
     def put_priority_class(self, priority_class: PriorityClass) -> bool:
@@ -302,7 +306,10 @@ class Store:
 
     def put_topology(self, topology: Topology) -> bool:
         """Take in a topology."""
-        return self.topologies.put(topology)
+        changed = self.topologies.put(topology)
+        if changed and self.around.asked_for_topologies:
+            self.layout.regroup_all()
+        return changed
 
     def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
         """Take in a RuntimeClass."""
@@ -397,7 +404,7 @@ class Store:
         return Snapshot.seal(
             now=now,
             axis=axis,
-            nodes=nodes,
+            nodes=worked.nodes,
             classes=worked.classes,
             pods=worked.pods,
             podgroups=self._with_searched(worked.podgroups),

@@ -134,11 +134,13 @@ class Granted:
         claim: ``namespace/name``.
         uid: of the claim.
         allocation: a ``ClaimAllocation`` of ``kai_py.core.dra.allocation``, which this layer does not know.
+        extended: it serves extended resources; one without ``uid`` has to be made.
     """
 
     claim: str
     uid: str
     allocation: object
+    extended: bool = False
 
 
 @dataclass(frozen=True)

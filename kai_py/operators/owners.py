@@ -15,7 +15,7 @@ from kai_py.api.meta import PartialObject
 from kai_py.api.workload import Workload
 from kai_py.cluster.owner_kinds import KindName, OwnerPod
 from kai_py.cluster.store import Store
-from kai_py.errors import ApiError, KaiError, NotFoundError
+from kai_py.errors import ApiError, ForbiddenError, KaiError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.discovery import discover
 from kai_py.kube.reflector import ABSENT_SECONDS, Reflector
@@ -106,7 +106,8 @@ class OwnerFollower:
             both.create_task(reflector.run())
             while True:
                 await reflector.synced.wait()
-                self._settle(kind, served=not isinstance(reflector.last_error, ApiError))
+                # Only who is not there, or refuses us, is not waited for; who does not answer will.
+                self._settle(kind, served=not isinstance(reflector.last_error, NotFoundError | ForbiddenError))
                 await asyncio.sleep(ABSENT_SECONDS)
 
     async def _discovered(self, kind: KindName, struct: type[PartialObject]) -> ResourceKind[Any] | None:

@@ -112,6 +112,7 @@ class Shell:
         self._defaults = NO_DEFAULTS
         self._warned: set[str] = set()
         self.store = Store(self._group_of, scope, settings.accounting)
+        self.store.claims.follows_extended = True
         self.grouper = Grouper(
             Options.of(settings.current.pod_groups),
             priority_classes=self.store.priorities,
@@ -227,7 +228,7 @@ class Shell:
         self._spawn(self._owners.run(), "owners")
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
         for reflector in self.reflectors:
-            if reflector.resource in OWNERS and isinstance(reflector.last_error, ApiError):
+            if reflector.resource in OWNERS and isinstance(reflector.last_error, NotFoundError):
                 kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
                 self.store.settle_owners(kind, served=False, now=self._clock())
         with contextlib.suppress(TimeoutError):

@@ -8,13 +8,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta
-from kai_py.api.pod import Pod, PodClaimStatus
-from kai_py.api.resource import Consumer, ResourceClaim, ResourceClaimStatus, ResourceClaimTemplate
+from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping, Pod, PodClaimStatus
+from kai_py.api.resource import Consumer, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.claims import ClaimBook, needs_of, split
 from kai_py.cluster.devices.results import written
+from kai_py.cluster.extended_rows import UNNAMED
 from kai_py.core.dra.allocation import ClaimAllocation
-from kai_py.core.result import Bind
+from kai_py.core.result import Bind, Granted
 
 _NOTHING: Final = ResourceClaimStatus()
 
@@ -62,9 +63,16 @@ class ClaimKeeper:
         statuses = (*pod.status.resource_claim_statuses, *made)
         return replace(pod, status=replace(pod.status, resource_claim_statuses=statuses))
 
-    def write(self, pod: Pod, bind: Bind) -> None:
-        """Store the devices that a pod brings to its claims, and reserve all its claims for it."""
+    def write(self, pod: Pod, bind: Bind) -> Pod:
+        """Store the devices that a pod brings to its claims, and reserve all its claims for it.
+
+        Returns:
+            The pod with the claim on its extended resources, if one had to be made.
+        """
         for granted in bind.claims:
+            if granted.extended and not granted.uid:
+                pod = self._made_special(pod, granted)
+                continue
             bare = self._book.objects.by_name[split(granted.claim)]
             assert isinstance(granted.allocation, ClaimAllocation)
             allocation = written(granted.allocation, uid=granted.uid)
@@ -76,6 +84,21 @@ class ClaimKeeper:
             ) is not None and consumer not in claim.status.reserved_for:
                 reserved = (*claim.status.reserved_for, consumer)
                 self._book.put(replace(claim, status=replace(claim.status, reserved_for=reserved)))
+        return pod
+
+    def _made_special(self, pod: Pod, granted: Granted) -> Pod:
+        """Make the claim on extended resources, with its devices."""
+        assert isinstance(granted.allocation, ClaimAllocation)
+        requests = frozenset(device.request for device in granted.allocation.devices)
+        found = self._book.extended.special_claim(pod, requests)
+        assert found is not None  # it was allocated
+        name = f"{pod.metadata.name}{UNNAMED}0"
+        meta = ObjectMeta(name=name, namespace=pod.metadata.namespace, uid=f"{pod.metadata.uid}-extended")
+        allocation = written(granted.allocation, uid=meta.uid)
+        self._book.put(ResourceClaim(meta, ResourceClaimSpec(found.spec), ResourceClaimStatus(allocation)))
+        mappings = tuple(ExtendedResourceMapping(one.container, one.resource, one.request) for one in found.mappings)
+        status = ExtendedResourceClaimStatus(name, mappings)
+        return replace(pod, status=replace(pod.status, extended_resource_claim_status=status))
 
     def free(self, pod: Pod, used: Callable[[Name], bool]) -> Pod:
         """Take claims from a pod that has gone.
@@ -101,4 +124,4 @@ class ClaimKeeper:
             free = not reserved and not used(name)
             status = _NOTHING if free else replace(claim.status, reserved_for=reserved)
             self._book.put(replace(claim, status=status))
-        return replace(pod, status=replace(pod.status, resource_claim_statuses=()))
+        return replace(pod, status=replace(pod.status, resource_claim_statuses=(), extended_resource_claim_status=None))

@@ -110,6 +110,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         return membership
 
     store = Store(group_of, Scope.of(settings), Accounting.of(settings))
+    store.claims.follows_extended = True
     store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),

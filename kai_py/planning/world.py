@@ -76,7 +76,7 @@ class World:
             if pod.metadata.deletion_timestamp is None or name_ in self._stuck or is_finished(pod):
                 continue
             self.store.zones.take(pod.spec.node_name, seating_of(pod), -1)
-            freed = self._claims.free(pod, partial(self._uses, pod)) if pod.spec.resource_claims else pod
+            freed = self._claims.free(pod, partial(self._uses, pod)) if _has_claims(pod) else pod
             if pod.metadata.controller is not None:
                 self.put(self._claims.with_claims(_recreated(freed)), now)
             else:
@@ -94,6 +94,10 @@ class World:
         """Take in a pod that is new, or another one than before."""
         self.pods[pod.metadata.key] = pod
         self.store.put_pod(pod, now)
+
+
+def _has_claims(pod: Pod) -> bool:
+    return bool(pod.spec.resource_claims) or pod.status.extended_resource_claim_status is not None
 
 
 def is_finished(pod: Pod) -> bool:

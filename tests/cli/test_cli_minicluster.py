@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 
+import pytest
 import yaml
 
 from kai_py.kube.client import connect
@@ -52,6 +53,37 @@ def test_an_unknown_profile_is_refused_with_those_that_there_are(kai):
     answer = kai("minicluster", "--profile", "abacus")
     assert answer.exit_code == 2
     assert "h100" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"), [("mig+gold", "gold"), ("abacus=mig", "abacus"), ("mig+whole", "says twice"), ("", "plugin")]
+)
+def test_an_offer_of_devices_that_means_nothing_is_refused(kai, said, answer):
+    found = kai("minicluster", "--nodes", 0, "--devices", said)
+    assert found.exit_code == 2
+    assert answer in found.stderr
+
+
+async def test_nodes_offer_the_devices_that_were_asked_for(tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    options = ("--nodes", "4", "--profile", "mixed", "--devices", "whole", "--devices", "h100=mig+nics")
+    async with asyncio.timeout(60), minicluster(*options, "--kubeconfig", str(kubeconfig)) as process:
+        text = ""
+        while "kubectl" not in text:
+            text += (await process.stdout.readline()).decode()
+        assert "4 mixed nodes with 32 GPUs" in text
+        async with await connect(str(kubeconfig)) as client:
+            for _ in range(400):
+                slices = (await client.get_object("/apis/resource.k8s.io/v1/resourceslices"))["items"]
+                if len(slices) == 31:
+                    break
+                await asyncio.sleep(0.05)
+            nodes = (await client.get_object("/api/v1/nodes"))["items"]
+    assert all("nvidia.com/gpu" not in node["status"]["allocatable"] for node in nodes)
+    drivers = {(one["spec"]["nodeName"], one["spec"]["driver"]) for one in slices}
+    assert drivers == {(node["metadata"]["name"], "gpu.nvidia.com") for node in nodes} | {
+        (node["metadata"]["name"], "dra.net") for node in nodes if node["metadata"]["name"].startswith("h100")
+    }
 
 
 def test_a_port_that_cannot_be_had_is_told(kai, tmp_path):

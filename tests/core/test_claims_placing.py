@@ -14,7 +14,7 @@ from kai_py.core.tables.pods import PodState
 from tests.core.builders import Gang, Pod, Queue, bound, cluster, codes, decide, evicted, leaving, nominated, running
 from tests.core.builders import waiting as diagnosed
 from tests.core.claiming import Claimed, with_claims
-from tests.core_dra.builders import claim, gpus, partitioned, pool, profiles, want
+from tests.core_dra.builders import claim, device, gpus, partitioned, pool, profiles, request, want
 
 CPU = Pod(0, cpu=1)
 
@@ -287,3 +287,55 @@ def test_pods_without_claims_leave_nodes_with_devices_to_those_who_need_them():
     counted = tuple(replace(one, homes=(0,)) for one in snapshot.claims.counted)
     snapshot = replace(snapshot, claims=replace(snapshot.claims, counted=counted))
     assert bound(decide(snapshot)) == {"g-0": "a", "h-0": "b"}
+
+
+def kinds_on(**nodes):
+    """Devices called after the kind that a node has."""
+    return [one for node, kind in nodes.items() for one in pool(node, device(kind), node=node)]
+
+
+def either(*names):
+    return claim(request("r", *(want(1, name) for name in names)))
+
+
+def placed(snapshot):
+    result = decide(snapshot)
+    assert violations(snapshot, result) == ()
+    return bound(result), devices_of(result)
+
+
+def test_nodes_that_can_give_the_first_alternative_come_first():
+    snapshot = cluster(nodes={"a": 0, "b": 0, "c": 0}, gangs={"g": Gang([CPU])})
+    slices = kinds_on(a="third", b="second", c="first")
+    lists = {("first", "second", "third"): "c", ("none", "second", "third"): "b", ("none", "third"): "a"}
+    for wanted, node in lists.items():
+        got, devices = placed(with_claims(snapshot, slices, {"c": Claimed(either(*wanted), ["g-0"])}))
+        assert got == {"g-0": node}
+        assert devices["ns/g-0"] == [next(one for one in wanted if one != "none")]
+
+
+def test_a_first_alternative_that_must_be_waited_for_comes_after_a_second_that_is_free():
+    gangs = {"old": Gang([leaving("b", 0)]), "g": Gang([CPU])}
+    snapshot = cluster(nodes={"a": 0, "b": 0}, gangs=gangs)
+    claims = {
+        "old": Claimed(claim(want(1, "first")), ["old-0"], has=["first"], on="b"),
+        "new": Claimed(either("first", "second"), ["g-0"]),
+    }
+    got, devices = placed(with_claims(snapshot, kinds_on(a="second", b="first"), claims))
+    assert (got, devices["ns/g-0"]) == ({"g-0": "a"}, ["second"])
+
+
+def test_pods_take_second_alternatives_when_the_first_ones_are_given():
+    snapshot = cluster(nodes={"a": 0, "b": 0, "c": 0}, gangs={"g": Gang([CPU, CPU, CPU])})
+    claims = {f"c{n}": Claimed(either("first", "second"), [f"g-{n}"]) for n in range(3)}
+    _, devices = placed(with_claims(snapshot, kinds_on(a="second", b="first", c="second"), claims))
+    assert sorted(one for (one,) in devices.values()) == ["first", "second", "second"]
+
+
+def test_the_node_that_comes_nearest_is_found_behind_many_without_devices():
+    plain = {f"a{number:02}": 0 for number in range(20)}
+    snapshot = cluster(nodes={**plain, "b": 0}, gangs={"g": Gang([CPU])})
+    snapshot = with_claims(snapshot, pools(b=2), {"c": Claimed(claim(want(3)), ["g-0"])})
+    reason = next(reason for one in decide(snapshot).diagnoses for reason in one.reasons)
+    assert reason.code is ReasonCode.DEVICES_UNAVAILABLE
+    assert (reason.details["node"], reason.details["needed"], reason.details["matched"]) == ("b", 3, 2)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,10 +13,12 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.result import Bind, FilterReason
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.devices import Share
 from kai_py.core.tables.pods import PodState
 from kai_py.core.tables.zones import Policy
-from tests.core.builders import Gang, Node, Pod, bound, decide, evicted, nominated, waiting
-from tests.core_numa.builders import Zoned, aligned, zoned
+from tests.core.builders import Gang, Node, Pod, bound, decide, evicted, moved, nominated, waiting
+from tests.core_numa.builders import RESOURCES, Zoned, aligned, zoned
+from tests.core_numa.reference import admit
 
 
 def zones(result):
@@ -33,6 +36,13 @@ def settled(snapshot, **options):
 def test_a_pod_takes_the_lowest_zone_that_holds_it():
     snapshot = zoned({"a": Zoned(free=((2, 4), (4, 4)))}, nodes={"a": 8}, gangs={"g": Gang([aligned(3)])})
     assert zones(settled(snapshot)) == {"g-0": [1]}
+
+
+def test_a_pod_that_shares_a_gpu_is_aligned_as_others_are():
+    pod = dataclasses.replace(aligned(3), share=Share(millionths=500_000), gpus=0)
+    result = settled(zoned({"a": Zoned()}, nodes={"a": 8}, gangs={"g": Gang([pod] * 3, minimum=1)}))
+    assert zones(result) == {"g-0": [0], "g-1": [1]}
+    assert waiting(result)["g"].reasons[0].nodes == {FilterReason.NUMA_NODE: 1}
 
 
 def test_two_pods_of_a_gang_take_a_zone_each():
@@ -101,6 +111,41 @@ def test_victims_give_back_the_zone_that_is_written_down():
     result = settled(snapshot)
     assert evicted(result) == {"two-0": "urgent"}
     assert nominated(result) == {"urgent-0": "a"}
+
+
+def test_nobody_is_ended_for_a_pod_that_no_zone_could_hold():
+    snapshot = zoned(
+        {"a": Zoned(free=((1, 4), (1, 4)))},
+        taken={"one-0": [(0, 3, 0)], "two-0": [(1, 3, 0)]},
+        nodes={"a": 8},
+        gangs={
+            "one": Gang([aligned(3, on="a")], priority=20),
+            "two": Gang([aligned(3, on="a")], priority=10),
+            "urgent": Gang([aligned(5)], priority=90),
+        },
+    )
+    result = settled(snapshot)
+    assert evicted(result) == nominated(result) == {}
+    assert waiting(result)["urgent"].reasons[0].nodes == {FilterReason.NUMA_NODE: 1}
+
+
+def test_only_those_in_one_zone_go_and_nobody_else_is_moved():
+    """The least important are scattered over all zones; once it is known which zone it will be, the others stay."""
+    gangs, taken = {}, {}
+    for number in range(4 * 2 * 2):
+        node, zone = "abcd"[number % 4], number // 4 % 2
+        gangs[f"v{number:02}"] = Gang([aligned(0, 2, on=node)], priority=10 + number % 3)
+        taken[f"v{number:02}-0"] = [(zone, 0, 2)]
+    snapshot = zoned(
+        dict.fromkeys("abcd", Zoned(free=((4, 0), (4, 0)))),
+        taken=taken,
+        nodes=dict.fromkeys("abcd", 8),
+        gangs={**gangs, "urgent": Gang([aligned(0, 4)], priority=90)},
+    )
+    result = settled(snapshot)
+    assert list(nominated(result)) == ["urgent-0"]
+    assert len(evicted(result)) == 2
+    assert moved(result) == {}
 
 
 def test_no_zone_is_guessed_for_a_victim_of_which_nothing_is_written_down():
@@ -183,8 +228,11 @@ pods = st.builds(aligned, st.integers(0, 4), st.integers(0, 2)) | st.builds(
 
 
 @st.composite
-def clusters(draw):
-    """Two nodes with zones and one without; pods run with and without a word about their zones, and many wait."""
+def clusters(draw, waiting=None):
+    """Two nodes with zones and one without; pods run with and without a word about their zones, and many wait.
+
+    With ``waiting``, so many podgroups of one pod each.
+    """
     machines = {
         name: Zoned(
             zones=((4, 4), (4, 4)),
@@ -201,8 +249,8 @@ def clusters(draw):
         gangs[f"r{n}"] = Gang([dataclasses.replace(pod, state=state)], priority=draw(st.sampled_from([10, 50])))
         if pod.on in machines and draw(st.booleans()):
             taken[f"r{n}-0"] = [(draw(st.integers(0, 1)), int(pod.cpu), int(pod.gpus))]
-    for n in range(draw(st.integers(1, 3))):
-        members = [draw(pods)] * draw(st.integers(1, 3))
+    for n in range(waiting or draw(st.integers(1, 3))):
+        members = [draw(pods)] * (1 if waiting else draw(st.integers(1, 3)))
         gangs[f"w{n}"] = Gang(members, priority=draw(st.sampled_from([10, 50, 90])))
     return zoned(machines, taken=taken, nodes=dict.fromkeys("abc", 8), gangs=gangs)
 
@@ -212,6 +260,36 @@ def test_whatever_is_decided_suits_the_zones(snapshot):
     result = run_cycle(snapshot, Options(), clock=lambda: 0.0)
     assert violations(snapshot, result) == ()
     assert run_cycle(snapshot, Options(), clock=lambda: 0.0).decisions == result.decisions
+
+
+def admitting(snapshot, pod, *, later):
+    """Nodes that have room for a pod and whose kubelet would take it, told slowly."""
+    ledger, table = Ledger(snapshot), snapshot.zones
+    one = snapshot.classes.classes[snapshot.pods.class_idx.item(pod)]
+    found = []
+    for node in range(len(snapshot.nodes)):
+        free = ledger.free[node] + ledger.releasing[node] * later
+        zones = (ledger.zones.free[node] + ledger.zones.releasing[node] * later).clip(max=table.allocatable[node])
+        units = (one.alignment.pod,) if table.by_pod.item(node) else one.alignment.together
+        needs = [[dict(unit).get(name, 0) for name in RESOURCES] for unit in units]
+        sizes = table.allocatable[node][: len(table.names[node])].tolist()
+        left = zones[: len(table.names[node])].tolist()
+        admitted, _ = admit(table.policy[node], sizes, left, table.reported[node], needs, [])
+        if admitted and (free >= np.array(one.request)).all():
+            found.append(snapshot.nodes.names[node])
+    return found
+
+
+@given(clusters(waiting=1))
+def test_a_pod_waits_only_if_no_node_takes_it(snapshot):
+    pod = next(row for row, key in enumerate(snapshot.pods.keys) if key.name == "w0-0")
+    if snapshot.classes.classes[snapshot.pods.class_idx.item(pod)].alignment.pod == ():
+        return
+    result = decide(snapshot, actions=(Action.ALLOCATE,))
+    now, later = admitting(snapshot, pod, later=False), admitting(snapshot, pod, later=True)
+    assert ("w0-0" in bound(result)) == bool(set(now) & set(later))
+    assert ("w0-0" in {**bound(result), **nominated(result)}) == bool(later)
+    assert {**bound(result), **nominated(result)}.get("w0-0", *later[:1] or [""]) in [*later, ""]
 
 
 @given(clusters(), st.lists(st.integers(0, 20), max_size=8))

@@ -34,7 +34,7 @@ def assets() -> Path | None:
 @contextlib.contextmanager
 def control_plane(binaries: Path, folder: Path) -> Iterator[Path]:
     """Start both on free ports of the loopback interface; yields the path of an administrator's kubeconfig."""
-    client_port, peer_port, api_port = _free_ports(3)
+    client_port, peer_port, api_port = free_ports(3)
     token = secrets.token_hex(16)
     (folder / "tokens.csv").write_text(f"{token},admin,admin-uid,system:masters\n", encoding="utf-8")
     subprocess.run(["openssl", "genrsa", "-out", str(folder / "sa.key"), "2048"], check=True, capture_output=True)
@@ -53,14 +53,14 @@ def control_plane(binaries: Path, folder: Path) -> Iterator[Path]:
         # Without a controller manager there are no default service accounts.
         "--disable-admission-plugins=ServiceAccount",
     ]  # fmt: skip
-    with _running(etcd, folder / "etcd.log"), _running(server, folder / "apiserver.log") as process:
+    with running_process(etcd, folder / "etcd.log"), running_process(server, folder / "apiserver.log") as process:
         url = f"https://127.0.0.1:{api_port}"
         _wait(url, token, process, folder / "apiserver.log")
         yield _kubeconfig(folder, url, token)
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         try:
@@ -105,7 +105,7 @@ def _kubeconfig(folder: Path, url: str, token: str) -> Path:
     return path
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

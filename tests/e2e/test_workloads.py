@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kai_py.api.meta import PartialObject
 from kai_py.kube.resource import ResourceKind
 
@@ -15,7 +17,15 @@ _PYTORCH = ResourceKind("kubeflow.org", "v1", "pytorchjobs", PartialObject)
 _JOBSETS = ResourceKind("jobset.x-k8s.io", "v1alpha2", "jobsets", PartialObject)
 _LWS = ResourceKind("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", PartialObject)
 _SETS = ResourceKind("apps", "v1", "statefulsets", PartialObject)
-_KINDS = {_PYTORCH: "PyTorchJob", _JOBSETS: "JobSet", _LWS: "LeaderWorkerSet", _JOBS: "Job", _SETS: "StatefulSet"}
+_GANGS = ResourceKind("scheduling.x-k8s.io", "v1alpha1", "podgroups", PartialObject)
+_KINDS = {
+    _GANGS: "PodGroup",
+    _PYTORCH: "PyTorchJob",
+    _JOBSETS: "JobSet",
+    _LWS: "LeaderWorkerSet",
+    _JOBS: "Job",
+    _SETS: "StatefulSet",
+}
 
 
 async def install(cluster: Cluster, resource: ResourceKind[Any]) -> None:
@@ -49,9 +59,13 @@ def reference(made: Json) -> Json:
     return {"apiVersion": made["apiVersion"], "kind": made["kind"], **identity, "controller": True}
 
 
-async def member(cluster: Cluster, name: str, owner: Json, labels: dict[str, str] | None = None) -> Json:
+async def member(cluster: Cluster, name: str, owner: Json | None, labels: dict[str, str] | None = None) -> Json:
     """A pod of a workload that says nothing of gangs itself."""
-    metadata = {"name": name, "labels": {"kai.scheduler/queue": "team", **(labels or {})}, "ownerReferences": [owner]}
+    metadata = {
+        "name": name,
+        "labels": {"kai.scheduler/queue": "team", **(labels or {})},
+        "ownerReferences": [owner] if owner else [],
+    }
     container = {"name": "main", "image": "example.com/main:1", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
     spec = {"schedulerName": "kai-scheduler", "containers": [container]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -170,6 +184,43 @@ async def test_a_workload_that_cannot_be_understood_stops_its_own_pods_and_says_
             {"metadata": {"labels": {"training.kubeflow.org/replica-type": "worker"}}},
         )
         await cluster.until_bound("odd-worker-0")
+
+
+async def test_an_owner_of_a_kind_that_is_not_served_is_not_waited_for(cluster: Cluster) -> None:
+    if not cluster.real:
+        pytest.skip("the embedded cluster deletes what belongs to nobody")
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    identity = {"name": "x", "uid": "0b9b1e0c-0000-4000-8000-000000000000", "controller": True}
+    async with cluster.scheduler():
+        await member(cluster, "p", {"apiVersion": "example.com/v1", "kind": "Unknown", **identity})
+        await cluster.until_bound("p")
+
+
+async def test_a_spark_executor_is_in_the_gang_of_its_driver(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    labels = {"spark-app-name": "etl", "spark-app-selector": "spark-1"}
+    async with cluster.scheduler():
+        driver = reference(await member(cluster, "driver", None, labels))
+        await member(cluster, "exec-1", driver, labels)
+        await cluster.until_bound("driver", "exec-1")
+        await cluster.until(lambda: _spec(cluster, "spark-1", "minMember", 1))
+
+
+async def test_a_podgroup_of_coscheduling_is_waited_for_and_kept(cluster: Cluster) -> None:
+    await install(cluster, _GANGS)
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    label = {"scheduling.x-k8s.io/pod-group": "gang"}
+    async with cluster.scheduler():
+        await member(cluster, "a", None, label)
+        await cluster.until(lambda: _mentions(cluster, "a", "PodGroup"))
+        await workload(cluster, _GANGS, "gang", {"minMember": 2})
+        await cluster.until(lambda: _mentions(cluster, "a", "1 of 2"))
+        assert await cluster.places() == {}
+        await member(cluster, "b", None, label)
+        await cluster.until_bound("a", "b")
 
 
 async def _mentions(cluster: Cluster, pod: str, text: str) -> bool:

@@ -170,6 +170,13 @@ def test_a_gang_in_one_rack_whose_members_repel_each_other_gets_nodes_of_one_rac
     assert sorted(bound(decide(store)).values()) == ["c", "d", "e"]
 
 
+def test_a_gang_whose_members_need_and_avoid_each_other_waits():
+    both = {**near(term(app("w"))), **far(term(app("w")))}
+    gang = [manifest(f"w{n}", {"app": "w"}, group="g", affinity=both) for n in range(2)]
+    result = decide(a_world({"a": "x", "c": "y"}, *gang, groups={"g": 2}))
+    assert (bound(result), nominated(result)) == ({}, {})
+
+
 # -- spreading ----------------------------------------------------------------------------------------
 
 

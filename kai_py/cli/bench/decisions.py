@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.cli.bench import manifests
-from kai_py.cli.bench.scenes import Scene, Team
+from kai_py.cli.bench.scenes import ASKS, Scene, Team
 from kai_py.cluster.pods import key_of
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
@@ -38,6 +38,7 @@ _RUN: Final = "core"
 _NOW: Final = 1_800_000_000.0
 #: What runs was started within this time before, evenly spread.
 _HOUR: Final = 3600
+_RACK_SIZE: Final = 10
 
 
 def measure(name: str, scene: Scene) -> Json:
@@ -116,7 +117,9 @@ def _loaded(scene: Scene) -> Store:
         queue["spec"]["resources"]["gpu"]["overQuotaWeight"] = team.weight
         store.put_queue(Queue.parse(queue))
     for number in range(scene.nodes):
-        store.put_node(decode(Node, msgspec.json.encode(manifests.node(_node_name(number), _RUN))))
+        node = manifests.node(_node_name(number), _RUN)
+        node["metadata"]["labels"][manifests.RACK] = f"rack-{number // _RACK_SIZE}"
+        store.put_node(decode(Node, msgspec.json.encode(node)))
     for team in scene.teams:
         for pod in _running(team, scene.nodes):
             store.put_pod(pod, _NOW)
@@ -137,12 +140,23 @@ def _submit(store: Store, team: Team) -> None:
             store.put_podgroup(PodGroup.parse(manifests.podgroup(group, _NAMESPACE, team.name, team.gang)))
         for member in range(team.gang):
             name = f"{team.name}-waits-{job:05}-{member:04}"
-            store.put_pod(_pod(name, team.name, gpus=team.gpus, group=group, started=0), _NOW)
+            pod = _pod(name, team.name, gpus=team.gpus, group=group, started=0, asks=ASKS[team.asks])
+            store.put_pod(pod, _NOW)
 
 
-def _pod(name: str, queue: str, *, gpus: int, started: int, node: int | None = None, group: str = "") -> Pod:
+def _pod(
+    name: str,
+    queue: str,
+    *,
+    gpus: int,
+    started: int,
+    node: int | None = None,
+    group: str = "",
+    asks: Mapping[str, object] = ASKS[""],
+) -> Pod:
     """A pod as a watch shows it, created so many seconds ago; on a node it runs, for a Job of its own."""
     manifest = manifests.pod(name, _NAMESPACE, queue, _RUN, gpus=gpus, group=group)
+    manifest["spec"] |= asks
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_NOW - started))
     manifest["metadata"] |= {
         "uid": str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),

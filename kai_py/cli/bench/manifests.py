@@ -20,6 +20,8 @@ Json = dict[str, Any]
 #: go nowhere else. Its value names the run.
 RUN: Final = "bench.kai-py/run"
 GPUS_PER_NODE: Final = 8
+#: Label of nodes that are beside each other.
+RACK: Final = "bench.kai-py/rack"
 
 _UNLIMITED: Final = -1
 _OFFERED: Final = {"cpu": "96", "memory": "1Ti", "ephemeral-storage": "4Ti", "pods": "110"}

@@ -35,11 +35,13 @@ class Times:
 
     take: list[float] = field(default_factory=list)
     cycle: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
     def document(self) -> Json:
-        """Medians and extremes; ``decision`` is both together."""
+        """Medians and extremes; ``decision`` is both together, ``cpu`` what it took of a core: load matters less."""
         both = [take + cycle for take, cycle in zip(self.take, self.cycle, strict=True)]
-        return {"take": _summary(self.take), "cycle": _summary(self.cycle), "decision": _summary(both)}
+        named = {"take": self.take, "cycle": self.cycle, "decision": both, "cpu": self.cpu}
+        return {name: _summary(times) for name, times in named.items()}
 
 
 def repeat(store: Store, passing: Iterator[tuple[bool, Pod]], repetitions: int) -> tuple[Times, Snapshot, CycleResult]:
@@ -62,11 +64,12 @@ def repeat(store: Store, passing: Iterator[tuple[bool, Pod]], repetitions: int) 
             store.put_pod(pod, NOW)
         else:
             store.drop_pod(key_of(pod))
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         snapshot = store.take(NOW)
         taken = time.perf_counter()
         result = run_cycle(snapshot, Options(), clock=time.monotonic)
         decided = time.perf_counter()
+        times.cpu.append((time.process_time() - used) * 1000)
         if not any(isinstance(decision, Bind) for decision in result.decisions):
             store.remember(result, NOW)  # what was placed is not carried out here, so it must not count as started
         times.take.append((taken - started) * 1000)

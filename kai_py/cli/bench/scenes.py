@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kai_py.cli.bench.manifests import GPUS_PER_NODE
+from kai_py.api.keys import HOSTNAME_LABEL, QUEUE_LABEL
+from kai_py.cli.bench.manifests import GPUS_PER_NODE, RACK
 
 _UNLIMITED: Final = -1
+
+
+#: What pods of one workload ask of each other, as fields of a pod's spec. Racks are of ten nodes.
+_LIKE: Final = {"matchLabels": {QUEUE_LABEL: "queue-0"}}
+_HOST: Final = {"topologyKey": HOSTNAME_LABEL, "labelSelector": _LIKE}
+_RACK: Final = {"topologyKey": RACK, "labelSelector": _LIKE}
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_EVENLY: Final = {**_RACK, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+ASKS: Final[Mapping[str, Mapping[str, object]]] = {
+    "": {},
+    "anti-affinity": {"affinity": {"podAntiAffinity": {_REQUIRED: [_HOST]}}},
+    "affinity": {"affinity": {"podAffinity": {_REQUIRED: [_RACK]}}},
+    "spread": {"topologySpreadConstraints": [_EVENLY]},
+    "soft-spread": {"topologySpreadConstraints": [{**_EVENLY, "whenUnsatisfiable": "ScheduleAnyway"}]},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +40,7 @@ class Team:
         jobs: podgroups that wait.
         gang: pods of each; they start together or not at all.
         gpus: of every pod that waits.
+        asks: what every pod that waits asks of the others, a key of :data:`ASKS`; empty = nothing.
     """
 
     name: str
@@ -33,6 +51,7 @@ class Team:
     jobs: int = 0
     gang: int = 1
     gpus: int = 1
+    asks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +86,12 @@ def _owed(nodes: int, *, jobs: int, gang: int, gpus: int) -> tuple[Team, ...]:
         Team(name="queue-0", quota=0, weight=0, running=GPUS_PER_NODE),
         Team(name="queue-1", quota=nodes * GPUS_PER_NODE, jobs=jobs, gang=gang, gpus=gpus),
     )
+
+
+def _asking(asks: str) -> Scene:
+    """A gang of 80 pods, as many as a rack has GPUs, and what they ask of each other."""
+    about = f"a gang of 80 pods onto 5,000 empty nodes, {asks.replace('-', ' ') or 'for comparison: nothing'} asked"
+    return Scene(about=about, nodes=5000, teams=(Team(name="queue-0", jobs=1, gang=80, asks=asks),), repetitions=9)
 
 
 def _impossible(nodes: int) -> tuple[Team, ...]:
@@ -111,4 +136,5 @@ SCENES: Final = {
         nodes=500,
         teams=(Team(name="queue-0", running=3, jobs=41, gang=10, gpus=6),),
     ),
+    **{f"neighbours-{asks or 'none'}": _asking(asks) for asks in ASKS},
 }

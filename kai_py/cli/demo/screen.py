@@ -148,7 +148,7 @@ class Screen:
             if not pods:
                 continue
             kind = {Kind.PODS: "pods", Kind.GANG: "gang", Kind.JOB: "gang (Job)"}[workload.kind]
-            asked = f"{workload.pods} × {workload.gpus}"
+            asked = f"{workload.pods} × {workload.gpus or 'a part'}"
             table.add_row(name, workload.team, kind, str(len(pods)), asked, _state(pods))
         return table
 

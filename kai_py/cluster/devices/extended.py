@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kai_py.api.meta import Quantity
 from kai_py.api.pod import Container, Pod
 from kai_py.api.quantity import to_units
 from kai_py.api.resource import DeviceClaim, DeviceClass, DeviceRequest, ExactRequest
@@ -143,12 +144,17 @@ def _reused(others: Sequence[_Asked], count: int) -> Iterator[_Asked]:
         count -= other.count
 
 
+def requests_of(container: Container) -> dict[str, Quantity]:
+    """What a container requests; a limit counts where there is no request, as the API server defaults them."""
+    return {**container.resources.limits, **container.resources.requests}
+
+
 def _name(index: int, container: Container, resource: str) -> str:
-    return f"container-{index}-request-{sorted(container.resources.requests).index(resource)}"
+    return f"container-{index}-request-{sorted(requests_of(container)).index(resource)}"
 
 
 def _count(pod: Pod, container: Container, resource: str) -> int:
-    quantity = container.resources.requests.get(resource)
+    quantity = requests_of(container).get(resource)
     if quantity is None:
         return 0
     try:

@@ -8,9 +8,12 @@ device managers that it links.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from kai_py.api.pod import Container, Pod
+from kai_py.api.quantity import to_units
+from kai_py.cluster.encode.axis import per_unit
 from kai_py.cluster.encode.requests import Units, asked_by, larger, summed
 from kai_py.core.resources import CPU, MEMORY
 from kai_py.core.tables.zones import Alignment, Need
@@ -27,60 +30,59 @@ def alignment_of(pod: Pod) -> Alignment | None:
     Raises:
         MalformedObjectError: a quantity cannot be read; names the field.
     """
-    guaranteed = is_guaranteed(pod)
-    containers = [
-        _aligned(pod, container, f"spec.containers[{row}]", guaranteed=guaranteed)
-        for row, container in enumerate(pod.spec.containers)
-    ]
+    inits, plain = pod.spec.init_containers, pod.spec.containers
+    asked = [asked_by(pod, one, f"spec.initContainers[{row}]") for row, one in enumerate(inits)]
+    asked += [asked_by(pod, one, f"spec.containers[{row}]") for row, one in enumerate(plain)]
+    guaranteed = _is_guaranteed(pod, asked)
+    aligned = [_aligned(units, guaranteed=guaranteed) for units in asked]
+    if not any(aligned):
+        return None
     sidecars, apart, peak = list[Units](), list[Units](), Units()
-    for row, container in enumerate(pod.spec.init_containers):
-        units = _aligned(pod, container, f"spec.initContainers[{row}]", guaranteed=guaranteed)
+    for container, units in zip(inits, aligned, strict=False):
         if container.restart_policy == "Always":
             sidecars.append(units)
             peak = larger(peak, summed(sidecars))
         else:
             apart.append(units)
             peak = larger(peak, summed([*sidecars, units]))
-    whole = _need(larger(summed([*containers, *sidecars]), peak))
-    if not whole:
-        return None
-    together = tuple(need for units in (*sidecars, *containers) if (need := _need(units)))
-    return Alignment(whole, together, tuple(need for units in apart if (need := _need(units))))
+    together = [*sidecars, *aligned[len(inits) :]]
+    whole = larger(summed(together), peak) if inits else summed(together)
+    return Alignment(_need(whole), _needs(together), _needs(apart))
 
 
-def is_guaranteed(pod: Pod) -> bool:
+def _is_guaranteed(pod: Pod, asked: Sequence[Units]) -> bool:
     """Whether the pod's class of service is Guaranteed: every container is limited to what it asks for.
 
     Of pods with requests for the whole, only devices are aligned, so they do not count.
     """
     if pod.spec.resources.requests or pod.spec.resources.limits:
         return False
-    named = [(f"spec.containers[{row}]", one) for row, one in enumerate(pod.spec.containers)]
-    named += [(f"spec.initContainers[{row}]", one) for row, one in enumerate(pod.spec.init_containers)]
-    return all(_is_limited(pod, container, field) for field, container in named)
+    containers = (*pod.spec.init_containers, *pod.spec.containers)
+    return all(map(_is_limited, containers, asked))
 
 
-def _is_limited(pod: Pod, container: Container, field: str) -> bool:
-    if not container.resources.limits.keys() >= {CPU, MEMORY}:
-        return False
-    asked = asked_by(pod, container, field)
-    most = asked_by(pod, _only_limits(container), field)
-    return all(asked[name] == most[name] > 0 for name in (CPU, MEMORY))
+def _is_limited(container: Container, asked: Units) -> bool:
+    limits = container.resources.limits
+    return all(
+        name in limits and asked[name] > 0 and to_units(limits[name], per_unit=per_unit(name)) == asked[name]
+        for name in (CPU, MEMORY)
+    )
 
 
-def _only_limits(container: Container) -> Container:
-    return Container(container.name, resources=type(container.resources)(limits=container.resources.limits))
-
-
-def _aligned(pod: Pod, container: Container, field: str, *, guaranteed: bool) -> Units:
-    """What is aligned of one container."""
-    asked = asked_by(pod, container, field)
+def _aligned(asked: Units, *, guaranteed: bool) -> Units:
+    """What is aligned of a container, of what it asks for."""
     if guaranteed:
-        whole = asked.get(CPU, 0) % _CORE == 0
-        return {name: units for name, units in asked.items() if name not in _NEVER and (name != CPU or whole)}
+        whole = asked[CPU] % _CORE == 0
+        return {name: units for name, units in asked.items() if units and name not in _NEVER and (name != CPU or whole)}
     kept = (CPU, MEMORY, *_NEVER)
-    return {name: units for name, units in asked.items() if name not in kept and not name.startswith(_HUGE_PAGES)}
+    return {
+        name: units for name, units in asked.items() if units and name not in kept and not name.startswith(_HUGE_PAGES)
+    }
+
+
+def _needs(units: Iterable[Units]) -> tuple[Need, ...]:
+    return tuple(_need(one) for one in units if one)
 
 
 def _need(units: Units) -> Need:
-    return tuple(sorted((name, amount) for name, amount in units.items() if amount > 0))
+    return tuple(sorted(units.items()))

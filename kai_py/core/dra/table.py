@@ -11,6 +11,7 @@ from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import Take
 from kai_py.core.dra.selectors import SelectorMemo
+from kai_py.core.resources import Mask
 from kai_py.core.tables.classes import NodeTerm
 
 #: So many consumers can share a claim (``status.reservedFor``).
@@ -32,6 +33,23 @@ class Held:
     allocation: ClaimAllocation | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Extended:
+    """A claim that is made for a pod's extended resources, where they are devices (KEP-5004).
+
+    Nodes that offer a resource themselves, by a device plugin, need no devices for it.
+
+    Attributes:
+        variants: (``(N,)`` nodes, what they have to give); nodes that are in none have nothing to give.
+    """
+
+    variants: tuple[tuple[Mask, Claim], ...]
+
+    def at(self, node: int) -> Claim | None:
+        """What one node has to give."""
+        return next((claim for mask, claim in self.variants if mask.item(node)), None)
+
+
 @dataclass(frozen=True)
 class ClaimRow:
     """A claim.
@@ -43,6 +61,7 @@ class ClaimRow:
         held: what it has been given; None = nothing yet.
         others: consumers that it is reserved for and that are no pods of the snapshot.
         leaving: such consumers that have ended: they count as long as they are not taken off, and will be.
+        extended: it serves a pod's extended resources, if its node needs it at all; without ``uid``, it does not exist.
     """
 
     key: str
@@ -51,11 +70,12 @@ class ClaimRow:
     held: Held | None = None
     others: int = 0
     leaving: int = 0
+    extended: Extended | None = None
 
 
 #: One claim of a pod class: a row in the table where all pods of the class mean the very same claim, else what each of
-#: them asks for in a claim of its own.
-Ask = int | Claim
+#: them asks for in a claim of its own, which may depend on the node.
+Ask = int | Claim | Extended
 
 
 @dataclass(frozen=True)
@@ -100,7 +120,8 @@ class ClaimTable:
 
     Attributes:
         inventory: the devices.
-        claims: ``(L,)`` sorted by key; all that have devices, and all that pods wait for.
+        claims: ``(L,)`` sorted by key; all that have devices, and all that pods wait for. Those that are yet to be made
+            come last, by pod.
         of_pod: row of a pod -> rows of the claims that it uses, in its order, each once.
         of_class: row of a pod class -> the same, as far as pods of a class have it in common.
         counted: devices that queues are charged for, by column.

@@ -14,6 +14,7 @@ from kai_py.core.invariants.neighbours import NEIGHBOURS
 from kai_py.core.invariants.outcome import Outcome, Violation
 from kai_py.core.invariants.placing import PLACING, diagnoses, malformed
 from kai_py.core.invariants.sharing import SHARING
+from kai_py.core.invariants.volumes import VOLUMES
 from kai_py.core.invariants.zones import ZONES
 from kai_py.core.options import Options
 from kai_py.core.result import CycleResult
@@ -37,7 +38,7 @@ def violations(snapshot: Snapshot, result: CycleResult, options: Options | None 
     outcome = Outcome(snapshot, result, options or Options())
     checked = [
         violation
-        for check in (*PLACING, *NEAR, *NEIGHBOURS, *SHARING, *CLAIMS, *ZONES, *EVICTING)
+        for check in (*PLACING, *NEAR, *NEIGHBOURS, *SHARING, *CLAIMS, *ZONES, *VOLUMES, *EVICTING)
         for violation in check(outcome)
     ]
     return (*checked, *diagnoses(outcome))

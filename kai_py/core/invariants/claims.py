@@ -100,6 +100,8 @@ def _places(
                 terms = None if term is None else (term,)
                 if isinstance(decision, Bind) and not given[row].now:
                     yield Violation(decision.pod, f"starts before {claim.key} has devices")
+            elif claim.extended is not None and claim.extended.at(node) is None:
+                continue  # the node serves it without devices
             else:
                 yield Violation(decision.pod, f"is placed though {claim.key} has no devices")
                 continue
@@ -115,7 +117,11 @@ def _asked(table: ClaimTable, row: int, one: _Given) -> Iterator[Violation]:
     for device in one.allocation.devices:
         if device.row not in seen:
             yield Violation(one.pod, f"gets {device.device} for {claim.key}, which its node does not see")
-    for request in claim.asked.requests:
+    asked = claim.asked if claim.extended is None else claim.extended.at(one.node)
+    if asked is None:
+        yield Violation(one.pod, f"gets devices for {claim.key}, which its node serves without")
+        return
+    for request in asked.requests:
         if not any(way.count in (ALL, names[way.name]) for way in request.alternatives):
             yield Violation(one.pod, f"gets the wrong number of devices for {request.name} of {claim.key}")
 

@@ -43,6 +43,12 @@ class _Final:
         return node
 
     @cached_property
+    def turn(self) -> dict[int, int]:
+        """Place among all decisions, by row of the pod."""
+        row_of = self.outcome.row_of_pod
+        return {row_of[one.pod]: number for number, one in enumerate(self.outcome.result.decisions)}
+
+    @cached_property
     def leaving(self) -> Rows:
         """Rows of pods that still hold a node and will not."""
         pods, outcome = self.outcome.snapshot.pods, self.outcome
@@ -81,7 +87,7 @@ def neighbours(outcome: Outcome) -> Iterator[Violation]:
         if pod in outcome.bound:  # those who are about to leave are still there
             nodes = snapshot.pods.node_idx
             others += [(row, table.kinds[final.kinds.item(row)], nodes.item(row)) for row in final.leaving.tolist()]
-        for what in (*_repelled(final, kind, node, others), *_alone(final, kind, node, others)):
+        for what in (*_repelled(final, kind, node, others), *_alone(final, pod, kind, node, others)):
             yield Violation(str(snapshot.pods.keys[pod]), f"on {snapshot.nodes.names[node]} {what}")
     yield from _uneven(final, new)
 
@@ -96,13 +102,17 @@ def _repelled(final: _Final, kind: Kind, node: int, others: list[tuple[int, Kind
                 yield f"it is in one {term.key} with {names[row]} against an anti-affinity"
 
 
-def _alone(final: _Final, kind: Kind, node: int, others: list[tuple[int, Kind, int]]) -> Iterator[str]:
-    """Whom a pod needs may be leaving, or have lost its place to somebody else since."""
+def _alone(final: _Final, pod: int, kind: Kind, node: int, others: list[tuple[int, Kind, int]]) -> Iterator[str]:
+    """Whom a pod needs may be leaving, or have lost its place to somebody else since.
+
+    The first pod of a series has nobody near it, until others come, to wherever they come.
+    """
     if not kind.affinity or final.leaving.size or final.outcome.evicted.size:
         return
-    meant = [where for _, other, where in others if all(term.matcher in other.matched for term in kind.affinity)]
-    lacking = [term for term in kind.affinity if not any(final.together(term.key, node, where) for where in meant)]
-    somewhere = any(final.near(term.key)[where] != ABSENT for term in kind.affinity for where in meant)
+    meant = [(row, where) for row, one, where in others if all(term.matcher in one.matched for term in kind.affinity)]
+    lacking = [term for term in kind.affinity if not any(final.together(term.key, node, where) for _, where in meant)]
+    before = [where for row, where in meant if final.turn.get(row, -1) < final.turn[pod]]
+    somewhere = any(final.near(term.key)[where] != ABSENT for term in kind.affinity for where in before)
     labelled = all(final.near(term.key)[node] != ABSENT for term in kind.affinity)
     if lacking and not (labelled and kind.means_itself() and not somewhere):
         yield f"it has nobody near it whom its affinity by {lacking[0].key} needs"

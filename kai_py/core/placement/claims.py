@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Final
 
 import numpy as np
 
+from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
+from kai_py.core.dra.table import Ask, Extended
 from kai_py.core.options import Options, Strategy
 from kai_py.core.placement.fragments import Fragments
 from kai_py.core.placement.suitability import Suitability
@@ -18,7 +23,8 @@ from kai_py.core.result import FilterReason, Reason, ReasonCode
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
 
-#: So many nodes that looked promising are asked for devices in vain, before the pod is given up for this time.
+#: So many nodes that looked promising are asked for devices in vain, for each length of the lists of alternatives,
+#: before the pod is given up for this time.
 _ATTEMPTS: Final = 32
 #: So many nodes are looked at to count what they lack; it takes some 10 us each.
 _LOOKED_AT: Final = 512
@@ -33,6 +39,8 @@ _REASONS: Final = {
     RefusalCode.POOL_INCOMPLETE: FilterReason.POOLS_UNSETTLED,
     RefusalCode.POOL_INVALID: FilterReason.POOLS_UNSETTLED,
 }
+#: What nodes lack that come not even near.
+_FAR: Final = frozenset({RefusalCode.NO_MATCH, RefusalCode.ELSEWHERE})
 #: So many nodes are asked why they refuse, to report the one that comes nearest.
 _EXPLAINED: Final = 8
 
@@ -42,7 +50,8 @@ class ClaimView(ClassView):
 
     Room for everything else, filters and scores are those of any class. Where devices may be found is told by the
     device index for all nodes at once, and decided by the allocator on the best of them; nodes where the pod can start
-    now come before those where it has to wait. Nodes are packed by the devices that they have left for the class,
+    now come before those where it has to wait, and among them those come first that can give what is first in a list of
+    alternatives. Nodes are packed by the devices that they have left for the class,
     unless it asks for GPUs beside them, or joins claims that have their devices.
     """
 
@@ -53,6 +62,7 @@ class ClaimView(ClassView):
         self._claims: Claims = ledger.claims
         self._class_idx = class_idx
         self._asks = ledger.claims.table.of_class[class_idx]
+        self._wishes = _wishes(self._asks)
         super().__init__(class_idx, suitability, ledger, options, fragments)
         self._binpack = options.gpu is Strategy.BINPACK
         self._by_devices = 0.0
@@ -79,20 +89,20 @@ class ClaimView(ClassView):
         allowed = self._value != NOWHERE
         if within is not None:
             allowed &= within
-        left, value = _ATTEMPTS, self._packed_value()
-        for later in (False, True):
-            mask = allowed & self._claims.possible(self._asks, later=later)
+        left, value = [_ATTEMPTS] * len(self._wishes), self._packed_value()
+        for later, (wish, asks) in product((False, True), enumerate(self._wishes)):
+            mask = allowed & self._claims.possible(asks, later=later)
             if not later:
                 mask &= self._now
             values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
-            while left and values.size:
+            while left[wish] and values.size:
                 node = int(values.argmax())
                 if values.item(node) == NOWHERE:
                     break
-                if (found := self._on(node, later=later)) is not None:
+                if (found := self._on(node, asks, later=later)) is not None:
                     return found
                 values[node] = NOWHERE
-                left -= 1
+                left[wish] -= 1
         return None
 
     def at(self, node: int) -> Place | None:
@@ -100,10 +110,11 @@ class ClaimView(ClassView):
         place = super().at(node)
         if place is None:
             return None
-        return (self._on(node, later=False) if place.now else None) or self._on(node, later=True)
+        found = self._on(node, self._asks, later=False) if place.now else None
+        return found or self._on(node, self._asks, later=True)
 
-    def _on(self, node: int, *, later: bool) -> Place | None:
-        grants = self._claims.find(self._asks, node, later=later)
+    def _on(self, node: int, asks: Sequence[Ask], *, later: bool) -> Place | None:
+        grants = self._claims.find(asks, node, later=later)
         if grants is None or isinstance(grants, Refusal):
             return None
         return Place(node, not later, (), grants, self._at(node).seat)
@@ -135,7 +146,7 @@ class ClaimView(ClassView):
         if (row := self._claims.full(self._asks)) is not None:
             return Reason(ReasonCode.CLAIM_IN_FULL_USE, {"claim": self._claims.table.claims[row].key})
         nearest: tuple[tuple[int, int, int], Refusal, int] | None = None
-        for node in nodes[:_EXPLAINED]:
+        for node in sorted(nodes[:_LOOKED_AT], key=self._distance)[:_EXPLAINED]:
             found = self._claims.find(self._asks, node, later=True)
             if isinstance(found, Refusal):
                 key = found.available, found.matched, -node
@@ -163,9 +174,13 @@ class ClaimView(ClassView):
             {key: value for key, value in details.items() if value or key in numbers},
         )
 
+    def _distance(self, node: int) -> tuple[bool, bool]:
+        """How far a node is from having the devices: those without any of the kind, or any at all, say nothing."""
+        return self._claims.lack(self._asks, node) in _FAR, not self._claims.table.inventory.at(node).rows
+
     def _is_anybodys(self, claim: str) -> bool:
         """Whether a claim is one pod's own, and stands here for those of all pods of the class."""
-        own = any(not isinstance(ask, int) and ask.name == claim for ask in self._asks)
+        own = any(isinstance(ask, Claim) and ask.name == claim for ask in self._asks)
         return own and int((self._ledger.snapshot.pods.class_idx == self._class_idx).sum()) > 1
 
     def _wanted(self, found: Refusal) -> dict[str, object]:
@@ -173,7 +188,12 @@ class ClaimView(ClassView):
         if found.code not in (RefusalCode.NO_MATCH, RefusalCode.TOO_SMALL, RefusalCode.CAPACITY_USED_UP):
             return {}
         rows = self._claims.table.claims
-        claims = [rows[ask].asked if isinstance(ask, int) else ask for ask in self._asks]
+        claims: list[Claim] = []
+        for ask in self._asks:
+            if isinstance(ask, Extended):
+                claims += [claim for _, claim in ask.variants]
+            else:
+                claims.append(rows[ask].asked if isinstance(ask, int) else ask)
         for claim in claims:
             for request in claim.requests:
                 for way in request.alternatives:
@@ -185,3 +205,20 @@ class ClaimView(ClassView):
                             **{f"capacity {name}": units / UNIT for name, units in way.capacity.items()},
                         }
         return {}
+
+
+def _wishes(asks: Sequence[Ask]) -> list[Sequence[Ask]]:
+    """The claims with the first of their alternatives only, with the first two, and so on to all of them.
+
+    A claim that pods share is as it is: whoever comes first decides for all.
+    """
+    claims = [ask for ask in asks if isinstance(ask, Claim)]
+    longest = max((len(one.alternatives) for claim in claims for one in claim.requests), default=1)
+    return [[_first(ask, number) for ask in asks] for number in range(1, longest)] + [asks]
+
+
+def _first(ask: Ask, number: int) -> Ask:
+    if not isinstance(ask, Claim):
+        return ask
+    requests = tuple(replace(one, alternatives=one.alternatives[:number]) for one in ask.requests)
+    return replace(ask, requests=requests)

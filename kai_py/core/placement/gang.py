@@ -100,7 +100,7 @@ class Placer:
         neighbours, nodes = self.ledger.neighbours, self.ledger.snapshot.nodes
         if neighbours is None or pod.kind == NONE:
             return view
-        near = Neighbourhood(pod, neighbours, nodes, self._options)
+        near = Neighbourhood(pod, view.allowed, neighbours, nodes, self._options)
         if not near.matters:
             return view
         self._among[class_idx] = near

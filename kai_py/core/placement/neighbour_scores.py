@@ -7,62 +7,106 @@ from math import log
 
 import numpy as np
 
-from kai_py.core.resources import Amounts, Mask, Shares
+from kai_py.core.resources import Mask, Rows, Shares
 from kai_py.core.state.neighbours import Neighbours, Tally, Use
 from kai_py.core.tables.neighbours import Spread
 
 
-class Likes:
-    """Preferred affinity and anti-affinity, the pod's own and that of others about it (InterPodAffinity's score).
+class Wishes:
+    """A score that follows tallies, computed again when any of them has changed.
+
+    One tally is worked out by domain and then laid over the nodes; of several, the sums are by node.
 
     Attributes:
-        any: whether there is any.
+        any: whether anybody wishes for anything.
+
+    Args:
+        tallies: what it follows.
+        domains: for each of them ``(N,)`` the domain of each node, -1 = none; a tally may leave out some of these.
+        considered: ``(N,)`` the nodes of which the best and the worst make the scale.
     """
 
-    def __init__(self, kind: int, neighbours: Neighbours) -> None:
-        worth = neighbours.table.worth(kind)
-        self._tallies = [neighbours.tally(Use.WISH, key, weights) for key, weights in sorted(worth.items())]
-        self.any = bool(self._tallies)
+    def __init__(self, tallies: Sequence[Tally], domains: Sequence[Rows], considered: Mask) -> None:
+        self.any = bool(tallies)
+        self._tallies = tuple(tallies)
+        self._domains = tuple(domains)
+        self._sizes = [int(domain.max(initial=-1)) + 2 for domain in domains]
+        rows: slice | Rows = slice(None) if considered.all() else np.flatnonzero(considered).astype(np.int32)
+        if len(domains) == 1:
+            found = np.unique(domains[0][considered])
+            rows = slice(None) if len(found) == self._sizes[0] else found
+        self._considered = rows
+        self._seen: tuple[int, ...] | None = None
+        self._worth: Shares = np.zeros(len(considered))
 
-    def score(self, allowed: Mask) -> Shares:
-        """``(N,)`` from 0 for the worst of the ``(N,)`` allowed nodes to 1 for the best."""
-        worth: Amounts = np.zeros(len(allowed), dtype=np.int64)
-        for tally in self._tallies:
-            worth += np.append(tally.later, 0)[tally.domain]
-        considered = worth[allowed]
-        if not considered.size:
-            return np.zeros(len(allowed))
-        least, most = int(considered.min()), int(considered.max())
-        return np.asarray((worth - least) / (most - least)) if most > least else np.zeros(len(allowed))
+    def worth(self, weight: float) -> Shares:
+        """``(N,)`` up to ``weight``, always the same one, for the best node."""
+        versions = tuple([tally.version for tally in self._tallies])
+        if versions == self._seen:
+            return self._worth
+        self._seen = versions
+        sums = [self._by_domain(row) for row in range(len(self._tallies))]
+        alone = len(sums) == 1
+        raw = sums[0] if alone else np.add.reduce([own[at] for own, at in zip(sums, self._domains, strict=True)])
+        considered = raw[self._considered]
+        if considered.size:
+            relative = weight * self._relative(raw, float(considered.min()), float(considered.max()))
+            self._worth = relative[self._domains[0]] if alone else relative
+        return self._worth
+
+    def _by_domain(self, row: int) -> Shares:
+        """``(D + 1,)`` what a tally says about domains, and at last about nodes without one."""
+        sums = np.zeros(self._sizes[row])
+        counts = self._tallies[row].later
+        sums[: len(counts)] = counts
+        return sums
+
+    def _relative(self, raw: Shares, least: float, most: float) -> Shares:
+        """The same in [0, 1], between the extremes that are considered."""
+        raise NotImplementedError
 
 
-class SoftSpread:
+class Likes(Wishes):
+    """Preferred affinity and anti-affinity, the pod's own and that of others about it (InterPodAffinity's score)."""
+
+    def __init__(self, kind: int, neighbours: Neighbours, considered: Mask) -> None:
+        worth = sorted(neighbours.table.worth(kind).items())
+        tallies = [neighbours.tally(Use.WISH, key, own) for key, own in worth]
+        super().__init__(tallies, [neighbours.domain(key) for key, _ in worth], considered)
+
+    def _relative(self, raw: Shares, least: float, most: float) -> Shares:
+        return np.asarray((raw - least) / (most - least)) if most > least else np.zeros(len(raw))
+
+
+class SoftSpread(Wishes):
     """Constraints with ScheduleAnyway: the fewer pods a domain has, the better (PodTopologySpread's score).
 
-    Attributes:
-        any: whether there is any.
+    Nodes that lack a label are worth nothing.
     """
 
     def __init__(
-        self, spreads: Sequence[Spread], tally_of: Callable[[Spread, tuple[str, ...]], Tally], neighbours: Neighbours
+        self,
+        spreads: Sequence[Spread],
+        tally_of: Callable[[Spread, tuple[str, ...]], Tally],
+        neighbours: Neighbours,
+        considered: Mask,
     ) -> None:
         keys = tuple(dict.fromkeys(spread.key for spread in spreads))
-        self._spreads = [(spread, tally_of(spread, keys), neighbours.domain(spread.key)) for spread in spreads]
-        self.any = bool(spreads)
+        domains = [neighbours.domain(spread.key) for spread in spreads]
+        self._inside: Mask = np.logical_and.reduce([considered, *(domain >= 0 for domain in domains)])
+        super().__init__([tally_of(spread, keys) for spread in spreads], domains, self._inside)
+        self._factors = [log(len(np.unique(domain[self._inside])) + 2) for domain in domains]
+        self._floors = [float(spread.max_skew - 1) for spread in spreads]
 
-    def score(self, allowed: Mask) -> Shares:
-        """``(N,)`` up to 1 for the emptiest of the ``(N,)`` allowed nodes, 0 for nodes that lack a label."""
-        inside: Mask = np.logical_and.reduce([allowed, *(domain >= 0 for _, _, domain in self._spreads)])
-        load = np.zeros(len(allowed))
-        for spread, tally, domain in self._spreads:
-            size = len(np.unique(domain[inside]))
-            counts = np.zeros(int(domain.max(initial=-1)) + 2)
-            counts[: len(tally.later)] = tally.later
-            load += counts[domain] * log(size + 2) + (spread.max_skew - 1)
-        considered = load[inside]
-        if not considered.size:
-            return np.zeros(len(allowed))
-        least, most = float(considered.min()), float(considered.max())
-        if most <= 0.0:
-            return np.asarray(inside, dtype=np.float64)
-        return np.asarray(np.where(inside, (most + least - load) / most, 0.0))
+    def worth(self, weight: float) -> Shares:
+        """See :meth:`Wishes.worth`."""
+        worth = super().worth(weight)
+        if not self._inside.all():
+            worth[~self._inside] = 0.0
+        return worth
+
+    def _by_domain(self, row: int) -> Shares:
+        return super()._by_domain(row) * self._factors[row] + self._floors[row]
+
+    def _relative(self, raw: Shares, least: float, most: float) -> Shares:
+        return np.asarray((most + least - raw) / most) if most > 0.0 else np.ones(len(raw))

@@ -42,6 +42,13 @@ class Refusal:
 class Neighbourhood:
     """What neighbours mean to one pod class.
 
+    Args:
+        pod: the class.
+        allowed: ``(N,)`` nodes that all filters let it on; wishes are measured by the best and worst of these.
+        neighbours: tallies.
+        nodes: their labels and taints.
+        options: weights.
+
     Attributes:
         now: ``(N,)`` nodes where it can start now, as far as neighbours go.
         later: ``(N,)`` the same once leaving pods are gone and nominated ones are there.
@@ -49,7 +56,9 @@ class Neighbourhood:
         single: ``(N,)`` nodes that take at most one pod of the class.
     """
 
-    def __init__(self, pod: PodClass, neighbours: Neighbours, nodes: NodeTable, options: Options) -> None:
+    def __init__(
+        self, pod: PodClass, allowed: Mask, neighbours: Neighbours, nodes: NodeTable, options: Options
+    ) -> None:
         self._row = pod.kind
         self._kind = neighbours.table.kinds[pod.kind]
         self._neighbours = neighbours
@@ -58,8 +67,8 @@ class Neighbourhood:
         self._rules: tuple[Rule, ...] = tuple(self._make_rules())
         spreads = self._kind.spreads
         self.helped = bool(self._kind.affinity) or any(spread.hard for spread in spreads)
-        self._likes = Likes(self._row, neighbours)
-        self._soft = SoftSpread([spread for spread in spreads if not spread.hard], self._tally_of, neighbours)
+        self._likes = Likes(self._row, neighbours, allowed)
+        self._soft = SoftSpread([spread for spread in spreads if not spread.hard], self._tally_of, neighbours, allowed)
         self._weights = options.weights.get("podAffinity", 0.0), options.weights.get("podSpread", 0.0)
         self.now: Mask = np.ones(len(nodes), dtype=np.bool_)
         self.later: Mask = self.now
@@ -76,7 +85,7 @@ class Neighbourhood:
         if kind.ports:
             weights = table.in_the_way(self._row)
             about = About(EACH_NODE, ", ".join(map(_port, kind.ports)), weights)
-            yield Nobody(FilterReason.HOST_PORT, [neighbours.tally(Use.REPEL, EACH_NODE, weights)], [about])
+            yield Nobody(FilterReason.HOST_PORT, neighbours.tally(Use.REPEL, EACH_NODE, weights), [about])
         yield from self._spread_rules([spread for spread in kind.spreads if spread.hard])
         if kind.affinity:
             weights = table.selected_by_all(kind.affinity)
@@ -98,7 +107,7 @@ class Neighbourhood:
         if weights:
             tally = self._neighbours.tally(Use.REPEL, key, dict.fromkeys(weights, 1))
             texts = self._neighbours.table.texts
-            yield Nobody(reason, [tally], [About(key, texts[term.matcher], who) for term, who in terms])
+            yield Nobody(reason, tally, [About(key, texts[term.matcher], who) for term, who in terms])
 
     def _spread_rules(self, spreads: Sequence[Spread]) -> Iterator[Rule]:
         if not spreads:
@@ -142,12 +151,12 @@ class Neighbourhood:
             for rule in self._rules[1:]:
                 self.now, self.later = self.now & rule.now, self.later & rule.later
 
-    def bonus(self, allowed: Mask) -> Shares | None:
-        """``(N,)`` what wishes add to nodes, relative to the ``(N,)`` allowed ones; None without wishes."""
+    def bonus(self) -> Shares | None:
+        """``(N,)`` what wishes add to the value of nodes; None without wishes."""
         likes, spread = self._weights
-        total = likes * self._likes.score(allowed) if self._likes.any and likes else None
+        total = self._likes.worth(likes) if self._likes.any and likes else None
         if self._soft.any and spread:
-            more = spread * self._soft.score(allowed)
+            more = self._soft.worth(spread)
             total = more if total is None else total + more
         return total
 

@@ -15,7 +15,7 @@ from kai_py.core.dra.index import UNLIMITED, DeviceIndex
 from kai_py.core.dra.lacking import lack_of
 from kai_py.core.dra.ledger import DeviceLedger, Take
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Held, Parts
+from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Extended, Held, Parts
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.requirements import matches_term
@@ -146,7 +146,9 @@ class Claims:
         """``(N,)`` nodes on which claims may find devices; False is certain, True is not."""
         fits: Mask = np.ones(len(self.table.inventory.nodes), dtype=np.bool_)
         fresh: list[Claim] = []
-        for ask in asks:
+        for nodes, variant in _variants(asks):
+            fits &= ~nodes | self.possible(variant, later=later)
+        for ask in _certain(asks):
             joined, asked = self._look(ask, later=later)
             if asked is not None:
                 fresh.append(asked)
@@ -160,15 +162,26 @@ class Claims:
 
     def slots(self, asks: Sequence[Ask], *, later: bool) -> Amounts | None:
         """``(N,)`` at most so many pods find devices for claims of their own; None where they share claims."""
-        fresh = [ask for ask in asks if not isinstance(ask, int)]
-        if len(fresh) < len(asks):
+        return self._room(self._later_index if later else self._start_index, asks)
+
+    def _room(self, index: DeviceIndex, asks: Sequence[Ask]) -> Amounts | None:
+        if any(isinstance(ask, int) for ask in asks):
             return None
-        return (self._later_index if later else self._start_index).room(fresh).count
+        count = index.room([ask for ask in asks if isinstance(ask, Claim)]).count
+        for nodes, variant in _variants(asks):
+            of_these = self._room(index, variant)
+            assert of_these is not None
+            count = np.where(nodes, of_these, count)
+        return count
 
     def sizes(self, asks: Sequence[Ask]) -> Amounts:
-        """``(N,)`` how many pods would find devices for claims of their own if nobody had any; an upper bound."""
-        fresh = [ask for ask in asks if not isinstance(ask, int)]
-        return DeviceIndex(self.allocator, DeviceLedger(self.table.inventory)).room(fresh).count
+        """``(N,)`` how many pods would find devices for claims of their own if nobody had any; an upper bound.
+
+        They share no claims.
+        """
+        count = self._room(DeviceIndex(self.allocator, DeviceLedger(self.table.inventory)), asks)
+        assert count is not None
+        return count
 
     def find(self, asks: Sequence[Ask], node: int, *, later: bool) -> Grants | Refusal | None:
         """Devices on one node for all claims together.
@@ -176,31 +189,33 @@ class Claims:
         Returns:
             What to bring; else why not; None where a claim has its devices elsewhere, or serves nobody else.
         """
-        grants: list[Held | None] = []
+        brings: list[bool] = []
         fresh: list[Claim] = []
-        for ask in asks:
-            joined, asked = self._look(ask, later=later)
+        for ask in _asks_on(node, asks):
+            joined, asked = (None, None) if ask is None else self._look(ask, later=later)
             if asked is not None:
                 fresh.append(asked)
-            elif joined is None or not (joined.terms is None or self._reached(joined).item(node)):
+            elif ask is not None and (joined is None or not self._reaches(joined, node)):
                 return None
-            grants.append(joined)
+            brings.append(asked is not None)
         if not fresh:
             return (None,) * len(asks)
         found = self.allocator.allocate(fresh, node, self.later if later else self.start)
         if isinstance(found, Refusal):
             return found
         new = self._held(found)
-        return tuple(None if joined is not None else next(new) for joined in grants)
+        return tuple(next(new) if brought else None for brought in brings)
 
     def lack(self, asks: Sequence[Ask], node: int) -> RefusalCode:
         """What one node lacks for claims once leaving pods are gone."""
         fresh = []
-        for ask in asks:
+        for ask in _asks_on(node, asks):
+            if ask is None:
+                continue
             joined, asked = self._look(ask, later=True)
             if asked is not None:
                 fresh.append(asked)
-            elif joined is None or not (joined.terms is None or self._reached(joined).item(node)):
+            elif joined is None or not self._reaches(joined, node):
                 return RefusalCode.ELSEWHERE
         return lack_of(self.allocator, fresh, node, self.later)
 
@@ -209,6 +224,9 @@ class Claims:
         grants: list[Held | None] = []
         for row in self.table.of_pod[pod]:
             use = self.uses[row]
+            if use.later is None and use.now is None and self.table.claims[row].extended is not None:
+                grants.append(None)  # its node serves it without devices
+                continue
             if use.later is None and use.now is None:
                 return None
             if use.later is not None and use.now is not None and use.later is not use.now:
@@ -248,7 +266,10 @@ class Claims:
         capacities = self.table.inventory.devices[rows[0]].capacities
         return all(name in capacities and amount <= capacities[name].value for name, amount in consumed.items())
 
-    def _look(self, ask: Ask, *, later: bool) -> tuple[Held | None, Claim | None]:
+    def _reaches(self, held: Held, node: int) -> bool:
+        return held.terms is None or self._reached(held).item(node)
+
+    def _look(self, ask: int | Claim, *, later: bool) -> tuple[Held | None, Claim | None]:
         """The devices to join, or what to allocate; neither where it has to be waited for, or nobody more may join."""
         if not isinstance(ask, int):
             return None, ask
@@ -314,6 +335,23 @@ class Claims:
 
 
 _NOBODY = Use()
+
+
+def _certain(asks: Sequence[Ask]) -> list[int | Claim]:
+    """What is asked for on every node."""
+    return [ask for ask in asks if not isinstance(ask, Extended)]
+
+
+def _variants(asks: Sequence[Ask]) -> Iterator[tuple[Mask, list[int | Claim]]]:
+    """What is asked for on some nodes, by those."""
+    for ask in asks:
+        if isinstance(ask, Extended):
+            yield from ((nodes, [*_certain(asks), claim]) for nodes, claim in ask.variants)
+
+
+def _asks_on(node: int, asks: Sequence[Ask]) -> list[int | Claim | None]:
+    """What is asked for on one node; None for what needs no devices there."""
+    return [ask.at(node) if isinstance(ask, Extended) else ask for ask in asks]
 
 
 def _takes(held: Held | None) -> tuple[Take, ...]:

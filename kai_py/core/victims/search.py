@@ -33,6 +33,8 @@ from kai_py.core.victims.simulation import Simulation
 ATTEMPTS = 48
 #: Up to so many victims, each one more is tried; beyond, half as many again. We look so far ahead for cheaper ones.
 FEW = 16
+#: A node, and the zones there as far as they matter and are known.
+_Home = tuple[int, frozenset[int]]
 #: After so many candidates that were not enough, it is worth to ask what all of them could give.
 _LONG = 64
 
@@ -83,12 +85,14 @@ class Search:
         wish = placer.wish(step)
         self._near = wish is not None and wish.required
         classes = [snapshot.classes.classes[row] for row in self._classes]
+        #: Nodes may refuse the step over NUMA nodes.
+        self._aligned = any(
+            one.alignment is not None and placer.view(row).may_misalign
+            for row, one in zip(self._classes, classes, strict=True)
+        )
         #: Devices, volumes, NUMA nodes or neighbours are at stake, which sums over nodes do not show.
-        self._shared = any(
+        self._shared = self._aligned or any(
             one.share is not None or one.claims or one.volumes is not None or one.kind != NONE for one in classes
-        ) or any(
-            classes[number].alignment is not None and placer.view(row).may_misalign
-            for number, row in enumerate(self._classes)
         )
 
     @property
@@ -128,10 +132,16 @@ class Search:
         if len(self._tried) <= self._skip:
             return False
         nodes, chunks = choice.nodes if choice else None, [taken[row] for row in victims]
-        if not self._near:
+        if not (self._near or self._aligned):
             return self._simulation.succeeds(chunks, nodes)
-        homes = [{self._ledger.node.item(pod) for pod in chunk.pods} for chunk in chunks]
+        homes = [set(map(self._home, chunk.pods)) for chunk in chunks]
         return self._simulation.succeeds(chunks, nodes) and self._only_in_the_way(chunks, homes, nodes)
+
+    def _home(self, pod: int) -> _Home:
+        """Where a pod is."""
+        zones = self._ledger.zones
+        seat = zones.seat(pod) if self._aligned and zones is not None else ()
+        return self._ledger.node.item(pod), frozenset([zone for zone, _, _ in seat])
 
     # -- all pods of the step ask for the same ------------------------------------------------------
 
@@ -257,27 +267,42 @@ class Search:
                 promised.append(choice.domain)
         return any(self._simulate(choice.victims, domains.taken, choice) for choice in domains.all_of(promised))
 
-    def _only_in_the_way(self, chunks: list[Chunk], homes: list[set[int]], nodes: Mask | None) -> bool:
+    def _only_in_the_way(self, chunks: list[Chunk], homes: list[set[_Home]], nodes: Mask | None) -> bool:
         """Once it is known where the step goes, try again with those alone that are in its way there.
 
         All others would stay, but only after those before them have had a choice of their places: many would be moved.
 
         Args:
             chunks: victims with whom it has just succeeded.
-            homes: the nodes of each before.
+            homes: of each before.
             nodes: ``(N,)`` where the step might go; None = anywhere.
         """
-        seats = {self._ledger.node.item(pod) for pod in self._step.pods}
-        broken = {leaf for chunk, home in zip(chunks, homes, strict=True) if home & seats for leaf in chunk.breaks}
-        of = self._ledger.snapshot.pods.subgroup_idx
-        needed = [
-            chunk
-            for chunk, home in zip(chunks, homes, strict=True)
-            if home & seats or not broken.isdisjoint(of[list(chunk.pods)].tolist())
-        ]
-        if len(needed) == len(chunks):
+        seats = set(map(self._home, self._step.pods))
+        tries = [self._with_rest(chunks, homes, lambda home: any(_meet(home, seat) for seat in seats))]
+        if self._aligned:  # what lacks on the node beside zones may be in anybody's hands there
+            there = {node for node, _ in seats}
+            tries.append(self._with_rest(chunks, homes, lambda home: home[0] in there))
+        if len(tries[0]) == len(chunks):
             return True
-        there = np.zeros(len(self._ledger.snapshot.nodes), dtype=np.bool_)
-        there[list(seats)] = True
+        mask = np.zeros(len(self._ledger.snapshot.nodes), dtype=np.bool_)
+        mask[[node for node, _ in seats]] = True
         self._simulation.take_back()
-        return self._simulation.succeeds(needed, there) or self._simulation.succeeds(chunks, nodes)
+        return any(self._simulation.succeeds(needed, mask) for needed in tries) or self._simulation.succeeds(
+            chunks, nodes
+        )
+
+    def _with_rest(self, chunks: list[Chunk], homes: list[set[_Home]], near: Callable[[_Home], bool]) -> list[Chunk]:
+        """Chunks with pods at some homes, and what is left of subgroups that lose their minimum with them."""
+        of = self._ledger.snapshot.pods.subgroup_idx
+        mine = [any(map(near, home)) for home in homes]
+        broken = {leaf for chunk, here in zip(chunks, mine, strict=True) if here for leaf in chunk.breaks}
+        return [
+            chunk
+            for chunk, here in zip(chunks, mine, strict=True)
+            if here or not broken.isdisjoint(of[list(chunk.pods)].tolist())
+        ]
+
+
+def _meet(one: _Home, other: _Home) -> bool:
+    """Whether two homes have something in common: a zone, or the node where it is not known of which zones."""
+    return one[0] == other[0] and (not one[1] or not other[1] or not one[1].isdisjoint(other[1]))

@@ -123,6 +123,9 @@ def decisive_status(name: KindName, status: Mapping[str, Any]) -> dict[str, Any]
     return kept
 
 
+_WRAPPING: Final = frozenset(name for name, kind in KINDS.items() if kind.rule is None)
+
+
 class Registry:
     """The rules in force: those of the settings before those of the table.
 
@@ -131,12 +134,13 @@ class Registry:
     """
 
     def __init__(self, options: Options) -> None:
-        kinds = dict(KINDS)
-        for name, kind in options.declared.items():
-            kinds[name] = _ENVELOPE if kind.envelope else Kind(declared(kind), reads=kind.reads_spec)
-        self.kinds: Mapping[KindName, Kind] = MappingProxyType(kinds)
+        own = {
+            name: _ENVELOPE if kind.envelope else Kind(declared(kind), reads=kind.reads_spec)
+            for name, kind in options.declared.items()
+        }
+        self.kinds: Mapping[KindName, Kind] = {**KINDS, **own} if own else KINDS
         #: Kinds that only wrap others.
-        self.envelopes = frozenset(name for name, kind in kinds.items() if kind.rule is None)
+        self.envelopes = _WRAPPING - own.keys() | {name for name, kind in own.items() if kind.rule is None}
 
     def rule(self, name: KindName) -> Rule | None:
         """The rule of a kind; ``None`` if it has none."""
