@@ -25,7 +25,7 @@ from kai_py.minicluster.workers.devices import DeviceDrivers
 from kai_py.minicluster.workers.jobs import Jobs
 from kai_py.minicluster.workers.kubelets import Kubelets
 from kai_py.minicluster.workers.node_lifecycle import NodeLifecycle
-from kai_py.planning.cluster import SETTINGS_NAMESPACE
+from kai_py.planning.cluster import SETTINGS_AT
 
 app = typer.Typer(add_completion=False)
 
@@ -119,7 +119,7 @@ def furnish(cluster: MiniCluster, pool: list[Object], *, crds: bool) -> None:
         crds: whether to install our CRDs, the default queues and KAI's PriorityClasses.
     """
     register(cluster.storage, pool)
-    cluster.storage.create(NAMESPACES.key, {"metadata": {"name": SETTINGS_NAMESPACE}})
+    cluster.storage.create(NAMESPACES.key, {"metadata": {"name": SETTINGS_AT[0]}})
     if not crds:
         return
     for definition in DEFINITIONS:
