@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "why": ("kai_py.cli.why", "Tell why a pod or podgroup waits, or how a queue stands."),
     "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),
+    "log": ("kai_py.cli.log", "Show the scheduler's last decisions with their reasons."),
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
     "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),
