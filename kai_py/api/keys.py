@@ -53,6 +53,7 @@ NUMA_PREDICTED_ANNOTATION: Final = "kai.scheduler/numa-placement-predicted"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
 #: On a ResourceClaim: who has allocated it, and when. Ours.
 ALLOCATED_ANNOTATION: Final = "kai.scheduler/allocated"
+EXTENDED_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/extended-resource-claim"
 SEGMENT_SIZE_ANNOTATION: Final = "kai.scheduler/segment-size"
 SEGMENT_REQUIRED_ANNOTATION: Final = "kai.scheduler/segment-topology-required-placement"
 SEGMENT_PREFERRED_ANNOTATION: Final = "kai.scheduler/segment-topology-preferred-placement"

@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "plan": ("kai_py.cli.plan", "Tell what the scheduler would do with a cluster, from manifests alone."),
     "replay": ("kai_py.cli.replay", "Replay recorded workloads."),
     "fairshare": ("kai_py.cli.fairshare", "Divide capacity among queues, by the code that every cycle uses."),
-    "group": ("kai_py.cli.group", "Tell which podgroup pods belong to, from manifests alone."),
+    "group": ("kai_py.cli.group", "Tell which podgroup pods belong to, by the rules that the scheduler uses."),
     "why": ("kai_py.cli.why", "Tell why a pod or podgroup waits, or how a queue stands."),
     "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from kai_py.api.keys import KUBEFLOW_JOB_LABEL, KUBEFLOW_ROLE_LABEL
 from kai_py.api.meta import ObjectMeta, PartialObject
 from kai_py.api.podgroup import PodGroup
+from kai_py.api.topology import Topology
 from kai_py.cluster.owners import OwnerBook
 from kai_py.core.tables.pods import PodKey
 
@@ -18,10 +19,16 @@ class Around:
 
     Args:
         owners: all objects that are followed.
+        topologies: by name.
+
+    Attributes:
+        asked_for_topologies: whether any pod's podgroup depends on which topologies there are.
     """
 
-    def __init__(self, owners: OwnerBook) -> None:
+    def __init__(self, owners: OwnerBook, topologies: Mapping[str, Topology]) -> None:
         self._owners = owners
+        self._topologies = topologies
+        self.asked_for_topologies = False
         self._launchers: dict[tuple[str, str], dict[PodKey, ObjectMeta]] = {}
 
     def find(self, group: str, kind: str, namespace: str, name: str) -> PartialObject | None:
@@ -40,6 +47,16 @@ class Around:
         if labels.get(KUBEFLOW_ROLE_LABEL) != _LAUNCHER:
             return ()
         return self._launchers.get((namespace, labels.get(KUBEFLOW_JOB_LABEL, "")), {}).values()
+
+    def topology(self, node_label: str) -> str:
+        """Name of the Topology that has a node label as a level; empty if there is none, or several."""
+        self.asked_for_topologies = True
+        found = [
+            name
+            for name, topology in self._topologies.items()
+            if any(level.node_label == node_label for level in topology.spec.levels)
+        ]
+        return found[0] if len(found) == 1 else ""
 
     def put_pod(self, key: PodKey, meta: ObjectMeta) -> str:
         """Take in a pod; where that is news to its fellows, the uid of the owner below which they are."""

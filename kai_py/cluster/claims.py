@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
-from kai_py.api.resource import DeviceClass, DeviceClassSpec, ResourceClaim
+from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
 from kai_py.cluster.bills import Bill, Prices
+from kai_py.cluster.blocked import Problem, block, queues_of
 from kai_py.cluster.claim_objects import ClaimObjects, Name
 from kai_py.cluster.claim_rows import NEW, ClaimRows
 from kai_py.cluster.devices.book import DeviceBook
@@ -20,18 +22,19 @@ from kai_py.cluster.devices.results import written
 from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.encode.times import rfc3339
 from kai_py.cluster.extended_needs import ExtendedNeeds, Offer
-from kai_py.cluster.extended_rows import SpecialRows
+from kai_py.cluster.extended_rows import UNNAMED, SpecialRows
 from kai_py.cluster.laid import LaidClaims, Shelf
+from kai_py.cluster.needs import Needs, needs_of, split
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import Selector
 from kai_py.core.dra.table import ClaimTable, Counted
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
-from kai_py.core.result import Bind, ReasonCode
+from kai_py.core.result import Bind, Granted, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
-from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
+from kai_py.core.tables.pods import PodKey, PodState, PodTable
 from kai_py.errors import Fault, MalformedObjectError
 
 #: Begins the names by which queues account devices of one DeviceClass.
@@ -40,25 +43,6 @@ _GPU: Final = ACCOUNTED.index(GPU)
 
 #: Whenever there are so many more pods that are over, those are looked for that do not matter any more.
 _OVER: Final = 1024
-
-_Problem = tuple[ReasonCode, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Needs:
-    """The claims of a pod.
-
-    Attributes:
-        claims: namespace and name, in the pod's order, each once.
-        owned: those of them that are made from templates.
-        missing: a claim or template that is not known by name yet.
-        extended: the claim that serves its extended resources; the last one of ``claims``.
-    """
-
-    claims: tuple[Name, ...] = ()
-    owned: frozenset[Name] = frozenset()
-    missing: str = ""
-    extended: Name | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +83,8 @@ class ClaimBook:
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
         self._needs: dict[PodKey, Needs] = {}
         self.extended = ExtendedNeeds(self._reader)
+        #: Claims that were made for pods whose status may not say so yet.
+        self._special: dict[PodKey, Name] = {}
         #: Pods that are over, as long as claims may be reserved for them.
         self._over: set[str] = set()
         self._bills: tuple[Bill, ...] = ()
@@ -167,6 +153,7 @@ class ClaimBook:
     def forget(self, key: PodKey, *, over: bool = False) -> bool:
         """A pod does not matter any more; tells whether it did. Once it is over, what it has is about to be free."""
         self.extended.forget(key)
+        self._special.pop(key, None)
         known = self._drop_needs(key)
         if known and over:
             self._over.add(key.uid)
@@ -187,7 +174,9 @@ class ClaimBook:
     def needed_by(self, key: PodKey) -> tuple[Name, ...]:
         """The claims of a pod, each once."""
         needs = self._needs.get(key)
-        return needs.claims if needs is not None else ()
+        claims = needs.claims if needs is not None else ()
+        special = self._special.get(key)
+        return claims if special is None or special in claims else (*claims, special)
 
     def unchanged(self, key: PodKey) -> bool:
         """Whether all claims of a pod have just the devices that they had, or had not, in the last snapshot."""
@@ -200,12 +189,37 @@ class ClaimBook:
         for granted in bind.claims:
             assert isinstance(granted.allocation, ClaimAllocation)
             made = written(granted.allocation, uid=granted.uid, timestamp=rfc3339(now))
-            self.objects.assume(split(granted.claim), granted.uid, made)
+            if granted.extended and not granted.uid:
+                self._promise(split(granted.claim), made)
+            else:
+                self.objects.assume(split(granted.claim), granted.uid, made)
         for name in self.needed_by(key):
             self.objects.join(name, key)
 
+    def _promise(self, name: Name, allocation: Allocation) -> None:
+        """A claim that has yet to be made has these devices already, under a name that no claim can have."""
+        namespace, own = name
+        self.objects.put(ResourceClaim(ObjectMeta(own, namespace=namespace), status=ResourceClaimStatus(allocation)))
+
+    def made(self, key: PodKey, claim: ResourceClaim, granted: Granted, now: float) -> None:
+        """A claim on a pod's extended resources exists now, and is about to get the devices that were decided."""
+        assert isinstance(granted.allocation, ClaimAllocation)
+        self.objects.drop(split(granted.claim))
+        self.objects.put(claim)
+        self._special[key] = claim.metadata.key
+        allocation = written(granted.allocation, uid=claim.metadata.uid, timestamp=rfc3339(now))
+        self.objects.assume(claim.metadata.key, claim.metadata.uid, allocation)
+        self.objects.join(claim.metadata.key, key)
+
+    def special(self, key: PodKey) -> Name | None:
+        """The claim that was made for a pod's extended resources."""
+        needs = self._needs.get(key)
+        return self._special.get(key) or (needs.extended if needs is not None else None)
+
     def release(self, key: PodKey) -> None:
         """It is not, after all."""
+        if self.follows_extended:
+            self.objects.drop((key.namespace, f"{key.name}{UNNAMED}"))
         for name in self.needed_by(key):
             self.objects.release(name, key)
 
@@ -249,9 +263,9 @@ class ClaimBook:
         prices = self._priced(inventory, axis, accounting)
         shelf = self._laid.at(inventory, prices)
         special = SpecialRows(shelf)
-        problems: dict[int, _Problem] = {}
+        problems: dict[int, Problem] = {}
         of_pod: dict[int, tuple[int, ...]] = {}
-        queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
+        queue_of = queues_of(row_of.values(), pods, subgroups, podgroups, queues)
         state, row_of_claim = pods.state, shelf.row_of
         states: list[int] = state.tolist()
         for key, row in row_of.items():
@@ -265,7 +279,7 @@ class ClaimBook:
                 continue
             rows = [row_of_claim[name] for name in needs.claims if name in row_of_claim]
             if wanted is not None and wanted.fault is None:
-                rows = special.with_special(rows, key, needs.extended, wanted)
+                rows = special.with_special(rows, key, self.special(key), wanted)
             of_pod[row] = tuple(rows)
         if self._over:
             self._forget_over()
@@ -274,7 +288,7 @@ class ClaimBook:
         if problems:
             state = state.copy()
             state[list(problems)] = PodState.GATED
-            podgroups = _block(podgroups, subgroups, pods, state, problems)
+            podgroups = block(podgroups, subgroups, pods, state, problems)
         table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo)
         offered = nodes if offer is None else offer.nodes
         return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, offered, table)
@@ -315,7 +329,7 @@ class ClaimBook:
                     bills.append(Bill(column, 1, frozenset({called}), found.selectors))
         return tuple(bills)
 
-    def _problem(self, needs: Needs, shelf: Shelf, queue: str | None) -> _Problem | None:
+    def _problem(self, needs: Needs, shelf: Shelf, queue: str | None) -> Problem | None:
         """What keeps a pod with claims from being scheduled."""
         if not self.served():
             return ReasonCode.UNSUPPORTED, {
@@ -337,7 +351,7 @@ class ClaimBook:
                 return ReasonCode.CLAIM_OF_OTHER_QUEUE, {"claim": "/".join(name), "queue": queue or ""}
         return None
 
-    def _unreadable(self, name: Name) -> _Problem:
+    def _unreadable(self, name: Name) -> Problem:
         """Why there is nothing to be had of a claim."""
         if name not in self.objects.by_name:
             return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
@@ -365,72 +379,6 @@ def _compiled(expression: str) -> Selector:
     return compile_selector(expression)
 
 
-def _invalid(name: Name, fault: Fault) -> _Problem:
+def _invalid(name: Name, fault: Fault) -> Problem:
     details = {"claim": "/".join(name), "field": fault.field, "message": fault.message}
     return ReasonCode.CLAIM_INVALID, {key: value for key, value in details.items() if value}
-
-
-def needs_of(pod: Pod) -> Needs:
-    """Which claims a pod uses. Those that are made from templates are named by its status."""
-    made = {status.name: status for status in pod.status.resource_claim_statuses}
-    found: dict[Name, None] = {}
-    owned, missing = set[Name](), ""
-    for one in pod.spec.resource_claims:
-        if one.resource_claim_name:
-            found[pod.metadata.namespace, one.resource_claim_name] = None
-        elif (status := made.get(one.name)) is None:
-            missing = missing or f"{pod.metadata.namespace}/{one.resource_claim_template_name or one.name}"
-        elif status.resource_claim_name:
-            name = pod.metadata.namespace, status.resource_claim_name
-            found[name] = None
-            owned.add(name)
-    special: Name | None = None
-    if (extended := pod.status.extended_resource_claim_status) is not None:
-        special = pod.metadata.namespace, extended.resource_claim_name
-        found[special] = None
-        owned.add(special)
-    return Needs(tuple(found), frozenset(owned), missing, special)
-
-
-def split(key: str) -> Name:
-    """Namespace and name of ``namespace/name``."""
-    namespace, _, name = key.partition("/")
-    return namespace, name
-
-
-def _queues(
-    rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable, podgroups: PodGroupTable, queues: Sequence[str]
-) -> dict[int, str]:
-    """Names of the queues of some pods, as far as those are ours."""
-    found = {}
-    for pod in rows:
-        if pods.subgroup_idx.item(pod) == NONE:
-            continue
-        queue = podgroups.queue_idx.item(subgroups.podgroup_idx.item(pods.subgroup_idx.item(pod)))
-        if queue >= 0:
-            found[pod] = queues[queue]
-    return found
-
-
-def _block(
-    podgroups: PodGroupTable,
-    subgroups: SubGroupTable,
-    pods: PodTable,
-    state: np.ndarray,
-    problems: dict[int, _Problem],
-) -> PodGroupTable:
-    """Podgroups of which everybody who waits has a problem."""
-    ours = pods.subgroup_idx != NONE
-    fine = set(_groups(np.flatnonzero(ours & (state == PodState.PENDING)), pods, subgroups))
-    blocked: dict[int, _Problem] = {}
-    for pod, problem in sorted(problems.items()):
-        if pods.subgroup_idx.item(pod) == NONE:
-            continue
-        (group,) = _groups([pod], pods, subgroups)
-        if group not in fine:
-            blocked.setdefault(group, problem)
-    return dataclasses.replace(podgroups, blocked={**blocked, **podgroups.blocked})
-
-
-def _groups(rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable) -> list[int]:
-    return [subgroups.podgroup_idx.item(pods.subgroup_idx.item(row)) for row in rows]

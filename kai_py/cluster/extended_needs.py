@@ -205,6 +205,11 @@ class ExtendedNeeds:
         made = extended_claim(pod, classes)
         return self._reader.read_spec(made.spec, "the claim on extended resources") if made is not None else None
 
+    def claim_of(self, key: PodKey, requests: frozenset[str]) -> ExtendedClaim | None:
+        """The claim to make for a pod that is known; see :meth:`special_claim`."""
+        pod = self._pods.get(key)
+        return self.special_claim(pod, requests) if pod is not None else None
+
     def special_claim(self, pod: Pod, requests: frozenset[str]) -> ExtendedClaim | None:
         """The claim to make for a pod whose devices have been chosen.
 

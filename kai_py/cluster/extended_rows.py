@@ -31,13 +31,14 @@ class SpecialRows:
         """The rows of a pod with that of the claim on its extended resources, the last one."""
         if self.claims is self._shelf.claims:
             self.claims = list(self._shelf.claims)
-        row = None if name is None else self._shelf.row_of.get(name)
+        own = key.namespace, f"{key.name}{UNNAMED}"
+        found = [self._shelf.row_of[one] for one in (name, own) if one is not None and one in self._shelf.row_of]
+        row = found[0] if found else None
         if row is not None and self.claims[row].problem is None:
             laid = self.claims[row]
             extended = dataclasses.replace(laid.row, extended=wanted.extended)
             self.claims[row] = dataclasses.replace(laid, row=extended, cost=wanted.cost)
             return [*(one for one in rows if one != row), row]
-        own = key.namespace, f"{key.name}{UNNAMED}"
         made = ClaimRow("/".join(own), "", wanted.whole, extended=wanted.extended)
         self.claims.append(Laid(own, made, wanted.cost))
         return [*(one for one in rows if one != row), len(self.claims) - 1]

@@ -29,6 +29,7 @@ from kai_py.cluster.held import HeldBook
 from kai_py.cluster.history import HistoryBook, Stamps
 from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
+from kai_py.cluster.lineages import Lineages
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
@@ -85,7 +86,7 @@ class Store:
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
-        self.around = Around(self.owners)
+        self.around = Around(self.owners, self.topologies.topologies)
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.claims = ClaimBook(self.scope.name)
@@ -104,6 +105,7 @@ class Store:
             assumptions=self.assumptions,
             history=self.history,
         )
+        self.lineages = Lineages(self.owners, self.layout, self._reader, self.history)
         self.decisions = Decisions(
             self.assumptions,
             self.failures,
@@ -119,11 +121,6 @@ class Store:
         self._names: dict[str, dict[str, PodKey]] = {}
         self._axis: ResourceAxis | None = None
         self._swept = 0.0
-
-    @property
-    def untold(self) -> dict[str, tuple[PartialObject, tuple[Fault, ...]]]:
-        """Owners that cannot be understood, by uid, and why; emptied by whoever tells their users."""
-        return self._reader.untold
 
     @property
     def faults(self) -> Mapping[tuple[str, str], tuple[Fault, ...]]:
@@ -244,32 +241,12 @@ class Store:
     # -- owners and priorities: they decide about grouping -------------------------------------------
 
     def put_owner(self, owner: PartialObject, now: float) -> bool:
-        """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
-        self.history.heed_owner(owner)
-        if not self.owners.put(owner):
-            return False
-        self._reader.forget_owner(owner.metadata.uid)
-        return self.layout.regroup(self.owners.concerned(owner), now)
-
-    def settle_owners(self, kind: tuple[str, str], *, served: bool, now: float) -> bool:
-        """Objects of a kind are followed from now on, or cannot be: then references are taken at their word."""
-        return self.owners.kinds.settle(kind, served=served) and self.layout.regroup_all(now)
-
-    def settle_owner_pod(self, uid: str, *, exists: bool, now: float) -> bool:
-        """A pod that owns pods was asked for."""
-        self.owners.kinds.settle_pod(uid, exists=exists)
-        return self.layout.regroup(self.owners.below(uid), now)
-
-    def regroup(self, now: float) -> bool:
-        """The rules of grouping have changed."""
-        return self.layout.regroup_all(now)
+        """Take in something that owns pods, or describes a gang: it decides about grouping."""
+        return self.lineages.put(owner, now)
 
     def drop_owner(self, uid: str) -> bool:
         """Forget an owner."""
-        if (owner := self.owners.objects.get(uid)) is not None:
-            self.history.checkpoints.drop_owner(owner)
-            self._reader.forget_owner(uid)
-        return self.owners.drop(uid)
+        return self.lineages.drop(uid)
 
     def put_priority_class(self, priority_class: PriorityClass) -> bool:
         """Take in a PriorityClass."""
@@ -306,7 +283,10 @@ class Store:
 
     def put_topology(self, topology: Topology) -> bool:
         """Take in a topology."""
-        return self.topologies.put(topology)
+        changed = self.topologies.put(topology)
+        if changed and self.around.asked_for_topologies:
+            self.layout.regroup_all()
+        return changed
 
     def put_runtime_class(self, runtime_class: RuntimeClass, now: float) -> bool:
         """Take in a RuntimeClass."""

@@ -7,19 +7,23 @@ patched, because our structs do not know all of its fields.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
 from kai_py.api.decode import decode
 from kai_py.api.keys import CLAIM_PROTECTION
-from kai_py.api.resource import Allocation, Consumer, ResourceClaim
-from kai_py.errors import ApiError, ForbiddenError, InvalidError
+from kai_py.api.pod import ExtendedResourceClaimStatus, Pod
+from kai_py.api.resource import Allocation, Consumer, DeviceClaim, ResourceClaim
+from kai_py.core.tables.pods import PodKey
+from kai_py.errors import ApiError, ForbiddenError, InvalidError, NotFoundError
 from kai_py.kube.client import MERGE_PATCH
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.sender import Sender
 
 CLAIMS: Final = ResourceKind("resource.k8s.io", "v1", "resourceclaims", ResourceClaim)
+PODS: Final = ResourceKind("", "v1", "pods", Pod)
 
 # What an object leaves out is one immutable map for all, which the encoder does not know.
 _encode: Final = msgspec.json.Encoder(enc_hook=dict).encode
@@ -38,6 +42,32 @@ class ClaimWriter:
     async def read(self, namespace: str, name: str) -> ResourceClaim:
         """A claim as it is now."""
         return decode(ResourceClaim, await self._sender.get(CLAIMS.path(namespace, name)))
+
+    async def create(self, namespace: str, metadata: Mapping[str, Any], spec: DeviceClaim) -> ResourceClaim:
+        """Make a claim."""
+        body = {
+            "apiVersion": CLAIMS.api_version,
+            "kind": CLAIMS.kind,
+            "metadata": metadata,
+            "spec": {"devices": spec},
+        }
+        return decode(
+            ResourceClaim, await self._sender.send("POST", CLAIMS.path(namespace), _encode(body), idempotent=False)
+        )
+
+    async def publish(self, pod: PodKey, status: ExtendedResourceClaimStatus) -> None:
+        """Say in a pod's status which claim serves its extended resources."""
+        body = {"metadata": {"uid": pod.uid}, "status": {"extendedResourceClaimStatus": status}}
+        path = f"{PODS.path(pod.namespace, pod.name)}/status"
+        await self._sender.send("PATCH", path, _encode(body), content_type=MERGE_PATCH)
+
+    async def delete(self, claim: ResourceClaim) -> None:
+        """Delete a claim that has no devices, and its protection with it."""
+        if claim.metadata.finalizers:
+            await self._patch(claim, {"finalizers": None})
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": claim.metadata.uid}}
+        with suppress(NotFoundError):
+            await self._sender.send("DELETE", _path(claim), _encode(body))
 
     async def protect(self, claim: ResourceClaim, annotations: Mapping[str, str]) -> ResourceClaim:
         """Add the finalizer without which nobody takes devices back, and annotations."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 from weakref import WeakValueDictionary
 
 import structlog
 
-from kai_py.api.keys import ALLOCATED_ANNOTATION, CLAIM_PROTECTION
+from kai_py.api.keys import ALLOCATED_ANNOTATION, CLAIM_PROTECTION, EXTENDED_CLAIM_ANNOTATION
+from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping
 from kai_py.api.resource import MAX_CONSUMERS, Allocation, Consumer, ResourceClaim
 from kai_py.cluster.claim_objects import Devices, Name, devices_of
 from kai_py.cluster.claims import ClaimBook
+from kai_py.cluster.encode.times import rfc3339
+from kai_py.cluster.extended_rows import UNNAMED
+from kai_py.core.dra.allocation import ClaimAllocation
+from kai_py.core.result import Granted
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import ApiError, ClaimRefusedError, ConflictError, InvalidError, NotFoundError, UnavailableError
 from kai_py.kube.backoff import Backoff
@@ -35,9 +41,13 @@ class ClaimKeeper:
         book: what is known of claims, and which devices were decided for them.
         writer: the door to the API server.
         metrics: refusals are counted there.
+        clock: seconds since the epoch.
     """
 
-    def __init__(self, book: ClaimBook, writer: ClaimWriter, metrics: Metrics) -> None:
+    def __init__(
+        self, book: ClaimBook, writer: ClaimWriter, metrics: Metrics, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
         self._book = book
         self._objects = book.objects
         self._writer = writer
@@ -59,6 +69,68 @@ class ClaimKeeper:
         wanted = tuple(Consumer("pods", pod.name, pod.uid) for pod in pods)
         async with self._lock(name):
             await self._until_answered(name, lambda claim: self._secure(claim, wanted, expected))
+
+    async def make(self, key: PodKey, granted: Granted) -> Name:
+        """Make the claim on a pod's extended resources, and say so in the pod's status.
+
+        Args:
+            key: of the pod.
+            granted: what was decided for a claim that does not exist yet.
+
+        Returns:
+            Its name. It counts as having its devices, which are not written yet.
+
+        Raises:
+            ClaimRefusedError: it cannot be made; says why.
+            LeaseLostError: we must not write.
+        """
+        assert isinstance(granted.allocation, ClaimAllocation)
+        now = self._clock()
+        requests = frozenset(device.request for device in granted.allocation.devices)
+        found = self._book.extended.claim_of(key, requests)
+        if found is None:
+            raise ClaimRefusedError(f"pod {key} asks for no extended resources any more")
+        metadata = {
+            "generateName": f"{key.name}{UNNAMED}",
+            "namespace": key.namespace,
+            "finalizers": [CLAIM_PROTECTION],
+            "annotations": {EXTENDED_CLAIM_ANNOTATION: "true", ALLOCATED_ANNOTATION: self._objects.mark(rfc3339(now))},
+            "ownerReferences": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": key.name,
+                    "uid": key.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        }
+        mappings = tuple(ExtendedResourceMapping(one.container, one.resource, one.request) for one in found.mappings)
+        try:
+            claim = await self._writer.create(key.namespace, metadata, found.spec)
+            self._book.made(key, claim, granted, now)
+            await self._writer.publish(key, ExtendedResourceClaimStatus(claim.metadata.name, mappings))
+        except ApiError as error:
+            self._metrics.api_errors.labels("claim", error.code).inc()
+            raise ClaimRefusedError(f"no claim on extended resources of pod {key}: {error}") from error
+        return claim.metadata.key
+
+    async def discard(self, name: Name) -> None:
+        """Delete a claim on extended resources that nobody uses: the next attempt makes another one.
+
+        Raises:
+            ClaimRefusedError: that cannot be done; says why.
+            LeaseLostError: we must not write.
+        """
+        async with self._lock(name):
+            claim = self._objects.by_name.get(name)
+            if claim is None or (self._objects.unwritten(name) is None and claim.status.allocation is not None):
+                return
+            try:
+                await self._writer.delete(claim)
+            except ApiError as error:
+                raise self._refused(name, error) from error
 
     async def give_back(self, name: Name, uids: frozenset[str]) -> None:
         """Reserve a claim for these pods no longer; its devices are free if nobody uses them and we gave them.

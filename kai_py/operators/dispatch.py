@@ -85,7 +85,7 @@ class Dispatcher:
         self._wake = wake
         self._clock = clock
         self._eviction = eviction
-        self.keeper = ClaimKeeper(store.claims, writer.claims, metrics)
+        self.keeper = ClaimKeeper(store.claims, writer.claims, metrics, clock)
         self.starts = Starts(
             store,
             self.keeper,

@@ -19,7 +19,7 @@ from kai_py.cluster.binding_conditions import preparation
 from kai_py.cluster.claim_objects import Devices, Name
 from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.store import Store
-from kai_py.core.result import Bind, Reason, ReasonCode
+from kai_py.core.result import Bind, Granted, Reason, ReasonCode
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import ClaimRefusedError, KaiError, LeaseLostError
 from kai_py.operators.claims import ClaimKeeper
@@ -118,7 +118,7 @@ class Starts:
 
     def needs_claims(self, binds: Iterable[Bind]) -> bool:
         """Whether any of these pods has claims."""
-        return any(bind.volumes or self._store.claims.needed_by(pod_of(bind)) for bind in binds)
+        return any(bind.claims or bind.volumes or self._store.claims.needed_by(pod_of(bind)) for bind in binds)
 
     def begin(self, binds: Iterable[Bind]) -> None:
         """Get the claims of pods that start together, then bind them. The decisions have been assumed."""
@@ -127,10 +127,13 @@ class Starts:
             self._claims_of[key] = self._store.claims.needed_by(key)
         names = {name: None for key in map(pod_of, whole) for name in self._claims_of[key]}
         expected = {name: self._objects.devices(name) for name in names}
+        unmade = [(pod_of(bind), one) for bind in whole for one in bind.claims if one.extended and not one.uid]
         with_volumes = [bind for bind in whole if bind.volumes]
-        start = Start(whole, expected, len(expected) + len(with_volumes))
-        for name in expected:
+        start = Start(whole, expected, len(expected) + len(unmade) + len(with_volumes))
+        for name in list(expected):
             self._enqueue(partial(self._secure, start, name))
+        for key, granted in unmade:
+            self._enqueue(partial(self._make, start, key, granted))
         for bind in with_volumes:
             self._enqueue(partial(self._ask, start, bind))
 
@@ -155,6 +158,8 @@ class Starts:
         for name in self._claims_of.pop(key, ()):
             try:
                 await self._keeper.give_back(name, frozenset({key.uid}))
+                if name == self._store.claims.special(key):
+                    await self._keeper.discard(name)
             except ClaimRefusedError as error:
                 _log.warning("claim not given back", claim="/".join(name), why=str(error))
 
@@ -168,33 +173,40 @@ class Starts:
 
     # -- steps -------------------------------------------------------------------------------------
 
-    async def _secure(self, start: Start, name: Name) -> None:
-        """Get one claim; with the last one, go on."""
-        if start.refusal is None:
-            users = [key for key in start.keys if name in self._claims_of[key]]
+    async def _make(self, start: Start, key: PodKey, granted: Granted) -> None:
+        """Make the claim on a pod's extended resources, and get it."""
+
+        async def make() -> None:
             try:
-                await self._keeper.secure(name, users, start.expected[name])
+                name = await self._keeper.make(key, granted)
+            finally:
+                if (made := self._store.claims.special(key)) is not None and made not in self._claims_of[key]:
+                    self._claims_of[key] = (*self._claims_of[key], made)
+            start.expected[name] = self._objects.devices(name)
+            await self._keeper.secure(name, (key,), start.expected[name])
+
+        await self._through(start, f"ResourceClaim {granted.claim}", make)
+
+    async def _secure(self, start: Start, name: Name) -> None:
+        """Get one claim."""
+        users = [key for key in start.keys if name in self._claims_of[key]]
+        what = f"ResourceClaim {'/'.join(name)}"
+        await self._through(start, what, lambda: self._keeper.secure(name, users, start.expected[name]))
+
+    async def _ask(self, start: Start, bind: Bind) -> None:
+        """Ask for the volumes of one pod."""
+        await self._through(start, f"volumes of pod {bind.pod}", lambda: self._volumes.ask(bind))
+
+    async def _through(self, start: Start, what: str, work: Job) -> None:
+        """Do one thing that is needed; with the last one, go on."""
+        if start.refusal is None:
+            try:
+                await work()
             except (ClaimRefusedError, LeaseLostError) as error:
                 start.refusal = error
             except Exception as error:  # the edge of the loop: one claim must not stop the others
-                _log.exception("claim passed over", claim="/".join(name))
-                start.refusal = ClaimRefusedError(f"ResourceClaim {'/'.join(name)}: internal error: {error}")
-        self._one_less(start)
-
-    async def _ask(self, start: Start, bind: Bind) -> None:
-        """Ask for the volumes of one pod; with the last one, go on."""
-        if start.refusal is None:
-            try:
-                await self._volumes.ask(bind)
-            except (ClaimRefusedError, LeaseLostError) as error:
-                start.refusal = error
-            except Exception as error:  # the edge of the loop: one pod must not stop the others
-                _log.exception("volumes passed over", pod=bind.pod)
-                start.refusal = ClaimRefusedError(f"volumes of pod {bind.pod}: internal error: {error}")
-        self._one_less(start)
-
-    def _one_less(self, start: Start) -> None:
-        """One write less to wait for; after the last one, go on."""
+                _log.exception("claim passed over", about=what)
+                start.refusal = ClaimRefusedError(f"{what}: internal error: {error}")
         start.left -= 1
         if not start.left:
             start.asked = self._clock()

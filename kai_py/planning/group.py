@@ -14,6 +14,7 @@ from kai_py.api.keys import PODGROUP_ANNOTATION, PRIORITY_CLASS_LABEL, RAY_PRIOR
 from kai_py.api.meta import ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
+from kai_py.api.topology import Topology
 from kai_py.api.workload import Workload
 from kai_py.errors import Fault, MalformedObjectError
 from kai_py.planning.manifests import Sourced, defaulted, group_and_kind, unpacked
@@ -197,6 +198,7 @@ class Others:
         self.config_maps: dict[tuple[str, str], Manifest] = {}
         self._pods: list[ObjectMeta] = []
         self._podgroups: dict[tuple[str, str], PodGroup] = {}
+        self._levels: dict[str, set[str]] = {}
         self._rest: dict[tuple[str, str, str, str], PartialObject] = {}
         for one in objects:
             self._sort_in(one)
@@ -211,6 +213,8 @@ class Others:
                 self.config_maps[meta.key] = manifest
             case ("", "Pod"):
                 self._pods.append(meta)
+            case ("kai.scheduler", "Topology"):
+                self._levels[meta.name] = {level.node_label for level in Topology.parse(manifest).spec.levels}
             case _ if kind == _PODGROUP:
                 self._podgroups[meta.key] = PodGroup.parse(manifest)
         self._rest[*kind, *meta.key] = workload
@@ -226,6 +230,11 @@ class Others:
     def podgroup(self, namespace: str, name: str) -> PodGroup | None:
         """A PodGroup that exists already."""
         return self._podgroups.get((namespace, name))
+
+    def topology(self, node_label: str) -> str:
+        """Name of the Topology that has a node label as a level; empty if there is none, or several."""
+        names = [name for name, labels in self._levels.items() if node_label in labels]
+        return names[0] if len(names) == 1 else ""
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> Iterable[ObjectMeta]:
         """The pods of a namespace that have these labels."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from kai_py.api import keys
 from kai_py.api.meta import OwnerReference
+from kai_py.api.model import MAX_LABEL_KEY
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import TopologyConstraint
 from kai_py.errors import Fault
@@ -125,7 +126,7 @@ def _group(lineage: Lineage, claim: Claim, context: Context) -> Membership:
     return member(
         replace(
             made,
-            topology=_topology(policy) or made.topology,
+            topology=_topology(policy, context) or made.topology,
             priority_class=policy.at("priorityClassName").text() or made.priority_class,
         ),
         context,
@@ -158,11 +159,17 @@ def _template(source: Field, claim: Claim) -> Field:
     raise listed.fault(f"has no entry {claim.part!r}, which {claim.field} of the pod names")
 
 
-def _topology(policy: Field) -> TopologyConstraint | None:
-    """All pods under one value of a node label. Whoever keeps topologies finds the one that has it as a level."""
+def _topology(policy: Field, context: Context) -> TopologyConstraint | None:
+    """All pods under one value of a node label: a level of the Topology that has it.
+
+    Without such a Topology, or with several, whoever keeps constraints says what is missing, and the gang waits.
+    """
     for constraint in policy.at("schedulingConstraints", "topology").items():
-        if key := constraint.at("key").text():
-            return TopologyConstraint(required_topology_level=key)
+        field = constraint.at("key")
+        if (key := field.text()) is not None:
+            if len(key) > MAX_LABEL_KEY:
+                raise field.wrong("is too long for a label's key")
+            return TopologyConstraint(topology=context.surroundings.topology(key), required_topology_level=key)
     return None
 
 

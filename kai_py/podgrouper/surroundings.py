@@ -11,7 +11,7 @@ from kai_py.api.podgroup import PodGroup
 T = TypeVar("T")
 
 #: So many answers are remembered.
-_REMEMBERED: Final = 8192
+_REMEMBERED: Final = 4096
 
 
 class Surroundings(Protocol):
@@ -28,6 +28,9 @@ class Surroundings(Protocol):
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> Iterable[ObjectMeta]:
         """The pods of a namespace that have these labels."""
+
+    def topology(self, node_label: str) -> str:
+        """Name of the Topology that has a node label as a level; empty if there is none, or several."""
 
 
 class Nothing:
@@ -46,6 +49,10 @@ class Nothing:
     def pods(self, namespace: str, labels: Mapping[str, str]) -> Iterable[ObjectMeta]:  # noqa: ARG002
         """Nobody."""
         return ()
+
+    def topology(self, node_label: str) -> str:  # noqa: ARG002
+        """None."""
+        return ""
 
 
 NOTHING: Final = Nothing()

@@ -11,7 +11,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
-from kai_py.cluster.claims import needs_of
+from kai_py.cluster.needs import needs_of
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
@@ -261,3 +261,18 @@ def test_unused_is_what_we_allocated_for_pods_that_wait():
     assert store.pod_key("default/a").uid == "u-9"
     assert list(store.claims.unused(lambda _key: True)) == [("default", "ours")]
     assert list(store.claims.unused(lambda key: key.name != "a")) == []
+
+
+def test_who_lacks_devices_is_told_its_own_claim_or_none():
+    def told(*objects):
+        (diagnosis,) = run_cycle(filled(*objects).take(NOW), Options(), clock=lambda: 0.0).diagnoses
+        return diagnosis.reasons[0].details.get("claim", "")
+
+    alone = [owned("a"), claim("a-gpu", 5, of=None)]
+    assert "default/a-gpu" in told(*alone)
+    status = {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "b-gpu"}]}
+    runs = user("b", made_from=["gpu"], on="n1") | {"status": status}
+    alike = [owned("c"), claim("c-gpu", 3, of=None), runs, claim("b-gpu", 3, of=None)]
+    results = [{"request": "gpu", "driver": GPU, "pool": "n1", "device": f"gpu-{n}"} for n in range(3)]
+    alike[3]["status"] = {"allocation": {"devices": {"results": results}}}
+    assert told(*alike) == ""

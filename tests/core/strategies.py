@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf, nan
 
 from hypothesis import strategies as st
@@ -216,6 +217,33 @@ def crowded(draw):
             **draw(histories),
         )
     return cluster(nodes=nodes, queues=queues, gangs=work)
+
+
+@st.composite
+def long_lines(draw):
+    """Many podgroups of one pod, most of them alike, in a few queues, mostly without limits, and some that differ."""
+    queues = draw(queue_trees())
+    if draw(st.integers(0, 3)):
+        queues = {name: replace(queue, limit=inf) for name, queue in queues.items()}
+    nodes = {name: draw(plain_nodes) for name in "abcd"} | draw(st.dictionaries(st.sampled_from("xyz"), odd_nodes))
+    leaf_queues = tuple(name for name in queues if name[-1].isdigit())
+    usual = draw(st.sampled_from([Pod(1), Pod(1), Pod(2), Pod(0, cpu=1)]))
+    other = Pod(draw(st.sampled_from([1, 2, 0.5])))
+    work = {}
+    for number in range(draw(st.integers(10, 40))):
+        odd = draw(st.integers(0, 19)) == 7
+        work[f"w{number:02}"] = Gang(
+            [other] * draw(st.integers(1, 3)) if odd else [usual],
+            minimum=draw(st.sampled_from([1, 0])) if odd else 1,
+            queue=draw(st.sampled_from(leaf_queues)),
+            priority=100 if odd else 50,
+            created=draw(st.integers(0, 3)),
+        )
+    return cluster(
+        nodes=nodes,
+        queues={"old": Queue(), **queues},
+        gangs={"old": draw(making_room(tuple(nodes))), **work},
+    )
 
 
 @st.composite

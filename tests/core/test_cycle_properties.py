@@ -1,16 +1,19 @@
 """What holds for every cluster, however odd."""
 
 from dataclasses import fields, replace
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from kai_py.core.actions.allocate import _Runs
 from kai_py.core.cycle import run_cycle
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Options, Strategy
 from kai_py.core.result import Bind
 from tests.core.builders import bound, decide, nominated
-from tests.core.strategies import one_queue, snapshots
+from tests.core.strategies import long_lines, one_queue, snapshots
 from tests.reference.allocate import allocate as slowly
 
 
@@ -88,3 +91,12 @@ def test_the_clock_decides_nothing(snapshot):
     ticks = iter(range(10**6))
     timed = run_cycle(snapshot, Options(), clock=lambda: float(next(ticks)))
     assert answer(timed) == answer(decide(snapshot))
+
+
+@settings(max_examples=100)
+@given(long_lines(), st.sampled_from(list(Strategy)))
+def test_podgroups_that_are_served_together_get_what_they_get_one_by_one(snapshot, strategy):
+    together = decide(snapshot, gpu=strategy, cpu=strategy)
+    with patch.object(_Runs, "serve", lambda *_: False):
+        apart = decide(snapshot, gpu=strategy, cpu=strategy)
+    assert (answer(together), together.stats, together.started) == (answer(apart), apart.stats, apart.started)

@@ -6,6 +6,7 @@ from kai_py.core.actions.context import Context
 from kai_py.core.options import Action
 from kai_py.core.placement.gang import Placer
 from kai_py.core.result import ReasonCode
+from kai_py.core.state.transaction import Transaction
 from kai_py.core.victims.search import Search
 from kai_py.telemetry.sentences import sentence
 from tests.core.builders import Gang, bound, cluster, codes, decide, evicted, nominated, running
@@ -89,8 +90,31 @@ def test_an_error_over_one_stale_gang_does_not_save_another(stumble):
 
 
 def test_the_reason_reads_well(stumble):
-    snapshot = cluster(nodes={"a": 1}, gangs={"odd": 1})
+    snapshot = cluster(nodes={"a": 2}, gangs={"odd": 2})
     stumble(Placer, "place", snapshot, "odd")
     said = sentence(decide(snapshot).errors["ns/odd"])
     assert said.startswith("The scheduler made a mistake over this podgroup and left it alone for this cycle: ")
     assert "ZeroDivisionError: we did not think of this" in said
+
+
+def test_when_many_cannot_be_served_at_once_they_are_served_one_by_one(monkeypatch):
+    snapshot = cluster(nodes={"a": 3, "b": 8}, gangs={f"g{number}": 1 for number in range(9)})
+    expected = decide(snapshot)
+    real = Transaction.place_alike
+
+    def failing(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        raise ZeroDivisionError("after the deed")
+
+    monkeypatch.setattr(Transaction, "place_alike", failing)
+    result = decide(snapshot)
+    assert len(bound(result)) == 9
+    assert (result.decisions, result.errors, result.stats) == (expected.decisions, {}, expected.stats)
+
+
+def test_an_error_on_the_way_to_serving_many_at_once_is_nobodys_but_its_own(stumble):
+    snapshot = cluster(nodes={"a": 64}, gangs={**{f"g{number}": 1 for number in range(9)}, "odd": 1})
+    stumble(Placer, "wish", snapshot, "odd")
+    result = decide(snapshot)
+    assert sorted(bound(result)) == [f"g{number}-0" for number in range(9)]
+    assert list(result.errors) == ["ns/odd"]

@@ -13,6 +13,8 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.result import Layout, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
+from kai_py.core.tables.classes import NodeTerm, PreferredTerm, Requirement
+from kai_py.core.tables.nodes import Taint
 from kai_py.core.tables.patterns import Pattern, Shape
 from kai_py.core.tables.pods import PodState
 from tests.core.builders import (
@@ -350,3 +352,24 @@ def test_a_node_takes_as_many_pods_that_share_one_device_as_are_counted(snapshot
                 taken += 1
             transaction.rollback(start)
             assert counted[node] == taken
+
+
+def test_within_a_domain_pods_go_where_they_like_to_be():
+    """The first rack is tight; of its nodes the second is preferred, though the first has less room."""
+    liked = PreferredTerm(10, NodeTerm(labels=(Requirement("disk", "In", ("ssd",)),)))
+    nodes = {
+        "a1": rack("xa", 2),
+        "a2": Node(4, labels={"zone": "x", "rack": "a", "disk": "ssd"}),
+        "b1": Node(8, labels={"zone": "x", "rack": "b", "disk": "ssd"}),
+    }
+    pods = [Pod(1, preferred=(liked,))] * 2
+    for level in ({"required": "rack"}, {"preferred": "rack"}):
+        found = decide(cluster(nodes=nodes, gangs={"g": Gang(pods, **level)}))
+        assert set(of_g(bound(found)).values()) == {"a2"}
+
+
+def test_within_a_domain_soft_taints_are_avoided():
+    soft = Taint("soft", "", "PreferNoSchedule")
+    nodes = {"a1": rack("xa", 2, taints=(soft,)), "a2": rack("xa", 2), "a3": rack("xa", 2)}
+    found = decide(cluster(nodes=nodes, gangs={"g": Gang([Pod(1)] * 4, required="rack")}))
+    assert set(of_g(bound(found)).values()) == {"a2", "a3"}

@@ -254,3 +254,24 @@ def test_a_sealed_snapshot_refuses_to_be_written():
         BUSY.pods.state[0] = 1
     with pytest.raises(ValueError, match="read-only"):
         cluster(nodes={"a": 1}, gangs={"g": 1}).nodes.allocatable[0] = 0
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(0, 6), st.booleans())
+def test_pods_that_are_placed_together_are_placed_as_if_one_by_one(nodes, first, preemptible):
+    many = Gang(8, minimum=0, queue="r", preemptible=preemptible)
+    scene = cluster(
+        nodes=dict.fromkeys("abc", 8),
+        queues={"p": Queue(), "q": Queue("p"), "r": Queue("p")},
+        gangs={"many": many, "one": Gang(1, queue="q")},
+    )
+    together, ledger, rows = begin(scene)
+    apart, reference, _ = begin(scene)
+    pods = sorted(rows.values())[first:][: len(nodes)]
+    for pod, node in zip(pods, nodes, strict=False):
+        apart.place(pod, node, action=ALLOCATE)
+    start, before = together.checkpoint(), image(ledger)
+    together.place_alike(pods, nodes[: len(pods)], action=ALLOCATE)
+    assert (image(ledger), together.journal) == (image(reference), apart.journal)
+    assert ledger.touched == reference.touched
+    together.rollback(start)
+    assert image(ledger) == before

@@ -113,3 +113,46 @@ def test_a_view_that_followed_the_ledger_equals_a_new_one_to_the_bit(sequence, s
         view_.refresh()
         assert view_._value.tobytes() == fresh.view(class_idx)._value.tobytes()
         assert view_.best() == fresh.view(class_idx).best()
+
+
+holds = st.tuples(st.integers(0, 4), st.integers(0, 4), st.sampled_from([0, 0, 1, 2]), st.sampled_from([3, 110]))
+
+
+@given(
+    st.lists(holds, max_size=7),
+    st.sampled_from([Pod(1), Pod(2, cpu=3), Pod(0, cpu=2)]),
+    st.sampled_from(list(Strategy)),
+    st.sampled_from([1, 3, 8, 40]),
+    st.sampled_from([DEFAULT_WEIGHTS, {"packing": 9.0}]),
+)
+def test_places_ahead_are_those_that_pods_find_one_by_one(nodes, pod, strategy, limit, weights):
+    scene = cluster(
+        nodes={f"n{row}": Node(4, cpu=8, pods=slots) for row, (*_, slots) in enumerate(nodes)},
+        foreign={f"x{row}": running(f"n{row}", taken) for row, (taken, *_) in enumerate(nodes)},
+        gangs={
+            "new": Gang([pod] * 41),
+            **{f"old{row}": Gang([leaving(f"n{row}", gone)]) for row, (_, _, gone, _) in enumerate(nodes) if gone},
+        },
+    )
+    ledger = Ledger(scene)
+    transaction, options = Transaction(ledger), Options(gpu=strategy, cpu=strategy, weights=weights)
+    waiting = [row for row, key in enumerate(scene.pods.keys) if key.name.startswith("new-")]
+    placer = Placer(ledger, options)
+    view_ = placer.view(scene.pods.class_idx.item(waiting[0]))
+    ahead = view_.ahead(limit)
+    first = view_.best()
+    assert len(ahead) <= limit
+    assert bool(ahead) == (first is not None and first.now)
+    for row, node in zip(waiting, ahead, strict=False):
+        assert view_.best() == Place(node, now=True)
+        transaction.place(row, node, action=Action.ALLOCATE)
+
+
+def test_a_whole_cluster_is_filled_in_one_look_when_nodes_are_filled_one_by_one():
+    new = view(nodes=dict.fromkeys("abcd", 8), gangs={"more": Gang([Pod()] * 40)})
+    assert new.ahead(20) == [0] * 8 + [1] * 8 + [2] * 4
+    assert new.ahead(100) == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 8
+
+
+def test_nobody_is_placed_ahead_where_room_is_only_awaited():
+    assert view(nodes={"a": 8}, gangs={"old": Gang([leaving("a", 8)])}).ahead(8) == []

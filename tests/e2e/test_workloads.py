@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kai_py.api.meta import PartialObject
 from kai_py.kube.resource import ResourceKind
 
@@ -182,6 +184,28 @@ async def test_a_workload_that_cannot_be_understood_stops_its_own_pods_and_says_
             {"metadata": {"labels": {"training.kubeflow.org/replica-type": "worker"}}},
         )
         await cluster.until_bound("odd-worker-0")
+
+
+async def test_an_owner_of_a_kind_that_is_not_served_is_not_waited_for(cluster: Cluster) -> None:
+    if not cluster.real:
+        pytest.skip("the embedded cluster deletes what belongs to nobody")
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    identity = {"name": "x", "uid": "0b9b1e0c-0000-4000-8000-000000000000", "controller": True}
+    async with cluster.scheduler():
+        await member(cluster, "p", {"apiVersion": "example.com/v1", "kind": "Unknown", **identity})
+        await cluster.until_bound("p")
+
+
+async def test_a_spark_executor_is_in_the_gang_of_its_driver(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    labels = {"spark-app-name": "etl", "spark-app-selector": "spark-1"}
+    async with cluster.scheduler():
+        driver = reference(await member(cluster, "driver", None, labels))
+        await member(cluster, "exec-1", driver, labels)
+        await cluster.until_bound("driver", "exec-1")
+        await cluster.until(lambda: _spec(cluster, "spark-1", "minMember", 1))
 
 
 async def test_a_podgroup_of_coscheduling_is_waited_for_and_kept(cluster: Cluster) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kai_py.minicluster.devices import Offer, device_classes, equip, slices_for
-from kai_py.minicluster.devices.drivers import fabric_pools
+from kai_py.minicluster.devices.drivers import fabric_pool, licence_pool
 from kai_py.minicluster.pools import nodes
 from tests.minicluster_workers.examples import EXAMPLES, documents
 
@@ -79,7 +79,7 @@ async def test_allocations_are_refused_for_the_same_fields(api: Api) -> None:
 @pytest.mark.parametrize("offer", ["whole+nics", "mig", "shared", "vfio"])
 async def test_what_the_drivers_publish_is_stored_as_it_is(api: Api, offer: str) -> None:
     published = [one for profile in ("h100", "l40s-inference") for one in equipped(profile, offer)]
-    published += [one for pool in fabric_pools("mini-1a", "main") for one in pool.slices()]
+    published += [one for pool in (fabric_pool("mini-1a", "main"), licence_pool()) for one in pool.slices()]
     for one in published:
         name = f"{api.namespace}-{one['metadata']['name']}"
         reply = await api.post(SLICES, one | {"metadata": {"name": name}})

@@ -18,8 +18,8 @@ EXAMPLES = sorted(FOLDER.glob("*.yaml"))
 BASE = tuple(FOLDER / name for name in ("01-queues.yaml", "02-priority-classes.yaml"))
 #: As the guide says that the embedded cluster is started for those that claim devices.
 OFFERS = ("h100=mig+nics", "a100=whole+fabric", "l40s=shared", "gb200=vfio")
-#: Not served yet: extended resources that a class stands for.
-UNSERVED = ("18-extended-resource",)
+#: A scheduler makes its claim; a plan has none to write.
+SCHEDULED = ("18-extended-resource",)
 CLAIMS = "resourceclaims.resource.k8s.io"
 PROTECTION = "resource.kubernetes.io/delete-protection"
 PLANNED = (

@@ -12,7 +12,7 @@ from kai_py.minicluster import pools
 from kai_py.minicluster.devices.offers import Offer, equip, equip_pool, parse_offers
 from kai_py.minicluster.quantities import amount
 
-from .examples import BASE, CLAIMS, EXAMPLES, FOLDER, GUIDE, OFFERS, PLANNED, UNSERVED, apply, carry_out, documents
+from .examples import BASE, CLAIMS, EXAMPLES, FOLDER, GUIDE, OFFERS, PLANNED, SCHEDULED, apply, carry_out, documents
 from .world import World
 
 Object = dict[str, Any]
@@ -246,6 +246,18 @@ async def test_a_virtual_machine_costs_its_overhead_on_a_node_for_it(world: Worl
     assert world.pod("untrusted")["spec"]["overhead"] == {"cpu": "1", "memory": "2Gi"}
 
 
+@pytest.mark.parametrize(("offer", "devices"), [("whole", ["gpu-0", "gpu-1"]), ("plugin", []), ("vfio", None)])
+async def test_an_extended_resource_becomes_a_claim_where_no_device_plugin_is(
+    world: World, offer: str, devices: list[str] | None
+):
+    found = await planned(world, some("h100", offer), example("18-extended-resource"))
+    if devices is None:
+        assert found.waiting == ["legacy"]
+        return
+    assert found.node("legacy") == "h100-r01-n01"
+    assert (found.devices("legacy") if devices else found.binds["legacy"].get("claims", [])) == devices
+
+
 async def test_a_gang_gets_a_claim_for_each_of_its_pods(world: World):
     found = await planned(world, some("h100", "whole+nics", 5), example("19-gang-with-claims"))
     assert len({found.node(pod) for pod in found.binds}) == 4
@@ -267,7 +279,7 @@ async def test_all_examples_with_claims_run_on_the_cluster_of_the_guide(world: W
     guide = GUIDE.read_text(encoding="utf-8")
     assert "--profile devices " + " ".join(f"--devices {offer}" for offer in OFFERS) in guide
     nodes = equip_pool(pools.nodes("devices", 16), parse_offers(OFFERS, pools.SERVERS))
-    files = [file for file in EXAMPLES if file.name >= "10" and file.stem not in UNSERVED]
+    files = [file for file in EXAMPLES if file.name >= "10" and file.stem not in SCHEDULED]
     assert len(files) == 9
     found = await planned(world, nodes, documents(*files))
     assert len(found.binds) == 1 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + 4

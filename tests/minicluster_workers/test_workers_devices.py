@@ -8,7 +8,7 @@ import pytest
 
 from kai_py.minicluster import MiniCluster, pools
 from kai_py.minicluster.devices import Offer, device_classes, equip, slices_for
-from kai_py.minicluster.devices.drivers import fabric_pools
+from kai_py.minicluster.devices.drivers import fabric_pool, licence_pool
 from kai_py.minicluster.devices.models import model_of
 from kai_py.minicluster.devices.offers import FABRIC_LABEL, GPUS_LABEL, equip_pool, parse_offers
 from kai_py.minicluster.quantities import amount
@@ -165,7 +165,7 @@ def test_shared_gpus_are_given_by_cores_and_memory():
 
 
 def test_appliances_are_for_the_nodes_of_their_zone_on_the_fabric_and_licences_for_all():
-    [storage, licences] = fabric_pools("mini-1a", "main")
+    storage, licences = fabric_pool("mini-1a", "main"), licence_pool()
     [one] = storage.slices()
     [term] = one["spec"]["nodeSelector"]["nodeSelectorTerms"]
     assert {each["key"]: each["values"] for each in term["matchExpressions"]} == {
@@ -232,6 +232,18 @@ async def test_a_pool_that_changes_gets_the_next_generation(world: World):
     await world.settle()
     [again] = slices_of(world, "gpu.nvidia.com")
     assert again["spec"]["pool"] == {"name": "h100-r01-n01", "generation": 3, "resourceSliceCount": 1}
+
+
+async def test_labels_that_mean_nothing_offer_nothing_and_stop_nobody(world: World):
+    [bad, good] = equipped("whole+fabric", count=2)
+    bad["metadata"]["labels"] |= {"nvidia.com/gpu.count": "eight", FABRIC_LABEL: "Not_A_Pool"}
+    pools.register(world.storage, [bad])
+    await world.settle()
+    pools.register(world.storage, [good])
+    await world.settle()
+    assert {one["spec"]["nodeName"] for one in slices_of(world, "gpu.nvidia.com")} == {"h100-r01-n02"}
+    pools_there = [one["spec"]["pool"]["name"] for one in slices_of(world, "appliance.example.com")]
+    assert pools_there == ["licences", "main-mini-1a"]
 
 
 async def test_a_pool_that_stays_is_not_written_again(world: World):

@@ -233,6 +233,11 @@ def test_a_podgroup_of_kubernetes_is_a_gang(version):
     answer = group(named, objects=[gang])
     assert (spec(answer)["minMember"], spec(answer)["priorityClassName"]) == (3, "high")
     assert spec(answer)["topologyConstraint"] == {"requiredTopologyLevel": "example.com/rack"}
+    levels = [{"nodeLabel": "example.com/block"}, {"nodeLabel": "example.com/rack"}]
+    racks = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology", "metadata": {"name": "dc"}}
+    racks["spec"] = {"levels": levels}
+    constraint = spec(group(named, objects=[gang, racks]))["topologyConstraint"]
+    assert constraint == {"topology": "dc", "requiredTopologyLevel": "example.com/rack"}
     gang["spec"] = {"schedulingPolicy": {"basic": {}}}
     assert spec(group(named, objects=[gang]))["minMember"] == 1
 
@@ -268,3 +273,45 @@ def test_whatever_is_answered_is_a_sound_podgroup():
     owner = lws(7, workerTemplate={}, subGroupPolicy={"subGroupSize": 3})
     answer = group(worker(owner, 6), [owner])
     assert PodGroup.parse(answer["podGroup"]).name.startswith("pg-llm")
+
+
+# -- Knative: as an earlier KAI grouped revisions --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kinds", "shared", "alone"),
+    [
+        (["Pod"], False, True),
+        (["Revision"], False, False),
+        (["Pod", "Pod"], False, True),
+        (["Revision", "Pod"], True, False),
+    ],
+)
+def test_a_revision_whose_pods_have_podgroups_of_their_own_stays_so(kinds, shared, alone):
+    service = obj("Service", "s", "serving.knative.dev/v1", {})
+    revision = obj("Revision", "r", "serving.knative.dev/v1", owner=service)
+    label = {"serving.knative.dev/revision": "r"}
+    others = []
+    for number, kind in enumerate(kinds):
+        name = "pg-0" if shared else f"pg-{number}"
+        others.append(pod(revision, f"old-{number}", labels=label, annotations={"pod-group-name": name}))
+        group_owner = {"apiVersion": "v1", "kind": kind, "name": "x", "uid": "x"}
+        others.append(obj("PodGroup", f"pg-{number}", "scheduling.run.ai/v2alpha2", {}, ownerReferences=[group_owner]))
+    answer = group(pod(revision, labels=label), [revision, service], objects=others)
+    assert answer["written"] is not alone
+
+
+def test_a_podgroup_of_a_revision_that_belongs_to_something_else_is_an_error():
+    service = obj("Service", "s", "serving.knative.dev/v1", {})
+    revision = obj("Revision", "r", "serving.knative.dev/v1", owner=service)
+    label = {"serving.knative.dev/revision": "r"}
+    old = pod(revision, "old", labels=label, annotations={"pod-group-name": "pg"})
+    other = obj("PodGroup", "pg", "scheduling.run.ai/v2alpha2", {})
+    with pytest.raises(GroupingError, match=r"PodGroup team/pg: metadata.ownerReferences"):
+        group(pod(revision, labels=label), [revision, service], objects=[old, other])
+
+
+def test_a_pod_of_a_revision_that_names_none_is_an_error():
+    service = obj("Service", "s", "serving.knative.dev/v1", {})
+    with pytest.raises(GroupingError, match=r"serving.knative.dev/revision"):
+        group(pod(service), [service])

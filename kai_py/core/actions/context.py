@@ -92,14 +92,20 @@ class Context:
         Returns:
             What ``serve`` returned, or a reason ``InternalError`` that says what happened and where.
         """
+        reason = self.attempt(serve, *args)
+        if reason is not None and reason.code is ReasonCode.INTERNAL_ERROR:
+            self.failed[podgroup] = reason
+        return reason
+
+    def attempt(self, serve: Callable[[*Args], Reason | None], *args: *Args) -> Reason | None:
+        """The same for work that is not about one podgroup: after an error nobody is left alone for it."""
         before = self.transaction.checkpoint()
         try:
             return serve(*args)
-        except Exception as error:  # the edge of what is done for one podgroup; the result carries it to the log
+        except Exception as error:  # the edge of what is done for a podgroup; the result carries it to the log
             self.transaction.rollback(before)
             details = {"error": f"{type(error).__name__}: {error}", "where": _where(error.__traceback__)}
-            self.failed[podgroup] = Reason(ReasonCode.INTERNAL_ERROR, details)
-            return self.failed[podgroup]
+            return Reason(ReasonCode.INTERNAL_ERROR, details)
 
     @property
     def running(self) -> Running:

@@ -67,9 +67,11 @@ class Unit:
         """``(M,)`` zones that every resource needs on an empty node; 0 where resources disagree, or never fit."""
         least, most = np.full(len(asked), _ANY, dtype=np.int32), np.zeros(len(asked), dtype=np.int32)
         for k, need in self._needs:
-            sums = np.cumsum(-np.sort(-allocatable[:, :, k], axis=1), axis=1)
-            enough = sums >= need
-            width = np.where(enough[:, -1], enough.argmax(axis=1) + 1, 0)
+            width = (allocatable[:, :, k].max(axis=1) >= need).astype(np.int32)
+            if (wider := np.flatnonzero(width == 0)).size:
+                sums = np.cumsum(-np.sort(-allocatable[wider, :, k], axis=1), axis=1)
+                enough = sums >= need
+                width[wider] = np.where(enough[:, -1], enough.argmax(axis=1) + 1, 0)
             least = np.where(asked[:, k], np.minimum(least, width), least)
             most = np.where(asked[:, k], np.maximum(most, width), most)
         return np.where(least == most, most, 0).astype(np.int32)

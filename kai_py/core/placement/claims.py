@@ -60,6 +60,7 @@ class ClaimView(ClassView):
     ) -> None:
         assert ledger.claims is not None
         self._claims: Claims = ledger.claims
+        self._class_idx = class_idx
         self._asks = ledger.claims.table.of_class[class_idx]
         self._wishes = _wishes(self._asks)
         super().__init__(class_idx, suitability, ledger, options, fragments)
@@ -156,7 +157,7 @@ class ClaimView(ClassView):
         _, found, node = nearest
         details: dict[str, object] = {
             "why": str(found.code),
-            "claim": found.claim,
+            "claim": "" if self._is_anybodys(found.claim) else found.claim,
             "request": found.request,
             "node": self._claims.table.inventory.nodes.names[node],
             "needed": found.needed,
@@ -176,6 +177,11 @@ class ClaimView(ClassView):
     def _distance(self, node: int) -> tuple[bool, bool]:
         """How far a node is from having the devices: those without any of the kind, or any at all, say nothing."""
         return self._claims.lack(self._asks, node) in _FAR, not self._claims.table.inventory.at(node).rows
+
+    def _is_anybodys(self, claim: str) -> bool:
+        """Whether a claim is one pod's own, and stands here for those of all pods of the class."""
+        own = any(isinstance(ask, Claim) and ask.name == claim for ask in self._asks)
+        return own and int((self._ledger.snapshot.pods.class_idx == self._class_idx).sum()) > 1
 
     def _wanted(self, found: Refusal) -> dict[str, object]:
         """What a request asks of each device, as far as that is why there are none: selectors and capacities."""

@@ -59,22 +59,23 @@ class Fragments:
         self._ledger = ledger
         self._suitabilities = suitabilities
         self._read = len(ledger.touched)
-        self._states: dict[tuple[int, bytes, bytes], int] = {}
+        self._states: dict[bytes, int] = {}
+        self.kind: Amounts = np.zeros(len(ledger.free), dtype=np.int64)
         self._usable = Memo()
 
     @cached_property
     def typical(self) -> Typical | None:
         """The pods that count; None where all are alike, or none wants GPUs: there is nothing to keep for others."""
-        counts = _frequent(self._ledger.snapshot)
-        if not counts or not any(self._gpus(pod) for pod in counts):
+        snapshot = self._ledger.snapshot
+        counts = _frequent(snapshot)
+        if not len(snapshot.nodes) or not any(self._gpus(pod) for pod in counts):
             return None
         pods = list(counts)
         allowed = np.array([self._suitabilities.of(pod).first_failure == PASSED for pod in pods])
         sizes, size_idx = np.unique([self._sizes(pod) for pod in pods], axis=0, return_inverse=True)
         # What is left of a device counts in thousandths of it, so nodes are of one kind only if their devices are.
         sees = np.vstack([allowed, sizes, self._capacities])
-        _, first, kind = np.unique(sees, axis=1, return_index=True, return_inverse=True)
-        self.kind: Rows = kind.reshape(-1).astype(np.int32)
+        first, self.kind = _kinds(sees)
         request = np.array([pod.request for pod in pods], dtype=np.int64)
         wanted = (request > 0) & (self._worth > 0)
         wants_none = np.array([not self._gpus(pod) for pod in pods])
@@ -138,14 +139,20 @@ class Fragments:
     def _state(self) -> Rows:
         """``(N,)`` the state of each node: equal where nodes are of one kind and have the same free."""
         assert self.typical is not None
-        self._read = len(self._ledger.touched)
-        return np.array([self._state_of(node) for node in range(len(self.kind))], dtype=np.int32)
+        ledger = self._ledger
+        self._read = len(ledger.touched)
+        columns = [self.kind[:, None], ledger.free + ledger.releasing]
+        if ledger.devices is not None:
+            columns.append(ledger.devices.rooms.left)
+        every = [self._states.setdefault(key, len(self._states)) for key in _keys(np.hstack(columns))]
+        return np.array(every, dtype=np.int32)
 
     def _state_of(self, node: int) -> int:
-        free = self._ledger.free[node] + self._ledger.releasing[node]
-        pieces = b"" if self._ledger.devices is None else self._ledger.devices.rooms.left[node].tobytes()
-        key = self.kind.item(node), free.tobytes(), pieces.rstrip(b"\0")
-        return self._states.setdefault(key, len(self._states))
+        ledger = self._ledger
+        row = [self.kind[node, None], ledger.free[node] + ledger.releasing[node]]
+        if ledger.devices is not None:
+            row.append(ledger.devices.rooms.left[node])
+        return self._states.setdefault(_keys(np.concatenate(row)[None, :])[0], len(self._states))
 
     def _refresh(self) -> Rows:
         state, touched = self._state, self._ledger.touched
@@ -183,7 +190,7 @@ class Fragments:
         free, pieces = self._rooms(rows)
         left, left_pieces = self._after(pod, free, pieces, rows)
         self._usable.reach(len(self._states))
-        usable, kind = self._usable.of_state, self.kind[rows]
+        usable, kind = self._usable.of_state, self.kind[rows].astype(np.int32)
         unknown = usable[states] == _UNKNOWN
         if unknown.any():  # one call for both: most of its time does not depend on how many nodes there are
             wider = np.zeros((int(unknown.sum()), left_pieces.shape[1] - pieces.shape[1]), dtype=np.int64)
@@ -237,6 +244,21 @@ class Sparing:
             packing: ``(K,)`` what binpacking thinks of them; it decides between equals.
         """
         return 1.0 - (self._fragments.loss(self._pod, self._memo, rows) + _TIE * (1.0 - packing)) / self._scale
+
+
+def _kinds(sees: Amounts) -> tuple[Rows, Amounts]:
+    """A node of each kind, and ``(N,)`` the kind of each node, from ``(K, N)`` what tells them apart."""
+    if (sees == sees[:, :1]).all():  # most clusters, by far
+        return np.zeros(1, dtype=np.int32), np.zeros(sees.shape[1], dtype=np.int64)
+    _, first, kind = np.unique(sees, axis=1, return_index=True, return_inverse=True)
+    return first.astype(np.int32), kind.reshape(-1).astype(np.int64)
+
+
+def _keys(rows: Amounts) -> list[bytes]:
+    """Rows of ``(K, X)`` numbers as keys; as devices come and go, zeros at the end are no difference."""
+    rows = np.ascontiguousarray(rows, dtype=np.int64)
+    keys: list[bytes] = rows.view(f"V{rows.shape[1] * rows.itemsize}").reshape(-1).tolist()
+    return [key.rstrip(b"\0") for key in keys]
 
 
 def _frequent(snapshot: Snapshot) -> dict[PodClass, int]:

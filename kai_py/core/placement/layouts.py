@@ -11,7 +11,7 @@ from kai_py.core.result import Layout
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.domains import Topology
 from kai_py.core.tables.patterns import Pattern
-from kai_py.core.tables.pods import ACTIVE, NONE
+from kai_py.core.tables.pods import IS_ACTIVE, NONE
 from kai_py.core.topology.hops import Hops
 from kai_py.core.topology.patterns import bound, pairs_of
 from kai_py.core.topology.ranks import cost_of
@@ -27,25 +27,26 @@ def layouts(ledger: Ledger, podgroups: Iterable[int]) -> tuple[Layout, ...]:
     table = ledger.snapshot.topologies
     if table is None:
         return ()
-    offset = ledger.snapshot.podgroups.offset
-    found = []
+    offset, of = ledger.snapshot.podgroups.offset, ledger.snapshot.pods.subgroup_idx
+    order = np.argsort(of, kind="stable").astype(np.int32)
+    of, found = of[order], []
     for podgroup in podgroups:
         first, last = offset.item(podgroup), offset.item(podgroup + 1)
         if (topology := table.topology_of(first, last)) is not None:
             # Subgroups with constraints of their own are laid out one by one.
             apart = table.asks_inside(first, last)
-            pods = _members(ledger, first, last)
+            begin, end = np.searchsorted(of, [first, last]).tolist()
+            pods = _with_places(ledger, order[begin:end])
             name = str(ledger.snapshot.podgroups.keys[podgroup])
             found.append(_layout(name, ledger, topology, table.pattern_of(podgroup), pods, apart=apart))
     return tuple(found)
 
 
-def _members(ledger: Ledger, first: int, last: int) -> Rows:
-    """Pods with places of the subgroups from ``first`` to before ``last``: by subgroup, index and row."""
+def _with_places(ledger: Ledger, rows: Rows) -> Rows:
+    """Those of some pods that have places: by subgroup, index and row."""
     pods = ledger.snapshot.pods
     of = pods.subgroup_idx
-    mine = (of >= first) & (of < last) & np.isin(ledger.state, ACTIVE) & (ledger.node != NONE)
-    rows = np.flatnonzero(mine).astype(np.int32)
+    rows = rows[IS_ACTIVE[ledger.state[rows]] & (ledger.node[rows] != NONE)]
     if pods.rank is not None:
         rows = rows[np.lexsort((rows, pods.rank[rows], of[rows]))]
     return rows

@@ -17,11 +17,12 @@ from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.domains import ROOT, Topology
-from kai_py.core.tables.pods import ACTIVE, NONE
+from kai_py.core.tables.pods import IS_ACTIVE, NONE
 from kai_py.core.tables.topologies import TopologyTable
 from kai_py.core.topology.arrange import arrange
 from kai_py.core.topology.choice import Constraint, Offer, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.choose import choose
+from kai_py.core.topology.favour import favour
 from kai_py.core.topology.parts import Part
 from kai_py.core.topology.program import SEARCHES, Budget
 
@@ -133,17 +134,18 @@ class Nearness:
         order, of = self._by_subgroup
         begin, end = np.searchsorted(of, [first, last]).tolist()
         pods, ledger = order[begin:end], self._ledger
-        members: Rows = pods[np.isin(ledger.state[pods], ACTIVE) & (ledger.node[pods] != NONE)]
+        members: Rows = pods[IS_ACTIVE[ledger.state[pods]] & (ledger.node[pods] != NONE)]
         return members
 
     def _staying(self, first: int, last: int) -> dict[int, list[int]]:
-        """Nodes of members that have places, by leaf."""
+        """Nodes of members that have places, by leaf; each once, ascending."""
         members = self._members(first, last)
-        leaves: list[int] = self._ledger.snapshot.pods.subgroup_idx[members].tolist()
-        nodes: dict[int, list[int]] = {}
-        for leaf, node in zip(leaves, self._ledger.node[members].tolist(), strict=True):
-            nodes.setdefault(leaf, []).append(node)
-        return nodes
+        if not members.size:
+            return {}
+        of, nodes = self._ledger.snapshot.pods.subgroup_idx[members], self._ledger.node[members]
+        begin = np.flatnonzero(np.diff(of, prepend=NONE)).tolist()  # members are sorted by leaf
+        ends = [*begin[1:], len(of)]
+        return {of.item(start): np.unique(nodes[start:end]).tolist() for start, end in zip(begin, ends, strict=True)}
 
     def _part(
         self, subgroup: Subgroup, asked: dict[int, list[int]], stay: dict[int, list[int]], nothing: tuple[int, ...]
@@ -154,7 +156,7 @@ class Nearness:
             tuple(asked[row]) if row in asked else nothing,
             Constraint(table.required.item(row), table.preferred.item(row)),
             tuple(self._part(child, asked, stay, nothing) for child in subgroup.children),
-            tuple(sorted(set(stay.get(row, ())))),
+            tuple(stay.get(row, ())),
         )
 
     def together(self, wish: Wish, step: Step, nodes: Sequence[int]) -> bool:
@@ -193,9 +195,15 @@ class Nearness:
         found = choose(topology, wish.tree.constraint, offer, wish.demand, pinned=wish.pinned, budget=self._budget)
         if isinstance(found, Shortfall):
             return found
+        counts = found.counts
+        if len(wish.classes) == 1 and (liking := self._view(wish.classes[0]).liking) is not None:
+            parts, slots = topology.partition(found.cover_level), np.where(found.mask, offer.slots[0], 0)
+            counts = favour(parts, slots, counts[0], liking)[None, :]
+        if len(step.pods) == 1:
+            return Seats((int(counts.sum(axis=0).argmax()),), found.mask)
         # Where several domains are needed, the last one is filled first; KAI Scheduler does so.
         order = np.argsort(-topology.partition(found.cover_level), kind="stable").astype(np.int32)
-        nodes = self._deal(wish, step, step.pods, order, found.counts[:, order])
+        nodes = self._deal(wish, step, step.pods, order, counts[:, order])
         return Seats(tuple(nodes[pod] for pod in step.pods), found.mask)
 
     def domains(self, wish: Wish) -> Iterator[Mask]:

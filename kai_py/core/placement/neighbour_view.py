@@ -6,7 +6,7 @@ import numpy as np
 
 from kai_py.core.placement.neighbourhood import Neighbourhood
 from kai_py.core.placement.views import ClassView, Place
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import Reason
 
 
@@ -37,6 +37,10 @@ class NeighbourView:
             return place
         place = self._inner.best(near.later if within is None else near.later & within, bonus)
         return None if place is None else place._replace(now=place.now and near.now.item(place.node))
+
+    def ahead(self, limit: int) -> list[int]:  # noqa: ARG002  # each pod changes what the next one finds
+        """Nowhere: it has to be looked at one by one."""
+        return []
 
     def at(self, node: int) -> Place | None:
         """One node; see :meth:`ClassView.at`."""
@@ -75,6 +79,11 @@ class NeighbourView:
         refusals = sorted(self.near.refusals(self.fitting()), key=lambda one: one.nodes)
         about = {str(one.reason): one.text for one in refusals}  # of several the one that most nodes give
         return {**self._inner.details(), **({"about": about} if about else {})}
+
+    @property
+    def liking(self) -> Shares | None:
+        """As the other view has it."""
+        return self._inner.liking
 
     @property
     def may_misalign(self) -> bool:

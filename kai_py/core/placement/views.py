@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 from kai_py.core.filters import FILTERS
 from kai_py.core.filters.resources import fits, shortages
 from kai_py.core.options import Action, Options, Strategy
+from kai_py.core.placement.ahead import places_ahead
 from kai_py.core.placement.fragments import Fragments, Sparing
 from kai_py.core.placement.suitability import PASSED, Suitability
 from kai_py.core.placement.zones import Seats, ZoneEye
@@ -70,6 +72,9 @@ class View(Protocol):
     def best(self, within: Mask | None = None) -> Place | None:
         """The best node."""
 
+    def ahead(self, limit: int) -> list[int]:
+        """Where the next pods of the class would go."""
+
     def at(self, node: int) -> Place | None:
         """One node."""
 
@@ -91,6 +96,10 @@ class View(Protocol):
     @property
     def may_misalign(self) -> bool:
         """Whether some node may refuse the class over NUMA nodes, which sums over nodes do not show."""
+
+    @property
+    def liking(self) -> Shares | None:
+        """How much the class likes nodes, whatever is free there."""
 
 
 class ClassView:
@@ -132,6 +141,8 @@ class ClassView:
             packed_by, snapshot.nodes, snapshot.axis, _with_devices(snapshot)
         )
         self._read = len(ledger.touched)
+        #: How far the ledger was read when nobody could be placed ahead.
+        self._sought = NONE
         self._value: Shares = np.empty(len(snapshot.nodes))
         self._scratch: Shares = np.empty(len(snapshot.nodes))
         self._now: Mask = np.empty(len(snapshot.nodes), dtype=np.bool_)
@@ -144,11 +155,16 @@ class ClassView:
     def _evaluate(self, rows: Rows | slice) -> None:
         """Value some nodes anew: ``NOWHERE`` where the pod may not go or has no room."""
         free = self._ledger.free[rows]
-        later = free + self._ledger.releasing[rows]
+        self._value[rows], self._now[rows] = self._judge(rows, free, free + self._ledger.releasing[rows])
+        if self._zones is not None:
+            self._value_zones(self._zones, np.arange(len(self._value), dtype=np.int32)[rows])
+
+    def _judge(self, rows: Rows | slice, free: Amounts, later: Amounts) -> tuple[Shares, Mask]:
+        """What nodes would be worth with some amounts free now and later, and whether there would be room now."""
         # Where a nomination stands on idle capacity, `free` alone would promise the same place twice.
         possible = self.allowed[rows] & fits(self.request, later)
         packing = self._packing.score(rows, later)
-        if self._sparing is not None:
+        if self._sparing is not None:  # it looks at what the ledger says is free
             places = np.arange(len(self._value), dtype=np.int32)[rows][possible]
             packing[possible] = self._sparing.score(places, packing[possible])
         value = self._base[rows] + self._packed * packing
@@ -157,9 +173,7 @@ class ClassView:
         now = fits(self.request, free)
         value += self._available * now
         value[~possible] = NOWHERE
-        self._value[rows], self._now[rows] = value, now
-        if self._zones is not None:
-            self._value_zones(self._zones, np.arange(len(self._value), dtype=np.int32)[rows])
+        return value, now
 
     def _evaluate_one(self, node: int) -> None:
         """The same for one node, to the bit: plain numbers are six times as fast as arrays of length one."""
@@ -244,6 +258,24 @@ class ClassView:
             return None
         return self._at(node)
 
+    def ahead(self, limit: int) -> list[int]:
+        """Where the next pods of the class would go, one after the other, if nobody else came or went.
+
+        Only as far as that can be told at once, and for pods that can start there now: those before a doubt. To a class
+        that asks for more than amounts, every pod is one of its own.
+        """
+        if type(self) is not ClassView or self._zones is not None or self._sparing is not None:
+            return []
+        self.refresh()
+        if self._sought == self._read:  # nobody has come or gone since there was no place
+            return []
+        free = self._ledger.free
+        later = free + self._ledger.releasing
+        places = places_ahead(self._judge, self._value, self._now, free, later, self.request, limit)
+        if not places:
+            self._sought = self._read
+        return places
+
     def at(self, node: int) -> Place | None:
         """One node; None when it does not take the pod."""
         self.refresh()
@@ -262,6 +294,12 @@ class ClassView:
         """``(N,)`` nodes that have room for it, now or later."""
         self.refresh()
         return np.asarray(self._value != NOWHERE)
+
+    @cached_property
+    def liking(self) -> Shares | None:
+        """``(N,)`` what labels and taints speak for a node, whatever is on it; None where they make no difference."""
+        score = self._suitability.score
+        return score if score.size and score.min() < score.max() else None
 
     @property
     def may_misalign(self) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kai_py.core.placement.views import Place, View
-from kai_py.core.resources import Amounts, Mask
+from kai_py.core.resources import Amounts, Mask, Shares
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.state.volumes import Volumes
 from kai_py.core.tables.volumes import VolumeAsk
@@ -68,6 +68,10 @@ class VolumeView:
         place = self._inner.best(later if within is None else later & within)
         return None if place is None else place._replace(now=place.now and now.item(place.node))
 
+    def ahead(self, limit: int) -> list[int]:  # noqa: ARG002  # each pod changes what the next one finds
+        """Nowhere: it has to be looked at one by one."""
+        return []
+
     def at(self, node: int) -> Place | None:
         """One node; see :meth:`ClassView.at`."""
         self._refresh()
@@ -97,6 +101,11 @@ class VolumeView:
     def details(self) -> dict[str, object]:
         """As the other view has it."""
         return self._inner.details()
+
+    @property
+    def liking(self) -> Shares | None:
+        """As the other view has it."""
+        return self._inner.liking
 
     @property
     def may_misalign(self) -> bool:

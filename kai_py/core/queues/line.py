@@ -79,35 +79,47 @@ class Line(Generic[T]):
 
     def __init__(self, queues: QueueTable, ranker: Ranker, waiting: Mapping[int, Sequence[T]]) -> None:
         self._ranker = ranker
+        self._bottom_up = tuple(reversed(queues.top_down))
         self._parent = queues.parent.tolist()
         self._paths = queues.paths
         self._leaves: dict[int, Leaf[T]] = {queue: Leaf(ones) for queue, ones in waiting.items()}
         #: By parent, the children that have podgroups in line, each with the one that it would serve next.
         self._heaps: dict[int, list[tuple[QueueRank, int, T]]] = {}
         self._stale: int | None = None
-        for queue in reversed(queues.top_down):
+        self.rank_anew()
+
+    def rank_anew(self) -> None:
+        """Rank all queues."""
+        self._heaps, self._stale = {}, None
+        for queue in self._bottom_up:
             heap = self._heaps.get(queue)
             if heap:
                 heapq.heapify(heap)
             leaf = self._leaves.get(queue)
             one = heap[0][2] if heap else leaf.first() if leaf else None
             if one is not None:
-                self._heaps.setdefault(self._parent[queue], []).append((ranker.rank(queue, one.cost), queue, one))
+                rank = self._ranker.rank(queue, one.cost)
+                self._heaps.setdefault(self._parent[queue], []).append((rank, queue, one))
         heapq.heapify(self._heaps.setdefault(ROOT, []))
 
     def push(self, one: T) -> None:
         """Put the podgroup that was popped last back in line."""
         self._leaves[one.queue].push(one)
 
-    def pop(self) -> T | None:
+    def peek(self) -> T | None:
         """The podgroup to serve next; None when the line is empty."""
         if self._stale is not None:
             self._settle(self._stale)
-        if not (heap := self._heaps[ROOT]):
             self._stale = None
-            return None
-        self._stale = heap[0][2].queue
-        return self._leaves[self._stale].pop()
+        heap = self._heaps[ROOT]
+        return heap[0][2] if heap else None
+
+    def pop(self) -> T | None:
+        """Take the podgroup to serve next out of the line; None when the line is empty."""
+        if (one := self.peek()) is not None:
+            self._stale = one.queue
+            self._leaves[one.queue].pop()
+        return one
 
     def _settle(self, leaf: int) -> None:
         """Rank the served leaf and its ancestors anew; each of them heads its parent's heap."""

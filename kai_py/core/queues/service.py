@@ -7,6 +7,7 @@ that all rules before it call equal.
 from __future__ import annotations
 
 from math import inf
+from operator import add
 
 import numpy as np
 
@@ -63,6 +64,7 @@ class Ranker:
     def __init__(self, ledger: Ledger, shares: Shares, total: Shares) -> None:
         queues = ledger.snapshot.queues
         self._allocated = ledger.queue_allocated
+        self._supposed: dict[int, list[int]] = {}
         entitled = allocatable_shares(queues, shares)
         # The dominant share is of what a queue is entitled to, if that has an end; else of the whole cluster.
         whole = np.where(np.isinf(entitled), total, entitled)
@@ -75,6 +77,16 @@ class Ranker:
         ages = zip(queues.created.tolist(), queues.uids, strict=True)
         self._standing = [Standing(tuple(row), age) for row, age in zip(entitled.tolist(), ages, strict=True)]
 
+    def suppose(self, path: tuple[int, ...], cost: Cost) -> None:
+        """Rank as if queues had been charged with some more, until :meth:`charged`."""
+        for queue in path:
+            held = self._supposed.get(queue) or self._allocated[queue].tolist()
+            self._supposed[queue] = list(map(add, held, cost))
+
+    def charged(self) -> None:
+        """What was supposed is in the ledger by now, or never will be."""
+        self._supposed.clear()
+
     def rank(self, queue: int, cost: Cost, allocated: Amounts | None = None) -> QueueRank:
         """Rank a queue that would next serve a podgroup of some cost.
 
@@ -84,7 +96,10 @@ class Ranker:
             allocated: ``(Q, A)`` what queues hold; None = what the ledger says.
         """
         over_share, over_quota, unentitled, dominant, dominant_now = True, False, False, -inf, -inf
-        held = (self._allocated if allocated is None else allocated)[queue].tolist()
+        if allocated is not None:
+            held = allocated[queue].tolist()
+        elif (held := self._supposed.get(queue)) is None:
+            held = self._allocated[queue].tolist()
         columns = self._columns[queue]
         for now, more, (fair, quota, entitled, divisor) in zip(held, cost, columns):  # noqa: B905  # asked for every pod
             after = now + more

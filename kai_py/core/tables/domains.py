@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from kai_py.core.resources import Amounts, Rows
+from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.tables.labels import ABSENT, LabelColumn
 from kai_py.core.tables.pods import NONE
 from kai_py.errors import Fault, InputError
@@ -183,6 +183,13 @@ class Topology:
     @cached_property
     def _upward(self) -> dict[tuple[int, int], Rows]:
         return {}
+
+    def inside(self, level: int, parts: Rows) -> Mask:
+        """``(N,)`` which nodes are in some parts of a level."""
+        chosen = np.zeros(self.parts(level), dtype=np.bool_)
+        chosen[parts] = True
+        mask: Mask = chosen[self.partition(level)]
+        return mask
 
     def sums(self, level: int, amounts: Amounts) -> Amounts:
         """``(parts, …)`` sums of ``(N, …)`` integers over the parts of a level. Exact, whatever the order of nodes."""

@@ -35,6 +35,9 @@ class PodState(IntEnum):
 USING = (PodState.BOUND, PodState.RELEASING, PodState.STUCK, PodState.ALLOCATED)
 #: Count as members that a gang has.
 ACTIVE = (PodState.BOUND, PodState.ALLOCATED, PodState.NOMINATED)
+#: The same by state, for columns of states: ``IS_ACTIVE[states]``.
+IS_ACTIVE: Mask = np.isin(np.arange(len(PodState)), ACTIVE)
+IS_ACTIVE.flags.writeable = False
 
 
 class PodKey(NamedTuple):

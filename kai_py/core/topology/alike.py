@@ -140,12 +140,12 @@ class _Alike:
         """``(N,)`` pods on nodes: parts that are held are filled before others are used."""
         if not missing:
             return lay(self.topology, self.cover_level, held, self.slots, self.demand)
-        full = np.where(np.isin(self.topology.partition(self.cover_level), held), self.slots, 0)
+        full = np.where(self.topology.inside(self.cover_level, held), self.slots, 0)
         counts: Amounts = full + lay(self.topology, self.cover_level, chosen, self.slots, missing)
         return counts
 
     def _choice(self, level: int, domain: int, cover: Rows, counts: Amounts, *, exact: bool) -> Choice:
-        mask = np.isin(self.topology.partition(self.cover_level), cover)
+        mask = self.topology.inside(self.cover_level, cover)
         left = int(self.slots[mask].sum() - counts.sum())
         return Choice(level, domain, self.cover_level, cover.astype(np.int32), mask, counts[None, :], left, exact)
 

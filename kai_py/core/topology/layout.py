@@ -85,6 +85,8 @@ def lay(topology: Topology, level: int, parts: Rows, slots: Amounts, demand: int
     Returns:
         ``(N,)`` pods per node.
     """
+    if demand == 1:
+        return _lay_one(topology, level, parts, slots)
     counts = np.zeros(len(slots), dtype=np.int64)
     order = np.sort(parts)
     if level < len(topology.levels):
@@ -96,7 +98,7 @@ def lay(topology: Topology, level: int, parts: Rows, slots: Amounts, demand: int
         order = order[np.argsort(room[order], kind="stable")]
         chosen = first_of(order, room, cover.sizes)
         full, part = (chosen, None) if cover.leftover == 0 else (chosen[:-1], int(chosen[-1]))
-        filled = np.isin(topology.partition(level), full)
+        filled = topology.inside(level, full)
         counts[filled] = slots[filled]
         if part is None:
             return counts
@@ -108,3 +110,19 @@ def lay(topology: Topology, level: int, parts: Rows, slots: Amounts, demand: int
         slots = np.where(inside, slots, 0)
         level += 1
         order = parts = np.unique(topology.partition(level)[inside])
+
+
+def _lay_one(topology: Topology, level: int, parts: Rows, slots: Amounts) -> Amounts:
+    """The same for one pod: at each level the tightest part that has room, the first or last as above."""
+    order = np.sort(parts)
+    if level < len(topology.levels):
+        order = order[::-1]
+    while True:
+        room = topology.sums(level, slots)[order]
+        best = order[np.where(room > 0, room, np.iinfo(np.int64).max).argmin()]
+        inside = topology.partition(level) == best
+        if level == len(topology.levels):
+            return np.asarray(inside, dtype=np.int64)
+        slots = np.where(inside, slots, 0)
+        level += 1
+        order = np.unique(topology.partition(level)[inside])

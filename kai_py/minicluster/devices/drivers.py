@@ -83,14 +83,16 @@ def slices_for(node: Object, *, generation: int = 1) -> list[Object]:
     return [one for pool in pools_of(node) for one in pool.slices(generation)]
 
 
-def fabric_pools(zone: str, name: str) -> list[Pool]:
-    """The pools that a fabric brings to a zone. The one with the licences is the same for all."""
+def fabric_pool(zone: str, name: str) -> Pool:
+    """The pool of the appliances that a fabric brings to a zone."""
     place, devices = fabric.appliances(zone, name)
-    everywhere, licences = fabric.licences()
-    return [
-        Pool(fabric.DRIVER, f"{name}-{zone}", place, _devices(devices)),
-        Pool(fabric.DRIVER, fabric.LICENCES, everywhere, _devices(licences)),
-    ]
+    return Pool(fabric.DRIVER, f"{name}-{zone}", place, _devices(devices))
+
+
+def licence_pool() -> Pool:
+    """The pool for all nodes, which comes with the first fabric."""
+    place, devices = fabric.licences()
+    return Pool(fabric.DRIVER, fabric.LICENCES, place, _devices(devices))
 
 
 def _devices(devices: list[Object]) -> tuple[Object, ...]:

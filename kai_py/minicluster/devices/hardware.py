@@ -78,8 +78,11 @@ class Hardware:
 
     @classmethod
     def of(cls, name: str, labels: Mapping[str, str]) -> Self:
-        """What a node with this name and these labels has: the same whenever it is asked."""
-        count = int(labels.get("nvidia.com/gpu.count", 0))
+        """What a node with this name and these labels has: the same whenever it is asked.
+
+        A label that should be a number and is not counts as zero: anybody may write it.
+        """
+        count = _number(labels.get("nvidia.com/gpu.count", ""))
         product = labels.get("nvidia.com/gpu.product", "unknown")
         model = model_of(product)
         roots = -(-count // model.gpus_per_root)
@@ -89,7 +92,7 @@ class Hardware:
                 uuid=f"GPU-{uuid.uuid5(_UUIDS, f'{name}/{index}')}",
                 product=product.replace("-", " "),
                 architecture=labels.get("nvidia.com/gpu.family", "unknown").replace("-", " ").title(),
-                memory=int(labels.get("nvidia.com/gpu.memory", 0)),
+                memory=_number(labels.get("nvidia.com/gpu.memory", "")),
                 nvlink=labels.get(NVLINK_LABEL, ""),
                 slot=_slot(index // model.gpus_per_root, roots, index % model.gpus_per_root),
                 model=model,
@@ -105,6 +108,10 @@ class Hardware:
             for index in range(roots * model.nics_per_root)
         )
         return cls(gpus, nics)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _slot(root: int, roots: int, below: int) -> Slot:

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from kai_py.minicluster.devices.classes import device_classes
-from kai_py.minicluster.devices.drivers import Pool, fabric_pools, pools_of, slice_name
+from kai_py.minicluster.devices.drivers import Pool, fabric_pool, licence_pool, pools_of, slice_name
 from kai_py.minicluster.devices.offers import FABRIC_LABEL
 from kai_py.minicluster.kinds import NODES, SLICES
 from kai_py.minicluster.pools import ZONE_LABEL
@@ -27,8 +27,8 @@ Object = dict[str, Any]
 
 DEVICE_CLASSES: Final = "deviceclasses.resource.k8s.io"
 _LOOK_AGAIN: Final = 0.1
-#: Stands for all that belongs to no node.
-_FABRIC: Final[Key] = "", ""
+#: Stands for what is for all nodes; a fabric is (zone, name), and a node has no namespace.
+_EVERYWHERE: Final[Key] = "", ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,20 @@ class DeviceDrivers:
 
     def _changed(self, key: Key, before: _Node | None, after: _Node | None) -> None:
         self._agenda.soon(key)
-        if (before and before.fabric) != (after and after.fabric):
-            self._agenda.soon(_FABRIC)
+        left = before.fabric if before is not None else None
+        joined = after.fabric if after is not None else None
+        if left != joined:
+            for fabric in (left, joined):
+                if fabric is not None:
+                    self._agenda.soon(fabric)
+            self._agenda.soon(_EVERYWHERE)
 
     def _sync(self, key: Key) -> None:
         """Publish what a node offers now, or what the fabric brings."""
-        if key == _FABRIC:
-            found = {node.fabric for node in self._nodes.views.values() if node.fabric is not None}
-            pools = {pool.name: pool for place in sorted(found) for pool in fabric_pools(*place)}
-            self._publish(key, list(pools.values()), None)
+        if key == _EVERYWHERE or key[0]:
+            fabrics = {node.fabric for node in self._nodes.views.values() if node.fabric is not None}
+            pool = licence_pool() if key == _EVERYWHERE else fabric_pool(*key)
+            self._publish(key, [pool] if key in fabrics or (key == _EVERYWHERE and fabrics) else [], None)
             return
         node = self._storage.find(NODES.key, key[1])
         if node is None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from kai_py.api import keys
 from kai_py.api.meta import OwnerReference
+from kai_py.errors import Fault
+from kai_py.podgrouper.errors import GroupingError
 from kai_py.podgrouper.fields import whole_number
 from kai_py.podgrouper.kinds.base import group_for, member, pending, pod_field
 from kai_py.podgrouper.kinds.single import alone
@@ -65,9 +67,16 @@ def _is_divided(lineage: Lineage, revision: Ancestor, context: Context) -> bool:
     names = _podgroups(lineage, revision, context)
     if len(names) != 1 or max(names.values()) > 1:
         return len(names) > 1 and max(names.values()) == 1
-    podgroup = context.surroundings.podgroup(lineage.pod.metadata.namespace, next(iter(names)))
-    owners = podgroup.metadata.owner_references if podgroup is not None else ()
-    return bool(owners) and owners[0].kind == "Pod"
+    name = next(iter(names))
+    podgroup = context.surroundings.podgroup(lineage.pod.metadata.namespace, name)
+    if podgroup is None:
+        return False
+    kinds = [owner.kind for owner in podgroup.metadata.owner_references[:1]]
+    if kinds not in (["Pod"], ["Revision"]):
+        where, field = f"PodGroup {lineage.pod.metadata.namespace}/{name}", "metadata.ownerReferences"
+        message = f"should be the Revision or a pod: {lineage.where(revision)} has pods in it"
+        raise GroupingError([Fault(where, field, message)])
+    return kinds == ["Pod"]
 
 
 def _podgroups(lineage: Lineage, revision: Ancestor, context: Context) -> Mapping[str, int]:
