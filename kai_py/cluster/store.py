@@ -17,6 +17,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.cluster.access import AccessBook
 from kai_py.cluster.around import Around
 from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.claims import ClaimBook
@@ -31,6 +32,7 @@ from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.lineages import Lineages
 from kai_py.cluster.membership import Grouper
+from kai_py.cluster.namespaces import NamespaceBook
 from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
@@ -78,11 +80,13 @@ class Store:
         self.topologies = TopologyBook()
         self.zones = ZoneBook()
         self.history = HistoryBook()
-        self.groups = GroupBook(self.priorities, self.history)
+        namespaces = NamespaceBook()
+        self.access = AccessBook(self.queues, namespaces)
+        self.groups = GroupBook(self.priorities, self.history, self.access)
         self.classes = ClassBook()
         labels = LabelBook()
         self.budgets = BudgetBook(labels)
-        self.neighbours = NeighbourBook(self.classes, labels)
+        self.neighbours = NeighbourBook(self.classes, labels, namespaces)
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
@@ -325,12 +329,15 @@ class Store:
         self.budgets.drop(name)
 
     def put_namespace(self, namespace: Namespace) -> bool:
-        """Take in a namespace: its labels decide whose pods affinities are about."""
-        return self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+        """Take in a namespace: its labels decide about queues, and whose pods affinities are about."""
+        before = self.access.stamp()
+        meant = self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+        return meant or self.access.stamp() != before
 
     def drop_namespace(self, name: str) -> bool:
         """Forget a namespace."""
-        return self.neighbours.drop_namespace(name)
+        before = self.access.stamp()
+        return self.neighbours.drop_namespace(name) or self.access.stamp() != before
 
     # -- the snapshot ------------------------------------------------------------------------------
 
