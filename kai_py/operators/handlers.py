@@ -65,7 +65,7 @@ def registry(configmap: tuple[str, str] | None) -> kopf.OperatorRegistry:
     if configmap is not None:
 
         def is_defaults(name: str, namespace: str | None, memo: Shell, **_: Any) -> bool:
-            return memo.is_defaults(namespace, name)
+            return memo.grouping.is_defaults(namespace, name)
 
         @kopf.on.event("", "v1", "configmaps", when=is_defaults, registry=handlers)
         def default_priorities(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name

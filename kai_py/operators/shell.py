@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import structlog
 
-from kai_py.api.meta import PartialObject
-from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
@@ -26,11 +24,11 @@ from kai_py.kube.writer import Writer
 from kai_py.operators.access import QueueReviews
 from kai_py.operators.dispatch import Dispatcher
 from kai_py.operators.garbage import set_memory_apart
+from kai_py.operators.grouping import LiveGrouping
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import (
     BUDGETS,
     CLAIMS,
-    CONFIG_MAPS,
     DEVICE_CLASSES,
     NAMESPACES,
     NODES,
@@ -55,10 +53,6 @@ from kai_py.operators.settings import LiveSettings
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
-from kai_py.podgrouper.defaults import NO_DEFAULTS, read_defaults
-from kai_py.podgrouper.grouping import Grouper
-from kai_py.podgrouper.membership import Membership
-from kai_py.podgrouper.options import Options
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
 from kai_py.telemetry.events import EventText, Regarding
@@ -74,8 +68,6 @@ AUDIT: Final = 60.0
 PATIENCE: Final = 1.0
 #: Cycles wait for the owners of pods for so long at first; seconds. Later, only the pods that need them wait.
 PATIENCE_WITH_OWNERS: Final = 30.0
-#: So many warnings about grouping are remembered, so as not to be repeated.
-REMEMBERED_WARNINGS: Final = 4096
 #: What is written at the end may take so long; seconds.
 GOODBYE: Final = 3.0
 
@@ -110,16 +102,10 @@ class Shell:
         self.leadership = leadership
         self._clock = clock
         scope = Scope.of(settings.current)
-        self._defaults = NO_DEFAULTS
-        self._warned: set[str] = set()
-        self.store = Store(self._group_of, scope, settings.accounting)
+        self.grouping = LiveGrouping(settings, leading=self.leading, tell=self.record_event)
+        self.store = Store(self.grouping, scope, settings.accounting)
+        self.grouping.serve(self.store)
         self.store.claims.follows_extended = True
-        self.grouper = Grouper(
-            Options.of(settings.current.pod_groups),
-            priority_classes=self.store.priorities,
-            surroundings=self.store.around,
-            expects=self.store.owners.kinds.expects,
-        )
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
@@ -169,7 +155,7 @@ class Shell:
         claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
         self.store.claims.served = lambda: claims.served
         self._owners = OwnerFollower(
-            client, self.store, self.intake, lambda: self.grouper.registry, self.cycles.wake, clock
+            client, self.store, self.intake, lambda: self.grouping.registry, self.cycles.wake, clock
         )
         self.reflectors = [
             Reflector(client, PRIORITY_CLASSES, self.intake),
@@ -189,24 +175,6 @@ class Shell:
         if leadership is not None:
             leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def _group_of(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
-        membership = self.grouper(pod, owners)
-        for text in membership.warnings if membership is not None else ():
-            self._warn_of_grouping(pod, text)
-        return membership
-
-    def _warn_of_grouping(self, pod: Pod, text: str) -> None:
-        """Say once what was passed over when a pod was grouped."""
-        if text in self._warned or not self.leading():
-            return
-        if len(self._warned) >= REMEMBERED_WARNINGS:
-            self._warned.clear()
-        self._warned.add(text)
-        meta = pod.metadata
-        _log.warning("passed over when grouping", pod="/".join(meta.key), why=text)
-        about = Regarding("v1", "Pod", meta.namespace, meta.name, meta.uid)
-        self.record_event(EventText(about, "Warning", "PassedOver", "Grouping", text))
 
     def leading(self) -> bool:
         """Whether we may decide and write at this moment."""
@@ -233,7 +201,7 @@ class Shell:
         for reflector in self.reflectors:
             if reflector.resource in OWNERS and isinstance(reflector.last_error, NotFoundError):
                 kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
-                self.store.settle_owners(kind, served=False, now=self._clock())
+                self.store.lineages.settle(kind, served=False, now=self._clock())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_WITH_OWNERS):
                 await self._owners.caught_up()
@@ -298,7 +266,8 @@ class Shell:
 
     async def audit(self) -> None:
         """Compare our memory of Queues, Topologies and PodGroups with what the server has."""
-        await self._read_defaults()
+        if await self.grouping.read_defaults(self.client):
+            self._regroup()
         queues = await list_all(self.client, QUEUES)
         topologies = await list_all(self.client, TOPOLOGIES)
         podgroups = await list_all(self.client, PODGROUPS)
@@ -314,36 +283,16 @@ class Shell:
             topologies={body["metadata"]["name"] for body in topologies},
         )
 
-    async def _read_defaults(self) -> None:
-        """Read the ConfigMap with default priorities, if the settings name one."""
-        where = self.settings.current.pod_groups.default_priorities_config_map
-        data: Mapping[str, Any] = {}
-        if where is not None:
-            with contextlib.suppress(NotFoundError):
-                found = await self.client.get_object(CONFIG_MAPS.path(where.namespace, where.name))
-                data = found.get("data") or {}
-            self.defaults_changed(data)
-
-    def is_defaults(self, namespace: str | None, name: str) -> bool:
-        """Whether a ConfigMap is the one with default priorities."""
-        where = self.settings.current.pod_groups.default_priorities_config_map
-        return where is not None and (where.namespace, where.name) == (namespace, name)
-
     def defaults_changed(self, data: Mapping[str, Any]) -> None:
         """The ConfigMap with default priorities was read."""
-        defaults, wrong = read_defaults(data)
-        if defaults != self._defaults:
-            self._defaults = defaults
-            for text in wrong:
-                _log.warning("default priorities passed over", why=text)
-            self._rules_changed()
+        if self.grouping.take_defaults(data):
+            self._regroup()
 
-    def _rules_changed(self) -> None:
-        """Group pods by the settings in force."""
-        if self.grouper.configure(Options.of(self.settings.current.pod_groups), self._defaults):
-            self._owners.rules_changed()
-            self.store.regroup(self._clock())
-            self.cycles.wake()
+    def _regroup(self) -> None:
+        """Group pods by the rules that are in force now."""
+        self._owners.rules_changed()
+        self.store.lineages.regroup(self._clock())
+        self.cycles.wake()
 
     async def _audits(self) -> None:
         while True:
@@ -365,9 +314,8 @@ class Shell:
 
     def settings_changed(self, _: Settings) -> None:
         """New settings are in force."""
-        if self.settings.current.pod_groups.default_priorities_config_map is None:
-            self._defaults = NO_DEFAULTS
-        self._rules_changed()
+        if self.grouping.configure():
+            self._regroup()
         self.store.accounting = self.settings.accounting
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
