@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from kai_py.admission.manifests import webhook_configuration
 from kai_py.errors import ApiError, NotFoundError
+from kai_py.operators import access
 from kai_py.operators.certificates import BUNDLE, CONFIGURATIONS, SECRETS
 from kai_py.operators.kinds import CONFIG_MAPS, NAMESPACES, PODS, QUEUES
 from kai_py.operators.webhooks import WebhookConfig, serve_webhooks
@@ -131,3 +133,59 @@ async def test_while_nobody_answers_everything_is_let_in(guarded: Cluster) -> No
         await cluster.client.get_object(PODS.path(cluster.namespace, "lost"))
     assert {*await cluster.pods()} == {"lost"}
     await cluster.client.delete(SECRETS.path(cluster.namespace, "hooks"))
+
+
+async def test_where_settings_say_so_a_pod_waits_until_its_namespace_may_use_the_queue(
+    guarded: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = guarded
+    monkeypatch.setattr(access, "REFRESH", 1.0)
+    file = tmp_path / "settings.yaml"
+    file.write_text("queues: {authorization: subjectAccessReview}", encoding="utf-8")
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    async with cluster.scheduler(settings_file=file):
+        await cluster.pod("p")
+
+        async def told() -> bool:
+            return "may not use it. " in await cluster.message("p")
+
+        await cluster.until(told)
+        assert await cluster.places() == {}
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        api, group = "rbac.authorization.k8s.io/v1", f"system:serviceaccounts:{cluster.namespace}"
+        rule = {
+            "apiGroups": ["scheduling.run.ai"],
+            "resources": ["queues"],
+            "verbs": ["use"],
+            "resourceNames": ["team"],
+        }
+        role: Json = {"apiVersion": api, "kind": "ClusterRole", "metadata": {"name": "use-team"}, "rules": [rule]}
+        binding: Json = {
+            "apiVersion": api,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "use-team"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "use-team"},
+            "subjects": [{"kind": "Group", "name": group, "apiGroup": "rbac.authorization.k8s.io"}],
+        }
+        await cluster.create(f"{rbac}/clusterroles", role)
+        await cluster.create(f"{rbac}/clusterrolebindings", binding)
+        await cluster.until_bound("p")
+
+
+async def test_a_pod_in_a_closed_queue_waits_on_any_server_and_is_told_so(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.create(QUEUES.path(), queue("closed", allowedNamespaces={"matchLabels": {"team": "a"}}))
+    async with cluster.scheduler():
+        await cluster.pod("p", queue="closed")
+
+        async def told() -> bool:
+            return (await cluster.message("p")).endswith("[QueueNotAllowed]")
+
+        await cluster.until(told)
+        (condition,) = [
+            one for one in (await cluster.pods())["p"]["status"]["conditions"] if one["type"] == "PodScheduled"
+        ]
+        assert condition["reason"] == "QueueNotAllowed"  # not the word that autoscalers look for
+        await cluster.client.patch(NAMESPACES.path("", cluster.namespace), {"metadata": {"labels": {"team": "a"}}})
+        await cluster.until_bound("p")
