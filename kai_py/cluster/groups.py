@@ -18,6 +18,7 @@ from kai_py.cluster.membership import DerivedGroup
 from kai_py.cluster.pods import Blocked, Place, PodFacts
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
+from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.terms import Terms
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.podgroups import GroupKey
@@ -36,6 +37,7 @@ class GroupBook:
         priorities: what PriorityClasses are worth.
         history: what has happened to podgroups.
         access: who may use which queue.
+        rollouts: which pods stand in for others.
 
     Attributes:
         groups: those with unfinished pods.
@@ -44,7 +46,9 @@ class GroupBook:
         facts: of all pods; they are looked up only where pods of one podgroup contradict each other.
     """
 
-    def __init__(self, priorities: PriorityBook, history: HistoryBook, access: AccessBook) -> None:
+    def __init__(
+        self, priorities: PriorityBook, history: HistoryBook, access: AccessBook, rollouts: RolloutBook
+    ) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
         self.malformed: dict[Name, Fault] = {}
@@ -52,6 +56,7 @@ class GroupBook:
         self._priorities = priorities
         self._history = history
         self._access = access
+        self._rollouts = rollouts
         self._access_stamp: object = None
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
@@ -195,6 +200,10 @@ class GroupBook:
     def _settle(self) -> None:
         for name in self._history.changed():
             self._changed(name)
+        for pod in self._rollouts.changed():
+            facts = self.facts.get(pod)
+            if facts is not None and facts.place is not None:
+                self._changed(facts.place.group)
         if (stamp := self._access.stamp()) != self._access_stamp:
             self._access_stamp = stamp
             self._dirty.update(dict.fromkeys(self.groups))
@@ -221,7 +230,8 @@ class GroupBook:
         row = GroupRow(
             queue=group.paying if forbidden is None or self._runs(group) else "",
             priority=priority,
-            preemptible=said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY,
+            preemptible=self._stands_in(group)
+            or (said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY),
             created=seconds(podgroup.metadata.creation_timestamp) if podgroup else group.oldest(self.facts),
             slot=group.slot,
             subgroups=subgroups,
@@ -240,6 +250,10 @@ class GroupBook:
         ours = podgroup is not None and DERIVED_ANNOTATION in podgroup.metadata.annotations
         if ours and terms and terms.derived and self._compared.get(group.name) is not terms.derived:
             self._written[group.name] = terms.derived
+
+    def _stands_in(self, group: Group) -> bool:
+        """Whether the podgroup is one pod that is lent its place until the one that it replaces has gone."""
+        return len(group.members) == 1 and self._rollouts.surges(next(iter(group.members)))
 
     def _runs(self, group: Group) -> bool:
         return any(self.facts[pod].node for pod in group.members)

@@ -41,6 +41,7 @@ from kai_py.cluster.pods import FINISHED, PodBook, key_of
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
+from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
 from kai_py.cluster.volumes.book import VolumeBook
@@ -81,8 +82,9 @@ class Store:
         self.zones = ZoneBook()
         self.history = HistoryBook()
         namespaces = NamespaceBook()
+        self.rollouts = RolloutBook()
         self.access = AccessBook(self.queues, namespaces)
-        self.groups = GroupBook(self.priorities, self.history, self.access)
+        self.groups = GroupBook(self.priorities, self.history, self.access, self.rollouts)
         self.classes = ClassBook()
         labels = LabelBook()
         self.budgets = BudgetBook(labels)
@@ -165,6 +167,10 @@ class Store:
         self._names.setdefault(key.namespace, {})[key.name] = key
         self.volumes.see(key, pod)
         needs_changed = self.claims.see(key, pod)
+        if ours:
+            self.rollouts.see(key, pod)
+        else:
+            self.rollouts.drop(key)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
@@ -180,6 +186,7 @@ class Store:
         """Forget a pod, because it is over or because it does not matter any more."""
         self.held.drop(key)
         self.volumes.forget(key)
+        self.rollouts.drop(key)
         self.claims.release(key)
         self.claims.forget(key, over=over)
         self.assumptions.note(key, Event.VANISH)

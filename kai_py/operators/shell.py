@@ -148,6 +148,7 @@ class Shell:
             clock=clock,
         )
         self.store.access.review(wanted=settings.current.queues.authorization == "subjectAccessReview")
+        self.store.rollouts.enable(wanted=settings.current.pod_groups.rollout_surge)
         self._reviews = QueueReviews(client, self.store.access, self.cycles.wake)
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
@@ -320,6 +321,7 @@ class Shell:
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
         self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
 

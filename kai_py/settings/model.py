@@ -377,6 +377,11 @@ class PodGroups(SettingsGroup):
     default_priorities_config_map: ConfigMapName | None = None
     """A ConfigMap whose key `types` lists a PriorityClass and preemptibility by kind of workload, in KAI's format.
     Absent, which is the default: there are none."""
+    rollout_surge: bool = True
+    """Whether new pods of a Deployment count as preemptible while the old ones that they replace still run, so that
+    a rolling update of pods that cannot be preempted goes on where their queue's quota is full. They are over quota
+    meanwhile, like others' surplus, and can be reclaimed; the queue's limit holds for them as for all. On by default:
+    otherwise such an update waits for itself for ever, unless it may end pods first (`maxUnavailable`)."""
     kinds: Annotated[tuple[WorkloadKind, ...], Strict(False), AfterValidator(_each_kind_once)] = ()
     """Kinds of workload that have no rule of their own, or should have another. Each replaces the rule of its kind.
     None by default: other kinds have one podgroup for each workload, whose pods start one by one."""
