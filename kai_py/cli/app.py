@@ -28,6 +28,10 @@ COMMANDS: Final = {
     "webhooks": ("kai_py.cli.webhooks", "Check queues, podgroups, pods and settings before they are let in."),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
     "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),
+    "conformance": (
+        "kai_py.cli.conformance.command",
+        "Show what Kubernetes AI Conformance asks of a scheduler.",
+    ),
     "bench": ("kai_py.cli.bench.command", "Measure decisions, and pods per second."),
     "generate": ("kai_py.cli.generate", "Write the generated files of a source checkout: CRDs and reference pages."),
     "version": ("kai_py.cli.version", "Print the version."),
