@@ -6,6 +6,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from math import inf
 from typing import Final
 
 import msgspec
@@ -30,7 +31,6 @@ from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 STUCK_AFTER: Final = 120.0
 FINISHED: Final = ("Succeeded", "Failed")
 
-_NEVER: Final = float("inf")
 _INT64: Final = np.iinfo(np.int64)
 _LAST: Final = int(_INT64.min)
 _FIRST: Final = int(_INT64.max)
@@ -84,6 +84,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         label_set: its labels by their number in the label book.
         zones: what is written down of the NUMA nodes that it takes.
         health: what disruption budgets make of it.
+        begun: when its kubelet took it on, seconds; -inf if none has.
     """
 
     key: PodKey
@@ -103,6 +104,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     label_set: int = NONE
     zones: Seating = ()
     health: Health = Health.READY
+    begun: float = -inf
 
     @property
     def gpu_groups(self) -> tuple[str, ...]:
@@ -129,7 +131,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     def state(self) -> PodState:
         """Where it stands; whether it is stuck in leaving is told by time."""
         if self.node:
-            return PodState.BOUND if self.leaving_since == _NEVER else PodState.RELEASING
+            return PodState.BOUND if self.leaving_since == inf else PodState.RELEASING
         return PodState.GATED if self.gated or self.problem is not None else PodState.PENDING
 
 
@@ -155,7 +157,7 @@ def facts_of(
         gated=bool(pod.spec.scheduling_gates),
         task_priority=_task_priority(meta.labels.get(TASK_PRIORITY_LABEL, "")),
         created=seconds(meta.creation_timestamp),
-        deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER,
+        deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else inf,
         flight=flight,
         replaceable=meta.controller is not None and unsupported_by(pod) is None,
         told=_told(pod),
@@ -164,6 +166,7 @@ def facts_of(
         label_set=label_set,
         zones=seating_of(pod) if bound and meta.annotations else (),
         health=_health(pod),
+        begun=seconds(pod.status.start_time) or -inf,
     )
 
 
@@ -254,9 +257,9 @@ class PodBook:
         if before is not None:
             self._release(before)
             # What we told the pod's user is kept up to date, but does not matter; nor does how far a decision has come.
-            # How well it is matters to whoever looks for victims, and starts no search.
-            unchanged = replace(before, told=facts.told, flight=facts.flight, health=facts.health) == facts
-            if unchanged and (before.node, before.state) == (node, state):
+            # How well it is, and since when it runs, matters to whoever looks for victims, and starts no search.
+            matters = replace(before, told=facts.told, flight=facts.flight, health=facts.health, begun=facts.begun)
+            if matters == facts and (before.node, before.state) == (node, state):
                 return False
         self._rows.put(
             facts.key,
