@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, SettingsFile, namespaced
+from kai_py.cli.options import Context, Kubeconfig, SettingsFile, named_object, written
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
 
@@ -50,10 +50,6 @@ def _host_and_port(text: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _written(place: tuple[str, str]) -> str:
-    return "/".join(place)
-
-
 @app.command("run")
 def run(
     kubeconfig: Kubeconfig = None,
@@ -69,7 +65,7 @@ def run(
     settings: SettingsFile = None,
     settings_configmap: Annotated[
         str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings; it is watched.")
-    ] = _written(_DEFAULTS.settings_configmap),
+    ] = written(_DEFAULTS.settings_configmap),
     node_pool: Annotated[
         str | None,
         typer.Option(
@@ -82,7 +78,7 @@ def run(
     leader_elect: Annotated[
         bool, typer.Option(help="Decide only while holding the lease, so that replicas can stand by.")
     ] = _DEFAULTS.leader_elect,
-    lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = _written(_DEFAULTS.lease),
+    lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = written(_DEFAULTS.lease),
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics at /metrics; 0 = do not.")
     ] = _DEFAULTS.metrics_port or 0,
@@ -118,10 +114,10 @@ def run(
         context=context,
         scheduler_name=scheduler_name,
         settings_file=settings,
-        settings_configmap=namespaced(settings_configmap),
+        settings_configmap=named_object(settings_configmap),
         node_pool=node_pool,
         leader_elect=leader_elect,
-        lease=namespaced(lease),
+        lease=named_object(lease),
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
         decisions_at=_host_and_port(decisions_address),

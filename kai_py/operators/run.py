@@ -128,7 +128,7 @@ async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: 
         ready_flag=ready,
         stop_flag=stop,
     )
-    operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=_Everybody()), name="kopf")
+    operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=Everybody()), name="kopf")
     failed = asyncio.ensure_future(shell.failed)
     await asyncio.wait({operator, failed}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
@@ -138,7 +138,7 @@ async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: 
     failed.cancel()
 
 
-class _Everybody(Collection[asyncio.Task[Any]]):
+class Everybody(Collection[asyncio.Task[Any]]):
     """Tasks that kopf must not take for its own when it stops: all but those that it was given.
 
     kopf cancels whatever was started in its event loop while it ran. Our own tasks are ended by the shell, and in a

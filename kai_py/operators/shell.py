@@ -21,6 +21,7 @@ from kai_py.kube.pods import Result
 from kai_py.kube.recorder import EventRecorder, Reference
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.writer import Writer
+from kai_py.operators.access import QueueReviews
 from kai_py.operators.dispatch import Dispatcher
 from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.grouping import LiveGrouping
@@ -159,6 +160,9 @@ class Shell:
             leading=self.leading,
             tell=self.record_event,
         )
+        self.store.access.review(wanted=settings.current.queues.authorization == "subjectAccessReview")
+        self.store.rollouts.enable(wanted=settings.current.pod_groups.rollout_surge)
+        self._reviews = QueueReviews(client, self.store.access, self.cycles.wake)
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
@@ -228,6 +232,7 @@ class Shell:
         self._spawn(self._usage.run(self.leading), "usage")
         if self.shadow is not None:
             self._spawn(self.shadow.run(), "shadow")
+        self._spawn(self._reviews.run(), "access reviews")
         self._spawn(self.cycles.run(), "cycles")
         self.cycles.wake()
         _log.info("ready", nodes=len(self.store.nodes), pods=len(self.store.pods), queues=len(self.store.queues.queues))
@@ -332,6 +337,8 @@ class Shell:
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
+        self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:

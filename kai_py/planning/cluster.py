@@ -25,13 +25,13 @@ SETTINGS_AT: Final = ("kai-scheduler", SETTINGS_NAME)
 _KINDS: Final = (
     ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
     ResourceKind("", "v1", "nodes", PartialObject, namespaced=False),
-    ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
     ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
     ResourceKind("", "v1", "pods", PartialObject),
 )
 _POD: Final = ("", "Pod")
+_NAMESPACES: Final = ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False)
 _BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PartialObject)
 _DEVICES: Final = (
     ResourceKind("resource.k8s.io", "v1", "deviceclasses", PartialObject, namespaced=False),
@@ -77,6 +77,7 @@ async def read_cluster(
     """
     lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
     objects = [one for objects in lists for one in objects]
+    objects += await _read_if_allowed(client, _NAMESPACES, "labels of namespaces", warn)
     budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
     for kind in (*_DEVICES, *_VOLUMES):
         objects += await _read_if_allowed(client, kind, kind.plural, warn)

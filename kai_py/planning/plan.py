@@ -115,6 +115,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
 
     store = Store(group_of, Scope.of(settings), Accounting.of(settings))
     store.claims.follows_extended = True
+    store.rollouts.enable(wanted=settings.pod_groups.rollout_surge)
     store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
