@@ -186,7 +186,8 @@ class _Redaction:
     def _mapping(self, value: Mapping[str, Any], field: str) -> Any:
         if field in _AMOUNTS:
             return dict(value)
-        if field in _LABELS:
+        # Devices and volumes have a `nodeSelector` that is made of terms.
+        if field in _LABELS and all(isinstance(text, str) for text in value.values()):
             return {self._key(key): self._label(key, text) for key, text in value.items()}
         if field == "annotations":
             kept = (key for key in value if self._is_known(key) and key not in _UNREAD_ANNOTATIONS)

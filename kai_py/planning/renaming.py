@@ -13,10 +13,33 @@ from collections.abc import Iterable
 from string import ascii_lowercase
 from typing import Final
 
-#: Words that stay, because names are made with them. Whatever lies between two of them gets what begins so; the first
-#: part of each pair is larger than the word before it and smaller than the word behind, whatever follows it.
-WORDS: Final = ("default", "parent", "pg", "queue")
-_BEGINNINGS: Final = ("a", "e", "pb", "ph", "r")
+#: Words that stay, because rules make names with them or compare them, in order: parts of names of podgroups and of
+#: queues, roles of workloads, and the two truth values.
+WORDS: Final = (
+    "chief",
+    "default",
+    "driver",
+    "evaluator",
+    "executor",
+    "false",
+    "group",
+    "head",
+    "headgroup",
+    "launcher",
+    "leader",
+    "master",
+    "parent",
+    "pg",
+    "ps",
+    "queue",
+    "replica",
+    "scheduler",
+    "segment",
+    "server",
+    "true",
+    "worker",
+    "workers",
+)
 _WORD: Final = re.compile(r"[A-Za-z_\u0080-\U0010ffff]+")
 
 
@@ -36,14 +59,15 @@ class Renaming:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
-        gaps: list[list[str]] = [[] for _ in _BEGINNINGS]
+        beginnings = [_between(*pair) for pair in zip(("", *WORDS), (*WORDS, None), strict=True)]
+        gaps: list[list[str]] = [[] for _ in beginnings]
         for word in sorted({*words} - {*WORDS}):
             gaps[bisect_right(WORDS, word)].append(word)
         width = 1
         while len(ascii_lowercase) ** width < max(map(len, gaps)):
             width += 1
         self._codes = {word: word for word in WORDS}
-        for beginning, gap in zip(_BEGINNINGS, gaps, strict=True):
+        for beginning, gap in zip(beginnings, gaps, strict=True):
             self._codes |= {word: beginning + _digits(number, width) for number, word in enumerate(gap)}
 
     def of(self, text: str) -> str:
@@ -53,6 +77,16 @@ class Renaming:
             KeyError: a word of it was not announced.
         """
         return _WORD.sub(lambda match: self._codes[match[0]], text)
+
+
+def _between(word: str, following: str | None) -> str:
+    """The shortest letters that are larger than a word and, whatever follows them, smaller than the next one."""
+    for length in range(len(word) + 1):
+        for letter in ascii_lowercase:
+            found = word[:length] + letter
+            if found > word and (following is None or (found < following and not following.startswith(found))):
+                return found
+    raise AssertionError("one of the words is no word, or they are not in order")
 
 
 def _digits(number: int, width: int) -> str:

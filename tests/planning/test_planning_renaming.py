@@ -43,4 +43,11 @@ def test_many_words_get_longer_codes_in_order():
     of = Renaming(words).of
     codes = [of(word) for word in words]
     assert codes == sorted(set(codes))
-    assert {len(code) for code in codes} == {4}
+    assert len({len(code) for code in codes}) == 1
+
+
+def test_words_that_stay_are_in_order_and_leave_room_between_them():
+    assert list(WORDS) == sorted(set(WORDS))
+    between = [f"{word}x" for word in WORDS]
+    codes = [renaming(*between).of(word) for word in sorted([*WORDS, *between])]
+    assert codes == sorted(set(codes))

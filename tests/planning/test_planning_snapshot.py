@@ -248,3 +248,12 @@ def test_a_file_that_is_no_snapshot_says_so(tmp_path, content, fault):
     with pytest.raises(InputError, match=fault) as caught:
         read_snapshot(tmp_path / "file")
     assert caught.value.faults[0].where == str(tmp_path / "file")
+
+
+def test_a_pod_that_says_that_it_is_not_to_be_grouped_still_says_so():
+    one = pod("team")
+    one["metadata"]["annotations"]["kai.scheduler/skip-podgrouper"] = "true"
+    one["metadata"]["labels"]["acme.example/lead"] = "worker"
+    (hidden,), of = redacted([one])
+    assert hidden["metadata"]["annotations"] == {"kai.scheduler/skip-podgrouper": "true"}
+    assert hidden["metadata"]["labels"][of("acme.example/lead")] == "worker"
