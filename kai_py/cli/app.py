@@ -17,6 +17,10 @@ PROGRAM: Final = "kai-py"
 #: Every command, its module and the first line of its help. Modules have a ``typer.Typer`` called ``app``.
 COMMANDS: Final = {
     "plan": ("kai_py.cli.plan", "Tell what the scheduler would do with a cluster, from manifests alone."),
+    "preview": (
+        "kai_py.cli.preview",
+        "Tell what new settings, queues or any other objects would change, before they do.",
+    ),
     "snapshot": ("kai_py.cli.snapshot", "Write everything that decisions about the live cluster depend on to a file."),
     "replay": ("kai_py.cli.replay", "Replay recorded workloads."),
     "fairshare": ("kai_py.cli.fairshare", "Divide capacity among queues, by the code that every cycle uses."),

@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, SettingsFile
+from kai_py.cli.options import Context, Kubeconfig, SettingsFile, namespaced
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
 
@@ -33,14 +33,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-def named_object(text: str) -> tuple[str, str]:
-    """``NAMESPACE/NAME``."""
-    namespace, _, name = text.partition("/")
-    if not namespace or not name or "/" in name:
-        raise typer.BadParameter(f"{text!r} should be NAMESPACE/NAME")
-    return namespace, name
 
 
 def written(place: tuple[str, str]) -> str:
@@ -104,10 +96,10 @@ def run(
         context=context,
         scheduler_name=scheduler_name,
         settings_file=settings,
-        settings_configmap=named_object(settings_configmap),
+        settings_configmap=namespaced(settings_configmap),
         node_pool=node_pool,
         leader_elect=leader_elect,
-        lease=named_object(lease),
+        lease=namespaced(lease),
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
     )

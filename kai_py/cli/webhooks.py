@@ -12,8 +12,8 @@ import yaml
 
 from kai_py.admission.manifests import service_client, webhook_configuration
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig
-from kai_py.cli.run import LogFormat, LogLevel, named_object, written
+from kai_py.cli.options import Context, Kubeconfig, namespaced
+from kai_py.cli.run import LogFormat, LogLevel, written
 from kai_py.operators.webhooks import WebhookConfig, serve_webhooks
 from kai_py.telemetry.logs import configure
 
@@ -82,12 +82,12 @@ def webhooks(
         kubeconfig=kubeconfig,
         context=context,
         port=port,
-        service=named_object(service),
+        service=namespaced(service),
         hosts=tuple(host or ()),
-        secret=named_object(secret),
+        secret=namespaced(secret),
         cert_dir=cert_dir,
         configuration=configuration,
-        settings_configmap=named_object(settings_configmap),
+        settings_configmap=namespaced(settings_configmap),
         probes_port=probes_port or None,
     )
     if manifest:

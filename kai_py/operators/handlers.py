@@ -8,6 +8,7 @@ import kopf
 
 from kai_py.operators.kinds import PODGROUPS, QUEUES, TOPOLOGIES
 from kai_py.operators.settings import KEY
+from kai_py.operators.shadow import SHADOW_KEY
 from kai_py.operators.shell import Shell
 from kai_py.telemetry.events import EventText, Regarding
 
@@ -79,9 +80,11 @@ def registry(configmap: tuple[str, str] | None) -> kopf.OperatorRegistry:
 
         @kopf.on.event("", "v1", "configmaps", when=is_ours, registry=handlers)
         def settings(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name
-            document = "" if type == "DELETED" else (body.get("data") or {}).get(KEY, "")
-            if memo.settings.load(document, where, accept=memo.settings_changed):
-                about = Regarding("v1", "ConfigMap", namespace, name, body.metadata.uid or "")
+            data = {} if type == "DELETED" else body.get("data") or {}
+            about = Regarding("v1", "ConfigMap", namespace, name, body.metadata.uid or "")
+            if memo.shadow is not None:
+                memo.shadow.take(data.get(SHADOW_KEY, ""), about)
+            if memo.settings.load(data.get(KEY, ""), where, accept=memo.settings_changed):
                 memo.record_event(settings_event(about, memo))
 
     return handlers

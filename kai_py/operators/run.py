@@ -18,6 +18,7 @@ from kai_py.kube.client import ApiClient, connect
 from kai_py.kube.election import Leadership
 from kai_py.operators.handlers import registry
 from kai_py.operators.settings import LiveSettings
+from kai_py.operators.shadow import previewer
 from kai_py.operators.shell import Shell
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
@@ -95,7 +96,16 @@ def _first_settings(config: RunConfig, metrics: Metrics) -> LiveSettings:
 def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: RunConfig) -> Shell:
     identity = config.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     leadership = Leadership(client, *config.lease, identity) if config.leader_elect else None
-    return Shell(client, settings, metrics, leadership, identity=identity, namespace=config.settings_configmap[0])
+    preview = previewer(config.kubeconfig, config.context, config.settings_configmap)
+    return Shell(
+        client,
+        settings,
+        metrics,
+        leadership,
+        identity=identity,
+        namespace=config.settings_configmap[0],
+        preview=preview if config.settings_file is None else None,
+    )
 
 
 async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: asyncio.Event) -> None:

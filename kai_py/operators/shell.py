@@ -50,6 +50,7 @@ from kai_py.operators.owners import OwnerFollower
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
 from kai_py.operators.settings import LiveSettings
+from kai_py.operators.shadow import Previewer, Shadow
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
@@ -82,6 +83,7 @@ class Shell:
         leadership: None to run without election.
         identity: who we are, for Events.
         namespace: where the ConfigMap with the usage of queues is kept; None = nowhere.
+        preview: answers what other settings would change; None = shadow settings are not looked at.
         clock: seconds since the epoch.
     """
 
@@ -94,6 +96,7 @@ class Shell:
         *,
         identity: str,
         namespace: str | None = None,
+        preview: Previewer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -150,6 +153,15 @@ class Shell:
         self.store.access.review(wanted=settings.current.queues.authorization == "subjectAccessReview")
         self.store.rollouts.enable(wanted=settings.current.pod_groups.rollout_surge)
         self._reviews = QueueReviews(client, self.store.access, self.cycles.wake)
+        self.shadow = preview and Shadow(
+            client,
+            writer,
+            metrics,
+            preview,
+            namespace=namespace,
+            leading=self.leading,
+            tell=self.record_event,
+        )
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
@@ -217,6 +229,8 @@ class Shell:
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._usage.run(self.leading), "usage")
         self._spawn(self._reviews.run(), "access reviews")
+        if self.shadow is not None:
+            self._spawn(self.shadow.run(), "shadow")
         self._spawn(self.cycles.run(), "cycles")
         self.cycles.wake()
         _log.info("ready", nodes=len(self.store.nodes), pods=len(self.store.pods), queues=len(self.store.queues.queues))
