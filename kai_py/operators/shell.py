@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from kai_py.api.configmap import ConfigMap
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
@@ -24,12 +25,12 @@ from kai_py.kube.recorder import EventRecorder, Reference
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.writer import Writer
 from kai_py.operators.dispatch import Dispatcher
+from kai_py.operators.documents import ConfigMapWatch, DefaultPriorities, settings_event
 from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import (
     BUDGETS,
     CLAIMS,
-    CONFIG_MAPS,
     DEVICE_CLASSES,
     NAMESPACES,
     NODES,
@@ -50,11 +51,10 @@ from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.owners import OwnerFollower
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
-from kai_py.operators.settings import LiveSettings
+from kai_py.operators.settings import KEY, LiveSettings
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
-from kai_py.podgrouper.defaults import NO_DEFAULTS, read_defaults
 from kai_py.podgrouper.grouping import Grouper
 from kai_py.podgrouper.membership import Membership
 from kai_py.podgrouper.options import Options
@@ -89,6 +89,7 @@ class Shell:
         leadership: None to run without election.
         identity: who we are, for Events.
         namespace: where the ConfigMap with the usage of queues is kept; None = nowhere.
+        document: (namespace, name) of the ConfigMap with the settings, to be followed; None if they are in a file.
         clock: seconds since the epoch.
     """
 
@@ -101,6 +102,7 @@ class Shell:
         *,
         identity: str,
         namespace: str | None = None,
+        document: tuple[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -109,7 +111,8 @@ class Shell:
         self.leadership = leadership
         self._clock = clock
         scope = Scope.of(settings.current)
-        self._defaults = NO_DEFAULTS
+        self._document = document
+        self._defaults = DefaultPriorities(client, self._spawn, self._rules_changed)
         self._warned: set[str] = set()
         self.store = Store(self._group_of, scope, settings.accounting)
         self.store.claims.follows_extended = True
@@ -239,6 +242,10 @@ class Shell:
         if self.leadership is not None:
             self._spawn(self.leadership.run(), "leader election")
         self._spawn(self._audits(), "audit")
+        self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
+        if self._document is not None:
+            watch = ConfigMapWatch(self.client, *self._document, self._settings_read)
+            self._spawn(watch.run(), "watch settings")
         self._spawn(self.dispatcher.run(), "binder")
         self._spawn(self._sweeper.run(), "claims")
         self._spawn(self.statuses.run(), "statuses")
@@ -267,10 +274,11 @@ class Shell:
                 break
         self.reflectors.append(Reflector(self.client, found, self.intake, dispensable=True))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> asyncio.Task[object]:
         task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         """No part ends before :meth:`stop`. If one does, it is a bug, and better to restart than to limp."""
@@ -294,7 +302,7 @@ class Shell:
 
     async def audit(self) -> None:
         """Compare our memory of Queues, Topologies and PodGroups with what the server has."""
-        await self._read_defaults()
+        await self._defaults.read(self.settings.current.pod_groups.default_priorities_config_map)
         queues = await list_all(self.client, QUEUES)
         topologies = await list_all(self.client, TOPOLOGIES)
         podgroups = await list_all(self.client, PODGROUPS)
@@ -310,33 +318,9 @@ class Shell:
             topologies={body["metadata"]["name"] for body in topologies},
         )
 
-    async def _read_defaults(self) -> None:
-        """Read the ConfigMap with default priorities, if the settings name one."""
-        where = self.settings.current.pod_groups.default_priorities_config_map
-        data: Mapping[str, Any] = {}
-        if where is not None:
-            with contextlib.suppress(NotFoundError):
-                found = await self.client.get_object(CONFIG_MAPS.path(where.namespace, where.name))
-                data = found.get("data") or {}
-            self.defaults_changed(data)
-
-    def is_defaults(self, namespace: str | None, name: str) -> bool:
-        """Whether a ConfigMap is the one with default priorities."""
-        where = self.settings.current.pod_groups.default_priorities_config_map
-        return where is not None and (where.namespace, where.name) == (namespace, name)
-
-    def defaults_changed(self, data: Mapping[str, Any]) -> None:
-        """The ConfigMap with default priorities was read."""
-        defaults, wrong = read_defaults(data)
-        if defaults != self._defaults:
-            self._defaults = defaults
-            for text in wrong:
-                _log.warning("default priorities passed over", why=text)
-            self._rules_changed()
-
     def _rules_changed(self) -> None:
         """Group pods by the settings in force."""
-        if self.grouper.configure(Options.of(self.settings.current.pod_groups), self._defaults):
+        if self.grouper.configure(Options.of(self.settings.current.pod_groups), self._defaults.current):
             self._owners.rules_changed()
             self.store.regroup(self._clock())
             self.cycles.wake()
@@ -359,10 +343,17 @@ class Shell:
 
     # -- what the parts tell -----------------------------------------------------------------------
 
+    def _settings_read(self, found: ConfigMap | None) -> None:
+        """The ConfigMap with the settings is another one than before, or gone: then all have their defaults."""
+        namespace, name = self._document or ("", "")
+        document = found.data.get(KEY, "") if found is not None else ""
+        if self.settings.load(document, f"ConfigMap {namespace}/{name}", accept=self.settings_changed):
+            uid = found.metadata.uid if found is not None else ""
+            self.record_event(settings_event(Regarding("v1", "ConfigMap", namespace, name, uid), self.settings.faults))
+
     def settings_changed(self, _: Settings) -> None:
         """New settings are in force."""
-        if self.settings.current.pod_groups.default_priorities_config_map is None:
-            self._defaults = NO_DEFAULTS
+        self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
         self._rules_changed()
         self.store.accounting = self.settings.accounting
         now, current = self._clock(), self.settings.current
