@@ -50,7 +50,9 @@ def test_the_chart_is_sound():
 
 
 def test_nothing_asks_the_cluster_while_it_is_rendered():
-    assert [path.name for path in TEMPLATES if "lookup" in path.read_text() or ".Capabilities" in path.read_text()] == []
+    assert [
+        path.name for path in TEMPLATES if "lookup" in path.read_text() or ".Capabilities" in path.read_text()
+    ] == []
 
 
 def test_every_object_is_named_once_labelled_and_in_its_place(objects):
