@@ -28,7 +28,10 @@ COMMANDS: Final = {
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
     "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),
     "bench": ("kai_py.cli.bench.command", "Measure decisions, and pods per second."),
-    "crds": ("kai_py.cli.crds", "Print the CustomResourceDefinitions of this version, or bring those of a cluster up to date."),
+    "crds": (
+        "kai_py.cli.crds",
+        "Print the CustomResourceDefinitions of this version, or bring those of a cluster up to date.",
+    ),
     "generate": (
         "kai_py.cli.generate",
         "Write the generated files of a source checkout: CRDs, reference pages, and parts of the Helm chart.",
