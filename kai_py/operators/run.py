@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import kopf
 import structlog
+import yaml
 from prometheus_client import start_http_server
 
 from kai_py.api.configmap import ConfigMap
@@ -30,7 +31,7 @@ from kai_py.kube.client import ApiClient, connect
 from kai_py.kube.election import Leadership
 from kai_py.operators.handlers import registry
 from kai_py.operators.kinds import CONFIG_MAPS
-from kai_py.operators.settings import KEY, LiveSettings
+from kai_py.operators.settings import FIXED, KEY, LiveSettings
 from kai_py.operators.shell import Shell
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
@@ -82,7 +83,8 @@ async def run_scheduler(
         ready: set when the memory is filled and cycles run (on a standby: would run).
 
     Raises:
-        InputError: the configuration or the settings file cannot be used.
+        InputError: the configuration or the settings file cannot be used, or the ConfigMap does not say which pods are
+            ours.
     """
     metrics = Metrics(process=True)
     stop = stop or asyncio.Event()
@@ -111,15 +113,16 @@ def _settings_of(file: Path) -> Settings:
 
 
 async def _settings_in(client: ApiClient, place: tuple[str, str], stop: asyncio.Event) -> Settings:
-    """The settings to begin with: which pods are ours cannot change later.
+    """The settings to begin with; defaults where there are none.
 
-    Defaults where there are none, or none that can be used: who watches the ConfigMap tells about the faults.
+    Raises:
+        SettingsError: they do not even say which pods are ours.
     """
     while not stop.is_set():
         try:
             found = decode(ConfigMap, await client.get(CONFIG_MAPS.path(*place)))
-            return load_settings(found.data.get(KEY, ""), where=f"ConfigMap {'/'.join(place)}")
-        except (NotFoundError, SettingsError, MalformedObjectError):
+            return _usable(found.data.get(KEY, ""), f"ConfigMap {'/'.join(place)}")
+        except (NotFoundError, MalformedObjectError):
             break
         except ApiError as error:
             if isinstance(error, ForbiddenError) and error.status != 401:
@@ -129,6 +132,25 @@ async def _settings_in(client: ApiClient, place: tuple[str, str], stop: asyncio.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RETRY)
     return Settings()
+
+
+def _usable(document: str, where: str) -> Settings:
+    """The settings; where they have faults, defaults but for what cannot change later.
+
+    Under a default name we would take the pods of another scheduler. Who watches the ConfigMap tells about the faults.
+    """
+    try:
+        return load_settings(document, where=where)
+    except SettingsError as error:
+        try:
+            parsed = yaml.safe_load(document)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise error from None
+        if not isinstance(parsed, dict):
+            raise
+        identity = load_settings({key: parsed[key] for key in FIXED if key in parsed}, where=where)
+        _log.error("settings refused, beginning with defaults", where=where, names=identity.scheduler_names)
+        return identity
 
 
 def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: RunConfig) -> Shell:

@@ -9,10 +9,10 @@ import pytest
 
 from kai_py.api.configmap import ConfigMap
 from kai_py.api.meta import ObjectMeta
-from kai_py.errors import Fault, NotFoundError, UnavailableError
+from kai_py.errors import Fault, ForbiddenError, NotFoundError, SettingsError, UnavailableError
 from kai_py.operators.documents import ConfigMapWatch, DefaultPriorities, settings_event
 from kai_py.operators.kinds import CONFIG_MAPS
-from kai_py.operators.run import _settings_in
+from kai_py.operators.run import _settings_in, _usable
 from kai_py.settings.model import ConfigMapName, Settings
 from kai_py.telemetry.events import Regarding
 
@@ -78,12 +78,23 @@ async def test_settings_to_begin_with_wait_for_an_answer(monkeypatch):
     assert server.asked == ["/api/v1/namespaces/here/configmaps/settings"] * 2
 
 
-@pytest.mark.parametrize(
-    "answer", [NotFoundError("no"), b'{"metadata": {"name": "a"}, "data": {"settings.yaml": "schedulerName: mine"}}']
-)
-async def test_without_settings_that_can_be_used_it_begins_with_defaults(answer):
+async def test_without_settings_it_begins_with_defaults():
+    for refusal in (NotFoundError("no"), ForbiddenError("no", status=403)):
+        assert await _settings_in(Server(refusal), ("here", "settings"), asyncio.Event()) == Settings()
 
-    assert await _settings_in(Server(answer), ("here", "settings"), asyncio.Event()) == Settings()
+
+def test_faulty_settings_still_say_whose_pods_are_ours():
+    document = "schedulerNames: [mine]\nnodePool: {value: left}\nplacment: {}\nfairness: {kValue: 3}"
+    settings = _usable(document, "here")
+    assert settings.scheduler_names == ("mine",)
+    assert settings.node_pool.value == "left"
+    assert settings.fairness == Settings().fairness
+
+
+@pytest.mark.parametrize("document", ["schedulerNames: [", "- a", "schedulerNames: []\na: 1", "nodePool: {valu: a}"])
+def test_under_an_unknown_name_it_does_not_begin(document):
+    with pytest.raises(SettingsError):
+        _usable(document, "here")
 
 
 async def test_default_priorities_are_those_of_the_configmap_that_settings_name(told):
