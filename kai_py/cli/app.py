@@ -17,9 +17,10 @@ PROGRAM: Final = "kai-py"
 #: Every command, its module and the first line of its help. Modules have a ``typer.Typer`` called ``app``.
 COMMANDS: Final = {
     "plan": ("kai_py.cli.plan", "Tell what the scheduler would do with a cluster, from manifests alone."),
+    "snapshot": ("kai_py.cli.snapshot", "Write everything that decisions about the live cluster depend on to a file."),
     "replay": ("kai_py.cli.replay", "Replay recorded workloads."),
     "fairshare": ("kai_py.cli.fairshare", "Divide capacity among queues, by the code that every cycle uses."),
-    "group": ("kai_py.cli.group", "Tell which podgroup pods belong to, from manifests alone."),
+    "group": ("kai_py.cli.group", "Tell which podgroup pods belong to, by the rules that the scheduler uses."),
     "why": ("kai_py.cli.why", "Tell why a pod or podgroup waits, or how a queue stands."),
     "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),

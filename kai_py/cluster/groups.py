@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kai_py.api.keys import DEFAULT_QUEUE, DERIVED_ANNOTATION, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
 from kai_py.api.meta import NO_STRINGS
 from kai_py.api.podgroup import PodGroup
+from kai_py.cluster.access import AccessBook
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, constraints_of
@@ -34,6 +35,7 @@ class GroupBook:
     Args:
         priorities: what PriorityClasses are worth.
         history: what has happened to podgroups.
+        access: who may use which queue.
 
     Attributes:
         groups: those with unfinished pods.
@@ -42,13 +44,15 @@ class GroupBook:
         facts: of all pods; they are looked up only where pods of one podgroup contradict each other.
     """
 
-    def __init__(self, priorities: PriorityBook, history: HistoryBook) -> None:
+    def __init__(self, priorities: PriorityBook, history: HistoryBook, access: AccessBook) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
         self.malformed: dict[Name, Fault] = {}
         self.facts: Mapping[PodKey, PodFacts] = {}
         self._priorities = priorities
         self._history = history
+        self._access = access
+        self._access_stamp: object = None
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
         self._unwritten: dict[Name, DerivedGroup] = {}
@@ -191,6 +195,9 @@ class GroupBook:
     def _settle(self) -> None:
         for name in self._history.changed():
             self._changed(name)
+        if (stamp := self._access.stamp()) != self._access_stamp:
+            self._access_stamp = stamp
+            self._dirty.update(dict.fromkeys(self.groups))
         dirty, self._dirty = self._dirty, {}
         for name in dirty:
             self._refresh(self.groups[name])
@@ -207,8 +214,12 @@ class GroupBook:
         subgroups = subgroup_rows(podgroup.spec) if podgroup else terms.rows if terms else single_leaf(1)
         priority = self._priority(podgroup, terms)
         said = podgroup.spec.preemptibility if podgroup else terms.preemptibility if terms else ""
+        queue = _queue(podgroup, terms)
+        forbidden = self._access.refusal(queue, group.name[0])
+        if forbidden is None:
+            group.paying = queue
         row = GroupRow(
-            queue=_queue(podgroup, terms),
+            queue=group.paying if forbidden is None or self._runs(group) else "",
             priority=priority,
             preemptible=said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY,
             created=seconds(podgroup.metadata.creation_timestamp) if podgroup else group.oldest(self.facts),
@@ -216,7 +227,7 @@ class GroupBook:
             subgroups=subgroups,
             slots=self._leaf_slots(group, subgroups),
             more=group.strays(subgroups),
-            blocked=self._block(group, podgroup, subgroups),
+            blocked=self._block(group, podgroup, subgroups) or forbidden,
             past=self._history.of(group.name),
             constraints=_constraints(group.name, podgroup, terms),
         )
@@ -229,6 +240,9 @@ class GroupBook:
         ours = podgroup is not None and DERIVED_ANNOTATION in podgroup.metadata.annotations
         if ours and terms and terms.derived and self._compared.get(group.name) is not terms.derived:
             self._written[group.name] = terms.derived
+
+    def _runs(self, group: Group) -> bool:
+        return any(self.facts[pod].node for pod in group.members)
 
     def _leaf_slots(self, group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
         if len(subgroups) == 1:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
-
-import structlog
+from typing import Any
 
 from kai_py.api.configmap import ConfigMap
-from kai_py.api.decode import decode
-from kai_py.errors import Fault, NotFoundError
+from kai_py.errors import Fault
 from kai_py.kube.client import ApiClient
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
 from kai_py.operators.kinds import CONFIG_MAPS
-from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults, read_defaults
 from kai_py.settings.model import ConfigMapName
 from kai_py.telemetry.events import EventText, Regarding
-
-_log = structlog.get_logger()
-
-_NO_DATA: Final[Mapping[str, str]] = {}
 
 Spawn = Callable[[Coroutine[Any, Any, object], str], asyncio.Task[object]]
 
@@ -77,61 +69,33 @@ class ConfigMapWatch:
             self._changed(found)
 
 
-class DefaultPriorities:
-    """The default priorities by kind of workload, from whichever ConfigMap the settings name.
+class Followed:
+    """Watches a ConfigMap that settings name, and another one when they name another.
 
     Args:
         client: the API server.
         spawn: starts a task that is looked after.
-        changed: called when they have changed.
-
-    Attributes:
-        current: those in force.
+        changed: as of a :class:`ConfigMapWatch`.
     """
 
-    def __init__(self, client: ApiClient, spawn: Spawn, changed: Callable[[], None]) -> None:
-        self.current: PriorityDefaults = NO_DEFAULTS
+    def __init__(self, client: ApiClient, spawn: Spawn, changed: Callable[[ConfigMap | None], None]) -> None:
         self._client = client
         self._spawn = spawn
         self._changed = changed
         self._where: ConfigMapName | None = None
-        self._watch: asyncio.Task[object] | None = None
+        self._task: asyncio.Task[object] | None = None
 
     def follow(self, where: ConfigMapName | None) -> None:
         """Watch this ConfigMap from now on, and no other; None is none."""
         if where == self._where:
             return
         self._where = where
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-        if where is None:
-            self._take(None)
-            return
-        watch = ConfigMapWatch(self._client, where.namespace, where.name, self._take)
-        self._watch = self._spawn(watch.run(), "watch default priorities")
-
-    async def read(self, where: ConfigMapName | None) -> None:
-        """Read them at once: what is grouped first should be grouped by them.
-
-        Raises:
-            ApiError: the server does not answer, or refuses.
-        """
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
         if where is not None:
-            try:
-                found = await self._client.get(CONFIG_MAPS.path(where.namespace, where.name))
-            except NotFoundError:
-                self._take(None)
-            else:
-                self._take(decode(ConfigMap, found))
-
-    def _take(self, found: ConfigMap | None) -> None:
-        defaults, wrong = read_defaults(found.data if found is not None else _NO_DATA)
-        if defaults != self.current:
-            self.current = defaults
-            for text in wrong:
-                _log.warning("default priorities passed over", why=text)
-            self._changed()
+            watch = ConfigMapWatch(self._client, where.namespace, where.name, self._changed)
+            self._task = self._spawn(watch.run(), "watch default priorities")
 
 
 def settings_event(about: Regarding, faults: Sequence[Fault]) -> EventText:

@@ -11,8 +11,6 @@ from typing import Any, Final
 import structlog
 
 from kai_py.api.configmap import ConfigMap
-from kai_py.api.meta import PartialObject
-from kai_py.api.pod import Pod
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
@@ -24,9 +22,11 @@ from kai_py.kube.pods import Result
 from kai_py.kube.recorder import EventRecorder, Reference
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.writer import Writer
+from kai_py.operators.access import QueueReviews
 from kai_py.operators.dispatch import Dispatcher
-from kai_py.operators.documents import ConfigMapWatch, DefaultPriorities, settings_event
+from kai_py.operators.documents import ConfigMapWatch, Followed, settings_event
 from kai_py.operators.garbage import set_memory_apart
+from kai_py.operators.grouping import LiveGrouping
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import (
     BUDGETS,
@@ -55,9 +55,6 @@ from kai_py.operators.settings import KEY, LiveSettings
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
-from kai_py.podgrouper.grouping import Grouper
-from kai_py.podgrouper.membership import Membership
-from kai_py.podgrouper.options import Options
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
 from kai_py.telemetry.events import EventText, Regarding
@@ -73,8 +70,6 @@ AUDIT: Final = 60.0
 PATIENCE: Final = 1.0
 #: Cycles wait for the owners of pods for so long at first; seconds. Later, only the pods that need them wait.
 PATIENCE_WITH_OWNERS: Final = 30.0
-#: So many warnings about grouping are remembered, so as not to be repeated.
-REMEMBERED_WARNINGS: Final = 4096
 #: What is written at the end may take so long; seconds.
 GOODBYE: Final = 3.0
 
@@ -112,16 +107,11 @@ class Shell:
         self._clock = clock
         scope = Scope.of(settings.current)
         self._document = document
-        self._defaults = DefaultPriorities(client, self._spawn, self._rules_changed)
-        self._warned: set[str] = set()
-        self.store = Store(self._group_of, scope, settings.accounting)
+        self.grouping = LiveGrouping(settings, leading=self.leading, tell=self.record_event)
+        self._defaults = Followed(client, self._spawn, self._defaults_read)
+        self.store = Store(self.grouping, scope, settings.accounting)
+        self.grouping.serve(self.store)
         self.store.claims.follows_extended = True
-        self.grouper = Grouper(
-            Options.of(settings.current.pod_groups),
-            priority_classes=self.store.priorities,
-            surroundings=self.store.around,
-            expects=self.store.owners.kinds.expects,
-        )
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
@@ -163,13 +153,15 @@ class Shell:
             namespace=namespace,
             clock=clock,
         )
+        self.store.access.review(wanted=settings.current.queues.authorization == "subjectAccessReview")
+        self._reviews = QueueReviews(client, self.store.access, self.cycles.wake)
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
         claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
         self.store.claims.served = lambda: claims.served
         self._owners = OwnerFollower(
-            client, self.store, self.intake, lambda: self.grouper.registry, self.cycles.wake, clock
+            client, self.store, self.intake, lambda: self.grouping.registry, self.cycles.wake, clock
         )
         self.reflectors = [
             Reflector(client, PRIORITY_CLASSES, self.intake),
@@ -189,24 +181,6 @@ class Shell:
         if leadership is not None:
             leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def _group_of(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
-        membership = self.grouper(pod, owners)
-        for text in membership.warnings if membership is not None else ():
-            self._warn_of_grouping(pod, text)
-        return membership
-
-    def _warn_of_grouping(self, pod: Pod, text: str) -> None:
-        """Say once what was passed over when a pod was grouped."""
-        if text in self._warned or not self.leading():
-            return
-        if len(self._warned) >= REMEMBERED_WARNINGS:
-            self._warned.clear()
-        self._warned.add(text)
-        meta = pod.metadata
-        _log.warning("passed over when grouping", pod="/".join(meta.key), why=text)
-        about = Regarding("v1", "Pod", meta.namespace, meta.name, meta.uid)
-        self.record_event(EventText(about, "Warning", "PassedOver", "Grouping", text))
 
     def leading(self) -> bool:
         """Whether we may decide and write at this moment."""
@@ -233,7 +207,7 @@ class Shell:
         for reflector in self.reflectors:
             if reflector.resource in OWNERS and isinstance(reflector.last_error, NotFoundError):
                 kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
-                self.store.settle_owners(kind, served=False, now=self._clock())
+                self.store.lineages.settle(kind, served=False, now=self._clock())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_WITH_OWNERS):
                 await self._owners.caught_up()
@@ -251,6 +225,7 @@ class Shell:
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._usage.run(self.leading), "usage")
+        self._spawn(self._reviews.run(), "access reviews")
         self._spawn(self.cycles.run(), "cycles")
         self.cycles.wake()
         _log.info("ready", nodes=len(self.store.nodes), pods=len(self.store.pods), queues=len(self.store.queues.queues))
@@ -302,7 +277,8 @@ class Shell:
 
     async def audit(self) -> None:
         """Compare our memory of Queues, Topologies and PodGroups with what the server has."""
-        await self._defaults.read(self.settings.current.pod_groups.default_priorities_config_map)
+        if await self.grouping.read_defaults(self.client):
+            self._regroup()
         queues = await list_all(self.client, QUEUES)
         topologies = await list_all(self.client, TOPOLOGIES)
         podgroups = await list_all(self.client, PODGROUPS)
@@ -318,12 +294,16 @@ class Shell:
             topologies={body["metadata"]["name"] for body in topologies},
         )
 
-    def _rules_changed(self) -> None:
-        """Group pods by the settings in force."""
-        if self.grouper.configure(Options.of(self.settings.current.pod_groups), self._defaults.current):
-            self._owners.rules_changed()
-            self.store.regroup(self._clock())
-            self.cycles.wake()
+    def _defaults_read(self, found: ConfigMap | None) -> None:
+        """The ConfigMap with default priorities was read, or is not there."""
+        if self.grouping.take_defaults(found.data if found is not None else {}):
+            self._regroup()
+
+    def _regroup(self) -> None:
+        """Group pods by the rules that are in force now."""
+        self._owners.rules_changed()
+        self.store.lineages.regroup(self._clock())
+        self.cycles.wake()
 
     async def _audits(self) -> None:
         while True:
@@ -354,11 +334,13 @@ class Shell:
     def settings_changed(self, _: Settings) -> None:
         """New settings are in force."""
         self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
-        self._rules_changed()
+        if self.grouping.configure():
+            self._regroup()
         self.store.accounting = self.settings.accounting
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:

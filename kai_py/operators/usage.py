@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from kai_py.cluster.queues import QueueBook
-from kai_py.cluster.usage import UsageBook, Window
+from kai_py.cluster.usage import USAGE_KEY, USAGE_NAME, UsageBook, window_of
 from kai_py.core.result import QueueShares
 from kai_py.errors import ApiError, ForbiddenError, LeaseLostError, NotFoundError
 from kai_py.kube.client import ApiClient
@@ -20,8 +20,8 @@ from kai_py.settings.model import Usage
 
 _log = structlog.get_logger()
 
-NAME: Final = "kai-py-usage"
-KEY: Final = "usage.json"
+NAME: Final = USAGE_NAME
+KEY: Final = USAGE_KEY
 #: The ConfigMap is written at most so often; a crash forgets no more than this. Seconds.
 EVERY: Final = 60.0
 #: How often to look whether we lead, in seconds.
@@ -141,15 +141,3 @@ class UsageKeeper:
             return
         metadata["resourceVersion"] = there["metadata"]["resourceVersion"]
         await self._writer.replace(CONFIG_MAPS, body)
-
-
-def window_of(settings: Usage) -> Window:
-    """How far back usage counts."""
-    window = settings.window
-    return Window(
-        type=window.type,
-        size=window.size.seconds,
-        start=window.start.timestamp() if window.start is not None else 0.0,
-        cron=window.cron,
-        half_life=settings.half_life.seconds,
-    )

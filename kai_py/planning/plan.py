@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.encode.axis import Accounting
@@ -17,6 +19,7 @@ from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.membership import Membership
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
+from kai_py.cluster.usage import USAGE_KEY, USAGE_NAME, UsageBook, window_of
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.resources import ResourceAxis
@@ -126,6 +129,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_node(node)
     for queue in read.queues:
         store.put_queue(queue)
+    warnings.update(dict.fromkeys(_remember_usage(read, settings, store, now)))
     doubts = queue_warnings(store.queues.queues)
     warnings.update(dict.fromkeys(str(one) for name in sorted(doubts) for one in doubts[name]))
     for topology in read.topologies:
@@ -154,6 +158,23 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     _complain(read, store)
     _complain_of_others(read, settings)
     return world, warnings
+
+
+def _remember_usage(read: Objects, settings: Settings, store: Store, now: float) -> Iterator[str]:
+    """What queues have used in the past, as the scheduler has written it down; says why it is not known."""
+    if not settings.fairness.usage.enabled:
+        return
+    found = next((one for (_, name), one in read.config_maps.items() if name == USAGE_NAME), None)
+    if found is None:
+        return
+    book = UsageBook(window_of(settings.fairness.usage))
+    try:
+        book.read(msgspec.json.decode(found["data"][USAGE_KEY]))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        yield f"ConfigMap {USAGE_NAME}: {USAGE_KEY}: cannot be read, past usage does not count: {error}"
+        return
+    book.retain(store.queues.queues)
+    store.queues.remember_usage(book.usage(now), book.resources)
 
 
 def _admitted(read: Objects) -> Iterator[Pod]:

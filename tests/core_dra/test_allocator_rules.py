@@ -212,6 +212,14 @@ def test_all_devices_fails_if_one_of_them_is_tainted():
     assert world.allocate(claim(want(ALL))).code is RefusalCode.TAINTED
 
 
+def test_a_taint_on_a_device_that_is_used_up_does_not_keep_all_the_others():
+    full = device("g1", capacity={"mem": 8}, shareable=True, taints=[BAD])
+    world = World(pool("pool", device("g0"), full))
+    assert world.allocate(claim(want(ALL))).code is RefusalCode.TAINTED
+    world.commit(claim(want(1, "g1", tolerations=(Toleration("bad", "Exists"),))))
+    assert names(world.allocate(claim(want(ALL)))) == ["g0"]
+
+
 def test_admin_access_needs_tolerations_as_well():
     world = World(pool("pool", device("g0", taints=[BAD])))
     assert world.allocate(claim(want(admin=True))).code is RefusalCode.TAINTED

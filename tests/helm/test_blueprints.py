@@ -61,10 +61,17 @@ def test_every_leaf_takes_a_pod_and_no_queue_has_a_fault(name):
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n{number}"}, "status": status}
         for number in range(2)
     ]
-    answer = plan([*objects, *nodes, *(pod(leaf) for leaf in leaves)]).to_dict()
+    homes = [namespace(queue) for queue in queues if queue["metadata"]["name"] in leaves]
+    answer = plan([*objects, *nodes, *homes, *(pod(leaf) for leaf in leaves)]).to_dict()
     bound = {bind["pod"] for cycle in answer["cycles"] for bind in cycle["binds"]}
-    assert bound == {f"default/{leaf}" for leaf in leaves}
+    assert bound == {f"{leaf}/worker" for leaf in leaves}
     assert answer["warnings"] == []
+
+
+def namespace(queue):
+    """One that may use the queue, of the queue's name."""
+    labels = queue["spec"].get("allowedNamespaces", {}).get("matchLabels", {})
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": queue["metadata"]["name"], "labels": labels}}
 
 
 def pod(queue):
@@ -72,7 +79,7 @@ def pod(queue):
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": queue, "labels": {"kai.scheduler/queue": queue}},
+        "metadata": {"name": "worker", "namespace": queue, "labels": {"kai.scheduler/queue": queue}},
         "spec": {
             "schedulerName": "kai-scheduler",
             "containers": [{"name": "main", "image": "example.com/main:1", "resources": resources}],

@@ -81,7 +81,11 @@ async def test_the_scheduler_may_do_what_it_does_and_no_more(
     cluster: Cluster, audited: Audited, tmp_path: Path
 ) -> None:
     """Two replicas of the Deployment, with exactly the rights of its account, and work of every kind."""
-    settings = {"gpuSharing": "trusted", "fairness": {"usage": {"enabled": True}}}
+    settings = {
+        "gpuSharing": "trusted",
+        "fairness": {"usage": {"enabled": True}},
+        "queues": {"authorization": "subjectAccessReview"},
+    }
     defaults = {"podGroups": {"defaultPrioritiesConfigMap": {"namespace": cluster.namespace, "name": "priorities"}}}
     values = with_ports({"settings": {**settings, **defaults}, "defaultQueues": {"create": False}})
     objects = render(values)
@@ -129,6 +133,7 @@ async def prepare(cluster: Cluster) -> None:
     """Nodes, queues, a kind that reports NUMA nodes, and the ConfigMap with default priorities."""
     await cluster.create(test_numa.CRDS.path(), test_numa.CRD)
     await cluster.until(lambda: cluster.client.served(ZONES.group, ZONES.version, ZONES.plural))
+    await let_into_queues(cluster)
     configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "priorities"}, "data": {"types": "[]"}}
     await cluster.create(f"/api/v1/namespaces/{cluster.namespace}/configmaps", configmap)
     for name in await cluster.nodes(2, **{test_topology.RACK: "a"}):
@@ -136,6 +141,19 @@ async def prepare(cluster: Cluster) -> None:
     await cluster.nodes(1, prefix="tight")
     await cluster.client.patch(NODES.path("", "tight-0"), {"spec": {"unschedulable": True}})
     await cluster.queue("team")
+
+
+async def let_into_queues(cluster: Cluster) -> None:
+    """The service accounts of the test's namespace may use all queues."""
+    root, name = "/apis/rbac.authorization.k8s.io/v1", f"use-queues-{cluster.namespace}"
+    api = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}}
+    rule = {"apiGroups": ["scheduling.run.ai"], "resources": ["queues"], "verbs": ["use"]}
+    await cluster.create(f"{root}/clusterroles", {**api, "kind": "ClusterRole", "rules": [rule]})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    group = f"system:serviceaccounts:{cluster.namespace}"
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
+    binding = {**api, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]}
+    await cluster.create(f"{root}/clusterrolebindings", binding)
 
 
 async def gangs(cluster: Cluster) -> None:

@@ -91,6 +91,13 @@ def test_pods_may_only_be_changed_where_gpus_are_shared():
     assert writes(one_of(render({"rbac": {"sharedGpus": True}}), "ClusterRole")) == shared
 
 
+def test_who_may_use_queues_is_only_asked_where_settings_say_so():
+    asking = {**WRITES, "subjectaccessreviews.authorization.k8s.io": {"create"}}
+    settings = {"queues": {"authorization": "subjectAccessReview"}}
+    assert writes(one_of(render({"settings": settings}), "ClusterRole")) == asking
+    assert writes(one_of(render({"rbac": {"accessReviews": True}}), "ClusterRole")) == asking
+
+
 def test_configmaps_and_leases_are_those_of_the_scheduler_alone():
     assert not any(resource in ("configmaps", "leases") for _, resource in granted(one_of(render(), "ClusterRole")))
     (role,) = of_kind(render(), "Role")

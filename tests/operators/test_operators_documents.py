@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
 from kai_py.api.configmap import ConfigMap
 from kai_py.api.meta import ObjectMeta
 from kai_py.errors import Fault, ForbiddenError, NotFoundError, SettingsError, UnavailableError
-from kai_py.operators.documents import ConfigMapWatch, DefaultPriorities, settings_event
+from kai_py.operators.documents import ConfigMapWatch, Followed, settings_event
 from kai_py.operators.kinds import CONFIG_MAPS
 from kai_py.operators.run import _settings_in, _usable
 from kai_py.settings.model import ConfigMapName, Settings
 from kai_py.telemetry.events import Regarding
-
-PRIORITIES = '[{"typeName": "Job", "group": "batch", "priorityName": "build"}]'
 
 
 def configmap(version, **data):
@@ -97,20 +94,30 @@ def test_under_an_unknown_name_it_does_not_begin(document):
         _usable(document, "here")
 
 
-async def test_default_priorities_are_those_of_the_configmap_that_settings_name(told):
-    body = b'{"metadata": {"name": "a"}, "data": {"types": %s}}'
+def test_the_configmap_that_settings_name_is_followed_and_no_other(told):
+    running = []
 
-    server = Server(body % json.dumps(PRIORITIES).encode(), NotFoundError("no"))
-    changes = []
-    defaults = DefaultPriorities(server, lambda *_: pytest.fail("nothing to spawn"), lambda: changes.append(1))
-    await defaults.read(None)
-    assert not defaults.current
-    where = ConfigMapName(namespace="here", name="a")
-    await defaults.read(where)
-    assert defaults.current.of(("batch", "Job")).priority_class == "build"
-    await defaults.read(where)
-    assert not defaults.current
-    assert len(changes) == 2
+    class Task:
+        def cancel(self):
+            running.remove(self)
+
+    def spawn(coroutine, _):
+        coroutine.close()
+        running.append(Task())
+        return running[-1]
+
+    followed = Followed(None, spawn, told.append)
+    followed.follow(None)
+    assert running == []
+    followed.follow(ConfigMapName(namespace="here", name="a"))
+    (first,) = running
+    followed.follow(ConfigMapName(namespace="here", name="a"))
+    assert running == [first]
+    followed.follow(ConfigMapName(namespace="here", name="b"))
+    assert len(running) == 1
+    assert running != [first]
+    followed.follow(None)
+    assert running == []
 
 
 def test_all_faults_are_told_at_once():

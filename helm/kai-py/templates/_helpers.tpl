@@ -98,3 +98,7 @@ volumes:
 {{- define "kai-py.sharedGpus" -}}
 {{- if or .Values.rbac.sharedGpus (eq (dig "gpuSharing" "none" .Values.settings) "trusted") }}true{{ end }}
 {{- end }}
+
+{{- define "kai-py.accessReviews" -}}
+{{- if or .Values.rbac.accessReviews (eq (dig "queues" "authorization" "namespaces" .Values.settings) "subjectAccessReview") }}true{{ end }}
+{{- end }}

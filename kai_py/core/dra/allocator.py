@@ -156,12 +156,8 @@ class Allocator:
 
     def _everything(self, judge: Judge, verdicts: list[tuple[int, int]], ledger: DeviceLedger) -> list[int]:
         """The devices that "all" means: those with too little capacity left are not meant, tainted ones are."""
-        trial = Trial(self.inventory, ledger, 0)
-        return [
-            row
-            for row, verdict in verdicts
-            if verdict == Verdict.TAINTED or (verdict == _FITS and trial.roomy(row, judge.taking(row)))
-        ]
+        trial, meant = Trial(self.inventory, ledger, 0), (_FITS, Verdict.TAINTED)
+        return [row for row, verdict in verdicts if verdict in meant and trial.roomy(row, judge.taking(row))]
 
     def _result(self, claims: Sequence[Claim], asks: Sequence[Ask], found: Found, node: int) -> Allocation:
         chosen: list[list[int]] = [[] for _ in claims]
