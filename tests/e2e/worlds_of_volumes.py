@@ -191,14 +191,15 @@ def _bound(
             status={"phase": "Bound"},
         )
     annotations = {"pv.kubernetes.io/bind-completed": "yes"}
-    metadata = {"annotations": annotations} if rng.random() < 0.95 else {}
+    complete = rng.random() < 0.95
+    metadata = {"annotations": annotations} if complete else {}
     world.add(
         "v1",
         "PersistentVolumeClaim",
         name,
         metadata=metadata,
         spec={**spec, "volumeName": volume},
-        status={"phase": "Lost" if lost else "Bound"},
+        status={"phase": "Lost" if lost else "Bound" if complete else "Pending"},
     )
 
 
