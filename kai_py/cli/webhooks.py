@@ -12,7 +12,7 @@ import yaml
 
 from kai_py.admission.manifests import service_client, webhook_configuration
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, written
+from kai_py.cli.options import Context, Kubeconfig, named_object, written
 from kai_py.cli.run import LogFormat, LogLevel
 from kai_py.operators.webhooks import WebhookConfig, serve_webhooks
 from kai_py.telemetry.logs import configure
@@ -68,7 +68,7 @@ def webhooks(
     ] = LogFormat.CONSOLE,
     log_level: Annotated[LogLevel, typer.Option(help="The lowest level that is logged.")] = LogLevel.INFO,
 ) -> None:
-    """Check queues, podgroups, pods and settings before they are let in, until stopped.
+    """Check queues, podgroups, pods and settings before they are let in.
 
     While nobody answers, everything is let in: the scheduler looks again, and what it cannot use waits and says why.
 
@@ -82,12 +82,12 @@ def webhooks(
         kubeconfig=kubeconfig,
         context=context,
         port=port,
-        service=namespaced(service),
+        service=named_object(service),
         hosts=tuple(host or ()),
-        secret=namespaced(secret),
+        secret=named_object(secret),
         cert_dir=cert_dir,
         configuration=configuration,
-        settings_configmap=namespaced(settings_configmap),
+        settings_configmap=named_object(settings_configmap),
         probes_port=probes_port or None,
     )
     if manifest:
