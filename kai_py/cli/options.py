@@ -31,3 +31,16 @@ Context = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The context in the kubeconfig; by default its current one.", show_default=False),
 ]
+
+
+def namespaced(text: str) -> tuple[str, str]:
+    """``NAMESPACE/NAME``."""
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise typer.BadParameter(f"{text!r} should be NAMESPACE/NAME")
+    return namespace, name
+
+
+SettingsConfigMap = Annotated[
+    str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings in force.")
+]

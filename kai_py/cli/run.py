@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, SettingsFile
+from kai_py.cli.options import Context, Kubeconfig, SettingsFile, namespaced
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
 
@@ -35,15 +35,8 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _object(text: str) -> tuple[str, str]:
-    """``NAMESPACE/NAME``."""
-    namespace, _, name = text.partition("/")
-    if not namespace or not name or "/" in name:
-        raise typer.BadParameter(f"{text!r} should be NAMESPACE/NAME")
-    return namespace, name
-
-
-def _written(place: tuple[str, str]) -> str:
+def written(place: tuple[str, str]) -> str:
+    """The same as it is given on the command line."""
     return "/".join(place)
 
 
@@ -62,7 +55,7 @@ def run(
     settings: SettingsFile = None,
     settings_configmap: Annotated[
         str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings; it is watched.")
-    ] = _written(_DEFAULTS.settings_configmap),
+    ] = written(_DEFAULTS.settings_configmap),
     node_pool: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +68,7 @@ def run(
     leader_elect: Annotated[
         bool, typer.Option(help="Decide only while holding the lease, so that replicas can stand by.")
     ] = _DEFAULTS.leader_elect,
-    lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = _written(_DEFAULTS.lease),
+    lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = written(_DEFAULTS.lease),
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics at /metrics; 0 = do not.")
     ] = _DEFAULTS.metrics_port or 0,
@@ -103,10 +96,10 @@ def run(
         context=context,
         scheduler_name=scheduler_name,
         settings_file=settings,
-        settings_configmap=_object(settings_configmap),
+        settings_configmap=namespaced(settings_configmap),
         node_pool=node_pool,
         leader_elect=leader_elect,
-        lease=_object(lease),
+        lease=namespaced(lease),
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
 from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
 from kai_py.cluster.bills import Bill, Prices
+from kai_py.cluster.blocked import Problem, block, queues_of
 from kai_py.cluster.claim_objects import ClaimObjects, Name
 from kai_py.cluster.claim_rows import NEW, ClaimRows
 from kai_py.cluster.devices.book import DeviceBook
@@ -23,6 +24,7 @@ from kai_py.cluster.encode.times import rfc3339
 from kai_py.cluster.extended_needs import ExtendedNeeds, Offer
 from kai_py.cluster.extended_rows import UNNAMED, SpecialRows
 from kai_py.cluster.laid import LaidClaims, Shelf
+from kai_py.cluster.needs import Needs, needs_of, split
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import Selector
@@ -32,7 +34,7 @@ from kai_py.core.result import Bind, Granted, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
-from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
+from kai_py.core.tables.pods import PodKey, PodState, PodTable
 from kai_py.errors import Fault, MalformedObjectError
 
 #: Begins the names by which queues account devices of one DeviceClass.
@@ -41,25 +43,6 @@ _GPU: Final = ACCOUNTED.index(GPU)
 
 #: Whenever there are so many more pods that are over, those are looked for that do not matter any more.
 _OVER: Final = 1024
-
-_Problem = tuple[ReasonCode, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Needs:
-    """The claims of a pod.
-
-    Attributes:
-        claims: namespace and name, in the pod's order, each once.
-        owned: those of them that are made from templates.
-        missing: a claim or template that is not known by name yet.
-        extended: the claim that serves its extended resources; the last one of ``claims``.
-    """
-
-    claims: tuple[Name, ...] = ()
-    owned: frozenset[Name] = frozenset()
-    missing: str = ""
-    extended: Name | None = None
 
 
 @dataclass(frozen=True)
@@ -280,9 +263,9 @@ class ClaimBook:
         prices = self._priced(inventory, axis, accounting)
         shelf = self._laid.at(inventory, prices)
         special = SpecialRows(shelf)
-        problems: dict[int, _Problem] = {}
+        problems: dict[int, Problem] = {}
         of_pod: dict[int, tuple[int, ...]] = {}
-        queue_of = _queues(row_of.values(), pods, subgroups, podgroups, queues)
+        queue_of = queues_of(row_of.values(), pods, subgroups, podgroups, queues)
         state, row_of_claim = pods.state, shelf.row_of
         states: list[int] = state.tolist()
         for key, row in row_of.items():
@@ -305,7 +288,7 @@ class ClaimBook:
         if problems:
             state = state.copy()
             state[list(problems)] = PodState.GATED
-            podgroups = _block(podgroups, subgroups, pods, state, problems)
+            podgroups = block(podgroups, subgroups, pods, state, problems)
         table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo)
         offered = nodes if offer is None else offer.nodes
         return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, offered, table)
@@ -346,7 +329,7 @@ class ClaimBook:
                     bills.append(Bill(column, 1, frozenset({called}), found.selectors))
         return tuple(bills)
 
-    def _problem(self, needs: Needs, shelf: Shelf, queue: str | None) -> _Problem | None:
+    def _problem(self, needs: Needs, shelf: Shelf, queue: str | None) -> Problem | None:
         """What keeps a pod with claims from being scheduled."""
         if not self.served():
             return ReasonCode.UNSUPPORTED, {
@@ -368,7 +351,7 @@ class ClaimBook:
                 return ReasonCode.CLAIM_OF_OTHER_QUEUE, {"claim": "/".join(name), "queue": queue or ""}
         return None
 
-    def _unreadable(self, name: Name) -> _Problem:
+    def _unreadable(self, name: Name) -> Problem:
         """Why there is nothing to be had of a claim."""
         if name not in self.objects.by_name:
             return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
@@ -396,72 +379,6 @@ def _compiled(expression: str) -> Selector:
     return compile_selector(expression)
 
 
-def _invalid(name: Name, fault: Fault) -> _Problem:
+def _invalid(name: Name, fault: Fault) -> Problem:
     details = {"claim": "/".join(name), "field": fault.field, "message": fault.message}
     return ReasonCode.CLAIM_INVALID, {key: value for key, value in details.items() if value}
-
-
-def needs_of(pod: Pod) -> Needs:
-    """Which claims a pod uses. Those that are made from templates are named by its status."""
-    made = {status.name: status for status in pod.status.resource_claim_statuses}
-    found: dict[Name, None] = {}
-    owned, missing = set[Name](), ""
-    for one in pod.spec.resource_claims:
-        if one.resource_claim_name:
-            found[pod.metadata.namespace, one.resource_claim_name] = None
-        elif (status := made.get(one.name)) is None:
-            missing = missing or f"{pod.metadata.namespace}/{one.resource_claim_template_name or one.name}"
-        elif status.resource_claim_name:
-            name = pod.metadata.namespace, status.resource_claim_name
-            found[name] = None
-            owned.add(name)
-    special: Name | None = None
-    if (extended := pod.status.extended_resource_claim_status) is not None:
-        special = pod.metadata.namespace, extended.resource_claim_name
-        found[special] = None
-        owned.add(special)
-    return Needs(tuple(found), frozenset(owned), missing, special)
-
-
-def split(key: str) -> Name:
-    """Namespace and name of ``namespace/name``."""
-    namespace, _, name = key.partition("/")
-    return namespace, name
-
-
-def _queues(
-    rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable, podgroups: PodGroupTable, queues: Sequence[str]
-) -> dict[int, str]:
-    """Names of the queues of some pods, as far as those are ours."""
-    found = {}
-    for pod in rows:
-        if pods.subgroup_idx.item(pod) == NONE:
-            continue
-        queue = podgroups.queue_idx.item(subgroups.podgroup_idx.item(pods.subgroup_idx.item(pod)))
-        if queue >= 0:
-            found[pod] = queues[queue]
-    return found
-
-
-def _block(
-    podgroups: PodGroupTable,
-    subgroups: SubGroupTable,
-    pods: PodTable,
-    state: np.ndarray,
-    problems: dict[int, _Problem],
-) -> PodGroupTable:
-    """Podgroups of which everybody who waits has a problem."""
-    ours = pods.subgroup_idx != NONE
-    fine = set(_groups(np.flatnonzero(ours & (state == PodState.PENDING)), pods, subgroups))
-    blocked: dict[int, _Problem] = {}
-    for pod, problem in sorted(problems.items()):
-        if pods.subgroup_idx.item(pod) == NONE:
-            continue
-        (group,) = _groups([pod], pods, subgroups)
-        if group not in fine:
-            blocked.setdefault(group, problem)
-    return dataclasses.replace(podgroups, blocked={**blocked, **podgroups.blocked})
-
-
-def _groups(rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable) -> list[int]:
-    return [subgroups.podgroup_idx.item(pods.subgroup_idx.item(row)) for row in rows]

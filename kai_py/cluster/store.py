@@ -17,6 +17,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.cluster.access import AccessBook
 from kai_py.cluster.around import Around
 from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.claims import ClaimBook
@@ -29,7 +30,9 @@ from kai_py.cluster.held import HeldBook
 from kai_py.cluster.history import HistoryBook, Stamps
 from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
+from kai_py.cluster.lineages import Lineages
 from kai_py.cluster.membership import Grouper
+from kai_py.cluster.namespaces import NamespaceBook
 from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
@@ -38,6 +41,7 @@ from kai_py.cluster.pods import FINISHED, PodBook, key_of
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
+from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
 from kai_py.cluster.volumes.book import VolumeBook
@@ -77,11 +81,14 @@ class Store:
         self.topologies = TopologyBook()
         self.zones = ZoneBook()
         self.history = HistoryBook()
-        self.groups = GroupBook(self.priorities, self.history)
+        namespaces = NamespaceBook()
+        self.rollouts = RolloutBook()
+        self.access = AccessBook(self.queues, namespaces)
+        self.groups = GroupBook(self.priorities, self.history, self.access, self.rollouts)
         self.classes = ClassBook()
         labels = LabelBook()
         self.budgets = BudgetBook(labels)
-        self.neighbours = NeighbourBook(self.classes, labels)
+        self.neighbours = NeighbourBook(self.classes, labels, namespaces)
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
@@ -104,6 +111,7 @@ class Store:
             assumptions=self.assumptions,
             history=self.history,
         )
+        self.lineages = Lineages(self.owners, self.layout, self._reader, self.history)
         self.decisions = Decisions(
             self.assumptions,
             self.failures,
@@ -119,11 +127,6 @@ class Store:
         self._names: dict[str, dict[str, PodKey]] = {}
         self._axis: ResourceAxis | None = None
         self._swept = 0.0
-
-    @property
-    def untold(self) -> dict[str, tuple[PartialObject, tuple[Fault, ...]]]:
-        """Owners that cannot be understood, by uid, and why; emptied by whoever tells their users."""
-        return self._reader.untold
 
     @property
     def faults(self) -> Mapping[tuple[str, str], tuple[Fault, ...]]:
@@ -164,6 +167,10 @@ class Store:
         self._names.setdefault(key.namespace, {})[key.name] = key
         self.volumes.see(key, pod)
         needs_changed = self.claims.see(key, pod)
+        if ours:
+            self.rollouts.see(key, pod)
+        else:
+            self.rollouts.drop(key)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
@@ -179,6 +186,7 @@ class Store:
         """Forget a pod, because it is over or because it does not matter any more."""
         self.held.drop(key)
         self.volumes.forget(key)
+        self.rollouts.drop(key)
         self.claims.release(key)
         self.claims.forget(key, over=over)
         self.assumptions.note(key, Event.VANISH)
@@ -244,32 +252,12 @@ class Store:
     # -- owners and priorities: they decide about grouping -------------------------------------------
 
     def put_owner(self, owner: PartialObject, now: float) -> bool:
-        """Take in the metadata of something that owns pods: its labels and annotations decide about grouping."""
-        self.history.heed_owner(owner)
-        if not self.owners.put(owner):
-            return False
-        self._reader.forget_owner(owner.metadata.uid)
-        return self.layout.regroup(self.owners.concerned(owner), now)
-
-    def settle_owners(self, kind: tuple[str, str], *, served: bool, now: float) -> bool:
-        """Objects of a kind are followed from now on, or cannot be: then references are taken at their word."""
-        return self.owners.kinds.settle(kind, served=served) and self.layout.regroup_all(now)
-
-    def settle_owner_pod(self, uid: str, *, exists: bool, now: float) -> bool:
-        """A pod that owns pods was asked for."""
-        self.owners.kinds.settle_pod(uid, exists=exists)
-        return self.layout.regroup(self.owners.below(uid), now)
-
-    def regroup(self, now: float) -> bool:
-        """The rules of grouping have changed."""
-        return self.layout.regroup_all(now)
+        """Take in something that owns pods, or describes a gang: it decides about grouping."""
+        return self.lineages.put(owner, now)
 
     def drop_owner(self, uid: str) -> bool:
         """Forget an owner."""
-        if (owner := self.owners.objects.get(uid)) is not None:
-            self.history.checkpoints.drop_owner(owner)
-            self._reader.forget_owner(uid)
-        return self.owners.drop(uid)
+        return self.lineages.drop(uid)
 
     def put_priority_class(self, priority_class: PriorityClass) -> bool:
         """Take in a PriorityClass."""
@@ -348,12 +336,15 @@ class Store:
         self.budgets.drop(name)
 
     def put_namespace(self, namespace: Namespace) -> bool:
-        """Take in a namespace: its labels decide whose pods affinities are about."""
-        return self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+        """Take in a namespace: its labels decide about queues, and whose pods affinities are about."""
+        before = self.access.stamp()
+        meant = self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+        return meant or self.access.stamp() != before
 
     def drop_namespace(self, name: str) -> bool:
         """Forget a namespace."""
-        return self.neighbours.drop_namespace(name)
+        before = self.access.stamp()
+        return self.neighbours.drop_namespace(name) or self.access.stamp() != before
 
     # -- the snapshot ------------------------------------------------------------------------------
 
@@ -411,7 +402,7 @@ class Store:
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
-            budgets=self.budgets.table(*self.pods.victims_label_sets()),
+            budgets=self.budgets.table(*self.pods.victims_label_sets(), self.pods.unwell_by_row),
             topologies=topologies,
             claims=worked.claims,
             volumes=reached.volumes,

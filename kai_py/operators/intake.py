@@ -309,7 +309,7 @@ class Intake:
         while untold:
             (kind, _), (meta, fault) = untold.popitem()
             self._report(_body(self._api_versions.get(kind, ""), kind, meta), [fault], None)
-        owners = self._store.untold
+        owners = self._store.lineages.untold
         while owners:
             _, (owner, faults) = owners.popitem()
             self._report(_body(owner.api_version, owner.kind, owner.metadata), faults, None)

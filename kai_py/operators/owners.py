@@ -119,7 +119,7 @@ class OwnerFollower:
                 await asyncio.sleep(RETRY)
 
     def _settle(self, kind: KindName, *, served: bool) -> None:
-        if self._store.settle_owners(kind, served=served, now=self._clock()):
+        if self._store.lineages.settle(kind, served=served, now=self._clock()):
             self._wake()
         self._settled[kind].set()
 
@@ -137,5 +137,5 @@ class OwnerFollower:
             except ApiError as error:
                 _log.warning("owner not read", pod=f"{namespace}/{name}", error=str(error))
                 await asyncio.sleep(RETRY)
-        if self._store.settle_owner_pod(uid, exists=exists, now=self._clock()):
+        if self._store.lineages.settle_pod(uid, exists=exists, now=self._clock()):
             self._wake()

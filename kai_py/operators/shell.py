@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import structlog
 
-from kai_py.api.meta import PartialObject
-from kai_py.api.pod import Pod
+from kai_py.api.configmap import ConfigMap
+from kai_py.api.meta import NO_STRINGS
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
@@ -23,13 +23,15 @@ from kai_py.kube.pods import Result
 from kai_py.kube.recorder import EventRecorder, Reference
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.writer import Writer
+from kai_py.operators.access import QueueReviews
 from kai_py.operators.dispatch import Dispatcher
+from kai_py.operators.documents import ConfigMapWatch, Followed, settings_event
 from kai_py.operators.garbage import set_memory_apart
+from kai_py.operators.grouping import LiveGrouping
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import (
     BUDGETS,
     CLAIMS,
-    CONFIG_MAPS,
     DEVICE_CLASSES,
     NAMESPACES,
     NODES,
@@ -50,14 +52,11 @@ from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.owners import OwnerFollower
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
-from kai_py.operators.settings import LiveSettings
+from kai_py.operators.settings import KEY, LiveSettings
+from kai_py.operators.shadow import SHADOW_KEY, Previewer, Shadow
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
-from kai_py.podgrouper.defaults import NO_DEFAULTS, read_defaults
-from kai_py.podgrouper.grouping import Grouper
-from kai_py.podgrouper.membership import Membership
-from kai_py.podgrouper.options import Options
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
 from kai_py.telemetry.events import EventText, Regarding
@@ -73,8 +72,6 @@ AUDIT: Final = 60.0
 PATIENCE: Final = 1.0
 #: Cycles wait for the owners of pods for so long at first; seconds. Later, only the pods that need them wait.
 PATIENCE_WITH_OWNERS: Final = 30.0
-#: So many warnings about grouping are remembered, so as not to be repeated.
-REMEMBERED_WARNINGS: Final = 4096
 #: What is written at the end may take so long; seconds.
 GOODBYE: Final = 3.0
 
@@ -89,6 +86,8 @@ class Shell:
         leadership: None to run without election.
         identity: who we are, for Events.
         namespace: where the ConfigMap with the usage of queues is kept; None = nowhere.
+        document: (namespace, name) of the ConfigMap with the settings, to be followed; None if they are in a file.
+        preview: answers what other settings would change; None = shadow settings are not looked at.
         clock: seconds since the epoch.
     """
 
@@ -101,6 +100,8 @@ class Shell:
         *,
         identity: str,
         namespace: str | None = None,
+        document: tuple[str, str] | None = None,
+        preview: Previewer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -109,16 +110,12 @@ class Shell:
         self.leadership = leadership
         self._clock = clock
         scope = Scope.of(settings.current)
-        self._defaults = NO_DEFAULTS
-        self._warned: set[str] = set()
-        self.store = Store(self._group_of, scope, settings.accounting)
+        self._document = document
+        self.grouping = LiveGrouping(settings, leading=self.leading, tell=self.record_event)
+        self._defaults = Followed(client, self._spawn, self._defaults_read)
+        self.store = Store(self.grouping, scope, settings.accounting)
+        self.grouping.serve(self.store)
         self.store.claims.follows_extended = True
-        self.grouper = Grouper(
-            Options.of(settings.current.pod_groups),
-            priority_classes=self.store.priorities,
-            surroundings=self.store.around,
-            expects=self.store.owners.kinds.expects,
-        )
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
@@ -160,13 +157,25 @@ class Shell:
             namespace=namespace,
             clock=clock,
         )
+        self.store.access.review(wanted=settings.current.queues.authorization == "subjectAccessReview")
+        self.store.rollouts.enable(wanted=settings.current.pod_groups.rollout_surge)
+        self._reviews = QueueReviews(client, self.store.access, self.cycles.wake)
+        self.shadow = preview and Shadow(
+            client,
+            writer,
+            metrics,
+            preview,
+            namespace=namespace,
+            leading=self.leading,
+            tell=self.record_event,
+        )
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
         claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
         self.store.claims.served = lambda: claims.served
         self._owners = OwnerFollower(
-            client, self.store, self.intake, lambda: self.grouper.registry, self.cycles.wake, clock
+            client, self.store, self.intake, lambda: self.grouping.registry, self.cycles.wake, clock
         )
         self.reflectors = [
             Reflector(client, PRIORITY_CLASSES, self.intake),
@@ -186,24 +195,6 @@ class Shell:
         if leadership is not None:
             leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def _group_of(self, pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
-        membership = self.grouper(pod, owners)
-        for text in membership.warnings if membership is not None else ():
-            self._warn_of_grouping(pod, text)
-        return membership
-
-    def _warn_of_grouping(self, pod: Pod, text: str) -> None:
-        """Say once what was passed over when a pod was grouped."""
-        if text in self._warned or not self.leading():
-            return
-        if len(self._warned) >= REMEMBERED_WARNINGS:
-            self._warned.clear()
-        self._warned.add(text)
-        meta = pod.metadata
-        _log.warning("passed over when grouping", pod="/".join(meta.key), why=text)
-        about = Regarding("v1", "Pod", meta.namespace, meta.name, meta.uid)
-        self.record_event(EventText(about, "Warning", "PassedOver", "Grouping", text))
 
     def leading(self) -> bool:
         """Whether we may decide and write at this moment."""
@@ -230,7 +221,7 @@ class Shell:
         for reflector in self.reflectors:
             if reflector.resource in OWNERS and isinstance(reflector.last_error, NotFoundError):
                 kind = (reflector.resource.group, OWNER_KINDS[reflector.resource.plural])
-                self.store.settle_owners(kind, served=False, now=self._clock())
+                self.store.lineages.settle(kind, served=False, now=self._clock())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_WITH_OWNERS):
                 await self._owners.caught_up()
@@ -239,11 +230,18 @@ class Shell:
         if self.leadership is not None:
             self._spawn(self.leadership.run(), "leader election")
         self._spawn(self._audits(), "audit")
+        self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
+        if self._document is not None:
+            watch = ConfigMapWatch(self.client, *self._document, self._settings_read)
+            self._spawn(watch.run(), "watch settings")
         self._spawn(self.dispatcher.run(), "binder")
         self._spawn(self._sweeper.run(), "claims")
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._usage.run(self.leading), "usage")
+        self._spawn(self._reviews.run(), "access reviews")
+        if self.shadow is not None:
+            self._spawn(self.shadow.run(), "shadow")
         self._spawn(self.cycles.run(), "cycles")
         self.cycles.wake()
         _log.info("ready", nodes=len(self.store.nodes), pods=len(self.store.pods), queues=len(self.store.queues.queues))
@@ -267,10 +265,11 @@ class Shell:
                 break
         self.reflectors.append(Reflector(self.client, found, self.intake, dispensable=True))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> asyncio.Task[object]:
         task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         """No part ends before :meth:`stop`. If one does, it is a bug, and better to restart than to limp."""
@@ -294,7 +293,8 @@ class Shell:
 
     async def audit(self) -> None:
         """Compare our memory of Queues, Topologies and PodGroups with what the server has."""
-        await self._read_defaults()
+        if await self.grouping.read_defaults(self.client):
+            self._regroup()
         queues = await list_all(self.client, QUEUES)
         topologies = await list_all(self.client, TOPOLOGIES)
         podgroups = await list_all(self.client, PODGROUPS)
@@ -310,36 +310,16 @@ class Shell:
             topologies={body["metadata"]["name"] for body in topologies},
         )
 
-    async def _read_defaults(self) -> None:
-        """Read the ConfigMap with default priorities, if the settings name one."""
-        where = self.settings.current.pod_groups.default_priorities_config_map
-        data: Mapping[str, Any] = {}
-        if where is not None:
-            with contextlib.suppress(NotFoundError):
-                found = await self.client.get_object(CONFIG_MAPS.path(where.namespace, where.name))
-                data = found.get("data") or {}
-            self.defaults_changed(data)
+    def _defaults_read(self, found: ConfigMap | None) -> None:
+        """The ConfigMap with default priorities was read, or is not there."""
+        if self.grouping.take_defaults(found.data if found is not None else {}):
+            self._regroup()
 
-    def is_defaults(self, namespace: str | None, name: str) -> bool:
-        """Whether a ConfigMap is the one with default priorities."""
-        where = self.settings.current.pod_groups.default_priorities_config_map
-        return where is not None and (where.namespace, where.name) == (namespace, name)
-
-    def defaults_changed(self, data: Mapping[str, Any]) -> None:
-        """The ConfigMap with default priorities was read."""
-        defaults, wrong = read_defaults(data)
-        if defaults != self._defaults:
-            self._defaults = defaults
-            for text in wrong:
-                _log.warning("default priorities passed over", why=text)
-            self._rules_changed()
-
-    def _rules_changed(self) -> None:
-        """Group pods by the settings in force."""
-        if self.grouper.configure(Options.of(self.settings.current.pod_groups), self._defaults):
-            self._owners.rules_changed()
-            self.store.regroup(self._clock())
-            self.cycles.wake()
+    def _regroup(self) -> None:
+        """Group pods by the rules that are in force now."""
+        self._owners.rules_changed()
+        self.store.lineages.regroup(self._clock())
+        self.cycles.wake()
 
     async def _audits(self) -> None:
         while True:
@@ -359,15 +339,27 @@ class Shell:
 
     # -- what the parts tell -----------------------------------------------------------------------
 
+    def _settings_read(self, found: ConfigMap | None) -> None:
+        """The ConfigMap with the settings is another one than before, or gone: then all have their defaults."""
+        namespace, name = self._document or ("", "")
+        data, uid = (found.data, found.metadata.uid) if found is not None else (NO_STRINGS, "")
+        about = Regarding("v1", "ConfigMap", namespace, name, uid)
+        if self.shadow is not None:
+            self.shadow.take(data.get(SHADOW_KEY, ""), about)
+        if self.settings.load(data.get(KEY, ""), f"ConfigMap {namespace}/{name}", accept=self.settings_changed):
+            self.record_event(settings_event(about, self.settings.faults))
+
     def settings_changed(self, _: Settings) -> None:
         """New settings are in force."""
-        if self.settings.current.pod_groups.default_priorities_config_map is None:
-            self._defaults = NO_DEFAULTS
-        self._rules_changed()
+        self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
+        if self.grouping.configure():
+            self._regroup()
         self.store.accounting = self.settings.accounting
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
+        self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:

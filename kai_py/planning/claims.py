@@ -11,9 +11,10 @@ from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping, Pod, PodClaimStatus
 from kai_py.api.resource import Consumer, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate
 from kai_py.cluster.claim_objects import Name
-from kai_py.cluster.claims import ClaimBook, needs_of, split
+from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.devices.results import written
 from kai_py.cluster.extended_rows import UNNAMED
+from kai_py.cluster.needs import needs_of, split
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.result import Bind, Granted
 

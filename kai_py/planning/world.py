@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
-from kai_py.cluster.claims import needs_of
 from kai_py.cluster.encode.shares import labels_of, names_device
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.encode.zones import NUMA_ANNOTATIONS, predicted, seating_of
+from kai_py.cluster.needs import needs_of
 from kai_py.cluster.pods import FINISHED, STUCK_AFTER, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict

@@ -72,7 +72,7 @@ def test_a_pod_that_owns_pods_is_asked_for_once_and_not_waited_for_when_it_is_go
     store.put_pod(each, NOW)
     assert waits_for(store, each) == (ReasonCode.OWNER_PENDING, "Pod ns/driver")
     assert list(store.owners.kinds.wanted_pods) == [("ns", "driver", "uid-driver")]
-    store.settle_owner_pod("uid-driver", exists=False, now=NOW)
+    store.lineages.settle_pod("uid-driver", exists=False, now=NOW)
     assert (waits_for(store, each), group_name(store, each)) == (None, "pg-driver-uid-driver")
 
 
@@ -102,7 +102,7 @@ def test_a_kind_that_cannot_be_read_stops_nobody():
     store, each = a_store(JOB), pod("p", owner=("Run", "r"))
     store.put_pod(each, NOW)
     assert waits_for(store, each) is not None
-    assert store.settle_owners(CUSTOM, served=False, now=NOW)
+    assert store.lineages.settle(CUSTOM, served=False, now=NOW)
     assert (waits_for(store, each), group_name(store, each)) == (None, "pg-r-uid-r")
 
 

@@ -419,7 +419,7 @@ def test_a_malformed_owner_stops_its_waiting_pods_and_is_reported():
     assert after(store) == {"p": "GATED", "q": "BOUND a", "other": "PENDING"}
     (reason,) = {blocked[0] for blocked in store.take(NOW).podgroups.blocked.values()}
     assert reason is ReasonCode.OWNER_INVALID
-    assert [owner.metadata.name for owner, _ in store.untold.values()] == ["train"]
+    assert [owner.metadata.name for owner, _ in store.lineages.untold.values()] == ["train"]
     assert leaves(store.take(NOW))["q"] == "pg-train-uid-train/"
     assert ("Grouping", "ns/p") in store.faults
     put(store, owner("Job", "train"))

@@ -29,6 +29,7 @@ class Claimed:
     has: Sequence[str] = ()
     on: str = ""
     others: int = 0
+    leaving: int = 0
     gpus: int = 0
 
 
@@ -38,7 +39,7 @@ def with_claims(snapshot: Snapshot, slices: Sequence[Slice], claims: Mapping[str
     names = sorted(claims)
     row_of = {key.name: row for row, key in enumerate(snapshot.pods.keys)}
     rows = tuple(
-        ClaimRow(f"ns/{name}", name, one.asked, _held(one, inventory) if one.on else None, one.others)
+        ClaimRow(f"ns/{name}", name, one.asked, _held(one, inventory) if one.on else None, one.others, one.leaving)
         for name, one in sorted(claims.items())
     )
     of_pod: dict[int, tuple[int, ...]] = {}

@@ -90,6 +90,16 @@ def test_a_claim_serves_256_consumers():
     assert violations(snapshot, result) == ()
 
 
+def test_who_waits_for_devices_of_a_pod_that_is_gone_is_nominated():
+    snapshot = cluster(nodes={"a": 0}, gangs={"g": Gang([CPU]), "h": Gang([CPU])})
+    left = Claimed(claim(want()), [], has=["g0"], on="a", leaving=1)
+    mine = {name: Claimed(claim(want()), [f"{name}-0"]) for name in ("g", "h")}
+    snapshot = with_claims(snapshot, pools(a=1), {"left": left, **mine})
+    result = decide(snapshot)
+    assert (nominated(result), bound(result)) == ({"g-0": "a"}, {})
+    assert violations(snapshot, result) == ()
+
+
 def test_who_waits_for_devices_of_a_leaving_pod_is_nominated():
     snapshot = cluster(nodes={"a": 0}, gangs={"old": Gang([leaving("a", 0)]), "g": Gang([CPU])})
     held = Claimed(claim(want()), ["old-0"], has=["g0"], on="a")
@@ -201,6 +211,12 @@ def worlds(draw):
                 claims["common"] = Claimed(claim(want()), pods, has=[free[home].pop()], on=home)
         elif pods:
             claims["common"] = Claimed(claim(want()), pods, others=draw(st.sampled_from([0, 255])))
+    for home in names:  # claims of pods that are gone, and one that a waiting pod has from an earlier attempt
+        if free[home] and draw(st.booleans()):
+            waiting = [f"{name}-0" for name, gang in gangs.items() if not gang.pods[0].on and f"{name}-0" not in claims]
+            pods = waiting[:1] if draw(st.booleans()) else []
+            gone = draw(st.integers(0 if pods else 1, 2))
+            claims[f"left-{home}"] = Claimed(claim(want()), pods, has=[free[home].pop()], on=home, leaving=gone)
     queues = {"q": Queue(quota=draw(st.integers(0, 3))), "r": Queue(quota=draw(st.integers(0, 3)))}
     snapshot = cluster(nodes=dict.fromkeys(names, 0), queues=queues, gangs=gangs)
     return with_claims(snapshot, slices, claims)

@@ -20,4 +20,6 @@ def test_the_demo_tells_its_story_and_all_invariants_hold(tmp_path):
     assert any("PASSED" in line for line in lines)
     for said in ("ci waits: ", "[OverLimit]", "encore waits: ", "typo waits: ", "review waits: ", "[GangNotReady]"):
         assert said in done.stdout
+    assert re.search(r" \[0\] → \S+ \[1\] → ", done.stdout), "no map of ranks"
+    assert "The ring of their ranks takes " in done.stdout
     assert "ready" in log.read_text()

@@ -95,6 +95,18 @@ async def minicluster(folder: Path) -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
+async def webhooks(kubeconfig: Path, folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """Run ``kai-py webhooks``; yields where reviews are sent, and its process id. It may still be starting."""
+    port = _free_port()
+    arguments = [
+        *("webhooks", "--kubeconfig", str(kubeconfig), "--port", str(port), "--host", "127.0.0.1"),
+        *("--configuration", "", "--probes-port", "0", "--log-level", "warning"),
+    ]
+    async with _running(arguments, folder / "webhooks.log") as (process, _):
+        yield f"https://127.0.0.1:{port}", process.pid
+
+
+@asynccontextmanager
 async def _running(arguments: list[str], log: Path) -> AsyncIterator[tuple[Process, float]]:
     """Run this program with other arguments; yields the process, and when it was started."""
     with log.open("wb") as output:

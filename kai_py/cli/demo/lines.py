@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from kai_py.cli.demo.rank_map import rank_map
 from kai_py.cli.demo.teams import Queue
 from kai_py.cli.demo.verdict import Verdict
-from kai_py.cli.demo.world import PODGROUPS, PODS, Thing, World
+from kai_py.cli.demo.world import EVENTS, PODGROUPS, PODS, Thing, World
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
+from kai_py.telemetry.events import LAID_OUT
 
 #: How many times in the course of the demo the queues are summed up.
 _SUMMARIES: Final = 10
@@ -45,6 +47,7 @@ class Lines:
         self._next = self._every
         self._told: dict[str, str] = {}
         self._started: set[str] = set()
+        self._mapped: set[str] = set()
         world.listeners.append(self.hear)
 
     def say(self, text: str) -> None:
@@ -53,6 +56,8 @@ class Lines:
 
     def hear(self, kind: ResourceKind[Thing], event: EventType, one: Thing) -> None:
         """Tell what is new about pods and gangs: a reason, a start."""
+        if kind is EVENTS and one.reason == LAID_OUT and event != "DELETED":
+            self._map(str(one.regarding.get("name", "")))
         if event == "DELETED" or not (kind is PODS and one.queue):
             return
         if one.node:
@@ -68,6 +73,15 @@ class Lines:
         if pod.workload not in self._started and all(one.node for one in pods):
             self._started.add(pod.workload)
             self._line(f"   {pod.workload} is bound: {len(pods)} pods")
+            self._map(pod.workload)
+
+    def _map(self, workload: str) -> None:
+        """Draw where the ranks of a gang are, once that is known and has been told."""
+        drawn = rank_map(self._world, workload)
+        if drawn and workload not in self._mapped and drawn[-1].endswith("."):
+            self._mapped.add(workload)
+            for line in drawn:
+                self._line(f"      {line}")
 
     def tick(self) -> None:
         """From time to time, sum up the queues."""

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kai_py.cli.demo.pulse import Pulse
+from kai_py.cli.demo.rank_map import rank_map
 from kai_py.cli.demo.teams import UNLIMITED, Queue
 from kai_py.cli.demo.verdict import Verdict
 from kai_py.cli.demo.workload import Kind, Workload
@@ -103,6 +104,7 @@ class Screen:
             self._head(),
             self._queue_table(),
             self._workload_table(),
+            *_block("ranks", self._ranks(), "green"),
             *_block("waiting", self._reasons(), "yellow"),
             *_block("teams", self._said, "cyan"),
             *_block("events", self._events(), "dim"),
@@ -151,6 +153,11 @@ class Screen:
             asked = f"{workload.pods} × {workload.gpus or 'a part'}"
             table.add_row(name, workload.team, kind, str(len(pods)), asked, _state(pods))
         return table
+
+    def _ranks(self) -> Iterable[str]:
+        for name, workload in self._cast.items():
+            if workload.ranked:
+                yield from rank_map(self._world, name)
 
     def _reasons(self) -> Iterable[str]:
         told: dict[str, str] = {}

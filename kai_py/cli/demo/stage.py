@@ -23,6 +23,7 @@ from kai_py.cli.demo.story import Step, cast, story
 from kai_py.cli.demo.teams import GPUS_PER_NODE, Queue, queues
 from kai_py.cli.demo.verdict import Verdict, judge
 from kai_py.cli.demo.wanted import TAINT
+from kai_py.cli.demo.workload import TOPOLOGY
 from kai_py.cli.demo.world import World
 from kai_py.cli.failures import Failure
 from kai_py.cli.minicluster import furnish, workers
@@ -30,7 +31,7 @@ from kai_py.kube.client import ApiClient, connect
 from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.devices.offers import Gpus, Offer, equip
 from kai_py.minicluster.kinds import NAMESPACES
-from kai_py.minicluster.pools import nodes
+from kai_py.minicluster.pools import nodes, topology
 from kai_py.operators.run import RunConfig, run_scheduler
 
 _PROFILE: Final = "mixed"
@@ -38,6 +39,7 @@ _PROFILE: Final = "mixed"
 _NODES_TO_CLAIM: Final = 2
 _OFFER: Final = Offer(gpus=Gpus.MIG, nics=True)
 _QUEUES: Final = "queues.scheduling.run.ai"
+_TOPOLOGIES: Final = "topologies.kai.scheduler"
 Json = dict[str, Any]
 #: Seconds for the scheduler to become ready.
 _START: Final = 60.0
@@ -90,6 +92,7 @@ async def play(demo: Demo) -> Verdict:
     teams, steps = queues(gpus, claimable), jittered(story(gpus, claimable), demo.seed)
     cluster = MiniCluster(workers=workers())
     furnish(cluster, pool + claimed, crds=True)
+    cluster.storage.create(_TOPOLOGIES, topology(TOPOLOGY))
     for team in teams:
         cluster.storage.create(_QUEUES, team.manifest())
         if team.parent:

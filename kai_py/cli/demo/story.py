@@ -167,7 +167,9 @@ def _teams(gpus: int) -> tuple[Step, ...]:
     """What the teams do that ask for GPUs of the device plugin."""
     by_name = {queue.name: queue for queue in queues(gpus)}
     platform, nodes = by_name[PLATFORM], gpus // GPUS_PER_NODE
-    pretrain = Workload(name="pretrain", team=RESEARCH, kind=Kind.GANG, pods=max(2, nodes // 3), gpus=GPUS_PER_NODE)
+    pretrain = Workload(
+        name="pretrain", team=RESEARCH, kind=Kind.GANG, pods=max(2, nodes // 3), gpus=GPUS_PER_NODE, ranked=True
+    )
     serve = Workload(name="serve", team=PRODUCT, pods=8, gpus=1)
     nightly = Workload(name="nightly", team=PLATFORM, kind=Kind.JOB, pods=platform.quota // 2, gpus=2)
     ci_starts = platform.limit - platform.quota
@@ -183,7 +185,8 @@ def _teams(gpus: int) -> tuple[Step, ...]:
     trials = Workload(name="trials", team=RESEARCH, pods=gpus // 2, gpus=1, lasts=0.03)
     vendor = Workload(name="vendor", team=PLATFORM, pods=2, gpus=FOREIGN_GPUS, scheduler="vendor-scheduler")
     return (
-        Step(0.00, f"research starts a gang of {pretrain.pods} servers", Submit(pretrain), (Runs("pretrain"),)),
+        Step(0.00, f"research starts a gang of {pretrain.pods} servers, whose ranks talk in a ring", Submit(pretrain),
+             (Runs("pretrain"),)),
         Step(0.03, "product serves a model from 8 single pods", Submit(serve), (Runs("serve"),)),
         Step(0.06, f"platform starts a Job of {nightly.pods} pods that need each other", Submit(nightly),
              (Runs("nightly"),)),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from kai_py.api.keys import (
     BATCH_MIN_MEMBER_ANNOTATION,
     NVIDIA_GPU,
+    POD_INDEX_LABEL,
     PODGROUP_ANNOTATION,
     PODGROUP_API_VERSION,
     QUEUE_LABEL,
@@ -24,6 +25,8 @@ Json = dict[str, Any]
 CLAIMED_LABEL: Final = "demo.kai-py/claimed-gpus"
 #: Which workload of the story a pod belongs to.
 WORKLOAD_LABEL: Final = "demo.kai-py/workload"
+TOPOLOGY: Final = "data-center"
+_IN_ONE_RACK: Final = {"topologyConstraint": {"topology": TOPOLOGY, "preferredTopologyLevel": "rack"}}
 GATE: Final = "demo.kai-py/approval"
 
 
@@ -49,6 +52,7 @@ class Workload:
         first: how many are submitted at first; the others arrive later. None = all.
         lasts: how long each runs, as a part of the demo's length; None = until its team ends it.
         gated: whether each waits for an approval.
+        ranked: whether its pods have ranks that talk in a ring, and like to be in one rack.
         scheduler: whose they are.
     """
 
@@ -61,6 +65,7 @@ class Workload:
     first: int | None = None
     lasts: float | None = None
     gated: bool = False
+    ranked: bool = False
     scheduler: str = SCHEDULER_NAME
 
     @property
@@ -79,7 +84,7 @@ class Workload:
             "apiVersion": PODGROUP_API_VERSION,
             "kind": "PodGroup",
             "metadata": {"name": self.name, "namespace": self.team},
-            "spec": {"minMember": self.minimum, "queue": self.team},
+            "spec": {"minMember": self.minimum, "queue": self.team} | (_IN_ONE_RACK if self.ranked else {}),
         }
 
     def job(self, length: float) -> Json:
@@ -103,6 +108,8 @@ class Workload:
         """
         for number in numbers:
             metadata = self._metadata(length) | {"name": f"{self.name}-{number}", "namespace": self.team}
+            if self.ranked:
+                metadata["labels"] = metadata["labels"] | {POD_INDEX_LABEL: str(number)}
             yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": self._spec()}
 
     def _metadata(self, length: float) -> Json:

@@ -51,7 +51,10 @@ class Wishes:
         considered = raw[self._considered]
         if considered.size:
             relative = weight * self._relative(raw, float(considered.min()), float(considered.max()))
-            self._worth = relative[self._domains[0]] if alone else relative
+            if alone:  # a node without a domain has -1, which is the last one
+                np.take(relative, self._domains[0], out=self._worth, mode="wrap")
+            else:
+                self._worth = relative
         return self._worth
 
     def _by_domain(self, row: int) -> Shares:

@@ -30,6 +30,8 @@ class NeighbourView:
         near = self.near
         near.refresh()
         bonus = near.bonus()
+        if near.free:
+            return self._inner.best(within, bonus)
         place = self._inner.best(near.now if within is None else near.now & within, bonus)
         if place is not None and place.now:
             return place

@@ -52,6 +52,7 @@ class Neighbourhood:
     Attributes:
         now: ``(N,)`` nodes where it can start now, as far as neighbours go.
         later: ``(N,)`` the same once leaving pods are gone and nominated ones are there.
+        free: whether it may be anywhere, and only wishes matter.
         helped: whether others can help it by coming: it needs them near, or evenly spread.
         single: ``(N,)`` nodes that take at most one pod of the class.
     """
@@ -65,6 +66,7 @@ class Neighbourhood:
         self._nodes = nodes
         self._pod = pod
         self._rules: tuple[Rule, ...] = tuple(self._make_rules())
+        self.free = not self._rules
         spreads = self._kind.spreads
         self.helped = bool(self._kind.affinity) or any(spread.hard for spread in spreads)
         self._likes = Likes(self._row, neighbours, allowed)

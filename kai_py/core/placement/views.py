@@ -144,6 +144,7 @@ class ClassView:
         #: How far the ledger was read when nobody could be placed ahead.
         self._sought = NONE
         self._value: Shares = np.empty(len(snapshot.nodes))
+        self._scratch: Shares = np.empty(len(snapshot.nodes))
         self._now: Mask = np.empty(len(snapshot.nodes), dtype=np.bool_)
         self._evaluate(slice(None))
 
@@ -241,9 +242,15 @@ class ClassView:
             bonus: ``(N,)`` what is added to their values; None = nothing.
         """
         self.refresh()
-        value = self._value if bonus is None else self._value + bonus
-        if within is not None:
-            value = np.where(within, value, NOWHERE)
+        value = self._value
+        if within is not None or bonus is not None:
+            value = self._scratch  # memory that is taken and given back for every pod costs more than the sums
+            if bonus is None:
+                np.copyto(value, self._value)
+            else:
+                np.add(self._value, bonus, out=value)
+            if within is not None:
+                np.copyto(value, NOWHERE, where=~within)
         if value.size == 0:
             return None
         node = int(value.argmax())

@@ -1,0 +1,53 @@
+"""Podgroups of pods that cannot be scheduled as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from kai_py.core.result import ReasonCode
+from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
+from kai_py.core.tables.pods import NONE, PodState, PodTable
+
+#: What keeps a pod from being scheduled, and the details.
+Problem = tuple[ReasonCode, dict[str, str]]
+
+
+def queues_of(
+    rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable, podgroups: PodGroupTable, queues: Sequence[str]
+) -> dict[int, str]:
+    """Names of the queues of some pods, as far as those are ours."""
+    found = {}
+    for pod in rows:
+        if pods.subgroup_idx.item(pod) == NONE:
+            continue
+        queue = podgroups.queue_idx.item(subgroups.podgroup_idx.item(pods.subgroup_idx.item(pod)))
+        if queue >= 0:
+            found[pod] = queues[queue]
+    return found
+
+
+def block(
+    podgroups: PodGroupTable,
+    subgroups: SubGroupTable,
+    pods: PodTable,
+    state: np.ndarray,
+    problems: dict[int, Problem],
+) -> PodGroupTable:
+    """Podgroups of which everybody who waits has a problem."""
+    ours = pods.subgroup_idx != NONE
+    fine = set(_groups(np.flatnonzero(ours & (state == PodState.PENDING)), pods, subgroups))
+    blocked: dict[int, Problem] = {}
+    for pod, problem in sorted(problems.items()):
+        if pods.subgroup_idx.item(pod) == NONE:
+            continue
+        (group,) = _groups([pod], pods, subgroups)
+        if group not in fine:
+            blocked.setdefault(group, problem)
+    return dataclasses.replace(podgroups, blocked={**blocked, **podgroups.blocked})
+
+
+def _groups(rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable) -> list[int]:
+    return [subgroups.podgroup_idx.item(pods.subgroup_idx.item(row)) for row in rows]

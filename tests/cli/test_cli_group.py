@@ -1,0 +1,48 @@
+"""``kai-py group`` and ``kai-py bench group``."""
+
+import json
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "workloads"
+
+
+def test_a_workload_is_asked_about_with_the_pods_that_its_controller_would_make(kai):
+    result = kai("group", "-f", EXAMPLES / "tfjob.yaml", "-o", "json")
+    assert result.exit_code == 0
+    pods = json.loads(result.stdout)["pods"]
+    assert [answer["pod"] for answer in pods] == [
+        "default/tfjob-ps-0",
+        *(f"default/tfjob-worker-{n}" for n in range(3)),
+    ]
+    assert {answer["podGroup"]["spec"]["minMember"] for answer in pods} == {4}
+
+
+def test_the_table_names_podgroup_subgroup_and_minimum(kai):
+    result = kai("group", "-f", EXAMPLES / "raycluster.yaml")
+    assert result.exit_code == 0
+    head, *rows = result.stdout.splitlines()
+    assert head.split()[:4] == ["POD", "PODGROUP", "SUBGROUP", "MINIMUM"]
+    assert ("headgroup" in rows[0], "3 pods" in rows[0], len(rows)) == (True, True, 5)
+
+
+def test_pods_that_are_given_are_asked_about_and_one_that_is_left_alone_says_so(kai):
+    meta = {"name": "p", "namespace": "ns", "annotations": {"kai.scheduler/skip-podgrouper": "true"}}
+    result = kai("group", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta}))
+    assert "(left alone)" in result.stdout
+
+
+def test_a_workload_that_cannot_be_understood_fails_the_command_and_hides_no_other(kai):
+    odd = {"apiVersion": "kubeflow.org/v1", "kind": "TFJob", "metadata": {"name": "odd"}}
+    odd["spec"] = {"tfReplicaSpecs": {"Worker": {"replicas": 1}, "PS": {"replicas": -1}}}
+    good = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "good"}, "spec": {}}
+    both = {"apiVersion": "v1", "kind": "List", "items": [odd, good]}
+    result = kai("group", "-f", "-", stdin=json.dumps(both))
+    assert result.exit_code == 2
+    assert "pg-good" in result.stdout
+    assert "TFJob default/odd: spec.tfReplicaSpecs.PS.replicas" in result.stderr
+
+
+def test_the_benchmark_groups_all_pods_of_all_owners(kai):
+    result = kai("bench", "group", "--pods", "60", "--owners", "10")
+    document = json.loads(result.stdout)
+    assert (document["kind"], document["pods"], document["podgroups"]) == ("GroupBenchmark", 60, 10)
