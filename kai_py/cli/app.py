@@ -25,7 +25,10 @@ COMMANDS: Final = {
     "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
-    "webhooks": ("kai_py.cli.webhooks", "Check queues, podgroups, pods and settings before they are let in."),
+    "webhooks": (
+        "kai_py.cli.webhooks",
+        "Check queues, podgroups, pods and settings before they are let in, until stopped.",
+    ),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
     "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),
     "bench": ("kai_py.cli.bench.command", "Measure decisions, and pods per second."),
