@@ -16,7 +16,7 @@ from kai_py.cli.failures import note
 from kai_py.cli.live import connected
 from kai_py.errors import ApiError
 from kai_py.kube.client import ApiClient
-from kai_py.planning.cluster import read_cluster
+from kai_py.planning.cluster import SETTINGS_AT, read_cluster
 from kai_py.planning.manifests import Sourced
 from kai_py.planning.snapshot import ClusterSnapshot, read_snapshot, snapshot_of
 
@@ -39,7 +39,12 @@ class Beginning:
     time: str
 
 
-def beginning(snapshot: Path | None, kubeconfig: str | None, context: str | None) -> Beginning:
+def beginning(
+    snapshot: Path | None,
+    kubeconfig: str | None,
+    context: str | None,
+    settings_at: tuple[str, str] = SETTINGS_AT,
+) -> Beginning:
     """Read a snapshot, or without one the live cluster; what is missing is told on standard error.
 
     Raises:
@@ -48,16 +53,16 @@ def beginning(snapshot: Path | None, kubeconfig: str | None, context: str | None
     """
     if snapshot is None:
         moment = datetime.fromtimestamp(time.time(), UTC).isoformat()
-        return Beginning(asyncio.run(_live(kubeconfig, context)), moment)
+        return Beginning(asyncio.run(_live(kubeconfig, context, settings_at)), moment)
     read = read_snapshot(snapshot)
     for warning in read.warnings:
         note(warning, kind="warning")
     return Beginning(read.sourced(str(snapshot)), read.time)
 
 
-async def _live(kubeconfig: str | None, context: str | None) -> list[Sourced]:
+async def _live(kubeconfig: str | None, context: str | None, settings_at: tuple[str, str]) -> list[Sourced]:
     async with connected(kubeconfig, context) as client:
-        return await read_cluster(client, lambda warning: note(warning, kind="warning"))
+        return await read_cluster(client, lambda warning: note(warning, kind="warning"), settings_at)
 
 
 def taken(kubeconfig: str | None, context: str | None, *, redact: bool) -> ClusterSnapshot:

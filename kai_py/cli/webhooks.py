@@ -13,8 +13,8 @@ import yaml
 from kai_py.admission.manifests import service_client, webhook_configuration
 from kai_py.api.keys import SCHEDULER_NAME
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig
-from kai_py.cli.run import LogFormat, LogLevel, named_object, written
+from kai_py.cli.options import Context, Kubeconfig, written
+from kai_py.cli.run import LogFormat, LogLevel
 from kai_py.operators.webhooks import WebhookConfig, serve_webhooks
 from kai_py.telemetry.logs import configure
 
@@ -91,12 +91,12 @@ def webhooks(
         kubeconfig=kubeconfig,
         context=context,
         port=port,
-        service=named_object(service),
+        service=namespaced(service),
         hosts=tuple(host or ()),
-        secret=named_object(secret),
+        secret=namespaced(secret),
         cert_dir=cert_dir,
         configuration=configuration,
-        settings_configmap=named_object(settings_configmap),
+        settings_configmap=namespaced(settings_configmap),
         probes_port=probes_port or None,
     )
     if manifest:

@@ -402,7 +402,7 @@ class Store:
             subgroups=groups.subgroups,
             queues=queues,
             devices=devices,
-            budgets=self.budgets.table(*self.pods.victims_label_sets()),
+            budgets=self.budgets.table(*self.pods.victims_label_sets(), self.pods.unwell_by_row),
             topologies=topologies,
             claims=worked.claims,
             volumes=reached.volumes,

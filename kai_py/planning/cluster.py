@@ -19,8 +19,8 @@ from kai_py.podgrouper.foreign import kinds_named
 from kai_py.podgrouper.kinds.registry import COMPANIONS
 from kai_py.settings.load import load_settings
 
-#: Where the settings are, unless the scheduler was told otherwise.
-SETTINGS_NAMESPACE: Final = "kai-scheduler"
+#: Namespace and name of the settings, unless the scheduler was told otherwise.
+SETTINGS_AT: Final = ("kai-scheduler", SETTINGS_NAME)
 
 _KINDS: Final = (
     ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
@@ -60,12 +60,17 @@ _RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", PartialOb
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
 
-async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _: None) -> list[Sourced]:
+async def read_cluster(
+    client: ApiClient,
+    warn: Callable[[str], None] = lambda _: None,
+    settings_at: tuple[str, str] = SETTINGS_AT,
+) -> list[Sourced]:
     """All objects that decisions depend on; kinds that the server does not know have none.
 
     Args:
         client: the API server.
         warn: told in a sentence about what is left out.
+        settings_at: namespace and name of the ConfigMap with the settings.
 
     Raises:
         ApiError: the server does not answer, or refuses.
@@ -84,7 +89,7 @@ async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _
     objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
     objects += await read_owners(client, [one for one in objects if one["kind"] == "Pod"])
     objects += budgets
-    settings = await read_settings(client)
+    settings = await read_settings(client, settings_at)
     if settings is not None:
         objects += [settings, *await _read_beside(client, settings, warn)]
     return [Sourced(one, "live", live=True) for one in objects]
@@ -98,7 +103,7 @@ async def _read_beside(
         chosen = load_settings((settings.get("data") or {}).get(SETTINGS_KEY, ""))
     except SettingsError:
         return []  # the plan says what is wrong with them
-    wanted = [(SETTINGS_NAMESPACE, USAGE_NAME)] if chosen.fairness.usage.enabled else []
+    wanted = [(settings["metadata"]["namespace"], USAGE_NAME)] if chosen.fairness.usage.enabled else []
     if (defaults := chosen.pod_groups.default_priorities_config_map) is not None:
         wanted.append((defaults.namespace, defaults.name))
     found = []
@@ -165,14 +170,19 @@ async def _read_if_allowed(
         return []
 
 
-async def read_settings(client: ApiClient) -> dict[str, Any] | None:
-    """The ConfigMap with the settings; None if there is none.
+async def read_settings(client: ApiClient, at: tuple[str, str] = SETTINGS_AT) -> dict[str, Any] | None:
+    """The ConfigMap with the settings, under the name that plans know it by; None if there is none.
+
+    Args:
+        client: the API server.
+        at: its namespace and name.
 
     Raises:
         ApiError: the server does not answer, or refuses.
     """
     try:
-        found = await client.get_object(_CONFIG_MAPS.path(SETTINGS_NAMESPACE, SETTINGS_NAME))
+        found = await client.get_object(_CONFIG_MAPS.path(*at))
     except NotFoundError:
         return None
-    return {"apiVersion": "v1", "kind": "ConfigMap", **found}
+    metadata = {**found["metadata"], "name": SETTINGS_NAME}
+    return {"apiVersion": "v1", "kind": "ConfigMap", **found, "metadata": metadata}

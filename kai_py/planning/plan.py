@@ -25,7 +25,7 @@ from kai_py.core.options import Options
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult
 from kai_py.errors import Fault, InputError, MalformedObjectError
-from kai_py.planning.answer import Plan, render_cycle, render_pods, render_queues
+from kai_py.planning.answer import Plan, render_pods
 from kai_py.planning.claims import ClaimKeeper
 from kai_py.planning.group import default_priorities
 from kai_py.planning.manifests import Manifest, Sourced
@@ -37,6 +37,7 @@ from kai_py.podgrouper.options import Options as GroupingOptions
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 from kai_py.settings.options import core_options
+from kai_py.telemetry.cycle_document import render_cycle, render_queues
 
 #: What the store calls an object in its faults, to API group and kind; what is wrong with an owner is told of its pod.
 _KINDS: Final = {
