@@ -31,7 +31,10 @@ COMMANDS: Final = {
     "drift": ("kai_py.cli.drift", "Compare queues, topologies and settings with the files that they should be as."),
     "log": ("kai_py.cli.log", "Show the scheduler's last decisions with their reasons."),
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
-    "webhooks": ("kai_py.cli.webhooks", "Check queues, podgroups, pods and settings before they are let in."),
+    "webhooks": (
+        "kai_py.cli.webhooks",
+        "Check queues, podgroups, pods and settings before they are let in, until stopped.",
+    ),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
     "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),
     "conformance": (
