@@ -274,6 +274,9 @@ class PodLayout:
             before = None
         if facts.place is not None:
             self._groups.join(before, facts)
+            terms = facts.place.terms
+            if terms is not None and terms.derived is None:  # nobody else writes down when it started
+                self._history.begun(facts.place.group, facts.begun)
         return self._pods.put(facts)
 
     def _drop_facts(self, key: PodKey) -> bool:
