@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),
     "drift": ("kai_py.cli.drift", "Compare queues, topologies and settings with the files that they should be as."),
+    "log": ("kai_py.cli.log", "Show the scheduler's last decisions with their reasons."),
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
     "webhooks": ("kai_py.cli.webhooks", "Check queues, podgroups, pods and settings before they are let in."),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),

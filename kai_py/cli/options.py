@@ -33,12 +33,17 @@ Context = Annotated[
 ]
 
 
-def namespaced(text: str) -> tuple[str, str]:
+def named_object(text: str) -> tuple[str, str]:
     """``NAMESPACE/NAME``."""
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
         raise typer.BadParameter(f"{text!r} should be NAMESPACE/NAME")
     return namespace, name
+
+
+def written(place: tuple[str, str]) -> str:
+    """The same as it is given on the command line."""
+    return "/".join(place)
 
 
 SettingsConfigMap = Annotated[

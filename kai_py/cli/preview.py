@@ -9,7 +9,7 @@ import typer
 
 from kai_py.cli.beginning import FromSnapshot, beginning
 from kai_py.cli.failures import note
-from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption, SettingsConfigMap, namespaced
+from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption, SettingsConfigMap, named_object, written
 from kai_py.cli.output import Output, print_document, print_tables
 from kai_py.cli.preview_view import headline, tables
 from kai_py.planning.cluster import SETTINGS_AT
@@ -40,7 +40,7 @@ def preview_command(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 if anything differs.")] = False,
     output: OutputOption = Output.TABLE,
     no_headers: NoHeaders = False,
-    settings_configmap: SettingsConfigMap = "/".join(SETTINGS_AT),
+    settings_configmap: SettingsConfigMap = written(SETTINGS_AT),
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
@@ -61,7 +61,7 @@ def preview_command(
     if from_snapshot and (kubeconfig or context):
         raise typer.BadParameter("--from-snapshot is instead of a live cluster: leave --kubeconfig and --context out")
     changes = list(read_documents(filenames, sys.stdin))
-    begin = beginning(from_snapshot, kubeconfig, context, namespaced(settings_configmap))
+    begin = beginning(from_snapshot, kubeconfig, context, named_object(settings_configmap))
     answer = preview(begin.objects, changes, cycles, begin.time).to_dict()
     if output is not Output.TABLE:
         print_document(answer, output)

@@ -10,13 +10,14 @@ import typer
 import uvloop
 
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, SettingsFile, namespaced
+from kai_py.cli.options import Context, Kubeconfig, SettingsFile, named_object, written
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
 
 app = typer.Typer(add_completion=False)
 
 _DEFAULTS = RunConfig()
+_LAST_PORT = 65535
 
 
 class LogFormat(StrEnum):
@@ -35,9 +36,18 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def written(place: tuple[str, str]) -> str:
-    """The same as it is given on the command line."""
-    return "/".join(place)
+def _socket(address: tuple[str, int] | None) -> str:
+    return f"{address[0]}:{address[1]}" if address else ""
+
+
+def _host_and_port(text: str) -> tuple[str, int] | None:
+    """``HOST:PORT``; an IPv6 address may be in brackets."""
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise typer.BadParameter(f"--decisions-address {text!r} should be HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
 @app.command("run")
@@ -75,6 +85,14 @@ def run(
     probes_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Serve the liveness probe at /healthz; 0 = do not.")
     ] = _DEFAULTS.probes_port or 0,
+    decisions_address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve the last decisions at /decisions, see kai-py log; empty = do not. Beyond loopback, whoever "
+            "asks needs a token, and the verb get on the nonResourceURL /decisions.",
+        ),
+    ] = _socket(_DEFAULTS.decisions_at),
     log_format: Annotated[
         LogFormat, typer.Option(help="Log lines for people, or one JSON object per line.")
     ] = LogFormat.CONSOLE,
@@ -96,18 +114,19 @@ def run(
         context=context,
         scheduler_name=scheduler_name,
         settings_file=settings,
-        settings_configmap=namespaced(settings_configmap),
+        settings_configmap=named_object(settings_configmap),
         node_pool=node_pool,
         leader_elect=leader_elect,
-        lease=namespaced(lease),
+        lease=named_object(lease),
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
+        decisions_at=_host_and_port(decisions_address),
     )
     try:
         uvloop.run(run_scheduler(config))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        ports = f"metrics: {metrics_port}, probes: {probes_port}"
-        step = "Choose other ports with --metrics-port and --probes-port; 0 turns one off."
+        ports = f"metrics: {metrics_port}, probes: {probes_port}, decisions: {decisions_address}"
+        step = "Choose others with --metrics-port, --probes-port and --decisions-address; 0 or nothing turns one off."
         raise Failure("a port is in use already", [ports], step) from error

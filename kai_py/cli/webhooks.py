@@ -12,8 +12,8 @@ import yaml
 
 from kai_py.admission.manifests import service_client, webhook_configuration
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, namespaced
-from kai_py.cli.run import LogFormat, LogLevel, written
+from kai_py.cli.options import Context, Kubeconfig, written
+from kai_py.cli.run import LogFormat, LogLevel
 from kai_py.operators.webhooks import WebhookConfig, serve_webhooks
 from kai_py.telemetry.logs import configure
 

@@ -29,6 +29,8 @@ from kai_py.errors import (
 )
 from kai_py.kube.client import ApiClient, connect
 from kai_py.kube.election import Leadership
+from kai_py.kube.reviews import Reviews
+from kai_py.operators.decision_server import serving
 from kai_py.operators.handlers import registry
 from kai_py.operators.kinds import CONFIG_MAPS
 from kai_py.operators.settings import FIXED, KEY, LiveSettings
@@ -57,6 +59,7 @@ class RunConfig:
         leader_elect: whether to wait for a lease before deciding.
         lease: (namespace, name) of the Lease.
         metrics_port, probes_port: None or 0 = none.
+        decisions_at: host and port of the decision log; None = it is not served.
         identity: unique among replicas; by default the host's name and a random part.
     """
 
@@ -70,6 +73,7 @@ class RunConfig:
     lease: tuple[str, str] = ("kai-scheduler", "kai-py")
     metrics_port: int | None = 8080
     probes_port: int | None = 8081
+    decisions_at: tuple[str, int] | None = ("127.0.0.1", 8082)
     identity: str | None = None
 
 
@@ -97,7 +101,11 @@ async def run_scheduler(
         if config.metrics_port:
             server, thread = start_http_server(config.metrics_port, registry=metrics.registry)
         try:
-            await _operate(shell, config, stop, ready or asyncio.Event())
+            async with contextlib.AsyncExitStack() as stack:
+                if config.decisions_at is not None:
+                    server_of = serving(shell.decisions, Reviews(client), config.decisions_at, shell.leading)
+                    await stack.enter_async_context(server_of)
+                await _operate(shell, config, stop, ready or asyncio.Event())
         finally:
             if config.metrics_port:
                 server.shutdown()

@@ -59,6 +59,7 @@ from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
+from kai_py.telemetry.decision_log import DecisionLog
 from kai_py.telemetry.events import EventText, Regarding
 from kai_py.telemetry.metrics import Metrics
 from kai_py.telemetry.record import Record
@@ -172,6 +173,7 @@ class Shell:
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
+        self.decisions = DecisionLog()
         claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
         self.store.claims.served = lambda: claims.served
         self._owners = OwnerFollower(
@@ -370,6 +372,7 @@ class Shell:
         report = self._record.cycle(
             done.result, done.snapshot, number=done.number, seconds=done.seconds, now=time.monotonic()
         )
+        self.decisions.cycle(done.result, done.snapshot, report, number=done.number, now=self._clock())
         for text in report.events:
             self.record_event(text)
         axis, table = done.snapshot.axis, done.snapshot.queues
@@ -381,6 +384,7 @@ class Shell:
             asyncio.get_running_loop().call_later(PATIENCE, self.cycles.wake)
 
     def _tell(self, decision: Decision, result: Result | None, why: str) -> None:
+        self.decisions.answered(decision, ok=result is not None and result.ok, why=why)
         if result is not None and result.ok:
             self.record_event(events.decided(decision))
             if isinstance(decision, Evict):

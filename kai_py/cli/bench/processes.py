@@ -73,6 +73,7 @@ async def scheduler(name: str, kubeconfig: str | None, context: str | None, fold
     arguments = [
         *("run", "--scheduler-name", name, "--no-leader-elect", "--log-format", "json"),
         *("--metrics-port", str(port), "--probes-port", "0"),
+        *("--decisions-address", ""),
         *(("--kubeconfig", kubeconfig) if kubeconfig else ()),
         *(("--context", context) if context else ()),
     ]
