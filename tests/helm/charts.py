@@ -41,6 +41,7 @@ EVERYTHING: Json = {
         "schedulerNames": ["kai-scheduler", "other"],
         "podGroups": {"defaultPrioritiesConfigMap": {"namespace": "defaults", "name": "priorities"}},
     },
+    "shadow": {"placement": {"gpu": "spread"}},
     "queues": {"team": {"parentQueue": "default-parent-queue", "resources": {"gpu": {"quota": 8}}}},
     "topologies": {"racks": {"levels": [{"nodeLabel": "example.com/rack", "alias": "rack"}]}},
     "rbac": {"extraOwners": [{"apiGroup": "example.com", "resources": ["trainingruns"]}]},

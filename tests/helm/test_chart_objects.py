@@ -127,7 +127,9 @@ def test_the_image(image, written):
 def test_settings_reach_the_scheduler_as_they_were_given():
     (configmap,) = of_kind(render(EVERYTHING), "ConfigMap", "kai-py-settings")
     assert load_settings(configmap["data"]["settings.yaml"]) == load_settings(EVERYTHING["settings"])
+    assert load_settings(configmap["data"]["shadow.yaml"]) == load_settings(EVERYTHING["shadow"])
     (empty,) = of_kind(render(), "ConfigMap", "kai-py-settings")
+    assert set(empty["data"]) == {"settings.yaml"}
     assert load_settings(empty["data"]["settings.yaml"]) == load_settings("")
 
 

@@ -87,7 +87,9 @@ async def test_the_scheduler_may_do_what_it_does_and_no_more(
         "queues": {"authorization": "subjectAccessReview"},
     }
     defaults = {"podGroups": {"defaultPrioritiesConfigMap": {"namespace": cluster.namespace, "name": "priorities"}}}
-    values = with_ports({"settings": {**settings, **defaults}, "defaultQueues": {"create": False}})
+    shadow = {"schedulerNames": ["kai-scheduler"], "placement": {"gpu": "spread"}}
+    documents = {"settings": {**settings, **defaults}, "shadow": shadow}
+    values = with_ports({**documents, "defaultQueues": {"create": False}})
     objects = render(values)
     second = render({**values, **with_ports({})})
     await install(cluster.client, objects)
@@ -110,7 +112,9 @@ async def test_the_scheduler_may_do_what_it_does_and_no_more(
         await first.wait()
         await cluster.pod("after")
         await cluster.until_bound("after", patience=30)
-        await cluster.until(lambda: usage_read(audited))  # then it is written when the other ends, too
+        await cluster.until(lambda: written(audited, "create", "kai-py-usage"), patience=30)
+        await cluster.until(lambda: read_twice(audited))  # then it is written when the other ends, too
+        await cluster.until(lambda: written(audited, "update", "kai-py-shadow"), patience=60)
     used = {request[:3] for request in audited.requests("kai-py")}
     refused = [request for request in audited.requests("kai-py") if request[4] == 403]
     assert refused == []
@@ -232,10 +236,16 @@ async def changing_settings(cluster: Cluster) -> None:
     await write(good)
 
 
-async def usage_read(audited: Audited) -> bool:
-    """Whether both replicas have read the usage of queues."""
+async def written(audited: Audited, verb: str, name: str) -> bool:
+    """Whether a ConfigMap was written. What is created is not named by the request."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/configmaps" + (f"/{name}" if verb == "update" else "")
+    return any(one[0] == verb and one[3].partition("?")[0] == path for one in audited.requests("kai-py"))
+
+
+async def read_twice(audited: Audited) -> bool:
+    """Whether both replicas have read the usage of queues: the first found none, the second what the first wrote."""
     reads = [one for one in audited.requests("kai-py") if one[0] == "get" and one[3].endswith("/kai-py-usage")]
-    return len({request[4] for request in reads}) > 1  # the first found none, the second what the first had written
+    return {request[4] for request in reads} >= {200, 404}
 
 
 async def volumes(cluster: Cluster) -> None:
