@@ -53,6 +53,11 @@ class AccessBook:
         """Whether anybody is kept from any queue."""
         return self.reviewing or bool(self._restrictions())
 
+    @property
+    def queues_revision(self) -> int:
+        """Grows with every change of any queue."""
+        return self._queues.revision
+
     def stamp(self) -> object:
         """Another value whenever a verdict may have changed."""
         if not self.restricts:
@@ -76,6 +81,11 @@ class AccessBook:
         self._answers += 1
         return True
 
+    def forget_missing(self) -> None:
+        """Drop answers about queues that are gone."""
+        self.reviews = {pair: said for pair, said in self.reviews.items() if pair[0] in self._queues.queues}
+        self.wanted = {pair: None for pair in self.wanted if pair[0] in self._queues.queues}
+
     def refusal(self, queue: str, namespace: str) -> Blocked | None:
         """Why podgroups of a namespace may not use a queue; None if they may, or the queue cannot be used at all."""
         if not self.restricts:
@@ -87,8 +97,15 @@ class AccessBook:
             self._verdicts[pair] = self._refusal(queue, namespace)
         return self._verdicts[pair]
 
+    def unusable(self, queue: str) -> Blocked | None:
+        """Why nobody can use a queue, whoever it is; None if it exists and its parents are a tree."""
+        if queue in self._queues.queues and queue not in self._queues.faults:
+            return None
+        code = ReasonCode.QUEUE_INVALID if self._queues.is_unsound(queue) else ReasonCode.QUEUE_MISSING
+        return code, {"queue": queue}
+
     def _refusal(self, queue: str, namespace: str) -> Blocked | None:
-        if queue not in self._queues.queues or queue in self._queues.faults:
+        if self.unusable(queue) is not None:
             return None
         told = {"queue": queue, "namespace": namespace}
         selectors = self._restrictions()

@@ -39,8 +39,8 @@ class Group:
         leaving: how many pods were told to go.
         parts: by subgroup; None = no pod names one, and the podgroup has none.
         key: identity of its row, once it has one.
-        paying: the last queue that it named and might use: what runs stays there when another one is named that it
-            may not use. Empty = there was none; then nobody is charged.
+        paying: the last queue that it named and could use: what runs stays there when another one is named that it
+            may not use, or that does not exist. Empty = there was none.
     """
 
     name: Name

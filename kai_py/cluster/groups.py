@@ -58,6 +58,9 @@ class GroupBook:
         self._access = access
         self._rollouts = rollouts
         self._access_stamp: object = None
+        #: Podgroups that name a queue that does not take them; who is charged depends on whether they run.
+        self._barred: dict[Name, None] = {}
+        self._queues_seen = -1
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
         self._unwritten: dict[Name, DerivedGroup] = {}
@@ -91,6 +94,8 @@ class GroupBook:
         if group is None:
             group = self.groups[facts.place.group] = Group(facts.place.group, self._take_slot())
         if before is not None:
+            if group.name in self._barred and before.bound != facts.bound:
+                self._dirty[group.name] = None
             if says(before) == says(facts):
                 return
             self._count(group, before, -1)
@@ -133,6 +138,7 @@ class GroupBook:
             self._rows.drop(group.key)
         self._free += [group.slot, *(part.slot for part in (group.parts or {}).values())]
         self._dirty.pop(group.name, None)
+        self._barred.pop(group.name, None)
         self._unwritten.pop(group.name, None)
         self._written.pop(group.name, None)
         self._compared.pop(group.name, None)
@@ -207,6 +213,9 @@ class GroupBook:
         if (stamp := self._access.stamp()) != self._access_stamp:
             self._access_stamp = stamp
             self._dirty.update(dict.fromkeys(self.groups))
+        if self._barred and self._access.queues_revision != self._queues_seen:
+            self._dirty.update(self._barred)  # the queue that they name may be there now
+        self._queues_seen = self._access.queues_revision
         dirty, self._dirty = self._dirty, {}
         for name in dirty:
             self._refresh(self.groups[name])
@@ -224,11 +233,9 @@ class GroupBook:
         priority = self._priority(podgroup, terms)
         said = podgroup.spec.preemptibility if podgroup else terms.preemptibility if terms else ""
         queue = _queue(podgroup, terms)
-        forbidden = self._access.refusal(queue, group.name[0])
-        if forbidden is None:
-            group.paying = queue
+        paying, barred = self._charged(group, queue)
         row = GroupRow(
-            queue=group.paying if forbidden is None or self._runs(group) else "",
+            queue=paying,
             priority=priority,
             preemptible=self._stands_in(group)
             or (said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY),
@@ -237,7 +244,7 @@ class GroupBook:
             subgroups=subgroups,
             slots=self._leaf_slots(group, subgroups),
             more=group.strays(subgroups),
-            blocked=self._block(group, podgroup, subgroups) or forbidden,
+            blocked=self._block(group, podgroup, subgroups) or barred,
             past=self._history.of(group.name),
             constraints=_constraints(group.name, podgroup, terms),
         )
@@ -255,8 +262,22 @@ class GroupBook:
         """Whether the podgroup is one pod that is lent its place until the one that it replaces has gone."""
         return len(group.members) == 1 and self._rollouts.surges(next(iter(group.members)))
 
-    def _runs(self, group: Group) -> bool:
-        return any(self.facts[pod].node for pod in group.members)
+    def _charged(self, group: Group, queue: str) -> tuple[str, Blocked | None]:
+        """The queue that is charged for a podgroup, and what bars it from the one that it names.
+
+        What runs stays with the last queue that took it in, as long as it names one that does not: else its author
+        could charge others for it, or nobody, by a label.
+        """
+        self._barred.pop(group.name, None)
+        barred = self._access.refusal(queue, group.name[0])
+        missing = self._access.unusable(queue)
+        if barred is None and missing is None:
+            group.paying = queue
+            return queue, None
+        self._barred[group.name] = None
+        if group.paying not in ("", queue) and any(self.facts[pod].bound for pod in group.members):
+            return group.paying, barred or missing
+        return ("", barred) if barred is not None else (queue, None)
 
     def _leaf_slots(self, group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
         if len(subgroups) == 1:

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from kai_py.kube.answers import Answer, AnswerReader, BrokenAnswerError
 KEPT: Final = 60.0
 #: Bytes that are read at once. One connection has such a buffer for all of its life.
 _BUFFER: Final = 1 << 14
+#: How long closing may take, in seconds. It is a matter of a moment.
+_GOODBYE: Final = 1.0
 #: What may be sent twice, when a kept connection turns out to be closed.
 _IDEMPOTENT: Final = ("GET", "PUT", "DELETE")
 
@@ -43,6 +46,8 @@ class Connections:
         self._host = parts.netloc.rpartition("@")[2]
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def send(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None, *, within: float, fence: Fence
@@ -61,32 +66,44 @@ class Connections:
             OSError: no connection, or no whole answer; TimeoutError among these.
         """
         message = self._message(method, target, headers, body)
-        async with asyncio.timeout(within):
-            while True:
-                connection, used = await self._connection()
-                try:
-                    fence()
-                    answer = await connection.exchange(message)
-                except BrokenAnswerError:
-                    # The server has closed a kept connection when we began to use it again. At worst every kept one.
-                    if used and connection.untouched and method in _IDEMPOTENT:
-                        continue
-                    raise
-                except BaseException:
-                    connection.close()  # nobody else shall get it: not with an answer that is still to come
-                    raise
-                if answer.reusable and connection.free:
-                    connection.since = asyncio.get_running_loop().time()
-                    self._idle.append(connection)
-                else:
-                    connection.close()
-                return answer
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while True:
+            connection, used = self._kept(), True
+            if connection is None:
+                async with asyncio.timeout_at(deadline):
+                    connection, used = await self._connect(), False
+            try:
+                fence()
+                self._wake_by(deadline)
+                answer = await connection.exchange(message, deadline)
+            except BrokenAnswerError:
+                # The server has closed a kept connection when we began to use it again. At worst every kept one.
+                if used and connection.untouched and method in _IDEMPOTENT and not self._closed:
+                    continue
+                raise
+            except BaseException:
+                connection.close()  # nobody else shall get it: not with an answer that is still to come
+                raise
+            if answer.reusable and connection.free:
+                connection.since = loop.time()
+                self._idle.append(connection)
+            else:
+                connection.close()
+            return answer
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close all connections; requests on them fail."""
+        self._closed = True
         self._idle.clear()
-        for connection in list(self._open):
-            connection.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        for connection in (closing := list(self._open)):
+            connection.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await asyncio.gather(*(connection.lost.wait() for connection in closing))
 
     def _message(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> bytes:
         lines = [f"{method} {self._prefix}{target} HTTP/1.1", f"Host: {self._host}"]
@@ -98,22 +115,44 @@ class Connections:
             raise ValueError("a line break within a header")
         return head.encode("latin-1") + b"\r\n\r\n" + (body or b"")
 
-    async def _connection(self) -> tuple[_Connection, bool]:
-        """A connection for one request, and whether it was used before: the last one used is the warmest."""
-        loop = asyncio.get_running_loop()
+    def _kept(self) -> _Connection | None:
+        """A connection that was used before, if one is left: the last one used is the warmest."""
+        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.free and loop.time() - connection.since < KEPT:
-                return connection, True
+            if connection.free and now - connection.since < KEPT:
+                return connection
             connection.close()
-        _, connection = await loop.create_connection(
+        return None
+
+    async def _connect(self) -> _Connection:
+        _, connection = await asyncio.get_running_loop().create_connection(
             lambda: _Connection(self._open),
             self._name,
             self._port,
             ssl=self._context,
             server_hostname=self._server_hostname,
         )
-        return connection, False
+        return connection
+
+    # One timer for all requests. All may last equally long, mostly, so that it is seldom set; a timer for each would be
+    # a tenth of what a request costs.
+
+    def _wake_by(self, deadline: float) -> None:
+        """Look after those that take too long at this time, or before."""
+        if self._alarm is None or deadline < self._alarm.when():
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = asyncio.get_running_loop().call_at(deadline, self._end_late_ones)
+
+    def _end_late_ones(self) -> None:
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._open):
+            connection.expire(now)
+        left = [connection.deadline for connection in self._open if not connection.free and connection.deadline > now]
+        if left:
+            self._wake_by(min(left))
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -124,10 +163,14 @@ class _Connection(asyncio.BufferedProtocol):
 
     Attributes:
         since: when it was used last, on the loop's clock.
+        deadline: of the request that it has, or had last.
+        lost: set when it is closed.
     """
 
     def __init__(self, open_ones: set[_Connection]) -> None:
         self.since = 0.0
+        self.deadline = 0.0
+        self.lost = asyncio.Event()
         self._all = open_ones
         self._buffer = memoryview(bytearray(_BUFFER))
         self._transport: asyncio.Transport | None = None
@@ -144,15 +187,17 @@ class _Connection(asyncio.BufferedProtocol):
         """Whether nothing at all has come as an answer to the last request."""
         return self._reader is None or not self._reader.begun
 
-    async def exchange(self, message: bytes) -> Answer:
+    async def exchange(self, message: bytes, deadline: float) -> Answer:
         """Send a request and wait for its answer.
 
         Raises:
             BrokenAnswerError: there is none; the connection is closed.
+            TimeoutError: nor was there until :meth:`expire` was called.
         """
         if not self.free or self._transport is None:
             raise BrokenAnswerError("the server has closed the connection")
         self._reader = AnswerReader()
+        self.deadline = deadline
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(message)
         try:
@@ -163,10 +208,22 @@ class _Connection(asyncio.BufferedProtocol):
         finally:
             self._answer = None
 
+    def expire(self, now: float) -> None:
+        """Give its request up if that has taken too long."""
+        if self._answer is not None and not self._answer.done() and self.deadline <= now:
+            self._answer.set_exception(TimeoutError())
+
     def close(self) -> None:
-        """End it at once, also under a request."""
+        """End it; under a request at once."""
+        if self._answer is not None:
+            self.abort()
+        elif self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End it at once."""
         if self._transport is not None:
-            self._transport.abort() if self._answer is not None else self._transport.close()
+            self._transport.abort()
 
     # -- asyncio.BufferedProtocol ------------------------------------------------------------------
 
@@ -206,6 +263,7 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed."""
         self._all.discard(self)
+        self.lost.set()
         waiting = self._answer
         if waiting is None or waiting.done() or self._reader is None:
             return

@@ -86,6 +86,7 @@ class QueueReviews:
                 continue
             if age >= REFRESH:
                 age = 0.0
+                self._book.forget_missing()
                 await self.ask([*self._book.reviews, *self._book.wanted])
             elif self._book.wanted:
                 await self.ask(list(self._book.wanted))

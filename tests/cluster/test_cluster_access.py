@@ -115,6 +115,26 @@ def test_what_runs_stays_with_the_queue_that_let_it_in():
     assert not shares.allocated[shares.names.index("theirs")].any()
 
 
+def test_what_runs_cannot_be_made_free_of_charge_by_naming_a_queue_that_is_not_there():
+    store = a_store(podgroup("g"), pod("p", group="g", on="n"), pod("q", group="g"), queue(), node("n"))
+    assert queue_of(store.take(NOW)) == "team"
+    put(store, podgroup("g", queue="later"))
+    snapshot = store.take(NOW)
+    assert (queue_of(snapshot), blocked(snapshot, "g")) == ("team", "QueueDoesNotExist")
+    store.put_queue(queue("later"))
+    snapshot = store.take(NOW)
+    assert (queue_of(snapshot), blocked(snapshot, "g")) == ("later", None)
+    store.queues.drop("later")
+    assert queue_of(store.take(NOW)) is None
+
+
+def test_what_waits_has_no_queue_when_the_one_that_it_names_is_not_there():
+    store = a_store(podgroup("g"), pod("p", group="g"), queue())
+    assert queue_of(store.take(NOW)) == "team"
+    put(store, podgroup("g", queue="later"))
+    assert (queue_of(store.take(NOW)), why(store)) == (None, "QueueDoesNotExist")
+
+
 def test_what_runs_and_was_never_let_in_is_charged_to_nobody():
     store = a_store(podgroup("g"), pod("p", group="g", on="n"), queue(allowedNamespaces=LETS_IN_A), node("n"))
     assert queue_of(store.take(NOW)) is None

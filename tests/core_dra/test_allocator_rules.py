@@ -232,6 +232,15 @@ def test_a_selector_that_fails_on_a_device_that_is_tried_ends_the_attempt():
     assert (refusal.code, refusal.message) == (RefusalCode.SELECTOR_FAILED, "no such key on g0")
 
 
+def test_a_selector_that_fails_on_the_device_that_fits_best_does_not_hide_the_ones_before_it():
+    def small_fails(*more):
+        devices = [device("large", capacity={"mem": 80}), device("small", capacity={"mem": 40}), *more]
+        return World(pool("pool", *devices)).allocate(claim(want(selectors=(Named(broken=("small",)),))))
+
+    assert names(small_fails()) == ["large"]
+    assert names(small_fails(device("tiny", capacity={"mem": 10}))) == ["tiny"]
+
+
 def test_a_device_that_is_not_needed_may_be_beyond_a_selector():
     world = World(pool("pool", *gpus(2)))
     assert names(world.allocate(claim(want(selectors=(Named(broken=("g1",)),))))) == ["g0"]

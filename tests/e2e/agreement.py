@@ -56,7 +56,7 @@ class World:
         objects: manifests in the order in which they are made; afterwards what the API server has made of them.
         pod: who is asked about.
         pinned: the node that the pod can only go to.
-        leaving: names of running pods that are told to go.
+        leaving: names of objects that are deleted and stay for a while: running pods, claims on volumes, volumes.
     """
 
     name: str
@@ -125,6 +125,7 @@ class Answer:
         ours: whether we do.
         said: what kube-scheduler says.
         waits: what we say.
+        granted: allocations of the pod's claims, by their names: ours, or theirs if only they have some.
         faults: what the API server says against what we would write.
     """
 
@@ -134,6 +135,7 @@ class Answer:
     waits: list[Json]
     theirs: bool | None = None
     said: str = ""
+    granted: Json = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -156,6 +158,9 @@ async def compare(client: ApiClient, maker: Maker, name: str, seeds: Iterable[in
     found = await asyncio.gather(*(_ask(client, seed, world) for seed, world in asked))
     answers = [answer for answer in found if answer is not None]
     await _hear(client, answers)
+    for answer in answers:
+        if answer.theirs and not answer.ours:
+            answer.granted = await _granted(client, answer.world)
     await _remove(client, [world for _, world in worlds])
     return answers
 
@@ -168,8 +173,8 @@ async def _install(client: ApiClient, world: World) -> bool:
             return False
         world.objects[number] = made
     for number, one in enumerate(world.objects):
-        if one["kind"] == "Pod" and one["metadata"]["name"] in world.leaving:
-            path = PODS.path(one["metadata"]["namespace"], one["metadata"]["name"])
+        if one["metadata"]["name"] in world.leaving:
+            path = KINDS[one["kind"]].path(one["metadata"].get("namespace", ""), one["metadata"]["name"])
             await client.delete(path)
             world.objects[number] = one | await client.get_object(path)
     return True
@@ -211,6 +216,7 @@ async def _ask(client: ApiClient, seed: int, world: World) -> Answer | None:
     for bind in binds:
         assert bind["node"] == world.node, f"{world.name}: the pod goes to {bind['node']}"
         for granted in bind["claims"]:
+            answer.granted[granted["claim"].partition("/")[2]] = granted["allocation"]
             answer.faults += await _fault_of(client, world, granted)
     await client.post(path, given)
     return answer
@@ -228,12 +234,13 @@ def ours(world: World) -> tuple[list[Json], list[Json]]:
 async def _fault_of(client: ApiClient, world: World, granted: Json) -> list[str]:
     """What the API server says to an allocation of ours."""
     namespace, _, name = granted["claim"].partition("/")
-    claim = next(
-        one
+    claims = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): one
         for one in world.objects
         if one["kind"] == "ResourceClaim"
-        and (one["metadata"]["namespace"], one["metadata"]["name"]) == (namespace, name)
-    )
+    }
+    if (claim := claims.get((namespace, name))) is None:
+        return []  # one that has yet to be made, for extended resources
     user = {"resource": "pods", "name": world.pod["metadata"]["name"], "uid": world.pod["metadata"]["uid"]}
     status = {**claim.get("status", {}), "allocation": granted["allocation"], "reservedFor": [user]}
     try:
@@ -259,6 +266,17 @@ async def _hear(client: ApiClient, answers: list[Answer]) -> None:
         if (not open_ and not doubtful) or now > deadline or (doubted and now > doubted):
             return
         await asyncio.sleep(0.3)
+
+
+async def _granted(client: ApiClient, world: World) -> Json:
+    """Allocations that kube-scheduler has written, by claim."""
+    before = {one["metadata"]["name"]: one for one in world.objects if one["kind"] == "ResourceClaim"}
+    return {
+        one["metadata"]["name"]: one["status"]["allocation"]
+        for one in await list_all(client, CLAIMS, world.name)
+        if "allocation" in one.get("status", {})
+        and "allocation" not in before.get(one["metadata"]["name"], {}).get("status", {})
+    }
 
 
 def _verdict(pod: Json) -> tuple[bool | None, str]:

@@ -28,6 +28,7 @@ from kai_py.errors import InvalidError
 from kai_py.kube.listing import list_all
 from kai_py.operators.kinds import NODES, PODS, RUNTIMES
 from kai_py.podgrouper.grouping import group_of
+from tests.reference.devices import problems
 
 from .agreement import Answer, Maker, compare
 from .control_plane import assets, free_ports, running_process
@@ -228,12 +229,25 @@ async def test_kube_scheduler_agrees_about_worlds(with_scheduler: Cluster, maker
     answers: list[Answer] = []
     for start in range(0, len(seeds), AT_ONCE):
         answers += await compare(with_scheduler.client, maker, maker.__name__[0], seeds[start : start + AT_ONCE])
-    wrong = [one for one in answers if one.faults or (one.ours != one.theirs and not _lost_upstream(one))]
+    wrong = [one for one in answers if one.faults or (one.ours != one.theirs and not _known(one))]
     assert not wrong, "\n".join(map(str, wrong))
     assert sum(one.ours for one in answers) >= len(seeds) // 2
     assert sum(not one.ours for one in answers) >= len(seeds) // 2
 
 
-def _lost_upstream(answer: Answer) -> bool:
-    """A solution that kube-scheduler is known not to find: all devices against a constraint end its search."""
-    return answer.ours and "because a claim constraint would not be satisfied" in answer.said
+def _known(answer: Answer) -> bool:
+    """A mistake of kube-scheduler's that is known, and not made by us; our solutions are checked here once more.
+
+    It does not find some because counters stay charged after devices were refused, because an administrator's request
+    marks its device as taken, or because all devices against a constraint end the search; it does not finish some where
+    a node has an extended resource by itself. It takes three devices of which two are alike.
+    """
+    objects = answer.world.objects
+    (node,) = (one for one in objects if one["kind"] == "Node" and one["metadata"]["name"] == answer.world.node)
+    wrong = list(problems(objects, node, answer.granted))
+    if answer.theirs:
+        return bool(wrong) and all(one.endswith("is not distinct") for one in wrong)
+    said = ("because a claim constraint would not be satisfied", "nil or empty request mappings")
+    text = str([one["spec"] for one in objects if one["kind"] in ("ResourceSlice", "ResourceClaim")])
+    concerned = "cannot allocate all claims" in answer.said and ("consumesCounters" in text or "adminAccess" in text)
+    return not wrong and (concerned or any(one in answer.said for one in said))

@@ -34,6 +34,8 @@ def devices_world(rng: random.Random, name: str, pinned: int) -> World:
         _share(rng, world, claims[0], pools)
     used = [{"name": one["metadata"]["name"], "resourceClaimName": one["metadata"]["name"]} for one in claims]
     world.pod = world.make_pod("asked", resourceClaims=used)
+    if rng.random() < 0.2:
+        _ask_for_extended(rng, world)
     return world
 
 
@@ -155,6 +157,21 @@ def _classes(rng: random.Random, world: World, drivers: list[str]) -> None:
     world.add(API, "DeviceClass", f"{world.name}-both", spec={"selectors": _cel(both)})
 
 
+def _ask_for_extended(rng: random.Random, world: World) -> None:
+    """A class serves an extended resource that the pod asks for; some nodes have that resource by themselves."""
+    resource, letter = f"example.com/{world.name}", rng.choice("ab")
+    for one in world.objects:
+        if one["metadata"]["name"] == f"{world.name}-{letter}":
+            one["spec"]["extendedResourceName"] = resource
+        elif one["kind"] == "Node" and rng.random() < 0.2:
+            amounts = {**one["status"]["allocatable"], resource: rng.choice("0123")}
+            one["status"] |= {"capacity": amounts, "allocatable": amounts}
+    asked = {**world.pod["spec"]["containers"][0]["resources"]["requests"], resource: rng.choice("112")}
+    world.pod["spec"]["containers"][0]["resources"] = {"requests": asked, "limits": asked}
+    if rng.random() < 0.5:
+        del world.pod["spec"]["resourceClaims"]
+
+
 def _cel(expressions: list[str]) -> list[Json]:
     return [{"cel": {"expression": one}} for one in expressions]
 
@@ -173,6 +190,7 @@ def _expression(rng: random.Random, drivers: list[str], driver: str = "") -> str
             f"'mem' in {room} && {room}.mem.compareTo(quantity('8Gi')) >= 0",
             f"{room}[?'mem'].orValue(quantity('0')).isLessThan(quantity('16Gi'))",
             f"{own}[?'full'].orValue(0) < 1",
+            *([f"{own}.model == 'h'"] if rng.random() < 0.5 else []),
             "device.allowMultipleAllocations",
             "!device.allowMultipleAllocations",
             f"!has({own}.model) || {own}.model.startsWith('a')",
@@ -202,7 +220,8 @@ def _request(rng: random.Random, world: World, name: str, drivers: list[str]) ->
 
 
 def _exactly(rng: random.Random, world: World, drivers: list[str]) -> Json:
-    made: Json = {"deviceClassName": f"{world.name}-{rng.choice(['a', 'b', 'both'])}"}
+    known = rng.random() < 0.99
+    made: Json = {"deviceClassName": f"{world.name}-{rng.choice(['a', 'b', 'both']) if known else 'unknown'}"}
     if rng.random() < 0.15:
         made["allocationMode"] = "All"
     else:

@@ -19,8 +19,10 @@ def nothing() -> None:
 async def serving(*turns: bytes | None) -> AsyncIterator[tuple[Connections, list[list[bytes]]]]:
     """A server that answers each request with the next turn, and hangs up where that is None; and what it was asked."""
     left, asked = list(turns), list[list[bytes]]()
+    tasks = list[asyncio.Task[None] | None]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
         mine = list[bytes]()
         asked.append(mine)
         try:
@@ -34,7 +36,7 @@ async def serving(*turns: bytes | None) -> AsyncIterator[tuple[Connections, list
                 if left and left[0] == b"":
                     left.pop(0)
                     break
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
@@ -45,7 +47,8 @@ async def serving(*turns: bytes | None) -> AsyncIterator[tuple[Connections, list
         try:
             yield connections, asked
         finally:
-            connections.close()
+            await connections.close()
+            await asyncio.wait_for(asyncio.gather(*filter(None, tasks)), 5)
 
 
 async def send(connections: Connections, method: str) -> bytes:
@@ -104,6 +107,19 @@ async def test_a_request_that_is_given_up_takes_its_connection_along():
             await connections.send("POST", "/x", {}, None, within=0.02, fence=nothing)
         assert await send(connections, "POST") == b"ok"
     assert [len(one) for one in asked] == [1, 1]
+
+
+async def test_each_request_has_its_own_time():
+    async def late(within: float) -> float:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            await connections.send("POST", "/x", {}, None, within=within, fence=nothing)
+        return asyncio.get_running_loop().time() - began
+
+    async with serving(b"", OK[:9], OK[:9], OK) as (connections, asked):
+        waited = await asyncio.gather(late(0.3), late(0.02), late(0.1))
+    assert waited[1] < waited[2] < waited[0]
+    assert len(asked) == 3
 
 
 async def test_a_closed_fence_sends_nothing():
