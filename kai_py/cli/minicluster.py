@@ -28,7 +28,7 @@ from kai_py.minicluster.workers.jobsets import JobSets
 from kai_py.minicluster.workers.kubelets import Kubelets
 from kai_py.minicluster.workers.node_lifecycle import NodeLifecycle
 from kai_py.minicluster.workers.pytorch_jobs import PyTorchJobs
-from kai_py.planning.cluster import SETTINGS_NAMESPACE
+from kai_py.planning.cluster import SETTINGS_AT
 
 app = typer.Typer(add_completion=False)
 
@@ -130,7 +130,7 @@ def furnish(cluster: MiniCluster, pool: list[Object], *, crds: bool) -> None:
             PriorityClasses.
     """
     register(cluster.storage, pool)
-    cluster.storage.create(NAMESPACES.key, {"metadata": {"name": SETTINGS_NAMESPACE}})
+    cluster.storage.create(NAMESPACES.key, {"metadata": {"name": SETTINGS_AT[0]}})
     if not crds:
         return
     for definition in DEFINITIONS:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.cluster.encode.selectors import Selector
 from kai_py.cluster.labels import LabelBook
+from kai_py.cluster.pods import Health
 from kai_py.core.resources import Rows
 from kai_py.core.tables.pods import NONE, Budgets
 from kai_py.errors import Fault, MalformedObjectError
@@ -18,11 +20,23 @@ Name = tuple[str, str]
 _MOST: Final = int(np.iinfo(np.int32).max)
 
 
+class Standing(NamedTuple):
+    """What a budget says now.
+
+    Attributes:
+        allowed: evictions that it allows.
+        guards_unready: whether pods that are not ready count against it, too.
+    """
+
+    allowed: int
+    guards_unready: bool
+
+
 class BudgetBook:
     """All budgets that can be read, matched against sets of labels and not against single pods.
 
-    A budget selects pods of its own namespace as policy/v1 says: an empty selector all, an absent one none. Whether a
-    pod is healthy is not looked at, nor is ``unhealthyPodEvictionPolicy``.
+    A budget selects pods of its own namespace as policy/v1 says: an empty selector all, an absent one none. A pod that
+    is not ready is under those budgets that guard it even so, and one that its kubelet has not started under none.
 
     Args:
         labels: of all running pods that may be victims.
@@ -37,14 +51,14 @@ class BudgetBook:
         self._labels = labels
         self._fresh = labels.follow()
         self._selectors: dict[str, dict[str, Selector]] = {}  # by namespace, then name
-        self._allowed: dict[Name, int] = {}
+        self._standing: dict[Name, Standing] = {}
         #: Budgets that select the same pods together, by number; 0 = none.
         self._combinations: dict[tuple[Name, ...], int] = {(): 0}
         #: By number of a set of labels: the number of its combination.
         self._combination = np.zeros(0, dtype=np.int32)
         self._matched = False
         self._revision = 0
-        self._table: tuple[tuple[int, int], Budgets | None] | None = None
+        self._table: tuple[tuple[object, int], Budgets | None] | None = None
 
     def put(self, budget: PodDisruptionBudget) -> None:
         """Take in a budget."""
@@ -65,8 +79,9 @@ class BudgetBook:
             self._selectors.setdefault(namespace, {})[name] = selector
             self._matched = False
             self._revision += 1
-        if self._allowed.get((namespace, name)) != (allowed := allowed_by(budget)):
-            self._allowed[namespace, name] = allowed
+        standing = Standing(allowed_by(budget), guards_unready(budget))
+        if self._standing.get((namespace, name)) != standing:
+            self._standing[namespace, name] = standing
             self._revision += 1
 
     def drop(self, name: Name) -> None:
@@ -75,7 +90,7 @@ class BudgetBook:
         self._forget(name)
 
     def _forget(self, name: Name) -> None:
-        if self._allowed.pop(name, None) is None:
+        if self._standing.pop(name, None) is None:
             return
         del self._selectors[name[0]][name[1]]
         if not self._selectors[name[0]]:
@@ -83,36 +98,43 @@ class BudgetBook:
         self._matched = False
         self._revision += 1
 
-    def table(self, label_sets: Rows, generation: int) -> Budgets | None:
+    def table(self, label_sets: Rows, generation: object, unwell: Callable[[], Mapping[int, Health]]) -> Budgets | None:
         """The budgets, sorted by namespace and name; the same object as long as nothing has changed.
 
         Args:
             label_sets: ``(P,)`` numbers of pods' labels; ``NONE`` where these do not matter.
-            generation: another number whenever ``label_sets`` is another array.
+            generation: another one whenever ``label_sets`` is another array, or some pod has another health.
+            unwell: asked where there are budgets: pods that are not ready, by row.
 
         Returns:
             None when no pod is under a budget.
         """
         stamp = (generation, self._revision)
         if self._table is None or self._table[0] != stamp:
-            self._table = stamp, self._make(label_sets)
+            self._table = stamp, self._make(label_sets, unwell)
         return self._table[1]
 
-    def _make(self, label_sets: Rows) -> Budgets | None:
-        if not self._allowed:
+    def _make(self, label_sets: Rows, unwell: Callable[[], Mapping[int, Health]]) -> Budgets | None:
+        if not self._standing:
             self._fresh.clear()
             return None
         self._match()
-        names = sorted(self._allowed)
-        allowed = np.array([self._allowed[name] for name in names], dtype=np.int32)
+        names = sorted(self._standing)
+        allowed = np.array([self._standing[name].allowed for name in names], dtype=np.int32)
         row_of = {name: row for row, name in enumerate(names)}
-        tightest = np.full(len(self._combinations), NONE, dtype=np.int32)
+        #: Of each combination, of those that guard who is not ready, and of no budgets.
+        tightest = np.full((len(Health), len(self._combinations)), NONE, dtype=np.int32)
         for together, number in self._combinations.items():
-            rows = [row_of[name] for name in together]
-            tightest[number] = min(rows, key=lambda row: (allowed.item(row), row), default=NONE)
+            guards = [name for name in together if self._standing[name].guards_unready]
+            for health, guarding in ((Health.READY, together), (Health.UNREADY, guards)):
+                rows = [row_of[name] for name in guarding]
+                tightest[health, number] = min(rows, key=lambda row: (allowed.item(row), row), default=NONE)
         of_pod = np.full(len(label_sets), NONE, dtype=np.int32)
         known = np.flatnonzero(label_sets != NONE)
-        of_pod[known] = tightest[self._combination[label_sets[known]]]
+        of_pod[known] = tightest[Health.READY, self._combination[label_sets[known]]]
+        for row, health in unwell().items():
+            if (label_set := label_sets.item(row)) != NONE:
+                of_pod[row] = tightest[health, self._combination.item(label_set)]
         return Budgets(allowed, of_pod) if (of_pod != NONE).any() else None
 
     def _match(self) -> None:
@@ -145,3 +167,14 @@ def allowed_by(budget: PodDisruptionBudget) -> int:
     if status.observed_generation < budget.metadata.generation:
         return 0
     return max(0, min(status.disruptions_allowed, _MOST))
+
+
+def guards_unready(budget: PodDisruptionBudget) -> bool:
+    """Whether the Eviction API asks a budget about pods that are not ready.
+
+    ``AlwaysAllow``: never. Otherwise only as long as there are fewer healthy pods than there should be: then those that
+    are not ready may be about to become so. (kubernetes.io, "Unhealthy Pod Eviction Policy")
+    """
+    if budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
+        return False
+    return not budget.status.current_healthy >= budget.status.desired_healthy > 0

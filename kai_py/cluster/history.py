@@ -126,6 +126,12 @@ class HistoryBook:
         """A podgroup has begun to run."""
         self._stamp(name, replace(self.of(name), started=now))
 
+    def begun(self, name: Name, moment: float) -> None:
+        """The only pod of a podgroup that lives in memory says when it started: news after a restart of ours."""
+        past = self.of(name)
+        if past.started == -inf < moment:
+            self._set(name, replace(past, started=moment))
+
     def heed(self, name: Name, pod: ObjectMeta) -> None:
         """A pod of a podgroup may tell when its work was saved."""
         if self.checkpoints.put_pod(name, pod):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from enum import IntEnum
+from math import inf
 from typing import Final
 
 import msgspec
@@ -29,7 +31,6 @@ from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 STUCK_AFTER: Final = 120.0
 FINISHED: Final = ("Succeeded", "Failed")
 
-_NEVER: Final = float("inf")
 _INT64: Final = np.iinfo(np.int64)
 _LAST: Final = int(_INT64.min)
 _FIRST: Final = int(_INT64.max)
@@ -54,6 +55,17 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     terms: Terms | None
 
 
+class Health(IntEnum):
+    """What disruption budgets make of a pod (kubernetes.io, "Healthiness of a Pod"; ``eviction.go``).
+
+    A running pod that says nothing of being ready is taken for ready; every kubelet does say it.
+    """
+
+    READY = 0
+    UNREADY = 1  # not counted on, so that budgets may let it go
+    UNSTARTED = 2  # no budget is asked about it
+
+
 class PodFacts(msgspec.Struct, frozen=True, gc=False):
     """What is kept of a pod. There are a hundred thousand of these: no dictionaries, nothing for the garbage collector.
 
@@ -71,6 +83,8 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
         rank: its index in its workload; ``NONE`` without one.
         label_set: its labels by their number in the label book.
         zones: what is written down of the NUMA nodes that it takes.
+        health: what disruption budgets make of it.
+        begun: when its kubelet took it on, seconds; -inf if none has.
     """
 
     key: PodKey
@@ -89,6 +103,8 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     rank: int = NONE
     label_set: int = NONE
     zones: Seating = ()
+    health: Health = Health.READY
+    begun: float = -inf
 
     @property
     def gpu_groups(self) -> tuple[str, ...]:
@@ -115,7 +131,7 @@ class PodFacts(msgspec.Struct, frozen=True, gc=False):
     def state(self) -> PodState:
         """Where it stands; whether it is stuck in leaving is told by time."""
         if self.node:
-            return PodState.BOUND if self.leaving_since == _NEVER else PodState.RELEASING
+            return PodState.BOUND if self.leaving_since == inf else PodState.RELEASING
         return PodState.GATED if self.gated or self.problem is not None else PodState.PENDING
 
 
@@ -141,7 +157,7 @@ def facts_of(
         gated=bool(pod.spec.scheduling_gates),
         task_priority=_task_priority(meta.labels.get(TASK_PRIORITY_LABEL, "")),
         created=seconds(meta.creation_timestamp),
-        deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else _NEVER,
+        deleted=seconds(meta.deletion_timestamp) if meta.deletion_timestamp else inf,
         flight=flight,
         replaceable=meta.controller is not None and unsupported_by(pod) is None,
         told=_told(pod),
@@ -149,6 +165,8 @@ def facts_of(
         rank=_rank(meta.labels.get(JOB_INDEX_LABEL) or meta.labels.get(POD_INDEX_LABEL, "")),
         label_set=label_set,
         zones=seating_of(pod) if bound and meta.annotations else (),
+        health=_health(pod),
+        begun=seconds(pod.status.start_time) or -inf,
     )
 
 
@@ -167,6 +185,13 @@ def _rank(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else NONE
 
 
+def _health(pod: Pod) -> Health:
+    if pod.status.phase == "Pending":
+        return Health.UNSTARTED
+    ready = all(one.status == "True" for one in pod.status.conditions if one.type == "Ready")
+    return Health.READY if ready else Health.UNREADY
+
+
 def _told(pod: Pod) -> tuple[str, str] | None:
     for condition in pod.status.conditions:
         if condition.type == "PodScheduled" and condition.status == "False":
@@ -180,6 +205,7 @@ class PodBook:
     Attributes:
         sharing: the devices on which pods have shares, for pods that have any.
         seated: what pods take of NUMA nodes, for those of which it is written down.
+        unwell: pods with places of ours that are not ready. They come and go while pods start: too often for a column.
 
     Args:
         classes: counts who uses its numbers.
@@ -191,6 +217,8 @@ class PodBook:
         self.facts: dict[PodKey, PodFacts] = {}
         self.sharing: dict[PodKey, tuple[str, ...]] = {}
         self.seated: dict[PodKey, Seating] = {}
+        self.unwell: dict[PodKey, Health] = {}
+        self._unwell_generation = 0
         self._classes = classes
         self._labels = labels
         self._leaf_of = leaf_of
@@ -224,12 +252,14 @@ class PodBook:
             self.seated[facts.key] = seating
         else:
             self.seated.pop(facts.key, None)
+        self._note_health(facts.key, facts.health if node and facts.place is not None else Health.READY)
         slot = self._nodes.take(node) if node else NONE
         if before is not None:
             self._release(before)
             # What we told the pod's user is kept up to date, but does not matter; nor does how far a decision has come.
-            unchanged = replace(before, told=facts.told, flight=facts.flight) == facts
-            if unchanged and (before.node, before.state) == (node, state):
+            # How well it is, and since when it runs, matters to whoever looks for victims, and starts no search.
+            matters = replace(before, told=facts.told, flight=facts.flight, health=facts.health, begun=facts.begun)
+            if matters == facts and (before.node, before.state) == (node, state):
                 return False
         self._rows.put(
             facts.key,
@@ -262,7 +292,17 @@ class PodBook:
             self._rows.drop(key)
             self.sharing.pop(key, None)
             self.seated.pop(key, None)
+            self._note_health(key, Health.READY)
         return facts
+
+    def _note_health(self, key: PodKey, health: Health) -> None:
+        if self.unwell.get(key, Health.READY) is health:
+            return
+        self._unwell_generation += 1
+        if health is Health.READY:
+            del self.unwell[key]
+        else:
+            self.unwell[key] = health
 
     def _release(self, facts: PodFacts) -> None:
         self._classes.give_back(facts.class_number)
@@ -308,8 +348,16 @@ class PodBook:
         """``(P,)`` numbers of the labels of all pods, and a number that changes with the table."""
         return self._rows.share()["label_set"], self._rows.generation
 
-    def victims_label_sets(self) -> tuple[Rows, int]:
-        """The same with ``NONE`` for those that cannot be victims: others' pods, and pods without a node."""
+    def victims_label_sets(self) -> tuple[Rows, tuple[int, int]]:
+        """The same with ``NONE`` for those that cannot be victims: others' pods, and pods without a node.
+
+        The second is another one also when some pod has become ready, or is so no longer.
+        """
         columns = self._rows.share()
         ours = (columns["leaf"] != NONE) & (columns["node"] != NONE)
-        return np.where(ours, columns["label_set"], np.int32(NONE)), self._rows.generation
+        generation = self._rows.generation, self._unwell_generation
+        return np.where(ours, columns["label_set"], np.int32(NONE)), generation
+
+    def unwell_by_row(self) -> dict[int, Health]:
+        """Possible victims that are not ready, by row as of the last table."""
+        return {bisect_left(self._rows.keys, key): health for key, health in self.unwell.items()}

@@ -24,6 +24,7 @@ from kai_py.core.queues.fair_share import fair_shares
 from kai_py.core.queues.service import Ranker
 from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Rows
 from kai_py.core.result import CycleResult, Evict, QueueShares, Stats
+from kai_py.core.state.decisions import decisions_of
 from kai_py.core.state.ledger import Ledger, charge
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE, PodState
@@ -80,7 +81,7 @@ def run_cycle(snapshot: Snapshot, options: Options, *, clock: Callable[[], float
         ACTIONS[action](context)
         seconds[str(action)] = clock() - before
     give_back(context)
-    decisions = tuple(context.transaction.decisions())
+    decisions = tuple(decisions_of(ledger, context.transaction.journal))
     placed = sum(not isinstance(decision, Evict) for decision in decisions)
     stats = Stats(considered=context.considered, placed=placed, seconds=seconds)
     keys = snapshot.podgroups.keys

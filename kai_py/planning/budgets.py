@@ -80,9 +80,12 @@ class Disruptions:
             return
         everybody = list(pods)
         for one, rest in self._budgets:
-            allowed = max(0, rest + sum(map(_is_healthy, _selected(one, everybody))))
+            healthy = sum(map(_is_healthy, _selected(one, everybody)))
             status = DisruptionBudgetStatus(
-                disruptions_allowed=allowed, observed_generation=one.budget.metadata.generation
+                disruptions_allowed=max(0, rest + healthy),
+                current_healthy=healthy,
+                desired_healthy=one.budget.status.desired_healthy if one.counted else -rest,
+                observed_generation=one.budget.metadata.generation,
             )
             self._store.put_budget(replace(one.budget, status=status))
 

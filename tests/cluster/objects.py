@@ -170,12 +170,22 @@ def priority_class(name: str, value: int, *, default: bool = False) -> PriorityC
 
 
 def budget(
-    name: str, selector: Mapping[str, Any] | None, *, allowed: int = 0, namespace: str = "ns", seen: int = 1
+    name: str,
+    selector: Mapping[str, Any] | None,
+    *,
+    allowed: int = 0,
+    namespace: str = "ns",
+    seen: int = 1,
+    healthy: int = 0,
+    desired: int = 0,
+    unhealthy: str = "IfHealthyBudget",
 ) -> PodDisruptionBudget:
     """A budget of generation 1, of which the disruption controller has ``seen`` a generation."""
     meta = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1}
-    status = {"disruptionsAllowed": allowed, "observedGeneration": seen}
-    return convert(PodDisruptionBudget, {"metadata": meta, "spec": {"selector": selector}, "status": status})
+    counts = {"currentHealthy": healthy, "desiredHealthy": desired}
+    status = {"disruptionsAllowed": allowed, "observedGeneration": seen, **counts}
+    spec = {"selector": selector, "unhealthyPodEvictionPolicy": unhealthy}
+    return convert(PodDisruptionBudget, {"metadata": meta, "spec": spec, "status": status})
 
 
 def bind(name: str, to: str, uid: str = "") -> Bind:

@@ -70,6 +70,52 @@ def test_a_status_that_lags_behind_allows_nobody_to_go():
     assert under(a_store(budget("b", WEB, allowed=5, seen=0), web("p"))) == {"p": 0}
 
 
+UNREADY = [{"type": "Ready", "status": "False"}]
+
+
+@pytest.mark.parametrize(
+    ("unhealthy", "healthy", "guarded"),
+    [
+        ("IfHealthyBudget", 1, True),
+        ("IfHealthyBudget", 2, False),
+        ("IfHealthyBudget", 3, False),
+        ("AlwaysAllow", 0, False),
+        ("AlwaysAllow", 3, False),
+        ("SomethingNew", 1, True),
+    ],
+)
+def test_a_pod_that_is_not_ready_is_guarded_where_too_few_are(unhealthy, healthy, guarded):
+    """The cases of the Eviction API (kubernetes.io, "Unhealthy Pod Eviction Policy")."""
+    one = budget("b", WEB, healthy=healthy, desired=2, unhealthy=unhealthy)
+    store = a_store(one, web("p", conditions=UNREADY), web("q", conditions=[{"type": "Ready", "status": "True"}]))
+    assert under(store) == {"p": 0, "q": 0} if guarded else {"q": 0}
+
+
+def test_who_wants_nobody_healthy_guards_whoever_is_not():
+    assert under(a_store(budget("b", WEB), web("p", conditions=UNREADY))) == {"p": 0}
+
+
+def test_a_pod_that_its_kubelet_has_not_started_is_under_no_budget():
+    assert under(a_store(budget("b", WEB), web("p", phase="Pending"), web("q"))) == {"q": 0}
+
+
+def test_of_several_budgets_the_tightest_that_guards_counts_for_a_pod_that_is_not_ready():
+    lets_go = budget("a", WEB, allowed=0, unhealthy="AlwaysAllow")
+    store = a_store(lets_go, budget("b", WEB, allowed=2), web("p", conditions=UNREADY), web("q"))
+    assert under(store) == {"p": 2, "q": 0}
+
+
+def test_a_pod_that_becomes_ready_is_guarded_from_then_on_and_wakes_nobody():
+    store = a_store(budget("b", WEB, unhealthy="AlwaysAllow"), web("p", conditions=UNREADY))
+    assert under(store) == {}
+    assert not put(store, web("p"))
+    assert under(store) == {"p": 0}
+    put(store, web("p", conditions=UNREADY))
+    assert under(store) == {}
+    store.drop_pod(PodKey("ns", "p", "uid-p"))
+    assert store.pods.unwell == {}
+
+
 @pytest.mark.parametrize("allowed", [-3, 0])
 def test_less_than_nothing_is_nothing(allowed):
     assert under(a_store(budget("b", WEB, allowed=allowed), web("p"))) == {"p": 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import pytest
+from msgspec.structs import replace
 
 from kai_py.api.keys import LAST_EVICTION_ANNOTATION, LAST_START_ANNOTATION, STALE_SINCE_ANNOTATION
 from kai_py.api.podgroup import PodGroup
@@ -94,6 +95,20 @@ def test_a_restarted_scheduler_remembers_when_a_podgroup_started():
     store = a_store(stamped(**{LAST_START_ANNOTATION: NOON}), pod("p", on="a", group="g"))
     snapshot = store.take(NOW)
     assert snapshot.podgroups.history.started[row_of(snapshot, "g")] == AT_NOON
+
+
+def test_a_restarted_scheduler_learns_from_a_pod_that_stands_alone_when_it_started():
+    runs = pod("p", on="a")
+    store = a_store(replace(runs, status=replace(runs.status, start_time=NOON)), pod("q", on="a"))
+    snapshot = store.take(NOW)
+    started = dict(zip((key.name for key in snapshot.pods.keys), snapshot.podgroups.history.started, strict=True))
+    assert started == {"p": AT_NOON, "q": -inf}
+
+
+def test_a_start_that_we_have_seen_is_better_than_what_the_kubelet_says(book):
+    book.started(NAME, AT_NOON)
+    book.begun(NAME, AT_NOON + 5)
+    assert book.of(NAME).started == AT_NOON
 
 
 def test_an_eviction_is_written_to_the_podgroup_of_the_victim():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action
 from kai_py.core.result import Evict, Nominate, ReasonCode
-from tests.core.builders import Gang, Pod, Queue, cluster, decide, evicted, nominated, running
+from tests.core.builders import Gang, Pod, Queue, Sub, bound, cluster, decide, evicted, nominated, running
 from tests.core.strategies import crowded, snapshots
 from tests.core.test_cycle_properties import answer, arrays
 from tests.core.world import after
@@ -108,6 +108,41 @@ def test_who_takes_the_new_place_of_one_that_moves_is_who_evicts_it():
     result = decide(snapshot, actions=(Action.CONSOLIDATE, Action.PREEMPT))
     assert nominated(result) == {"w-0": "a", "u-0": "b"}
     assert violations(snapshot, result) == ()
+
+
+def test_nobody_takes_a_place_over_that_its_own_pods_have_moved_for():
+    """Consolidation moves n of the more important g from b to a for w; that is not how g gets room for its m."""
+    workers = {"m": Sub([Pod(2)], minimum=0), "n": Sub([running("b")], minimum=1)}
+    gangs = {
+        "w": Gang([Pod(2)], priority=50),
+        "f": Gang([running("a")], preemptible=False),
+        "g": Gang(children={"u": Sub(children=workers)}, priority=100),
+    }
+    snapshot = cluster(nodes={"a": 2, "b": 2}, gangs=gangs)
+    result = decide(snapshot)
+    assert (nominated(result), evicted(result)) == ({"w-0": "b", "g-u-n-0": "a"}, {})
+    assert violations(snapshot, result) == ()
+    later = after(snapshot, result)
+    assert bound(decide(later)) == {"g-u-n-0": "a"}
+    assert nominated(decide(later)) == {"g-u-m-0": "b"}  # nobody has to move for it any more
+
+
+def test_nobody_takes_a_place_over_that_others_have_moved_for_whom_it_may_not_disturb():
+    """r of another queue moves for w; u, who cannot consolidate, may preempt w, but not r."""
+    gangs = {
+        "r": Gang([running("b")], queue="o"),
+        "f": Gang([running("a")], queue="o", preemptible=False),
+        "w": Gang([Pod(2)], priority=50),
+        "u": Gang([Pod(2)], priority=100, preemptible=False),
+    }
+    snapshot = cluster(nodes={"a": 2, "b": 2}, queues={"q": Queue(), "o": Queue()}, gangs=gangs)
+    rounds = come_to_rest(snapshot)
+    assert [(nominated(result), bound(result)) for _, result in rounds[:3]] == [
+        ({"w-0": "b", "r-0": "a"}, {}),
+        ({"u-0": "b"}, {"r-0": "a"}),
+        ({}, {"u-0": "b"}),
+    ]
+    assert all(violations(*one) == () for one in rounds)
 
 
 def test_what_was_freed_and_is_not_needed_after_all_is_given_back():

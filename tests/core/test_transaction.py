@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from kai_py.core.options import Action
 from kai_py.core.result import Bind, Evict, Nominate
+from kai_py.core.state.decisions import account, decisions_of
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import PodState
@@ -99,30 +100,64 @@ def test_evicting_a_pod_whose_node_is_gone_touches_no_node():
 
 
 def test_decisions_follow_the_order_of_the_last_operation_on_each_pod():
-    transaction, _, rows = begin(cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([Pod(), Pod()])}))
+    transaction, ledger, rows = begin(cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([Pod(), Pod()])}))
     transaction.place(rows["g-1"], 1, action=ALLOCATE)
     transaction.nominate(rows["g-0"], 0, action=ALLOCATE)
-    assert list(transaction.decisions()) == [
+    assert decisions_of(ledger, transaction.journal) == [
         Bind("ns/g-1", "g-1", "b", "ns/g", ALLOCATE),
         Nominate("ns/g-0", "g-0", "a", "ns/g", ALLOCATE),
     ]
 
 
 def test_a_pod_that_is_evicted_and_nominated_elsewhere_moves():
-    transaction, _, rows = begin(cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([running("a")]), "h": 1}))
+    transaction, ledger, rows = begin(cluster(nodes={"a": 8, "b": 8}, gangs={"g": Gang([running("a")]), "h": 1}))
     transaction.evict(rows["g-0"], action=Action.CONSOLIDATE, preemptor=1)
     transaction.nominate(rows["g-0"], 1, action=Action.CONSOLIDATE)
-    assert list(transaction.decisions()) == [
+    assert decisions_of(ledger, transaction.journal) == [
         Evict("ns/g-0", "g-0", "a", "ns/g", Action.CONSOLIDATE, "ns/h", moved=True),
         Nominate("ns/g-0", "g-0", "b", "ns/g", Action.CONSOLIDATE),
     ]
 
 
 def test_a_pod_that_is_evicted_and_nominated_to_its_own_node_stays():
-    transaction, _, rows = begin(cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")])}))
+    transaction, ledger, rows = begin(cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")])}))
     transaction.evict(rows["g-0"], action=Action.CONSOLIDATE, preemptor=0)
     transaction.nominate(rows["g-0"], 0, action=Action.CONSOLIDATE)
-    assert list(transaction.decisions()) == []
+    assert decisions_of(ledger, transaction.journal) == []
+
+
+def moved_for_h():
+    """``g`` (row 0) moves from a to b for ``h`` (1), who gets its place; ``u`` (2) and ``v`` (3) wait."""
+    gangs = {"g": Gang([running("a")]), "h": 1, "u": 1, "v": 1}
+    transaction, ledger, rows = begin(cluster(nodes={"a": 8, "b": 8}, gangs=gangs))
+    transaction.evict(rows["g-0"], action=Action.CONSOLIDATE, preemptor=1)
+    transaction.nominate(rows["h-0"], 0, action=Action.CONSOLIDATE)
+    transaction.nominate(rows["g-0"], 1, action=Action.CONSOLIDATE)
+    return transaction, ledger, rows
+
+
+def whose(ledger, transaction):
+    """On whose account pods are evicted."""
+    return [d.preemptor for d in decisions_of(ledger, transaction.journal) if isinstance(d, Evict)]
+
+
+def test_who_moves_does_so_for_whoever_has_the_place_in_the_end():
+    transaction, ledger, rows = moved_for_h()
+    assert whose(ledger, transaction) == ["ns/h"]
+    for before, now in ("hu", "uv"):
+        preemptor = "ghuv".index(now)
+        transaction.evict(rows[f"{before}-0"], action=Action.PREEMPT, preemptor=preemptor)
+        transaction.nominate(rows[f"{now}-0"], 0, action=Action.PREEMPT)
+    assert whose(ledger, transaction) == ["ns/v"]
+    assert account(ledger, transaction.journal).moved_for(3) == [rows["g-0"]]
+
+
+def test_who_is_asked_for_its_new_place_and_spared_moves_for_the_same_one_as_before():
+    transaction, ledger, rows = moved_for_h()
+    transaction.evict(rows["g-0"], action=Action.PREEMPT, preemptor=2)
+    assert whose(ledger, transaction) == ["ns/u"]
+    transaction.nominate(rows["g-0"], 1, action=Action.PREEMPT, spared_for=2)
+    assert whose(ledger, transaction) == ["ns/h"]
 
 
 def test_starts_become_nominations_and_evictions_stay_evictions():
@@ -134,7 +169,7 @@ def test_starts_become_nominations_and_evictions_stay_evictions():
     transaction.place(rows["g-0"], 0, action=Action.RECLAIM)
     transaction.nominate(rows["g-1"], 1, action=Action.RECLAIM)
     transaction.nominate_instead(before, podgroup=0)
-    assert [(type(d), d.pod) for d in transaction.decisions()] == [
+    assert [(type(d), d.pod) for d in decisions_of(ledger, transaction.journal)] == [
         (Bind, "ns/w-0"),
         (Evict, "ns/v-0"),
         (Nominate, "ns/g-0"),

@@ -80,11 +80,13 @@ def test_a_store_that_has_seen_much_knows_what_a_fresh_one_knows(data):
         what = data.draw(st.sampled_from(["put", "put", "put", "drop", "namespace", "look"]))
         if what == "put":
             on = data.draw(st.sampled_from(sorted(NODES)))
-            there[name] = data.draw(pods(name, "affinity spread ports", on=on))
-            there[name]["metadata"]["uid"] = f"uid-{name}-{row}"
-            put(store, convert(Pod, there[name]))
-        elif what == "drop" and name in there:
-            store.drop_pod(key_of(convert(Pod, there.pop(name))))
+            one = data.draw(pods(name, "affinity spread ports", on=on))
+            one["metadata"]["uid"] = f"uid-{name}-{row}"
+            there[one["metadata"]["namespace"], name] = one
+            put(store, convert(Pod, one))
+        elif what == "drop":
+            for gone in [key for key in there if key[1] == name]:
+                store.drop_pod(key_of(convert(Pod, there.pop(gone))))
         elif what == "namespace":
             space = data.draw(st.sampled_from(["ns", "other"]))
             spaces[space] = data.draw(st.sampled_from([{}, {"team": "red"}]))

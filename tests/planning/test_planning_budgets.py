@@ -119,3 +119,11 @@ def test_a_checkpoint_that_is_no_time_is_a_warning():
     (warning,) = ask(node(), spoilt)["warnings"]
     assert "Pod default/a" in warning
     assert "kai.scheduler/last-checkpoint-timestamp" in warning
+
+
+@pytest.mark.parametrize(("policy", "goes"), [("AlwaysAllow", "sick"), ("IfHealthyBudget", "well")])
+def test_a_pod_that_is_not_ready_goes_where_its_budget_lets_it(policy, goes):
+    sick = running("sick", "web")
+    sick["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
+    guard = budget("web", maxUnavailable=0, unhealthyPodEvictionPolicy=policy)
+    assert evicted(ask(node(gpus=2), running("well"), sick, guard, urgent("new"))) == [[goes]]

@@ -55,6 +55,7 @@ class Context:
         helpless: why nobody has to make room for a podgroup, by row; the latest such reason.
         stale: podgroups that run with less than their minimum.
         settled: podgroups for which others were ended in this cycle, by row.
+        made_way: podgroups for which others had to go in this cycle, by row, moved ones included.
         searched: choices of victims that a search tried before its budget ended it, by row and action.
         failed: podgroups over which we stumbled, and how; they are left alone for the rest of the cycle.
     """
@@ -76,6 +77,7 @@ class Context:
     helpless: dict[int, Reason] = field(default_factory=dict)
     stale: list[int] = field(default_factory=list)
     settled: set[int] = field(default_factory=set)
+    made_way: set[int] = field(default_factory=set)
     searched: dict[tuple[int, Action], int] = field(default_factory=dict)
     failed: dict[int, Reason] = field(default_factory=dict)
 

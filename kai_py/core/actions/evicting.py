@@ -45,6 +45,7 @@ def serve_in_line(context: Context, action: Action, serve: Serve) -> None:
             operations = context.transaction.journal[before:]
             if _ends_somebody(context, operations):  # what was freed at this price is not given away again
                 context.settled.add(podgroup)
+            context.made_way.add(podgroup)
             touched = {context.transaction.podgroup_of(operation.pod) for operation in operations}
             changed |= touched
             pool.touch(touched)
@@ -83,6 +84,7 @@ def search(
         action=action,
         gate=lambda: overrun(context.ledger, queue, step.cost, preemptible=preemptible),
         rule=rule,
+        made_way=context.made_way,
     )
     skip = context.snapshot.podgroups.searched.get((gang.podgroup, action), 0)
     run = Search(step, context.placer, context.ledger, simulation, pool.costs, skip=skip)

@@ -8,7 +8,7 @@ from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.victims.candidates import LeafLine, Pool
-from kai_py.core.victims.rules import AnyVictims
+from kai_py.core.victims.rules import LessImportant
 from kai_py.core.victims.search import Candidates
 
 ACTION = Action.PREEMPT
@@ -30,7 +30,6 @@ def _serve(context: Context, pool: Pool, gang: Gang, step: Step) -> Reason | Non
     line = LeafLine(pool, queue, eligible=lower.item, protected=lambda row: not context.preemptible_now(row))
     if line.peek() is None:
         return Reason(ReasonCode.NO_VICTIMS, {"queue": context.snapshot.queues.names[queue]})
-    candidates = Candidates(
-        line, lambda: pool.freeable(pool.all & lower & (podgroups.queue_idx == queue)), pool.largest_pod
-    )
-    return search(context, pool, gang, step, candidates, AnyVictims(), action=ACTION)
+    theirs = lower & (podgroups.queue_idx == queue)
+    candidates = Candidates(line, lambda: pool.freeable(pool.all & theirs), pool.largest_pod)
+    return search(context, pool, gang, step, candidates, LessImportant(theirs), action=ACTION)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple, NewType, TypeVar
+from typing import NamedTuple, NewType
 
 import numpy as np
 
-from kai_py.core.dra.ledger import Take
 from kai_py.core.options import Action
 from kai_py.core.resources import Amounts
-from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
 from kai_py.core.state import volumes
 from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
@@ -63,8 +61,6 @@ _NO_CHANGES: tuple[Change, ...] = ()
 _BOUND = int(PodState.BOUND)
 _ALLOCATED = int(PodState.ALLOCATED)
 _AFTER = {_PLACE: int(PodState.ALLOCATED), _NOMINATE: int(PodState.NOMINATED), _EVICT: int(PodState.RELEASING)}
-
-Given = TypeVar("Given", Bind, Nominate)
 
 
 class Transaction:
@@ -319,90 +315,6 @@ class Transaction:
             _add(self._charged[row], cost, gained)
             if not preemptible:
                 _add(self._charged_non_preemptible[row], cost, gained)
-
-    def decisions(self) -> list[Decision]:
-        """What the journal amounts to, pod by pod in the order of their last operation.
-
-        A pod that was evicted and nominated back to its own node and devices simply stays. Whoever takes the new place
-        of a pod that moves evicts it; and who takes a place over that others have moved for is whom they move for.
-        """
-        last: dict[int, Operation] = {}
-        evicted: dict[int, Operation] = {}
-        ousted: dict[int, Operation] = {}
-        withdrawn: dict[int, Operation] = {}
-        for operation in self.journal:
-            pod, kind = operation.pod, operation.kind
-            if kind is _WITHDRAW:
-                withdrawn[pod], last[pod] = last[pod], operation
-            elif operation.preemptor != NONE and pod in withdrawn and _given(withdrawn[pod]) == _given(operation):
-                last[pod] = withdrawn.pop(pod)  # spared: as if nobody had asked
-            else:
-                last.pop(pod, None)
-                last[pod] = operation
-            if kind is _EVICT:
-                evicted[pod] = operation
-            elif kind is _WITHDRAW and pod in evicted:
-                evicted[pod] = evicted[pod]._replace(action=operation.action, preemptor=operation.preemptor)
-            elif kind is _WITHDRAW:
-                ousted[self.podgroup_of(pod)] = operation
-            elif ousted:
-                ousted.pop(self.podgroup_of(pod), None)
-        written: set[int] = set()
-        decisions: list[Decision] = []
-        for pod, operation in last.items():
-            if (eviction := evicted.get(pod)) is not None:
-                if operation.kind is _NOMINATE and _where(operation) == _where(eviction):
-                    continue
-                by = ousted.get(eviction.preemptor, eviction)
-                decisions.append(self._eviction(pod, eviction.node, by, moved=operation.kind is _NOMINATE))
-            if operation.kind is _PLACE:
-                decisions.append(self._given_place(Bind, pod, operation, written))
-            elif operation.kind is _NOMINATE:
-                decisions.append(self._given_place(Nominate, pod, operation, written))
-        return decisions
-
-    def _eviction(self, pod: int, node: int, by: Operation, *, moved: bool) -> Evict:
-        snapshot = self.ledger.snapshot
-        key, groups = snapshot.pods.keys[pod], snapshot.podgroups.keys
-        preemptor = None if by.preemptor == NONE else str(groups[by.preemptor])
-        name = snapshot.nodes.names[node] if node != NONE else ""
-        return Evict(str(key), key.uid, name, str(groups[self.podgroup_of(pod)]), by.action, preemptor, moved)
-
-    def _given_place(self, kind: type[Given], pod: int, last: Operation, written: set[int]) -> Given:
-        snapshot = self.ledger.snapshot
-        key, podgroup = snapshot.pods.keys[pod], snapshot.podgroups.keys[self.podgroup_of(pod)]
-        node = snapshot.nodes.names[last.node]
-        granted = () if self._claims is None else self._granted(pod, written, now=last.kind is _PLACE)
-        zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
-        picked = self._volumes.decided(pod) if self._volumes is not None else ()
-        return kind(str(key), key.uid, node, str(podgroup), last.action, last.devices, granted, zones, picked)
-
-    def _granted(self, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
-        """The claims of a pod that get devices in this cycle and that no pod before it has named."""
-        claims, found = self._claims, []
-        if claims is None:
-            return ()
-        for row in claims.table.of_pod.get(pod, ()):
-            use = claims.uses[row]
-            # What somebody starts with now is written by whoever starts.
-            held = use.now if now else use.later if use.later is not use.now else None
-            if held is not None and held.allocation is not None and row not in written:
-                written.add(row)
-                claim = claims.table.claims[row]
-                found.append(Granted(claim.key, claim.uid, held.allocation, claim.extended is not None))
-        return tuple(found)
-
-
-def _where(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...], Seat]:
-    """A pod that comes back to its node, its devices and its zones has not moved."""
-    uses = [change.before if operation.kind is _EVICT else change.after for change in operation.claims]
-    takes = tuple(() if use.later is None else use.later.takes for use in uses)
-    return operation.node, operation.devices, takes, operation.seat
-
-
-def _given(operation: Operation) -> tuple[Kind, int, tuple[str, ...], Grants, Seat]:
-    """What a pod was given."""
-    return operation.kind, operation.node, operation.devices, operation.grants, operation.seat
 
 
 def _add(row: np.ndarray, amounts: np.ndarray, sign: int) -> None:

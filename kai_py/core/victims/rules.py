@@ -11,7 +11,7 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from kai_py.core.queues.fair_share import allocatable_shares
-from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Cost, Rows, Shares
+from kai_py.core.resources import ACCOUNTED, GPU, Amounts, Cost, Mask, Rows, Shares
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.tables.queues import QueueTable
 from kai_py.core.victims.chunks import Chunk
@@ -33,21 +33,30 @@ class Rule(Protocol):
 
         Args:
             lost: those that find no other place.
-            disturbed: those, and those that are moved to another place.
+            disturbed: those, and those that are moved to another place, also those that had moved for one of the lost.
 
         Returns:
             None if it is acceptable, else what forbids it.
         """
 
 
-class AnyVictims:
-    """Preemption within a queue: who is a candidate at all may be taken."""
+class LessImportant:
+    """Preemption within a queue: candidates may be taken, and nobody else is disturbed.
+
+    Args:
+        candidates: ``(G,)`` podgroups of the queue that are less important.
+    """
 
     blamed: Chunk | None = None
 
+    def __init__(self, candidates: Mask) -> None:
+        self._candidates = candidates
+
     def accepts(self, lost: Sequence[Chunk], disturbed: Sequence[Chunk]) -> Reason | None:  # noqa: ARG002  # as the rules do
-        """Always."""
-        return None
+        """If all are candidates: others may have moved for one of these before."""
+        if all(self._candidates.item(chunk.podgroup) for chunk in disturbed):
+            return None
+        return Reason(ReasonCode.NO_VICTIMS, {})
 
 
 class NobodyLost:
@@ -168,7 +177,7 @@ class ReclaimRule:
 
     def _too_many_moved(self, moved: Sequence[Chunk]) -> Reason | None:
         for victim in dict.fromkeys(self._queue_of.item(chunk.podgroup) for chunk in moved):
-            if not self.may_take_from(victim):
+            if victim == self._queue or not self.may_take_from(victim):
                 return self._refusal(ReasonCode.VICTIM_WITHIN_SHARE, self.leveled(victim)[1])
         for a in [_GPU] if self._cost[_GPU] else range(len(self._cost)):
             amount = sum(chunk.cost[a] for chunk in moved)

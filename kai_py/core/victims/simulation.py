@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from kai_py.core.filters.resources import fits
 from kai_py.core.gangs.steps import Step
@@ -12,7 +12,8 @@ from kai_py.core.placement.views import Place
 from kai_py.core.resources import Mask
 from kai_py.core.result import Reason
 from kai_py.core.state.claims import NO_GRANTS
-from kai_py.core.state.transaction import Transaction
+from kai_py.core.state.decisions import account
+from kai_py.core.state.transaction import Checkpoint, Transaction
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.tables.zones import NO_SEAT
 from kai_py.core.victims.chunks import Chunk
@@ -29,6 +30,7 @@ class Simulation:
         action: for whose decisions.
         gate: asked with the step charged, whether its queue and all above it may hold that much.
         rule: which victims are acceptable.
+        made_way: podgroups for which others had to go in this cycle; whoever takes their places has had those moved.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Simulation:
         action: Action,
         gate: Callable[[], Reason | None],
         rule: Rule,
+        made_way: Container[int] = (),
     ) -> None:
         self._step = step
         self._placer = placer
@@ -47,6 +50,7 @@ class Simulation:
         self._action = action
         self._gate = gate
         self._rule = rule
+        self._made_way = made_way
         self._ledger = transaction.ledger
         snapshot = transaction.ledger.snapshot
         self._class = snapshot.pods.class_idx
@@ -78,11 +82,23 @@ class Simulation:
         if self._placer.nominate(self._step, self._transaction, action=self._action, within=nodes):
             lost, disturbed = self._settle(victims)
             refusal = self._gate() or self._rule.accepts(lost, disturbed)
+            blamed = self._rule.blamed
+            if refusal is None and (taken_over := [chunk for chunk in lost if chunk.podgroup in self._made_way]):
+                refusal, blamed = self._rule.accepts(lost, [*disturbed, *self._inherited(start)]), taken_over[0]
             if refusal is None:
                 return True
-            self.refusal, self.blamed = refusal, self._rule.blamed
+            self.refusal, self.blamed = refusal, blamed
         self._transaction.rollback(start)
         return False
+
+    def _inherited(self, start: Checkpoint) -> Iterator[Chunk]:
+        """Pods that had moved for those who lose their places now, and so move for this step."""
+        journal, snapshot = self._transaction.journal, self._ledger.snapshot
+        ours = {operation.pod for operation in journal[start:]}
+        for pod in account(self._ledger, journal).moved_for(self._step.podgroup):
+            if pod not in ours:
+                cost = snapshot.classes.costs[self._class.item(pod)]
+                yield Chunk(self._transaction.podgroup_of(pod), (pod,), cost, core=False)
 
     def take_back(self) -> None:
         """Undo the last try, which has succeeded."""
