@@ -16,7 +16,7 @@ from kai_py.api.workload import Workload
 from kai_py.cluster.pods import key_of
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey
-from kai_py.errors import ApiError, KaiError, LeaseLostError, NotFoundError
+from kai_py.errors import ApiError, ForbiddenError, KaiError, LeaseLostError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.writer import Writer
@@ -146,6 +146,8 @@ class GangStatuses:
                 await self._writer.patch_status(resource, namespace, name, status)
         except (NotFoundError, LeaseLostError):
             return
+        except ForbiddenError as error:  # asking again would not help
+            _log.warning("status not written", podgroup=f"{namespace}/{name}", error=str(error))
         except ApiError as error:
             _log.info("status not written", podgroup=f"{namespace}/{name}", error=str(error))
             self._later(gang)

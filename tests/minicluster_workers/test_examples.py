@@ -28,7 +28,7 @@ def test_an_example_begins_by_saying_what_it_shows(file: Path):
 
 
 def test_the_guide_lists_every_example():
-    linked = re.findall(r"\(\.\./\.\./examples/([^)]+)\)", GUIDE.read_text(encoding="utf-8"))
+    linked = re.findall(r"\(\.\./\.\./examples/([^)]+\.yaml)\)", GUIDE.read_text(encoding="utf-8"))
     assert sorted(linked) == [file.name for file in EXAMPLES]
 
 
