@@ -101,7 +101,8 @@ class QueueSpec(Model):
     reclaim_min_runtime: Duration | None = None
     """How long a pod of this queue runs before another queue may reclaim its place; absent = as the parent."""
     allowed_namespaces: SelectorField | None = None
-    """Namespaces whose pods may use the queue, by label; absent = all."""
+    """Namespaces whose pods may use the queue and those below it, by label; absent = all that may use its parent.
+    A namespace has its name in the label `kubernetes.io/metadata.name`."""
 
 
 _Amounts = dict[str, QuantityField]

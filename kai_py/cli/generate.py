@@ -12,6 +12,7 @@ import kai_py
 from kai_py.api.crd_reference import render_crd_reference
 from kai_py.api.crds import render
 from kai_py.cli.app import app as program
+from kai_py.cli.chart import CHART, chart_files
 from kai_py.cli.failures import MISUSED, Failure
 from kai_py.cli.reference import PAGE as CLI_PAGE
 from kai_py.cli.reference import render_cli_reference
@@ -22,6 +23,8 @@ from kai_py.telemetry.reference import reasons_page
 app = typer.Typer(add_completion=False)
 
 _CRDS = PurePosixPath("crds")
+#: Folders in which every definition is generated.
+_FOLDERS = (_CRDS, CHART / "crds")
 
 
 @app.command("generate")
@@ -30,7 +33,7 @@ def generate(
         bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not up to date, and name it.")
     ] = False,
 ) -> None:
-    """Write the generated files of a source checkout: CRDs and reference pages."""
+    """Write the generated files of a source checkout: CRDs, reference pages, and parts of the Helm chart."""
     root = source_root()
     files = generated_files()
     stale = stale_files(root, files)
@@ -65,12 +68,14 @@ def generated_files() -> dict[str, str]:
         "docs/reference/settings.md": render_settings_reference(),
         str(REASONS_PAGE): reasons_page(),
         str(CLI_PAGE): render_cli_reference(program),
+        **chart_files(source_root()),
     }
 
 
 def stale_files(root: Path, files: Mapping[str, str]) -> list[str]:
     """Files that are missing or differ, and CRDs that should not be there any more."""
-    left_over = {f"{_CRDS}/{path.name}" for path in (root / _CRDS).glob("*.yaml")} - files.keys()
+    found = {f"{folder}/{path.name}" for folder in _FOLDERS for path in (root / folder).glob("*.yaml")}
+    left_over = found - files.keys()
     return sorted({name for name, text in files.items() if _content(root / name) != text} | left_over)
 
 

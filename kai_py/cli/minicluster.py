@@ -20,12 +20,15 @@ from kai_py.minicluster.devices.offers import equip_pool, parse_offers
 from kai_py.minicluster.kinds import CRDS, NAMESPACES, PRIORITY_CLASSES
 from kai_py.minicluster.pools import PROFILES, SERVERS, Object, nodes, register
 from kai_py.minicluster.workers.claims import Claims
+from kai_py.minicluster.workers.custom import workload_crds
 from kai_py.minicluster.workers.deployments import Deployments, ReplicaSets
 from kai_py.minicluster.workers.devices import DeviceDrivers
 from kai_py.minicluster.workers.jobs import Jobs
+from kai_py.minicluster.workers.jobsets import JobSets
 from kai_py.minicluster.workers.kubelets import Kubelets
 from kai_py.minicluster.workers.node_lifecycle import NodeLifecycle
-from kai_py.planning.cluster import SETTINGS_NAMESPACE
+from kai_py.minicluster.workers.pytorch_jobs import PyTorchJobs
+from kai_py.planning.cluster import SETTINGS_AT
 
 app = typer.Typer(add_completion=False)
 
@@ -78,12 +81,18 @@ def minicluster(
     kubeconfig: Annotated[
         Path, typer.Option(metavar="FILE", dir_okay=False, help="The kubeconfig to write; it is removed at the end.")
     ] = KUBECONFIG,
-    crds: Annotated[bool, typer.Option(help="Install the CRDs, default-queue and KAI's PriorityClasses.")] = True,
+    crds: Annotated[
+        bool,
+        typer.Option(
+            help="Install the CRDs (also JobSet's and PyTorchJob's), default-queue and KAI's PriorityClasses."
+        ),
+    ] = True,
 ) -> None:
     """Start a cluster in this process: an API server and fake nodes.
 
     It listens on 127.0.0.1 only, needs no privileges, and keeps everything in memory until Ctrl-C ends it. kubectl
-    works with it. Jobs, ReplicaSets and Deployments make pods; a pod that is bound to a fake node "runs" there.
+    works with it. Jobs, JobSets, PyTorchJobs, ReplicaSets and Deployments make pods; a pod that is bound to a fake node
+    "runs" there.
 
     For instance:
 
@@ -106,7 +115,8 @@ def minicluster(
 
 def workers() -> list[Worker]:
     """What brings the cluster to life: kubelets, device drivers, and the controllers of workloads, claims and nodes."""
-    lively = (Kubelets(), NodeLifecycle(), Jobs(), ReplicaSets(), Deployments(), Claims(), DeviceDrivers())
+    workloads = (Jobs(), JobSets(), PyTorchJobs(), ReplicaSets(), Deployments())
+    lively = (Kubelets(), NodeLifecycle(), *workloads, Claims(), DeviceDrivers())
     return [worker.run for worker in lively]
 
 
@@ -116,14 +126,17 @@ def furnish(cluster: MiniCluster, pool: list[Object], *, crds: bool) -> None:
     Args:
         cluster: empty.
         pool: its nodes.
-        crds: whether to install our CRDs, the default queues and KAI's PriorityClasses.
+        crds: whether to install our CRDs and those of JobSets and PyTorchJobs, the default queues and KAI's
+            PriorityClasses.
     """
     register(cluster.storage, pool)
-    cluster.storage.create(NAMESPACES.key, {"metadata": {"name": SETTINGS_NAMESPACE}})
+    cluster.storage.create(NAMESPACES.key, {"metadata": {"name": SETTINGS_AT[0]}})
     if not crds:
         return
     for definition in DEFINITIONS:
         cluster.storage.create(CRDS.key, manifest(definition))
+    for definition_of_others in workload_crds():
+        cluster.storage.create(CRDS.key, definition_of_others)
     for name, parent in ((DEFAULT_PARENT_QUEUE, ""), (DEFAULT_QUEUE, DEFAULT_PARENT_QUEUE)):
         cluster.storage.create(_QUEUES, _queue(name, parent))
     for name, value in PRIORITIES.items():

@@ -31,3 +31,21 @@ Context = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The context in the kubeconfig; by default its current one.", show_default=False),
 ]
+
+
+def named_object(text: str) -> tuple[str, str]:
+    """``NAMESPACE/NAME``."""
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise typer.BadParameter(f"{text!r} should be NAMESPACE/NAME")
+    return namespace, name
+
+
+def written(place: tuple[str, str]) -> str:
+    """The same as it is given on the command line."""
+    return "/".join(place)
+
+
+SettingsConfigMap = Annotated[
+    str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings in force.")
+]

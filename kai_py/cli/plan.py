@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
+from kai_py.cli.beginning import FromSnapshot, beginning
 from kai_py.cli.failures import note
-from kai_py.cli.live import connected
 from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption, SettingsFile
 from kai_py.cli.output import Output, print_document, print_tables
 from kai_py.cli.plan_view import headline, tables
-from kai_py.planning.cluster import read_cluster
 from kai_py.planning.documents import read_documents
 from kai_py.planning.edits import with_edits
 from kai_py.planning.manifests import Sourced
@@ -41,12 +39,17 @@ def plan_command(
             "--from-cluster", help="Begin with the live cluster; manifests from -f are merged into its objects."
         ),
     ] = False,
+    from_snapshot: FromSnapshot = None,
     cycles: Annotated[int, typer.Option(min=1, help="Run at most so many cycles; stop after an idle one.")] = 1,
     cycle_seconds: Annotated[float, typer.Option(min=0, help="Time between cycles, in seconds.")] = 1.0,
     settings: SettingsFile = None,
     now: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The time, as in 2026-01-31T12:00:00Z; by default now.", show_default=False),
+        typer.Option(
+            metavar="TIME",
+            help="The time, as in 2026-01-31T12:00:00Z; by default now, or the snapshot's.",
+            show_default=False,
+        ),
     ] = None,
     output: OutputOption = Output.TABLE,
     no_headers: NoHeaders = False,
@@ -64,15 +67,20 @@ def plan_command(
 
     kai-py plan --from-cluster -f more-quota.yaml --cycles 5
 
+    kai-py plan --from-snapshot cluster.json.gz
+
     kubectl get nodes,pods,queues,podgroups -A -o json | kai-py plan -f - -o json
     """
-    if not filenames and not from_cluster:
-        raise typer.BadParameter("give manifests with -f, or --from-cluster")
+    if not (filenames or from_cluster or from_snapshot):
+        raise typer.BadParameter("give manifests with -f, --from-cluster or --from-snapshot")
+    if from_cluster and from_snapshot:
+        raise typer.BadParameter("--from-cluster and --from-snapshot are two clusters: give one")
     if (kubeconfig or context) and not from_cluster:
         raise typer.BadParameter("--kubeconfig and --context need --from-cluster")
     objects: Iterable[Sourced] = read_documents(filenames or (), sys.stdin)
-    if from_cluster:
-        objects = with_edits(asyncio.run(_live(kubeconfig, context)), objects)
+    if from_cluster or from_snapshot:
+        begin = beginning(from_snapshot, kubeconfig, context)
+        objects, now = with_edits(begin.objects, objects), now or begin.time
     document = Sourced(settings.read_text(encoding="utf-8"), str(settings)) if settings else None
     answer = plan(objects, cycles, document, now, cycle_seconds=cycle_seconds).to_dict()
     if output is not Output.TABLE:
@@ -81,8 +89,3 @@ def plan_command(
     for warning in answer["warnings"]:
         note(warning, kind="warning")
     print_tables(tables(answer), headers=not no_headers, verdict=headline(answer))
-
-
-async def _live(kubeconfig: str | None, context: str | None) -> list[Sourced]:
-    async with connected(kubeconfig, context) as client:
-        return await read_cluster(client, lambda warning: note(warning, kind="warning"))

@@ -10,13 +10,14 @@ import typer
 import uvloop
 
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, SettingsFile
+from kai_py.cli.options import Context, Kubeconfig, SettingsFile, named_object, written
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
 
 app = typer.Typer(add_completion=False)
 
 _DEFAULTS = RunConfig()
+_LAST_PORT = 65535
 
 
 class LogFormat(StrEnum):
@@ -35,16 +36,18 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _object(text: str) -> tuple[str, str]:
-    """``NAMESPACE/NAME``."""
-    namespace, _, name = text.partition("/")
-    if not namespace or not name or "/" in name:
-        raise typer.BadParameter(f"{text!r} should be NAMESPACE/NAME")
-    return namespace, name
+def _socket(address: tuple[str, int] | None) -> str:
+    return f"{address[0]}:{address[1]}" if address else ""
 
 
-def _written(place: tuple[str, str]) -> str:
-    return "/".join(place)
+def _host_and_port(text: str) -> tuple[str, int] | None:
+    """``HOST:PORT``; an IPv6 address may be in brackets."""
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise typer.BadParameter(f"--decisions-address {text!r} should be HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
 @app.command("run")
@@ -62,7 +65,7 @@ def run(
     settings: SettingsFile = None,
     settings_configmap: Annotated[
         str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings; it is watched.")
-    ] = _written(_DEFAULTS.settings_configmap),
+    ] = written(_DEFAULTS.settings_configmap),
     node_pool: Annotated[
         str | None,
         typer.Option(
@@ -75,13 +78,21 @@ def run(
     leader_elect: Annotated[
         bool, typer.Option(help="Decide only while holding the lease, so that replicas can stand by.")
     ] = _DEFAULTS.leader_elect,
-    lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = _written(_DEFAULTS.lease),
+    lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = written(_DEFAULTS.lease),
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics at /metrics; 0 = do not.")
     ] = _DEFAULTS.metrics_port or 0,
     probes_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Serve the liveness probe at /healthz; 0 = do not.")
     ] = _DEFAULTS.probes_port or 0,
+    decisions_address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve the last decisions at /decisions, see kai-py log; empty = do not. Beyond loopback, whoever "
+            "asks needs a token, and the verb get on the nonResourceURL /decisions.",
+        ),
+    ] = _socket(_DEFAULTS.decisions_at),
     log_format: Annotated[
         LogFormat, typer.Option(help="Log lines for people, or one JSON object per line.")
     ] = LogFormat.CONSOLE,
@@ -103,18 +114,19 @@ def run(
         context=context,
         scheduler_name=scheduler_name,
         settings_file=settings,
-        settings_configmap=_object(settings_configmap),
+        settings_configmap=named_object(settings_configmap),
         node_pool=node_pool,
         leader_elect=leader_elect,
-        lease=_object(lease),
+        lease=named_object(lease),
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
+        decisions_at=_host_and_port(decisions_address),
     )
     try:
         uvloop.run(run_scheduler(config))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        ports = f"metrics: {metrics_port}, probes: {probes_port}"
-        step = "Choose other ports with --metrics-port and --probes-port; 0 turns one off."
+        ports = f"metrics: {metrics_port}, probes: {probes_port}, decisions: {decisions_address}"
+        step = "Choose others with --metrics-port, --probes-port and --decisions-address; 0 or nothing turns one off."
         raise Failure("a port is in use already", [ports], step) from error

@@ -39,6 +39,8 @@ class Group:
         leaving: how many pods were told to go.
         parts: by subgroup; None = no pod names one, and the podgroup has none.
         key: identity of its row, once it has one.
+        paying: the last queue that it named and could use: what runs stays there when another one is named that it
+            may not use, or that does not exist. Empty = there was none.
     """
 
     name: Name
@@ -51,6 +53,7 @@ class Group:
     leaving: int = 0
     parts: dict[str, Part] | None = None
     key: GroupKey | None = None
+    paying: str = ""
 
     def count(self, facts: PodFacts, step: int) -> None:
         """Count a pod in with 1, or out with -1."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kai_py.api.keys import DEFAULT_QUEUE, DERIVED_ANNOTATION, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
 from kai_py.api.meta import NO_STRINGS
 from kai_py.api.podgroup import PodGroup
+from kai_py.cluster.access import AccessBook
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, constraints_of
@@ -17,6 +18,7 @@ from kai_py.cluster.membership import DerivedGroup
 from kai_py.cluster.pods import Blocked, Place, PodFacts
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
+from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.terms import Terms
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.podgroups import GroupKey
@@ -34,6 +36,8 @@ class GroupBook:
     Args:
         priorities: what PriorityClasses are worth.
         history: what has happened to podgroups.
+        access: who may use which queue.
+        rollouts: which pods stand in for others.
 
     Attributes:
         groups: those with unfinished pods.
@@ -42,13 +46,21 @@ class GroupBook:
         facts: of all pods; they are looked up only where pods of one podgroup contradict each other.
     """
 
-    def __init__(self, priorities: PriorityBook, history: HistoryBook) -> None:
+    def __init__(
+        self, priorities: PriorityBook, history: HistoryBook, access: AccessBook, rollouts: RolloutBook
+    ) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
         self.malformed: dict[Name, Fault] = {}
         self.facts: Mapping[PodKey, PodFacts] = {}
         self._priorities = priorities
         self._history = history
+        self._access = access
+        self._rollouts = rollouts
+        self._access_stamp: object = None
+        #: Podgroups that name a queue that does not take them; who is charged depends on whether they run.
+        self._barred: dict[Name, None] = {}
+        self._queues_seen = -1
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
         self._unwritten: dict[Name, DerivedGroup] = {}
@@ -82,6 +94,8 @@ class GroupBook:
         if group is None:
             group = self.groups[facts.place.group] = Group(facts.place.group, self._take_slot())
         if before is not None:
+            if group.name in self._barred and before.bound != facts.bound:
+                self._dirty[group.name] = None
             if says(before) == says(facts):
                 return
             self._count(group, before, -1)
@@ -124,6 +138,7 @@ class GroupBook:
             self._rows.drop(group.key)
         self._free += [group.slot, *(part.slot for part in (group.parts or {}).values())]
         self._dirty.pop(group.name, None)
+        self._barred.pop(group.name, None)
         self._unwritten.pop(group.name, None)
         self._written.pop(group.name, None)
         self._compared.pop(group.name, None)
@@ -191,6 +206,16 @@ class GroupBook:
     def _settle(self) -> None:
         for name in self._history.changed():
             self._changed(name)
+        for pod in self._rollouts.changed():
+            facts = self.facts.get(pod)
+            if facts is not None and facts.place is not None:
+                self._changed(facts.place.group)
+        if (stamp := self._access.stamp()) != self._access_stamp:
+            self._access_stamp = stamp
+            self._dirty.update(dict.fromkeys(self.groups))
+        if self._barred and self._access.queues_revision != self._queues_seen:
+            self._dirty.update(self._barred)  # the queue that they name may be there now
+        self._queues_seen = self._access.queues_revision
         dirty, self._dirty = self._dirty, {}
         for name in dirty:
             self._refresh(self.groups[name])
@@ -207,16 +232,19 @@ class GroupBook:
         subgroups = subgroup_rows(podgroup.spec) if podgroup else terms.rows if terms else single_leaf(1)
         priority = self._priority(podgroup, terms)
         said = podgroup.spec.preemptibility if podgroup else terms.preemptibility if terms else ""
+        queue = _queue(podgroup, terms)
+        paying, barred = self._charged(group, queue)
         row = GroupRow(
-            queue=_queue(podgroup, terms),
+            queue=paying,
             priority=priority,
-            preemptible=said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY,
+            preemptible=self._stands_in(group)
+            or (said == "preemptible" if said else priority < NON_PREEMPTIBLE_PRIORITY),
             created=seconds(podgroup.metadata.creation_timestamp) if podgroup else group.oldest(self.facts),
             slot=group.slot,
             subgroups=subgroups,
             slots=self._leaf_slots(group, subgroups),
             more=group.strays(subgroups),
-            blocked=self._block(group, podgroup, subgroups),
+            blocked=self._block(group, podgroup, subgroups) or barred,
             past=self._history.of(group.name),
             constraints=_constraints(group.name, podgroup, terms),
         )
@@ -229,6 +257,27 @@ class GroupBook:
         ours = podgroup is not None and DERIVED_ANNOTATION in podgroup.metadata.annotations
         if ours and terms and terms.derived and self._compared.get(group.name) is not terms.derived:
             self._written[group.name] = terms.derived
+
+    def _stands_in(self, group: Group) -> bool:
+        """Whether the podgroup is one pod that is lent its place until the one that it replaces has gone."""
+        return len(group.members) == 1 and self._rollouts.surges(next(iter(group.members)))
+
+    def _charged(self, group: Group, queue: str) -> tuple[str, Blocked | None]:
+        """The queue that is charged for a podgroup, and what bars it from the one that it names.
+
+        What runs stays with the last queue that took it in, as long as it names one that does not: else its author
+        could charge others for it, or nobody, by a label.
+        """
+        self._barred.pop(group.name, None)
+        barred = self._access.refusal(queue, group.name[0])
+        missing = self._access.unusable(queue)
+        if barred is None and missing is None:
+            group.paying = queue
+            return queue, None
+        self._barred[group.name] = None
+        if group.paying not in ("", queue) and any(self.facts[pod].bound for pod in group.members):
+            return group.paying, barred or missing
+        return ("", barred) if barred is not None else (queue, None)
 
     def _leaf_slots(self, group: Group, subgroups: tuple[SubGroupRow, ...]) -> tuple[int, ...]:
         if len(subgroups) == 1:

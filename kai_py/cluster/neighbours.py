@@ -6,22 +6,19 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from kai_py.api.meta import NO_STRINGS
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.neighbours import NOTHING, Asks, Matcher
 from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.matching import Matching
+from kai_py.cluster.namespaces import NamespaceBook
 from kai_py.core.resources import Amounts, Rows
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.neighbours import Kind, NeighbourTable, Spread, Term, Wish
 from kai_py.core.tables.pods import NONE, PodTable
-
-#: Every namespace has its name as a label, which the API server sees to.
-_NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,13 @@ class NeighbourBook:
     Args:
         classes: what pods ask for.
         labels: of all pods.
+        namespaces: their labels.
     """
 
-    def __init__(self, classes: ClassBook, labels: LabelBook) -> None:
+    def __init__(self, classes: ClassBook, labels: LabelBook, namespaces: NamespaceBook) -> None:
         self._classes = classes
-        self._namespaces: dict[str, Mapping[str, str]] = {}
-        self._matching = Matching(labels, self._of_namespace)
+        self._namespaces = namespaces
+        self._matching = Matching(labels, namespaces.labels)
         self._asks: dict[Asks, int] = {NOTHING: 0}
         self._asks_revision = -1
         #: By number of a class: the row of what it asks.
@@ -74,25 +72,22 @@ class NeighbourBook:
 
     def put_namespace(self, name: str, labels: Mapping[str, str]) -> bool:
         """Take in a namespace; tells whether that changes who is meant."""
-        before = self._of_namespace(name)
-        self._namespaces[name] = dict(labels)
+        before = self._namespaces.labels(name)
+        self._namespaces.put(name, labels)
         return self._namespace_changed(before, name)
 
     def drop_namespace(self, name: str) -> bool:
         """Forget a namespace."""
-        before = self._of_namespace(name)
-        self._namespaces.pop(name, None)
+        before = self._namespaces.labels(name)
+        self._namespaces.drop(name)
         return self._namespace_changed(before, name)
 
     def _namespace_changed(self, before: Mapping[str, str], name: str) -> bool:
-        if before == self._of_namespace(name):
+        if before == self._namespaces.labels(name):
             return False
         selecting = [one for one in self._matching.number if one.namespace_selector is not None]
         self._matching.again(selecting)
         return bool(selecting)
-
-    def _of_namespace(self, name: str) -> Mapping[str, str]:
-        return {_NAME_LABEL: name, **self._namespaces.get(name, NO_STRINGS)}
 
     # -- the snapshot --------------------------------------------------------------------------------
 

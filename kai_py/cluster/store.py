@@ -17,6 +17,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.topology import Topology
+from kai_py.cluster.access import AccessBook
 from kai_py.cluster.around import Around
 from kai_py.cluster.budgets import BudgetBook
 from kai_py.cluster.claims import ClaimBook
@@ -31,6 +32,7 @@ from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.lineages import Lineages
 from kai_py.cluster.membership import Grouper
+from kai_py.cluster.namespaces import NamespaceBook
 from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
@@ -39,6 +41,7 @@ from kai_py.cluster.pods import FINISHED, PodBook, key_of
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
+from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
 from kai_py.cluster.volumes.book import VolumeBook
@@ -78,11 +81,14 @@ class Store:
         self.topologies = TopologyBook()
         self.zones = ZoneBook()
         self.history = HistoryBook()
-        self.groups = GroupBook(self.priorities, self.history)
+        namespaces = NamespaceBook()
+        self.rollouts = RolloutBook()
+        self.access = AccessBook(self.queues, namespaces)
+        self.groups = GroupBook(self.priorities, self.history, self.access, self.rollouts)
         self.classes = ClassBook()
         labels = LabelBook()
         self.budgets = BudgetBook(labels)
-        self.neighbours = NeighbourBook(self.classes, labels)
+        self.neighbours = NeighbourBook(self.classes, labels, namespaces)
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
@@ -161,6 +167,10 @@ class Store:
         self._names.setdefault(key.namespace, {})[key.name] = key
         self.volumes.see(key, pod)
         needs_changed = self.claims.see(key, pod)
+        if ours:
+            self.rollouts.see(key, pod)
+        else:
+            self.rollouts.drop(key)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
@@ -176,6 +186,7 @@ class Store:
         """Forget a pod, because it is over or because it does not matter any more."""
         self.held.drop(key)
         self.volumes.forget(key)
+        self.rollouts.drop(key)
         self.claims.release(key)
         self.claims.forget(key, over=over)
         self.assumptions.note(key, Event.VANISH)
@@ -325,12 +336,15 @@ class Store:
         self.budgets.drop(name)
 
     def put_namespace(self, namespace: Namespace) -> bool:
-        """Take in a namespace: its labels decide whose pods affinities are about."""
-        return self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+        """Take in a namespace: its labels decide about queues, and whose pods affinities are about."""
+        before = self.access.stamp()
+        meant = self.neighbours.put_namespace(namespace.metadata.name, namespace.metadata.labels)
+        return meant or self.access.stamp() != before
 
     def drop_namespace(self, name: str) -> bool:
         """Forget a namespace."""
-        return self.neighbours.drop_namespace(name)
+        before = self.access.stamp()
+        return self.neighbours.drop_namespace(name) or self.access.stamp() != before
 
     # -- the snapshot ------------------------------------------------------------------------------
 

@@ -18,7 +18,11 @@ from cronsim import CronSim
 from numpy.typing import NDArray
 
 from kai_py.core.resources import Amounts, Shares
+from kai_py.settings.model import Usage
 
+#: The ConfigMap beside the settings in which the book is kept, and its key.
+USAGE_NAME: Final = "kai-py-usage"
+USAGE_KEY: Final = "usage.json"
 #: Parts of a sliding window: it is longer than asked for by at most one of them.
 PARTS: Final = 12
 #: Digits that are kept when the book is written down: more than queues are told apart by.
@@ -212,6 +216,18 @@ class UsageBook:
             for one in document["buckets"]
         ]
         self._resources, self._buckets = resources, buckets
+
+
+def window_of(settings: Usage) -> Window:
+    """How far back usage counts."""
+    window = settings.window
+    return Window(
+        type=window.type,
+        size=window.size.seconds,
+        start=window.start.timestamp() if window.start is not None else 0.0,
+        cron=window.cron,
+        half_life=settings.half_life.seconds,
+    )
 
 
 def _rounded(amounts: Array) -> list[float]:

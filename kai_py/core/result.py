@@ -21,6 +21,7 @@ class ReasonCode(StrEnum):
     QUEUE_MISSING = "QueueDoesNotExist"
     QUEUE_NOT_LEAF = "QueueIsNotLeaf"
     QUEUE_INVALID = "QueueInvalid"
+    QUEUE_FORBIDDEN = "QueueNotAllowed"
     QUEUE_NOT_NAMED = "QueueNotNamed"
     PODGROUP_MISSING = "PodGroupDoesNotExist"
     PODGROUP_INVALID = "PodGroupInvalid"
@@ -70,6 +71,42 @@ class ReasonCode(StrEnum):
     OUTRANKED = "Outranked"
     # our own fault
     INTERNAL_ERROR = "InternalError"
+
+
+#: Reasons to wait that more nodes would not end: what is missing is a right, an object or a queue's share.
+NODES_WOULD_NOT_HELP: Final = frozenset(
+    {
+        ReasonCode.QUEUE_MISSING,
+        ReasonCode.QUEUE_NOT_LEAF,
+        ReasonCode.QUEUE_INVALID,
+        ReasonCode.QUEUE_FORBIDDEN,
+        ReasonCode.QUEUE_NOT_NAMED,
+        ReasonCode.PODGROUP_MISSING,
+        ReasonCode.PODGROUP_INVALID,
+        ReasonCode.SUBGROUP_MISSING,
+        ReasonCode.POD_INVALID,
+        ReasonCode.OWNER_INVALID,
+        ReasonCode.OWNER_PENDING,
+        ReasonCode.TOPOLOGY_MISSING,
+        ReasonCode.TOPOLOGY_INVALID,
+        ReasonCode.CLAIM_MISSING,
+        ReasonCode.CLAIM_INVALID,
+        ReasonCode.CLAIM_OF_OTHER_QUEUE,
+        ReasonCode.VOLUME_CLAIM_MISSING,
+        ReasonCode.VOLUME_CLAIM_INVALID,
+        ReasonCode.VOLUME_PREPARED,
+        ReasonCode.RUNTIME_CLASS_MISSING,
+        ReasonCode.UNSUPPORTED,
+        ReasonCode.BACKING_OFF,
+        ReasonCode.GANG_NOT_READY,
+        ReasonCode.GATED,
+        ReasonCode.OVER_LIMIT,
+        ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA,
+        ReasonCode.DEVICES_PREPARED,
+        ReasonCode.WAITING_FOR_RELEASE,
+        ReasonCode.INTERNAL_ERROR,
+    }
+)
 
 
 class FilterReason(StrEnum):

@@ -1,7 +1,8 @@
-"""HTTP to the API server: one pooled session, raw paths, bytes in and out, refusals as exceptions.
+"""HTTP to the API server: kept connections, raw paths, bytes in and out, refusals as exceptions.
 
-Nothing here parses a successful answer: who wants a typed object decodes the bytes with ``api.decode``. Why aiohttp,
-and what a request costs: ``docs/decisions/0004-api-client.md``.
+Nothing here parses a successful answer: who wants a typed object decodes the bytes with ``api.decode``. Requests have
+connections of our own; watches, and all that goes through a proxy, are aiohttp's. Why, and what a request costs:
+``docs/decisions/0004-api-client.md``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from yarl import URL
 
 from kai_py.errors import ApiError, ForbiddenError, InputError, NotFoundError, UnavailableError
 from kai_py.kube.access import Access, find_access
+from kai_py.kube.connections import Connections
 from kai_py.kube.status import error_of
 
 JSON: Final = "application/json"
@@ -64,6 +66,9 @@ class ApiClient:
         # Requests queue here and not in aiohttp's pool, where one could wait for long after its fence was asked.
         self._slots = asyncio.Semaphore(max_requests)
         self._agent = f"kai-py/{version('kai-py')}"
+        self._connections = (
+            Connections(access.host, access.ssl_context, access.server_hostname) if access.proxy is None else None
+        )
         # aiohttp sets TCP_NODELAY and SO_KEEPALIVE on what it opens. A cookie jar would be searched on every request.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -88,6 +93,8 @@ class ApiClient:
 
     async def close(self) -> None:
         """Close all connections; watches on them end with ``UnavailableError``."""
+        if self._connections is not None:
+            await self._connections.close()
         await self._session.close()
 
     async def get(self, path: str, *, params: Params | None = None, accept: str = JSON) -> bytes:
@@ -152,17 +159,47 @@ class ApiClient:
             within: seconds for all of it, but for waiting until fewer than ``max_requests`` are in flight.
             fence: called at the last moment before each sending; what it raises is raised, and nothing is sent.
         """
-        limits = aiohttp.ClientTimeout(total=within)
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         async with self._slots:
             try:
+                if self._connections is not None:
+                    return await self._exchange(self._connections, method, path, params, headers, data, within, fence)
+                limits = aiohttp.ClientTimeout(total=within)
                 async with await self._send(method, path, params, headers, data, limits, fence) as response:
                     return await response.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise _unanswered(f"{method} {path}", error) from error
+
+    async def _exchange(
+        self,
+        connections: Connections,
+        method: str,
+        path: str,
+        params: Params | None,
+        headers: dict[str, str],
+        data: bytes | None,
+        within: float,
+        fence: Fence,
+    ) -> bytes:
+        """Send over a connection of our own; once more with new credentials if those we have are refused."""
+        target = f"{path}?{urlencode(params)}" if params else path
+        headers["User-Agent"] = self._agent
+        for last_try in (False, True):
+            authorization = await self._access.authorization()
+            if authorization is not None:
+                headers["Authorization"] = authorization
+            answer = await connections.send(method, target, headers, data, within=within, fence=fence)
+            if 200 <= answer.status < 300:
+                return answer.body
+            retry_after = answer.headers.get("retry-after")
+            error = error_of(answer.status, answer.body, request=f"{method} {path}", retry_after=retry_after)
+            if last_try or error.status != 401:
+                raise error
+            await self._renew(authorization, error)
+        raise AssertionError("the second try returns or raises")
 
     @asynccontextmanager
     async def stream(

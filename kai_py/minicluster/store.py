@@ -123,7 +123,9 @@ class Watcher:
         """All changes that wait; empty after ``timeout`` seconds without any, or when closed."""
         if not self._queue and not self.closed:
             try:
-                await asyncio.wait_for(self._news.wait(), timeout)
+                # Not wait_for: until Python 3.12, it forgets a cancellation that comes together with news.
+                async with asyncio.timeout(timeout):
+                    await self._news.wait()
             except TimeoutError:
                 return []
         self._news.clear()

@@ -74,11 +74,6 @@ class LiveGrouping:
             self._defaults = NO_DEFAULTS
         return self._grouper.configure(self._options, self._defaults)
 
-    def is_defaults(self, namespace: str | None, name: str) -> bool:
-        """Whether a ConfigMap is the one with default priorities."""
-        where = self._settings.current.pod_groups.default_priorities_config_map
-        return where is not None and (where.namespace, where.name) == (namespace, name)
-
     async def read_defaults(self, client: ApiClient) -> bool:
         """Read the ConfigMap with default priorities, if the settings name one; tells as :meth:`configure` does.
 

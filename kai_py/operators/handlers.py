@@ -7,17 +7,11 @@ from typing import Any
 import kopf
 
 from kai_py.operators.kinds import PODGROUPS, QUEUES, TOPOLOGIES
-from kai_py.operators.settings import KEY
 from kai_py.operators.shell import Shell
-from kai_py.telemetry.events import EventText, Regarding
 
 
-def registry(configmap: tuple[str, str] | None) -> kopf.OperatorRegistry:
-    """All handlers of the scheduler.
-
-    Args:
-        configmap: (namespace, name) of the settings; None when they come from a file.
-    """
+def registry() -> kopf.OperatorRegistry:
+    """All handlers of the scheduler."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)
@@ -62,38 +56,7 @@ def registry(configmap: tuple[str, str] | None) -> kopf.OperatorRegistry:
         else:
             memo.intake.put_topology(dict(body))
 
-    if configmap is not None:
-
-        def is_defaults(name: str, namespace: str | None, memo: Shell, **_: Any) -> bool:
-            return memo.grouping.is_defaults(namespace, name)
-
-        @kopf.on.event("", "v1", "configmaps", when=is_defaults, registry=handlers)
-        def default_priorities(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name
-            memo.defaults_changed({} if type == "DELETED" else body.get("data") or {})
-
-        namespace, name = configmap
-        where = f"ConfigMap {namespace}/{name}"
-
-        def is_ours(name: str, namespace: str | None, **_: Any) -> bool:
-            return (namespace, name) == configmap
-
-        @kopf.on.event("", "v1", "configmaps", when=is_ours, registry=handlers)
-        def settings(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name
-            document = "" if type == "DELETED" else (body.get("data") or {}).get(KEY, "")
-            if memo.settings.load(document, where, accept=memo.settings_changed):
-                about = Regarding("v1", "ConfigMap", namespace, name, body.metadata.uid or "")
-                memo.record_event(settings_event(about, memo))
-
     return handlers
-
-
-def settings_event(about: Regarding, shell: Shell) -> EventText:
-    """What to tell about the settings: all faults at once, or that they are in force again."""
-    if not shell.settings.faults:
-        return EventText(about, "Normal", "SettingsAccepted", "Loading", "The settings are in force.")
-    faults = "; ".join(f"{fault.field}: {fault.message}" for fault in shell.settings.faults)
-    note = f"Refused, the last good settings stay in force: {faults}"
-    return EventText(about, "Warning", "InvalidSettings", "Loading", note)
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kai_py.api.configmap import ConfigMap
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import Namespace, PartialObject
 from kai_py.api.node import Node
@@ -92,4 +93,4 @@ OWNER_KINDS: Final = {"jobs": "Job", "replicasets": "ReplicaSet", "statefulsets"
 QUEUES: Final = ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False)
 PODGROUPS: Final = ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject)
 TOPOLOGIES: Final = ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False)
-CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
+CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", ConfigMap)

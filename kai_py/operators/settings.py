@@ -18,6 +18,8 @@ from kai_py.telemetry.metrics import Metrics
 _log = structlog.get_logger()
 
 KEY: Final = "settings.yaml"
+#: What decides which objects are ours, and so is fixed for the life of the process.
+FIXED: Final = ("schedulerNames", "nodePool")
 
 
 class LiveSettings:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import structlog
 
+from kai_py.api.configmap import ConfigMap
+from kai_py.api.meta import NO_STRINGS
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
@@ -21,7 +23,9 @@ from kai_py.kube.pods import Result
 from kai_py.kube.recorder import EventRecorder, Reference
 from kai_py.kube.reflector import Reflector
 from kai_py.kube.writer import Writer
+from kai_py.operators.access import QueueReviews
 from kai_py.operators.dispatch import Dispatcher
+from kai_py.operators.documents import ConfigMapWatch, Followed, settings_event
 from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.grouping import LiveGrouping
 from kai_py.operators.intake import Intake
@@ -48,12 +52,14 @@ from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.owners import OwnerFollower
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.queue_status import queue_statuses
-from kai_py.operators.settings import LiveSettings
+from kai_py.operators.settings import KEY, LiveSettings
+from kai_py.operators.shadow import SHADOW_KEY, Previewer, Shadow
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
+from kai_py.telemetry.decision_log import DecisionLog
 from kai_py.telemetry.events import EventText, Regarding
 from kai_py.telemetry.metrics import Metrics
 from kai_py.telemetry.record import Record
@@ -81,6 +87,8 @@ class Shell:
         leadership: None to run without election.
         identity: who we are, for Events.
         namespace: where the ConfigMap with the usage of queues is kept; None = nowhere.
+        document: (namespace, name) of the ConfigMap with the settings, to be followed; None if they are in a file.
+        preview: answers what other settings would change; None = shadow settings are not looked at.
         clock: seconds since the epoch.
     """
 
@@ -93,6 +101,8 @@ class Shell:
         *,
         identity: str,
         namespace: str | None = None,
+        document: tuple[str, str] | None = None,
+        preview: Previewer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -101,7 +111,9 @@ class Shell:
         self.leadership = leadership
         self._clock = clock
         scope = Scope.of(settings.current)
+        self._document = document
         self.grouping = LiveGrouping(settings, leading=self.leading, tell=self.record_event)
+        self._defaults = Followed(client, self._spawn, self._defaults_read)
         self.store = Store(self.grouping, scope, settings.accounting)
         self.grouping.serve(self.store)
         self.store.claims.follows_extended = True
@@ -146,9 +158,22 @@ class Shell:
             namespace=namespace,
             clock=clock,
         )
+        self.store.access.review(wanted=settings.current.queues.authorization == "subjectAccessReview")
+        self.store.rollouts.enable(wanted=settings.current.pod_groups.rollout_surge)
+        self._reviews = QueueReviews(client, self.store.access, self.cycles.wake)
+        self.shadow = preview and Shadow(
+            client,
+            writer,
+            metrics,
+            preview,
+            namespace=namespace,
+            leading=self.leading,
+            tell=self.record_event,
+        )
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
+        self.decisions = DecisionLog()
         claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
         self.store.claims.served = lambda: claims.served
         self._owners = OwnerFollower(
@@ -207,11 +232,18 @@ class Shell:
         if self.leadership is not None:
             self._spawn(self.leadership.run(), "leader election")
         self._spawn(self._audits(), "audit")
+        self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
+        if self._document is not None:
+            watch = ConfigMapWatch(self.client, *self._document, self._settings_read)
+            self._spawn(watch.run(), "watch settings")
         self._spawn(self.dispatcher.run(), "binder")
         self._spawn(self._sweeper.run(), "claims")
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._usage.run(self.leading), "usage")
+        self._spawn(self._reviews.run(), "access reviews")
+        if self.shadow is not None:
+            self._spawn(self.shadow.run(), "shadow")
         self._spawn(self.cycles.run(), "cycles")
         self.cycles.wake()
         _log.info("ready", nodes=len(self.store.nodes), pods=len(self.store.pods), queues=len(self.store.queues.queues))
@@ -235,10 +267,11 @@ class Shell:
                 break
         self.reflectors.append(Reflector(self.client, found, self.intake, dispensable=True))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> asyncio.Task[object]:
         task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         """No part ends before :meth:`stop`. If one does, it is a bug, and better to restart than to limp."""
@@ -279,9 +312,9 @@ class Shell:
             topologies={body["metadata"]["name"] for body in topologies},
         )
 
-    def defaults_changed(self, data: Mapping[str, Any]) -> None:
-        """The ConfigMap with default priorities was read."""
-        if self.grouping.take_defaults(data):
+    def _defaults_read(self, found: ConfigMap | None) -> None:
+        """The ConfigMap with default priorities was read, or is not there."""
+        if self.grouping.take_defaults(found.data if found is not None else {}):
             self._regroup()
 
     def _regroup(self) -> None:
@@ -308,14 +341,27 @@ class Shell:
 
     # -- what the parts tell -----------------------------------------------------------------------
 
+    def _settings_read(self, found: ConfigMap | None) -> None:
+        """The ConfigMap with the settings is another one than before, or gone: then all have their defaults."""
+        namespace, name = self._document or ("", "")
+        data, uid = (found.data, found.metadata.uid) if found is not None else (NO_STRINGS, "")
+        about = Regarding("v1", "ConfigMap", namespace, name, uid)
+        if self.shadow is not None:
+            self.shadow.take(data.get(SHADOW_KEY, ""), about)
+        if self.settings.load(data.get(KEY, ""), f"ConfigMap {namespace}/{name}", accept=self.settings_changed):
+            self.record_event(settings_event(about, self.settings.faults))
+
     def settings_changed(self, _: Settings) -> None:
         """New settings are in force."""
+        self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
         if self.grouping.configure():
             self._regroup()
         self.store.accounting = self.settings.accounting
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
+        self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
 
     def _cycle_done(self, done: Done) -> None:
@@ -326,6 +372,7 @@ class Shell:
         report = self._record.cycle(
             done.result, done.snapshot, number=done.number, seconds=done.seconds, now=time.monotonic()
         )
+        self.decisions.cycle(done.result, done.snapshot, report, number=done.number, now=self._clock())
         for text in report.events:
             self.record_event(text)
         axis, table = done.snapshot.axis, done.snapshot.queues
@@ -337,6 +384,7 @@ class Shell:
             asyncio.get_running_loop().call_later(PATIENCE, self.cycles.wake)
 
     def _tell(self, decision: Decision, result: Result | None, why: str) -> None:
+        self.decisions.answered(decision, ok=result is not None and result.ok, why=why)
         if result is not None and result.ok:
             self.record_event(events.decided(decision))
             if isinstance(decision, Evict):

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 
 from kai_py.cluster.queues import QueueBook
-from kai_py.cluster.usage import UsageBook, Window
+from kai_py.cluster.usage import USAGE_KEY, USAGE_NAME, UsageBook, window_of
 from kai_py.core.result import QueueShares
 from kai_py.errors import ApiError, ForbiddenError, LeaseLostError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.writer import Writer
+from kai_py.operators.config_maps import put_config_map
 from kai_py.operators.kinds import CONFIG_MAPS
 from kai_py.settings.model import Usage
 
 _log = structlog.get_logger()
 
-NAME: Final = "kai-py-usage"
-KEY: Final = "usage.json"
+NAME: Final = USAGE_NAME
+KEY: Final = USAGE_KEY
 #: The ConfigMap is written at most so often; a crash forgets no more than this. Seconds.
 EVERY: Final = 60.0
 #: How often to look whether we lead, in seconds.
@@ -124,32 +125,8 @@ class UsageKeeper:
             return
         text = msgspec.json.encode(self.book.document()).decode()
         try:
-            await self._put(self._namespace, {KEY: text})
+            await put_config_map(self._client, self._writer, self._namespace, NAME, {KEY: text})
         except LeaseLostError:
             return
         except ApiError as error:
             _log.warning("usage not written", error=str(error))
-
-    async def _put(self, namespace: str, data: dict[str, str]) -> None:
-        """Create the ConfigMap, or replace it as it is now: a conflict is answered with the next writing."""
-        metadata: dict[str, Any] = {"name": NAME, "namespace": namespace}
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-        try:
-            there = await self._client.get_object(CONFIG_MAPS.path(namespace, NAME))
-        except NotFoundError:
-            await self._writer.create(CONFIG_MAPS, body)
-            return
-        metadata["resourceVersion"] = there["metadata"]["resourceVersion"]
-        await self._writer.replace(CONFIG_MAPS, body)
-
-
-def window_of(settings: Usage) -> Window:
-    """How far back usage counts."""
-    window = settings.window
-    return Window(
-        type=window.type,
-        size=window.size.seconds,
-        start=window.start.timestamp() if window.start is not None else 0.0,
-        cron=window.cron,
-        half_life=settings.half_life.seconds,
-    )

@@ -7,34 +7,42 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from kai_py.api.meta import PartialObject
-from kai_py.errors import ForbiddenError, NotFoundError
+from kai_py.cluster.usage import USAGE_NAME
+from kai_py.errors import ForbiddenError, NotFoundError, SettingsError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.discovery import discover
 from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
 from kai_py.planning.manifests import Sourced
-from kai_py.planning.objects import SETTINGS_NAME
+from kai_py.planning.objects import SETTINGS_KEY, SETTINGS_NAME
 from kai_py.podgrouper.foreign import kinds_named
 from kai_py.podgrouper.kinds.registry import COMPANIONS
+from kai_py.settings.load import load_settings
 
-#: Where the settings are, unless the scheduler was told otherwise.
-SETTINGS_NAMESPACE: Final = "kai-scheduler"
+#: Namespace and name of the settings, unless the scheduler was told otherwise.
+SETTINGS_AT: Final = ("kai-scheduler", SETTINGS_NAME)
 
 _KINDS: Final = (
     ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PartialObject, namespaced=False),
     ResourceKind("", "v1", "nodes", PartialObject, namespaced=False),
-    ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2", "queues", PartialObject, namespaced=False),
     ResourceKind("kai.scheduler", "v1alpha1", "topologies", PartialObject, namespaced=False),
     ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups", PartialObject),
     ResourceKind("", "v1", "pods", PartialObject),
 )
 _POD: Final = ("", "Pod")
+_NAMESPACES: Final = ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False)
 _BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PartialObject)
 _DEVICES: Final = (
     ResourceKind("resource.k8s.io", "v1", "deviceclasses", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceslices", PartialObject, namespaced=False),
     ResourceKind("resource.k8s.io", "v1", "resourceclaims", PartialObject),
+    ResourceKind("resource.k8s.io", "v1", "resourceclaimtemplates", PartialObject),
+)
+#: The first version that has any is taken: the same rules come in all versions that are served.
+_TAINT_RULES: Final = tuple(
+    ResourceKind("resource.k8s.io", version, "devicetaintrules", PartialObject, namespaced=False)
+    for version in ("v1beta2", "v1", "v1alpha3")
 )
 _VOLUMES: Final = (
     ResourceKind("", "v1", "persistentvolumes", PartialObject, namespaced=False),
@@ -52,26 +60,62 @@ _RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", PartialOb
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
 
-async def read_cluster(client: ApiClient, warn: Callable[[str], None] = lambda _: None) -> list[Sourced]:
+async def read_cluster(
+    client: ApiClient,
+    warn: Callable[[str], None] = lambda _: None,
+    settings_at: tuple[str, str] = SETTINGS_AT,
+) -> list[Sourced]:
     """All objects that decisions depend on; kinds that the server does not know have none.
 
     Args:
         client: the API server.
         warn: told in a sentence about what is left out.
+        settings_at: namespace and name of the ConfigMap with the settings.
 
     Raises:
         ApiError: the server does not answer, or refuses.
     """
     lists = await asyncio.gather(*(list_all(client, kind) for kind in _KINDS))
     objects = [one for objects in lists for one in objects]
+    objects += await _read_if_allowed(client, _NAMESPACES, "labels of namespaces", warn)
     budgets = await _read_if_allowed(client, _BUDGETS, "pod disruption budgets", warn)
     for kind in (*_DEVICES, *_VOLUMES):
         objects += await _read_if_allowed(client, kind, kind.plural, warn)
+    for kind in _TAINT_RULES:
+        if rules := await _read_if_allowed(client, kind, "device taint rules", warn):
+            objects += rules
+            break
     objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
     objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
     objects += await read_owners(client, [one for one in objects if one["kind"] == "Pod"])
-    settings = await read_settings(client)
-    return [Sourced(one, "live", live=True) for one in [*objects, *budgets, *([settings] if settings else [])]]
+    objects += budgets
+    settings = await read_settings(client, settings_at)
+    if settings is not None:
+        objects += [settings, *await _read_beside(client, settings, warn)]
+    return [Sourced(one, "live", live=True) for one in objects]
+
+
+async def _read_beside(
+    client: ApiClient, settings: Mapping[str, Any], warn: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """The ConfigMaps that the settings are about: what queues have used, and default priorities by kind."""
+    try:
+        chosen = load_settings((settings.get("data") or {}).get(SETTINGS_KEY, ""))
+    except SettingsError:
+        return []  # the plan says what is wrong with them
+    wanted = [(settings["metadata"]["namespace"], USAGE_NAME)] if chosen.fairness.usage.enabled else []
+    if (defaults := chosen.pod_groups.default_priorities_config_map) is not None:
+        wanted.append((defaults.namespace, defaults.name))
+    found = []
+    for namespace, name in wanted:
+        try:
+            one = await client.get_object(_CONFIG_MAPS.path(namespace, name))
+            found.append({"apiVersion": "v1", "kind": "ConfigMap", **one})
+        except NotFoundError:
+            continue
+        except ForbiddenError as error:
+            warn(f"ConfigMap {namespace}/{name} is left out: {error}")
+    return found
 
 
 async def read_owners(
@@ -126,14 +170,19 @@ async def _read_if_allowed(
         return []
 
 
-async def read_settings(client: ApiClient) -> dict[str, Any] | None:
-    """The ConfigMap with the settings; None if there is none.
+async def read_settings(client: ApiClient, at: tuple[str, str] = SETTINGS_AT) -> dict[str, Any] | None:
+    """The ConfigMap with the settings, under the name that plans know it by; None if there is none.
+
+    Args:
+        client: the API server.
+        at: its namespace and name.
 
     Raises:
         ApiError: the server does not answer, or refuses.
     """
     try:
-        found = await client.get_object(_CONFIG_MAPS.path(SETTINGS_NAMESPACE, SETTINGS_NAME))
+        found = await client.get_object(_CONFIG_MAPS.path(*at))
     except NotFoundError:
         return None
-    return {"apiVersion": "v1", "kind": "ConfigMap", **found}
+    metadata = {**found["metadata"], "name": SETTINGS_NAME}
+    return {"apiVersion": "v1", "kind": "ConfigMap", **found, "metadata": metadata}

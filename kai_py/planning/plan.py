@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.encode.axis import Accounting
@@ -17,12 +19,13 @@ from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.membership import Membership
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
+from kai_py.cluster.usage import USAGE_KEY, USAGE_NAME, UsageBook, window_of
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import CycleResult
 from kai_py.errors import Fault, InputError, MalformedObjectError
-from kai_py.planning.answer import Plan, render_cycle, render_pods, render_queues
+from kai_py.planning.answer import Plan, render_pods
 from kai_py.planning.claims import ClaimKeeper
 from kai_py.planning.group import default_priorities
 from kai_py.planning.manifests import Manifest, Sourced
@@ -34,6 +37,7 @@ from kai_py.podgrouper.options import Options as GroupingOptions
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 from kai_py.settings.options import core_options
+from kai_py.telemetry.cycle_document import render_cycle, render_queues
 
 #: What the store calls an object in its faults, to API group and kind; what is wrong with an owner is told of its pod.
 _KINDS: Final = {
@@ -70,7 +74,7 @@ def plan(
         InputError: with the faults of the arguments, or else of all objects and settings.
     """
     _check(cycles, cycle_seconds)
-    moment = _moment(now)
+    moment = moment_of(now)
     read = read_objects(objects, moment)
     chosen = read.settings or Settings()
     try:
@@ -78,7 +82,7 @@ def plan(
             chosen = _settings(settings)
     except InputError as error:
         read.faults[:0] = error.faults
-    world, warnings = _furnish(read, chosen, moment)
+    world, warnings = furnish(read, chosen, moment)
     if read.faults:
         raise InputError(read.faults)
     done = _run(world, core_options(chosen), cycles, moment, cycle_seconds)
@@ -98,7 +102,7 @@ def _settings(given: Mapping[str, Any] | Sourced) -> Settings:
     return load_settings(given)
 
 
-def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iterable[str]]:
+def furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iterable[str]]:
     """The cluster as it is at first, and warnings; what only shows now is added to the objects' faults."""
     warnings: dict[str, None] = {}  # an ordered set: every pod of a workload has the same to say
     defaults, surprises = default_priorities(settings, read.config_maps)
@@ -111,6 +115,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
 
     store = Store(group_of, Scope.of(settings), Accounting.of(settings))
     store.claims.follows_extended = True
+    store.rollouts.enable(wanted=settings.pod_groups.rollout_surge)
     store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
@@ -126,6 +131,7 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
         store.put_node(node)
     for queue in read.queues:
         store.put_queue(queue)
+    warnings.update(dict.fromkeys(_remember_usage(read, settings, store, now)))
     doubts = queue_warnings(store.queues.queues)
     warnings.update(dict.fromkeys(str(one) for name in sorted(doubts) for one in doubts[name]))
     for topology in read.topologies:
@@ -154,6 +160,23 @@ def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iter
     _complain(read, store)
     _complain_of_others(read, settings)
     return world, warnings
+
+
+def _remember_usage(read: Objects, settings: Settings, store: Store, now: float) -> Iterator[str]:
+    """What queues have used in the past, as the scheduler has written it down; says why it is not known."""
+    if not settings.fairness.usage.enabled:
+        return
+    found = next((one for (_, name), one in read.config_maps.items() if name == USAGE_NAME), None)
+    if found is None:
+        return
+    book = UsageBook(window_of(settings.fairness.usage))
+    try:
+        book.read(msgspec.json.decode(found["data"][USAGE_KEY]))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        yield f"ConfigMap {USAGE_NAME}: {USAGE_KEY}: cannot be read, past usage does not count: {error}"
+        return
+    book.retain(store.queues.queues)
+    store.queues.remember_usage(book.usage(now), book.resources)
 
 
 def _admitted(read: Objects) -> Iterator[Pod]:
@@ -237,7 +260,12 @@ def _check(cycles: object, cycle_seconds: object) -> None:
         raise InputError(faults)
 
 
-def _moment(now: str | None) -> float:
+def moment_of(now: str | None) -> float:
+    """Seconds since the epoch of an RFC 3339 time; None is the present.
+
+    Raises:
+        InputError: it is no such time, or has no zone.
+    """
     if now is None:
         return time.time()
     try:

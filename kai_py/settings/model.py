@@ -377,9 +377,37 @@ class PodGroups(SettingsGroup):
     default_priorities_config_map: ConfigMapName | None = None
     """A ConfigMap whose key `types` lists a PriorityClass and preemptibility by kind of workload, in KAI's format.
     Absent, which is the default: there are none."""
+    rollout_surge: bool = True
+    """Whether new pods of a Deployment count as preemptible while the old ones that they replace still run, so that
+    a rolling update of pods that cannot be preempted goes on where their queue's quota is full. They are over quota
+    meanwhile, like others' surplus, and can be reclaimed; the queue's limit holds for them as for all. On by default:
+    otherwise such an update waits for itself for ever, unless it may end pods first (`maxUnavailable`)."""
     kinds: Annotated[tuple[WorkloadKind, ...], Strict(False), AfterValidator(_each_kind_once)] = ()
     """Kinds of workload that have no rule of their own, or should have another. Each replaces the rule of its kind.
     None by default: other kinds have one podgroup for each workload, whose pods start one by one."""
+
+
+class Queues(SettingsGroup):
+    """Who may use which queue, beyond what queues say themselves (`spec.allowedNamespaces`)."""
+
+    authorization: Literal["namespaces", "subjectAccessReview"] = "namespaces"
+    """`namespaces`, the default: only queues themselves say who may use them. `subjectAccessReview`: the service
+    accounts of the pod's namespace need the verb `use` on the queue as well (RBAC on `queues` of `scheduling.run.ai`).
+    Until the API server has answered, pods wait; its answers are asked for again every minute. `plan` cannot ask, and
+    goes by the queues alone."""
+
+
+class Admission(SettingsGroup):
+    """What `kai-py webhooks` does about objects that are legal but surprising."""
+
+    quotas: Literal["ignore", "warn", "refuse"] = "warn"
+    """For queues whose limit is below their quota, and for quotas of children that add up to more than their parent's.
+    `warn`, the default: whoever applies the queue is told. `refuse`: it is not let in. `ignore`: nothing is said. More
+    than a warning would keep trees from being changed one queue at a time."""
+    pods: Literal["warn", "refuse"] = "refuse"
+    """For pods whose label names a queue that does not exist or that their namespace may not use. `refuse`, the
+    default: the author is told at once. `warn`: they are let in and wait, which suits queues that are made later than
+    their pods."""
 
 
 class Settings(SettingsGroup):
@@ -409,6 +437,10 @@ class Settings(SettingsGroup):
     """Devices that pods claim (dynamic resource allocation)."""
     pod_groups: PodGroups = PodGroups()
     """How podgroups are derived from pods and their owners."""
+    queues: Queues = Queues()
+    """Who may use which queue."""
+    admission: Admission = Admission()
+    """What the webhooks do."""
     gpu_sharing: Literal["none", "trusted"] = "none"
     """What becomes of pods that ask for a part of a GPU (`gpu-fraction`, `gpu-memory`). `none`: they wait, and are told
     so. `trusted`: they are placed and labelled with their device (`runai-gpu-group`), and that is all: nothing shows a

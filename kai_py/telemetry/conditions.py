@@ -16,7 +16,7 @@ from typing import Any, Final
 from kai_py.api.meta import Quantity
 from kai_py.api.podgroup import QueueDetails, ReasonDetails, SchedulingCondition, UnschedulableReason
 from kai_py.core.resources import ResourceAxis
-from kai_py.core.result import Diagnosis, Evict, Reason, ReasonCode
+from kai_py.core.result import NODES_WOULD_NOT_HELP, Diagnosis, Evict, Reason, ReasonCode
 from kai_py.telemetry.amounts import quantity
 from kai_py.telemetry.sentences import has_numbers, headline, sentence
 
@@ -60,11 +60,20 @@ def pod_condition(
     condition: dict[str, Any] = {
         "type": POD_SCHEDULED,
         "status": "False",
-        "reason": UNSCHEDULABLE,
+        "reason": pod_reason(diagnosis.reasons[0].code),
         "message": coded_message(diagnosis, axis, waiting=waiting),
         "lastTransitionTime": timestamp(now),
     }
     return condition | ({"observedGeneration": generation} if generation else {})
+
+
+def pod_reason(code: ReasonCode) -> str:
+    """The ``reason`` of a waiting pod's condition: ``Unschedulable`` only where new nodes could help.
+
+    Autoscalers (Cluster Autoscaler, Karpenter) add nodes for pods with exactly that reason. A pod over its queue's
+    limit would make them buy nodes on which it still could not run; it says our own code instead.
+    """
+    return str(code) if code in NODES_WOULD_NOT_HELP else UNSCHEDULABLE
 
 
 def coded_message(diagnosis: Diagnosis, axis: ResourceAxis | None = None, *, waiting: int = 0) -> str:

@@ -139,6 +139,17 @@ class Metrics:
             "Faults in the settings document; while there are any, the last good settings hold.",
             registry=self.registry,
         )
+        self.shadow_faults = Gauge(
+            "kai_py_shadow_faults",
+            "Faults in the settings that are only tried out (shadow.yaml); while there are any, nothing is compared.",
+            registry=self.registry,
+        )
+        self.shadow_differences = Gauge(
+            "kai_py_shadow_differences",
+            "What the settings in shadow.yaml would change: queues, and pods or podgroups by kind and change.",
+            ["kind", "change"],
+            registry=self.registry,
+        )
         self.leader = Gauge(
             "kai_py_leader", "1 while this process holds the lease and sends decisions, else 0.", registry=self.registry
         )

@@ -34,6 +34,17 @@ def _queue_in_place(case: Case) -> str:
     return f"{refusing} (above queue {case.queue})" if above else refusing
 
 
+def _closed_to(case: Case) -> str:
+    """Which rule keeps a namespace out."""
+    if case.name("by"):
+        selector = case.name("selector")
+        return f"{case.named('queue', 'by')} takes namespaces with {selector}" if selector else ""
+    if case.name("verb"):
+        group = f"system:serviceaccounts:{case.name('namespace')}"
+        return f"a SubjectAccessReview says that {group} may not {case.name('verb')} it"
+    return case.name("message")
+
+
 def _over_limit(case: Case) -> str:
     return f"{_queue_in_place(case)} would exceed its {case.resource_noun}limit"
 
@@ -156,6 +167,14 @@ TEXTS: Final[Mapping[str, Text]] = {
         "The queue, or one above it, is malformed, has a parent that does not exist, or is its own ancestor.",
         "Mend the queue: its status conditions say what is wrong.",
         used=frozenset({"queue"}),
+    ),
+    ReasonCode.QUEUE_FORBIDDEN: Text(
+        lambda case: f"{case.named('namespace', 'namespace')} may not use {case.named('queue', 'queue')}",
+        "The queue, or one above it, lets in other namespaces only (spec.allowedNamespaces), or the service accounts "
+        "of the namespace may not use it (settings: queues.authorization). What the podgroup asks for counts nowhere.",
+        f"Name another queue (label {QUEUE_LABEL}), or let whoever owns this one give access.",
+        evidence=_closed_to,
+        used=frozenset({"queue", "namespace", "by", "selector", "verb", "message"}),
     ),
     ReasonCode.QUEUE_NOT_NAMED: Text(
         fixed("no queue is named"),

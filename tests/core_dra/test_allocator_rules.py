@@ -212,6 +212,14 @@ def test_all_devices_fails_if_one_of_them_is_tainted():
     assert world.allocate(claim(want(ALL))).code is RefusalCode.TAINTED
 
 
+def test_a_taint_on_a_device_that_is_used_up_does_not_keep_all_the_others():
+    full = device("g1", capacity={"mem": 8}, shareable=True, taints=[BAD])
+    world = World(pool("pool", device("g0"), full))
+    assert world.allocate(claim(want(ALL))).code is RefusalCode.TAINTED
+    world.commit(claim(want(1, "g1", tolerations=(Toleration("bad", "Exists"),))))
+    assert names(world.allocate(claim(want(ALL)))) == ["g0"]
+
+
 def test_admin_access_needs_tolerations_as_well():
     world = World(pool("pool", device("g0", taints=[BAD])))
     assert world.allocate(claim(want(admin=True))).code is RefusalCode.TAINTED
@@ -222,6 +230,15 @@ def test_a_selector_that_fails_on_a_device_that_is_tried_ends_the_attempt():
     world = World(pool("pool", *gpus(2)))
     refusal = world.allocate(claim(want(selectors=(Named(broken=("g0",)),))))
     assert (refusal.code, refusal.message) == (RefusalCode.SELECTOR_FAILED, "no such key on g0")
+
+
+def test_a_selector_that_fails_on_the_device_that_fits_best_does_not_hide_the_ones_before_it():
+    def small_fails(*more):
+        devices = [device("large", capacity={"mem": 80}), device("small", capacity={"mem": 40}), *more]
+        return World(pool("pool", *devices)).allocate(claim(want(selectors=(Named(broken=("small",)),))))
+
+    assert names(small_fails()) == ["large"]
+    assert names(small_fails(device("tiny", capacity={"mem": 10}))) == ["tiny"]
 
 
 def test_a_device_that_is_not_needed_may_be_beyond_a_selector():

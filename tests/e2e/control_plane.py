@@ -32,8 +32,11 @@ def assets() -> Path | None:
 
 
 @contextlib.contextmanager
-def control_plane(binaries: Path, folder: Path) -> Iterator[Path]:
-    """Start both on free ports of the loopback interface; yields the path of an administrator's kubeconfig."""
+def control_plane(binaries: Path, folder: Path, *flags: str) -> Iterator[Path]:
+    """Start both on free ports of the loopback interface; yields the path of an administrator's kubeconfig.
+
+    ``flags`` are more options of the API server.
+    """
     client_port, peer_port, api_port = free_ports(3)
     token = secrets.token_hex(16)
     (folder / "tokens.csv").write_text(f"{token},admin,admin-uid,system:masters\n", encoding="utf-8")
@@ -51,7 +54,7 @@ def control_plane(binaries: Path, folder: Path) -> Iterator[Path]:
         f"--token-auth-file={folder / 'tokens.csv'}", f"--service-account-issuer=https://127.0.0.1:{api_port}/",
         f"--service-account-key-file={folder / 'sa.key'}", f"--service-account-signing-key-file={folder / 'sa.key'}",
         # Without a controller manager there are no default service accounts.
-        "--disable-admission-plugins=ServiceAccount",
+        "--disable-admission-plugins=ServiceAccount", *flags,
     ]  # fmt: skip
     with running_process(etcd, folder / "etcd.log"), running_process(server, folder / "apiserver.log") as process:
         url = f"https://127.0.0.1:{api_port}"

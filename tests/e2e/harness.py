@@ -180,7 +180,7 @@ class Cluster:
     async def scheduler(self, **config: Any) -> AsyncIterator[asyncio.Task[None]]:
         """Run a scheduler; it is ready when the block begins."""
         stop, ready = asyncio.Event(), asyncio.Event()
-        defaults: Json = {"leader_elect": False, "metrics_port": None, "probes_port": None}
+        defaults: Json = {"leader_elect": False, "metrics_port": None, "probes_port": None, "decisions_at": None}
         run = RunConfig(kubeconfig=str(self.kubeconfig), **{**defaults, **config})
         task = asyncio.create_task(run_scheduler(run, stop=stop, ready=ready))
         waiting = asyncio.create_task(ready.wait())

@@ -135,6 +135,9 @@ async def _two_equal_victims(cluster: Cluster) -> None:
         await cluster.until_bound("older")
         await cluster.pod("younger", gpus=4, app="protected")
         await cluster.until_bound("younger")
+        # Budgets are about pods that are ready, and there is no kubelet to say so.
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        await cluster.client.patch(PODS.path(cluster.namespace, "younger", "status"), {"status": ready})
 
 
 async def _budget(cluster: Cluster, labels: dict[str, str]) -> str:

@@ -133,3 +133,16 @@ async def test_settings_reload_and_faults_keep_the_last_good_ones(cluster: Clust
             await cluster.pod(f"more-{number}")
         places = await cluster.until_bound("more-3", "more-4")
         assert Counter(places.values()) == {"node-0": 2, "node-1": 2}
+
+
+async def test_names_of_the_scheduler_are_those_of_the_settings_from_the_start(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    name = f"settings-{cluster.namespace}"
+    configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+    data = {"settings.yaml": "schedulerNames: [mine]"}
+    await cluster.create(f"/api/v1/namespaces/{cluster.namespace}/configmaps", {**configmap, "data": data})
+    async with cluster.scheduler(settings_configmap=(cluster.namespace, name)):
+        await cluster.pod("others")
+        await cluster.pod("ours", schedulerName="mine")
+        assert set(await cluster.until_bound("ours")) == {"ours"}

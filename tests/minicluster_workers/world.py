@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kai_py.minicluster import MiniCluster, Storage, pools
-from kai_py.minicluster.workers import DeviceDrivers, Kubelets, ManualClock, controllers
+from kai_py.minicluster.kinds import CRDS as CRD_KIND
+from kai_py.minicluster.workers import DeviceDrivers, Kubelets, ManualClock, controllers, workload_crds
 
 Object = dict[str, Any]
 CRDS = Path(__file__).parents[2] / "crds"
@@ -23,6 +24,8 @@ class World:
         drivers = DeviceDrivers(clock=self.clock)
         workers = (self.kubelets.run, drivers.run, *controllers(clock=self.clock))
         self.cluster = MiniCluster(crds=CRDS, workers=workers)
+        for crd in workload_crds():
+            self.storage.create(CRD_KIND.key, crd)
 
     @property
     def storage(self) -> Storage:

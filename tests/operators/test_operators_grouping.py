@@ -54,8 +54,6 @@ def test_default_priorities_come_change_and_go():
     store.put_priority_class(priority_class("high", 90))
     each = pod("p")
     store.put_pod(each, NOW)
-    assert grouping.is_defaults("kai", "defaults")
-    assert not grouping.is_defaults("kai", "other")
     data = {"types": json.dumps([{"typeName": "Pod", "priorityName": "high"}])}
     assert grouping.take_defaults(data)
     assert not grouping.take_defaults(data)

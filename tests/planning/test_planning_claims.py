@@ -269,3 +269,18 @@ def allocation(on, device, consumer):
     result = {"request": "gpu", "driver": GPU, "pool": on, "device": device}
     reserved = [{"resource": "pods", "name": consumer, "uid": consumer}]
     return {"allocation": {"devices": {"results": [result]}}, "reservedFor": reserved}
+
+
+def test_a_pool_that_is_half_published_holds_up_claims_that_may_take_all_devices():
+    late = slice_of("n1", 1)
+    late["metadata"], late["spec"]["pool"] = {"name": "late"}, {"name": "late", "generation": 1}
+    ways = [{"name": "one", "count": 1}, {"name": "all", "allocationMode": "All"}]
+    either = claim("c")
+    request = {"name": "gpu", "firstAvailable": [{"deviceClassName": GPU, **way} for way in ways]}
+    either["spec"] = {"devices": {"requests": [request]}}
+    late["spec"]["pool"]["resourceSliceCount"] = 2
+    held = planned(slice_of("n1", 1), late, either, user("a", "c"))
+    assert binds(held) == {}
+    assert "not published all" in next(iter(reasons(held).values()))["message"]
+    late["spec"]["pool"]["resourceSliceCount"] = 1
+    assert list(binds(planned(slice_of("n1", 1), late, either, user("a", "c")))) == ["default/a"]

@@ -40,6 +40,19 @@ def test_a_pod_that_waits_is_told_why():
     assert "team" in reasons[next(name for name in reasons if "pg-b" in name)]["message"]
 
 
+def test_a_pod_in_a_queue_that_its_namespace_may_not_use_waits_and_others_get_its_place():
+    closed = queue("closed")
+    closed["spec"]["allowedNamespaces"] = {"matchLabels": {"team": "a"}}
+    theirs, ours = {"name": "default", "labels": {"team": "b"}}, {"name": "lab", "labels": {"team": "a"}}
+    namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": one} for one in (theirs, ours)]
+    inside = pod("b", queue="closed")
+    inside["metadata"]["namespace"] = "lab"
+    answer = ask(node(gpus=1), closed, *namespaces, pod("a", queue="closed"), inside)
+    assert states(answer) == {"default/a": ("Pending", None), "lab/b": ("Bound", "n1")}
+    (waiting,) = answer["cycles"][0]["waiting"]
+    assert waiting["reasons"][0]["code"] == "QueueNotAllowed"
+
+
 def test_a_gang_starts_whole_or_not_at_all():
     gang = [podgroup("g", 3), *(pod(f"w{i}", group="g") for i in range(3))]
     assert set(states(ask(node(gpus=3), queue(), *gang)).values()) == {("Bound", "n1")}

@@ -49,6 +49,24 @@ def test_a_pod_is_unschedulable_with_the_headline_and_the_code():
     }
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (ReasonCode.OVER_LIMIT, "OverLimit"),
+        (ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA, "NonPreemptibleOverQuota"),
+        (ReasonCode.QUEUE_FORBIDDEN, "QueueNotAllowed"),
+        (ReasonCode.GANG_NOT_READY, "GangNotReady"),
+        (ReasonCode.WAITING_FOR_RELEASE, "WaitingForRelease"),
+        (ReasonCode.GANG_DOES_NOT_FIT, "Unschedulable"),
+        (ReasonCode.OVER_FAIR_SHARE, "Unschedulable"),
+        (ReasonCode.DOMAINS_TOO_SMALL, "Unschedulable"),
+        (ReasonCode.DEVICES_UNAVAILABLE, "Unschedulable"),
+    ],
+)
+def test_only_pods_that_new_nodes_could_help_say_the_word_that_autoscalers_look_for(code, reason):
+    assert pod_condition(Diagnosis("a/b", "q", (Reason(code),)), now=NOW)["reason"] == reason
+
+
 def test_the_condition_of_a_gated_pod_is_the_api_servers():
     assert pod_condition(Diagnosis("a/b", "q", (Reason(ReasonCode.GATED),)), now=NOW) is None
 

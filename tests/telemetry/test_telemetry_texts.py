@@ -34,6 +34,11 @@ GOLDEN = {
         "Queue org cannot be used: spec.parentQueue: there is no queue 'x'.",
         "Mend the queue: its status conditions say what is wrong.",
     ),
+    CODE.QUEUE_FORBIDDEN: (
+        Reason(CODE.QUEUE_FORBIDDEN, {"queue": "vision", "namespace": "x", "by": "org", "selector": "team in (a, b)"}),
+        "Namespace x may not use queue vision: queue org takes namespaces with team in (a, b).",
+        "Name another queue (label kai.scheduler/queue), or let whoever owns this one give access.",
+    ),
     CODE.QUEUE_NOT_NAMED: (
         Reason(CODE.QUEUE_NOT_NAMED),
         "No queue is named.",

@@ -13,6 +13,7 @@ import uvloop
 
 from kai_py.api.keys import SCHEDULER_NAME
 from kai_py.cli.bench import decisions
+from kai_py.cli.bench.admission import measure_admission
 from kai_py.cli.bench.claims import measure as measure_claims
 from kai_py.cli.bench.decide import measure
 from kai_py.cli.bench.device_shapes import SHAPES as DEVICE_SHAPES
@@ -283,6 +284,16 @@ def group(
     """Tell where pods belong, in process: how long the pod grouper takes for all of them."""
     document = {"apiVersion": "kai-py/v1", "kind": "GroupBenchmark", "machine": machine()}
     print_document({**document, **measure_grouping(pods, owners)}, Output.JSON)
+
+
+@app.command("admission")
+def admission(
+    rate: Annotated[int, typer.Option(min=1, max=10_000, help="Reviews a second.")] = 200,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 20.0,
+) -> None:
+    """Measure admission: how long reviews of pods take at a steady rate, from a process of its own."""
+    document = {"apiVersion": "kai-py/v1", "kind": "AdmissionBenchmark", "machine": machine()}
+    print_document({**document, **uvloop.run(measure_admission(rate, seconds))}, Output.JSON)
 
 
 @app.command("bind")

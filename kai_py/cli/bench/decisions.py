@@ -12,12 +12,14 @@ import msgspec
 import numpy as np
 
 from kai_py.api.decode import decode
+from kai_py.api.keys import HOSTNAME_LABEL
 from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.cli.bench import manifests
 from kai_py.cli.bench.scenes import ASKS, Scene, Team
+from kai_py.cli.bench.volumes import claim, mounts, storage
 from kai_py.cluster.pods import key_of
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
@@ -118,8 +120,12 @@ def _loaded(scene: Scene) -> Store:
         store.put_queue(Queue.parse(queue))
     for number in range(scene.nodes):
         node = manifests.node(_node_name(number), _RUN)
-        node["metadata"]["labels"][manifests.RACK] = f"rack-{number // _RACK_SIZE}"
+        labels = {manifests.RACK: f"rack-{number // _RACK_SIZE}", HOSTNAME_LABEL: _node_name(number)}
+        node["metadata"]["labels"] |= labels
         store.put_node(decode(Node, msgspec.json.encode(node)))
+    for kind in {team.volumes for team in scene.teams if team.volumes}:
+        for one in storage(kind, [_node_name(number) for number in range(scene.nodes)]):
+            store.volumes.put(one)
     for team in scene.teams:
         for pod in _running(team, scene.nodes):
             store.put_pod(pod, _NOW)
@@ -140,7 +146,11 @@ def _submit(store: Store, team: Team) -> None:
             store.put_podgroup(PodGroup.parse(manifests.podgroup(group, _NAMESPACE, team.name, team.gang)))
         for member in range(team.gang):
             name = f"{team.name}-waits-{job:05}-{member:04}"
-            pod = _pod(name, team.name, gpus=team.gpus, group=group, started=0, asks=ASKS[team.asks])
+            asks = ASKS[team.asks]
+            if team.volumes:
+                store.volumes.put(claim(team.volumes, _NAMESPACE, name))
+                asks = {**asks, **mounts(name)}
+            pod = _pod(name, team.name, gpus=team.gpus, group=group, started=0, asks=asks)
             store.put_pod(pod, _NOW)
 
 

@@ -46,6 +46,16 @@ def memory_mib(process: int | None = None) -> Json | None:
     return {"now": _mib(fields["VmRSS"]), "peak": _mib(fields["VmHWM"])}
 
 
+def cpu_seconds(process: int) -> float | None:
+    """What a process has used of CPUs, in user and kernel mode; None where ``/proc`` does not tell."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the program's name may contain anything
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _mib(field: str) -> float:
     """``  1234 kB`` in MiB."""
     return round(int(field.split(maxsplit=1)[0]) * 1024 / _MIB, 1)

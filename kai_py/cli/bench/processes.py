@@ -73,6 +73,7 @@ async def scheduler(name: str, kubeconfig: str | None, context: str | None, fold
     arguments = [
         *("run", "--scheduler-name", name, "--no-leader-elect", "--log-format", "json"),
         *("--metrics-port", str(port), "--probes-port", "0"),
+        *("--decisions-address", ""),
         *(("--kubeconfig", kubeconfig) if kubeconfig else ()),
         *(("--context", context) if context else ()),
     ]
@@ -92,6 +93,18 @@ async def minicluster(folder: Path) -> AsyncIterator[Path]:
                 raise Failure("the embedded cluster does not start", tail)
             await asyncio.sleep(0.05)
         yield kubeconfig
+
+
+@asynccontextmanager
+async def webhooks(kubeconfig: Path, folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """Run ``kai-py webhooks``; yields where reviews are sent, and its process id. It may still be starting."""
+    port = _free_port()
+    arguments = [
+        *("webhooks", "--kubeconfig", str(kubeconfig), "--port", str(port), "--host", "127.0.0.1"),
+        *("--configuration", "", "--probes-port", "0", "--log-level", "warning"),
+    ]
+    async with _running(arguments, folder / "webhooks.log") as (process, _):
+        yield f"https://127.0.0.1:{port}", process.pid
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Final
 
 from kai_py.api.keys import HOSTNAME_LABEL, QUEUE_LABEL
 from kai_py.cli.bench.manifests import GPUS_PER_NODE, RACK
+from kai_py.cli.bench.volumes import LOCAL, MADE
 
 _UNLIMITED: Final = -1
 
@@ -41,6 +42,7 @@ class Team:
         gang: pods of each; they start together or not at all.
         gpus: of every pod that waits.
         asks: what every pod that waits asks of the others, a key of :data:`ASKS`; empty = nothing.
+        volumes: which volume every pod that waits claims, see :mod:`kai_py.cli.bench.volumes`; empty = none.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Team:
     gang: int = 1
     gpus: int = 1
     asks: str = ""
+    volumes: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,14 @@ def _asking(asks: str) -> Scene:
     """A gang of 80 pods, as many as a rack has GPUs, and what they ask of each other."""
     about = f"a gang of 80 pods onto 5,000 empty nodes, {asks.replace('-', ' ') or 'for comparison: nothing'} asked"
     return Scene(about=about, nodes=5000, teams=(Team(name="queue-0", jobs=1, gang=80, asks=asks),), repetitions=9)
+
+
+def _claiming(volumes: str) -> Scene:
+    """A gang of 80 pods, each with a volume."""
+    about = f"a gang of 80 pods onto 5,000 empty nodes, each with one of the {volumes.replace('-', ' ')}"
+    return Scene(
+        about=about, nodes=5000, teams=(Team(name="queue-0", jobs=1, gang=80, volumes=volumes),), repetitions=9
+    )
 
 
 def _impossible(nodes: int) -> tuple[Team, ...]:
@@ -136,5 +147,6 @@ SCENES: Final = {
         nodes=500,
         teams=(Team(name="queue-0", running=3, jobs=41, gang=10, gpus=6),),
     ),
+    **{volumes: _claiming(volumes) for volumes in (MADE, LOCAL)},
     **{f"neighbours-{asks or 'none'}": _asking(asks) for asks in ASKS},
 }

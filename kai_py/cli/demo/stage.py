@@ -181,7 +181,9 @@ async def _tick(referee: Referee, view: View) -> None:
 async def _scheduler(kubeconfig: Path) -> AsyncIterator[_Scheduler]:
     """The scheduler, as ``kai-py run`` runs it; it is ready when the block begins."""
     port = _free_port()
-    config = RunConfig(kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=port, probes_port=None)
+    config = RunConfig(
+        kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=port, probes_port=None, decisions_at=None
+    )
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(run_scheduler(config, stop=stop, ready=ready), name="scheduler")
     waiting = asyncio.create_task(ready.wait())

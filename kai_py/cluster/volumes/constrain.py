@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from kai_py.cluster.held_back import Problem, hold_back
 from kai_py.cluster.volumes.book import VolumeBook
+from kai_py.cluster.volumes.choices import Choices
 from kai_py.cluster.volumes.nodes import NodeSide
 from kai_py.cluster.volumes.table import VolumeRows
 from kai_py.core.tables.classes import ClassTable
@@ -33,6 +34,9 @@ class VolumeTables:
     def __init__(self, book: VolumeBook) -> None:
         self._book = book
         self._side: NodeSide | None = None
+        #: What the choices were made of.
+        self._made_of: tuple[NodeSide, object] | None = None
+        self._choices: Choices
 
     def constrain(
         self,
@@ -52,8 +56,11 @@ class VolumeTables:
         side = self._side
         if side is None or side.nodes.names is not nodes.names or side.nodes.labels is not nodes.labels:
             side = self._side = NodeSide(self._book, nodes)
-        side.refresh()
-        made = VolumeRows(self._book, side)
+        if self._made_of != (side, self._book.revision):
+            self._made_of = side, self._book.revision
+            side.refresh()
+            self._choices = Choices(self._book, side)
+        made = VolumeRows(self._book, side, self._choices)
         problems: dict[int, Problem] = {}
         placed: dict[int, bool] = {}
         for key, row in rows:

@@ -11,17 +11,13 @@ import numpy as np
 
 from kai_py.api.storage import PersistentVolume, PersistentVolumeClaim
 from kai_py.cluster.volumes.book import VolumeBook
+from kai_py.cluster.volumes.choices import Choices
 from kai_py.cluster.volumes.matching import (
     EXCLUSIVE,
     Wanted,
-    affinity_of,
     class_of,
     is_bound,
-    is_candidate,
     reach_of,
-    size_of,
-    storage_class_of,
-    suits,
     waits_for_consumer,
     wanted,
 )
@@ -31,7 +27,7 @@ from kai_py.core.resources import Rows
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.classes import ClassTable, Reach
 from kai_py.core.tables.pods import PodKey
-from kai_py.core.tables.volumes import Choice, PodVolumes, VolumeAsk, VolumeTable
+from kai_py.core.tables.volumes import PodVolumes, VolumeAsk, VolumeTable
 from kai_py.errors import MalformedObjectError
 
 Problem = tuple[ReasonCode, dict[str, str]]
@@ -62,19 +58,15 @@ class VolumeRows:
     Args:
         book: all objects.
         side: what nodes reach and attach.
+        choices: what claims choose from.
     """
 
-    def __init__(self, book: VolumeBook, side: NodeSide) -> None:
+    def __init__(self, book: VolumeBook, side: NodeSide, choices: Choices) -> None:
         self._book = book
         self._side = side
         self._classes = book.storage_classes
         self._found: dict[int, tuple[Found, Uses]] = {}
-        self._by_class: dict[str, list[PersistentVolume]] | None = None
-        self._names: list[str] = []
-        self._row_of: dict[str, int] = {}
-        self._volumes: list[PersistentVolume] = []
-        self._choices: list[Choice] = []
-        self._choice_of: dict[object, int] = {}
+        self._choices = choices
         self._loose_users: Counter[Name] = Counter()
 
     def add(self, row: int, key: PodKey, uses: Uses, *, waits: bool) -> Problem | None:
@@ -164,7 +156,14 @@ class VolumeRows:
                 continue
             shared = tuple(row for row in rows if waits and handles[row] in known)
             fresh = Counter(limits.drivers.index(handles[row][0]) for row in rows if row not in shared)
-            picks = tuple(self._choice(claim, want) for claim, want in found.loose) if waits else ()
+            picks = (
+                tuple(
+                    self._choices.of(claim, want, shared=self._loose_users[claim.metadata.key] > 1)
+                    for claim, want in found.loose
+                )
+                if waits
+                else ()
+            )
             ask = VolumeAsk(picks, tuple(sorted(fresh.items())), shared, alone, on)
             reach = reach_of(found.bound, found.pinned)
             if reach is None and ask == VolumeAsk():
@@ -177,11 +176,11 @@ class VolumeRows:
                 request.append(classes.request[key[0]])
                 accounted.append(classes.accounted[key[0]])
             class_idx[pod] = number
-        reach_rows = [self._side.reached(affinity_of(volume)) for volume in self._volumes]
         table = VolumeTable(
-            names=tuple(self._names),
-            reach=np.array(reach_rows, dtype=np.bool_).reshape(len(reach_rows), len(self._side.nodes)),
-            choices=tuple(self._choices),
+            names=tuple(self._choices.names),
+            place=np.array(self._choices.place, dtype=np.int32),
+            reach=tuple(self._choices.reach),
+            choices=tuple(self._choices.made),
             drivers=limits.drivers,
             limits=limits.most,
             driver_of=np.array([limits.drivers.index(driver) for driver, _ in handles], dtype=np.int32),
@@ -190,54 +189,13 @@ class VolumeRows:
         )
         return ClassTable(tuple(made), np.array(request), np.array(accounted)), class_idx, table
 
+    def _pick(self, claim: PersistentVolumeClaim, want: Wanted) -> int:
+        return self._choices.of(claim, want, shared=self._loose_users[claim.metadata.key] > 1)
+
     def _shared_claims(self) -> dict[Name, int]:
         """Claims that one pod alone may use, and that more than one names."""
         users = Counter(name for found, _ in self._found.values() for name in found.exclusive)
         return {name: row for row, name in enumerate(sorted(name for name, count in users.items() if count > 1))}
-
-    def _choice(self, claim: PersistentVolumeClaim, want: Wanted) -> int:
-        """Row of what a claim chooses from."""
-        reserved = self._book.reserved_for(claim)
-        pinned = bool(self._book.selected_for(claim))
-        shared = self._loose_users[claim.metadata.key] > 1
-        key = (
-            want,
-            reserved.metadata.name if reserved is not None else "",
-            pinned,
-            claim.metadata.key if shared else "",
-        )
-        row = self._choice_of.get(key)
-        if row is None:
-            row = self._choice_of[key] = len(self._choices)
-            if pinned:
-                volumes = []  # one is being made
-            elif reserved is not None:
-                volumes = [reserved] if suits(reserved, want) else []
-            else:
-                free = (one for one in self._volumes_of(want.storage_class) if is_candidate(one, want))
-                volumes = sorted(free, key=lambda one: (size_of(one), one.metadata.name))
-            made = self._side.makes(self._classes.get(want.storage_class), want.size)
-            self._choices.append(Choice(np.array([self._row(one) for one in volumes], dtype=np.int32), made, shared))
-        return row
-
-    def _volumes_of(self, storage_class: str) -> list[PersistentVolume]:
-        """Volumes of a class that are not promised to anybody."""
-        if self._by_class is None:
-            self._by_class = {}
-            given = {promise.volume for promise in self._book.promised.values()}
-            for volume in self._book.all(PersistentVolume):
-                if volume.metadata.name not in given:
-                    self._by_class.setdefault(storage_class_of(volume), []).append(volume)
-        return self._by_class.get(storage_class, [])
-
-    def _row(self, volume: PersistentVolume) -> int:
-        name = volume.metadata.name
-        row = self._row_of.get(name)
-        if row is None:
-            row = self._row_of[name] = len(self._names)
-            self._names.append(name)
-            self._volumes.append(volume)
-        return row
 
 
 class _DiskRows:

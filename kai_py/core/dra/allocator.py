@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kai_py.core.dra.allocation import Allocation, ClaimAllocation, allocated, allocation_of
@@ -78,14 +78,29 @@ class Allocator:
         if isinstance(prepared, Refusal):
             return prepared
         sight = self.inventory.at(node)
+        budget = self._options.steps if steps is None else min(steps, self._options.steps)
         try:
-            budget = self._options.steps if steps is None else min(steps, self._options.steps)
-            found = Strategy(prepared, sight.rows, ledger, self._preference, budget).solve()
+            found = self._search(prepared, sight.rows, ledger, budget)
         except SearchStoppedError as stopped:
             return _stopped(stopped, claims)
         if not found.solved:
             return explain(found, prepared, claims, sight, ledger)
         return _writable(self._result(claims, prepared, found, node), claims)
+
+    def _search(self, asks: Sequence[Ask], rows: Sequence[int], ledger: DeviceLedger, budget: int) -> Found:
+        """Search; where a selector fails on a device that we prefer, once more in the order of the node.
+
+        In that order a solution before the device makes the failure go unnoticed, as it does with kube-scheduler.
+        """
+        try:
+            return Strategy(asks, rows, ledger, self._preference, budget).solve()
+        except SearchStoppedError as stopped:
+            if stopped.option is None:
+                raise
+            left = budget - stopped.steps
+        place = {row: number for number, row in enumerate(rows)}
+        plain = [replace(ask, options=tuple(one.sorted_by(place) for one in ask.options)) for ask in asks]
+        return Strategy(plain, rows, ledger, self._preference, left).solve()
 
     def _at_once(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | None:
         """The answer to a single plain request, if it is yes: what the search would find, without a search."""
@@ -156,12 +171,8 @@ class Allocator:
 
     def _everything(self, judge: Judge, verdicts: list[tuple[int, int]], ledger: DeviceLedger) -> list[int]:
         """The devices that "all" means: those with too little capacity left are not meant, tainted ones are."""
-        trial = Trial(self.inventory, ledger, 0)
-        return [
-            row
-            for row, verdict in verdicts
-            if verdict == Verdict.TAINTED or (verdict == _FITS and trial.roomy(row, judge.taking(row)))
-        ]
+        trial, meant = Trial(self.inventory, ledger, 0), (_FITS, Verdict.TAINTED)
+        return [row for row, verdict in verdicts if verdict in meant and trial.roomy(row, judge.taking(row))]
 
     def _result(self, claims: Sequence[Claim], asks: Sequence[Ask], found: Found, node: int) -> Allocation:
         chosen: list[list[int]] = [[] for _ in claims]

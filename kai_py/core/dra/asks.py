@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from kai_py.core.dra.capacity import Taking
 from kai_py.core.dra.claims import ALL, Alternative, Claim, Request
@@ -41,6 +41,10 @@ class Option:
     def tainted(self) -> bool:
         """Whether it wants all its candidates and cannot have one of them because of a taint."""
         return self.takes_all and any(self.judge.verdict(device) == Verdict.TAINTED for device in self.candidates)
+
+    def sorted_by(self, place: Mapping[int, int]) -> Option:
+        """The same with candidates in another order."""
+        return replace(self, candidates=sorted(self.candidates, key=place.__getitem__))
 
     def taking(self, device: int) -> Taking:
         """What it consumes of a shareable device."""

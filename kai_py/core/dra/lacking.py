@@ -52,6 +52,9 @@ def _lack(allocator: Allocator, alternative: Alternative, node: int, ledger: Dev
         verdict = judge.verdict(row)
         if verdict == Verdict.NO_MATCH:
             continue
+        if alternative.count == ALL and verdict == Verdict.TAINTED and not trial.roomy(row, judge.taking(row)):
+            why[RefusalCode.CAPACITY_USED_UP] += 1
+            continue
         if (code := _VERDICTS.get(verdict)) is None:
             if not trial.free(row, 0, admin=alternative.admin):
                 code = RefusalCode.IN_USE

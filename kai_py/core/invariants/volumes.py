@@ -36,7 +36,9 @@ def picks(outcome: Outcome) -> Iterator[Violation]:
         for choice, (claim, name) in zip((table.choices[row] for row in asked), decision.volumes, strict=True):
             if not name and not choice.made.item(node):
                 yield Violation(decision.pod, f"waits for a volume that cannot be made on {decision.node}")
-            elif name and (row_of[name] not in choice.candidates or not table.reach.item(row_of[name], node)):
+            elif name and (
+                row_of[name] not in choice.candidates or node not in table.reach[table.place.item(row_of[name])]
+            ):
                 yield Violation(decision.pod, f"gets volume {name}, which does not suit or is not reached")
             if name and owner.setdefault(name, claim) != claim:
                 yield Violation(decision.pod, f"gets volume {name}, which is given to {owner[name]}")

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from kai_py.core.dra.claims import Claim
+from kai_py.core.dra.claims import ALL, Claim
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.refusal import Refusal, RefusalCode
 from kai_py.core.dra.table import Ask, Extended
@@ -99,11 +99,17 @@ class ClaimView(ClassView):
                 node = int(values.argmax())
                 if values.item(node) == NOWHERE:
                     break
-                if (found := self._on(node, asks, later=later)) is not None:
+                if (found := self._on(node, asks, later=later)) is not None and self._prepared(node, asks, later):
                     return found
                 values[node] = NOWHERE
                 left[wish] -= 1
         return None
+
+    def _prepared(self, node: int, asks: Sequence[Ask], later: bool) -> bool:
+        """Whether alternatives that were left out let the claims be: of all devices each pool has to be known."""
+        if asks is self._asks or not any(map(_has_all, self._asks)):
+            return True
+        return self._on(node, self._asks, later=later) is not None
 
     def at(self, node: int) -> Place | None:
         """The devices on one node; see :meth:`ClassView.at`."""
@@ -215,6 +221,10 @@ def _wishes(asks: Sequence[Ask]) -> list[Sequence[Ask]]:
     claims = [ask for ask in asks if isinstance(ask, Claim)]
     longest = max((len(one.alternatives) for claim in claims for one in claim.requests), default=1)
     return [[_first(ask, number) for ask in asks] for number in range(1, longest)] + [asks]
+
+
+def _has_all(ask: Ask) -> bool:
+    return isinstance(ask, Claim) and any(way.count == ALL for one in ask.requests for way in one.alternatives)
 
 
 def _first(ask: Ask, number: int) -> Ask:

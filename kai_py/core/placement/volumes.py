@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final
 
 import numpy as np
 
 from kai_py.core.placement.views import Place, View
-from kai_py.core.resources import Amounts, Mask, Shares
+from kai_py.core.resources import Amounts, Mask, Rows, Shares
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.state.volumes import Volumes
 from kai_py.core.tables.volumes import VolumeAsk
 
-
-class _When(NamedTuple):
-    """What volumes say of the nodes at one time.
-
-    Attributes:
-        unused: ``(N,)`` where nobody uses what cannot be shared.
-        room: ``(N,)`` pods of the class whose volumes can be attached.
-    """
-
-    unused: Mask
-    room: Amounts
+#: Up to so many changes are looked at node by node.
+_FEW: Final = 256
 
 
 class VolumeView:
@@ -39,34 +30,47 @@ class VolumeView:
         self._ask = ask
         self.request: Amounts = inner.request
         self.allowed: Mask = inner.allowed
-        self._read = -1
-        self._found: Mask
-        self._now: _When
-        self._later: _When
+        nodes = len(inner.allowed)
+        self._found: Mask = np.ones(nodes, dtype=np.bool_)
+        self._unused, self._attached = (np.ones((2, nodes), dtype=np.bool_) for _ in range(2))
+        self._read, self._upheavals = 0, -1
         self._refresh()
 
     def _refresh(self) -> None:
-        volumes, ask = self._volumes, self._ask
-        if self._read == volumes.version:
-            return
-        self._read = volumes.version
-        self._found = volumes.found(ask)
-        self._now, self._later = (
-            _When(volumes.unused(ask, later=later), volumes.room(ask, later=later)) for later in (False, True)
-        )
+        volumes = self._volumes
+        news = volumes.changed[self._read :]
+        rows: Rows | slice = slice(None)
+        if self._upheavals == volumes.upheavals and len(news) <= _FEW:
+            if not news:
+                return
+            rows = np.unique(np.array(news, dtype=np.int32))
+        self._read, self._upheavals = len(volumes.changed), volumes.upheavals
+        self._found[rows] = volumes.found(self._ask, rows)
+        for later in (False, True):
+            self._unused[int(later), rows] = volumes.unused(self._ask, rows, later=later)
+            self._attached[int(later), rows] = volumes.room(self._ask, rows, later=later) > 0
 
-    def _mask(self, when: _When) -> Mask:
-        return self._found & when.unused & (when.room > 0)
+    def _mask(self, *, later: bool) -> Mask:
+        """``(N,)`` nodes where volumes are no obstacle; a new array."""
+        return np.asarray(self._found & self._unused[int(later)] & self._attached[int(later)])
 
     def best(self, within: Mask | None = None) -> Place | None:
         """The best node; see :meth:`ClassView.best`. Where it can start now comes first, as for everybody."""
         self._refresh()
-        now, later = self._mask(self._now), self._mask(self._later)
-        place = self._inner.best(now & later if within is None else now & later & within)
+        now, later = self._mask(later=False), self._mask(later=True)
+        place = self._sure(now & later if within is None else now & later & within)
         if place is not None and place.now:
             return place
-        place = self._inner.best(later if within is None else later & within)
+        place = self._sure(later if within is None else later & within)
         return None if place is None else place._replace(now=place.now and now.item(place.node))
+
+    def _sure(self, within: Mask) -> Place | None:
+        """The best node on which all claims find volumes together."""
+        while (place := self._inner.best(within)) is not None:
+            if self._volumes.choose(self._ask, place.node) is not None:
+                return place
+            within[place.node] = False
+        return None
 
     def ahead(self, limit: int) -> list[int]:  # noqa: ARG002  # each pod changes what the next one finds
         """Nowhere: it has to be looked at one by one."""
@@ -76,9 +80,9 @@ class VolumeView:
         """One node; see :meth:`ClassView.at`."""
         self._refresh()
         place = self._inner.at(node)
-        if place is None or not self._mask(self._later).item(node):
+        if place is None or not self._mask(later=True).item(node) or self._volumes.choose(self._ask, node) is None:
             return None
-        return place._replace(now=place.now and self._mask(self._now).item(node))
+        return place._replace(now=place.now and self._mask(later=False).item(node))
 
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods of the class each node takes, by its volumes too; an upper bound. See :meth:`ClassView.slots`.
@@ -86,17 +90,17 @@ class VolumeView:
         Volumes that several nodes reach count on each of them.
         """
         self._refresh()
-        when = self._later if later else self._now
-        most = np.where(self._found & when.unused, when.room, 0)
+        everywhere = slice(None)
+        most = np.where(self._mask(later=later), self._volumes.room(self._ask, everywhere, later=later), 0)
         if self._ask.exclusive or self._ask.disks:
             most = np.minimum(most, 1)
-        most = np.minimum(most, self._volumes.choices_left(self._ask))
+        most = np.minimum(most, self._volumes.left(self._ask, everywhere))
         return self._inner.slots(np.minimum(by_amounts, most), later=later)
 
     def refusal(self) -> Reason | None:
         """What the other view says, unless it is volumes that keep it away."""
         self._refresh()
-        return None if (self._inner.fitting() & ~self._mask(self._later)).any() else self._inner.refusal()
+        return None if (self._inner.fitting() & ~self._mask(later=True)).any() else self._inner.refusal()
 
     def details(self) -> dict[str, object]:
         """As the other view has it."""
@@ -115,7 +119,7 @@ class VolumeView:
     def fitting(self) -> Mask:
         """``(N,)`` nodes that have room for it and its volumes, now or later."""
         self._refresh()
-        return self._inner.fitting() & self._mask(self._later)
+        return self._inner.fitting() & self._mask(later=True)
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class; nodes that have room for everything but its volumes say which of them."""
@@ -123,8 +127,8 @@ class VolumeView:
         reasons, missing = self._inner.explain()
         left = self._inner.fitting()
         for reason, passes in (
-            (FilterReason.VOLUME_IN_USE, self._later.unused),
-            (FilterReason.VOLUME_LIMIT, self._later.room > 0),
+            (FilterReason.VOLUME_IN_USE, self._unused[1]),
+            (FilterReason.VOLUME_LIMIT, self._attached[1]),
             (FilterReason.VOLUME_MISSING, self._found),
         ):
             if refused := int((left & ~passes).sum()):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from kai_py.core.resources import Amounts, Mask, Rows
+from kai_py.core.state.shelves import Shelves
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.snapshot import Snapshot
-from kai_py.core.tables.volumes import Choice, PodVolumes, VolumeAsk, VolumeTable
+from kai_py.core.tables.volumes import PodVolumes, VolumeAsk, VolumeTable
 
 
 class Change(NamedTuple):
@@ -44,19 +45,34 @@ class _When:
         self.users: Counter[int] = Counter()
         self.disks: Counter[tuple[int, int, bool]] = Counter()
 
+    def users_of(self, handle: int, nodes: Rows) -> Amounts:
+        """Which of some nodes have a volume attached: 1, else 0."""
+        there = [node for (node, one), users in self.handles.items() if one == handle and users > 0]
+        return np.isin(nodes, there).astype(np.int64)
+
+    def nodes_of(self, disk: int, *, writing: bool) -> list[int]:
+        """Nodes on which somebody uses a disk; with ``writing`` only those who write."""
+        return [
+            node
+            for (node, one, read_only), users in self.disks.items()
+            if one == disk and users > 0 and not (writing and read_only)
+        ]
+
 
 class Volumes:
     """The volumes of a snapshot. Part of the ledger; only ``Transaction`` changes it.
 
     Attributes:
         table: of the snapshot.
-        version: another number whenever something has changed.
+        changed: rows of nodes that look different, in order, with repetitions; whoever looks remembers how far.
+        upheavals: how often something has changed that is not about single nodes.
         picked: pod -> the volumes that it has picked in this cycle; ``NONE`` = one is made for it.
     """
 
     def __init__(self, snapshot: Snapshot, table: VolumeTable) -> None:
         self.table = table
-        self.version = 0
+        self.changed: list[int] = []
+        self.upheavals = 0
         self.picked: dict[int, tuple[int, ...]] = {}
         self._classes = snapshot.classes.classes
         self._class: Rows = snapshot.pods.class_idx
@@ -64,7 +80,11 @@ class Volumes:
         self._taken: Rows = np.zeros(len(table.names), dtype=np.int32)
         #: Choices of claims that several pods share: the volume, the node, and how many pods have it.
         self._settled: dict[int, tuple[int, int, int]] = {}
-        nodes = len(snapshot.nodes)
+        #: By choice: what is left of it, by node.
+        self._free: dict[int, Amounts] = {}
+        self._shelves = Shelves(table, len(snapshot.nodes))
+        nodes = self._nodes = len(snapshot.nodes)
+        self._all: Rows = np.arange(nodes, dtype=np.int32)
         self._now, self._later = _When(nodes, len(table.drivers)), _When(nodes, len(table.drivers))
         for node, handle in table.attached:
             for when in (self._now, self._later):
@@ -84,7 +104,7 @@ class Volumes:
         """
         if pod not in self.table.of_pod:
             return None
-        picks = self._choose(self._ask(pod), node)
+        picks = self.choose(self._ask(pod), node)
         assert picks is not None, "a node was chosen on which there is no volume"
         return self._apply(Change(pod, node, int(now), 1, picks))
 
@@ -110,11 +130,12 @@ class Volumes:
             self._attach(when, change.node, used.handles, step)
             for row in used.exclusive:
                 when.users[row] += step
+                self.upheavals += 1
             for row, read_only in used.disks:
                 when.disks[change.node, row, read_only] += step
         if change.picks:
             self._pick(change, sign * change.later)
-        self.version += 1
+        self.changed.append(change.node)
 
     def _pick(self, change: Change, step: int) -> None:
         """A pod gets its volumes (``step`` 1), or puts them back (-1)."""
@@ -124,12 +145,28 @@ class Volumes:
             del self.picked[change.pod]
         for choice, row in zip(self._ask(change.pod).picks, change.picks, strict=True):
             if row != NONE:
-                self._taken[row] += step
+                self._take(row, step)
             if self.table.choices[choice].shared:
                 *what, pods = self._settled.get(choice, (row, change.node, 0))
                 self._settled[choice] = (what[0], what[1], pods + step)
                 if pods + step == 0:
                     del self._settled[choice]
+                self.upheavals += 1
+
+    def _take(self, row: int, step: int) -> None:
+        """One pod more, or less, has picked a volume."""
+        before = self._taken.item(row)
+        self._taken[row] = before + step
+        if (before > 0) == (before + step > 0):
+            return
+        nodes = self.table.reach[self.table.place.item(row)]
+        if len(nodes) > _FEW:
+            self.upheavals += 1
+        else:
+            self.changed += nodes.tolist()
+        for number, free in self._free.items():
+            if row in self._shelves.rows_of(number):
+                free[nodes] -= step
 
     def _attach(self, when: _When, node: int, handles: tuple[int, ...], step: int) -> None:
         for handle in handles:
@@ -142,8 +179,8 @@ class Volumes:
     def _ask(self, pod: int) -> VolumeAsk:
         return self._classes[self._class.item(pod)].volumes or _NOTHING
 
-    def _choose(self, ask: VolumeAsk, node: int) -> tuple[int, ...] | None:
-        """Volumes on one node for a pod that picks; None where one is missing."""
+    def choose(self, ask: VolumeAsk, node: int) -> tuple[int, ...] | None:
+        """Volumes on one node for a pod that picks, claim by claim; None where one is missing."""
         chosen: list[int] = []
         for number in ask.picks:
             choice = self.table.choices[number]
@@ -152,8 +189,7 @@ class Volumes:
                     return None
                 chosen.append(settled[0])
                 continue
-            there = self.table.reach[choice.candidates, node] & (self._taken[choice.candidates] == 0)
-            row = next((row for row in choice.candidates[there].tolist() if row not in chosen), NONE)
+            row = self._shelves.best(number, node, self._taken, chosen)
             if row == NONE and not choice.made.item(node):
                 return None
             chosen.append(row)
@@ -162,35 +198,34 @@ class Volumes:
     def _reached(self, settled: tuple[int, int, int]) -> Mask:
         """``(N,)`` from where a volume is reached that another pod has got; one that is made, from its node."""
         row, node, _ = settled
-        if row != NONE:
-            return np.asarray(self.table.reach[row])
-        return np.asarray(np.arange(self.table.limits.shape[0]) == node)
+        mask = np.zeros(self._nodes, dtype=np.bool_)
+        mask[self.table.reach[self.table.place.item(row)] if row != NONE else node] = True
+        return mask
 
-    def found(self, ask: VolumeAsk) -> Mask:
-        """``(N,)`` nodes on which every claim finds a volume, or one can be made. Claims choose one after the other."""
-        ok = np.ones(self.table.limits.shape[0], dtype=np.bool_)
-        chosen: list[Rows] = []
+    def found(self, ask: VolumeAsk, rows: Rows | slice) -> Mask:
+        """Which of some nodes have a volume for every claim alone, or can make one; ``choose`` knows for sure."""
+        ok = self.left(ask, rows) > 0
         for number in ask.picks:
             if (settled := self._settled.get(number)) is not None:
-                ok &= self._reached(settled)
-                continue
-            choice = self.table.choices[number]
-            first = self._first(choice, chosen)
-            ok &= (first != NONE) | choice.made
-            chosen.append(first)
+                ok &= self._reached(settled)[rows]
         return ok
 
-    def _first(self, choice: Choice, chosen: list[Rows]) -> Rows:
-        """``(N,)`` the best volume on each node that nobody has, nor has been chosen there; ``NONE`` without any."""
-        nodes = self.table.limits.shape[0]
-        free = choice.candidates[self._taken[choice.candidates] == 0]
-        if not free.size:
-            return np.full(nodes, NONE, dtype=np.int32)
-        reached = self.table.reach[free]
-        for before in chosen:
-            reached &= free[:, None] != before
-        first = reached.argmax(axis=0)
-        return np.where(reached[first, np.arange(nodes)], free[first], NONE).astype(np.int32)
+    def left(self, ask: VolumeAsk, rows: Rows | slice) -> Amounts:
+        """Pods of a class that find volumes on each of some nodes, at most; not bounded where they are made."""
+        count = np.full(len(self._all[rows]), _ANY, dtype=np.int64)
+        for number, picks in Counter(ask.picks).items():
+            if number not in self._settled:
+                free = np.minimum(count, self._free_of(number)[rows] // picks)
+                count = np.where(self.table.choices[number].made[rows], count, free)
+        return count
+
+    def _free_of(self, number: int) -> Amounts:
+        """``(N,)`` volumes of a choice that nobody has, by node."""
+        free = self._free.get(number)
+        if free is None:
+            candidates = self.table.choices[number].candidates
+            free = self._free[number] = self._shelves.count(candidates[self._taken[candidates] == 0])
+        return free
 
     def holds(self, pod: int, node: int, *, later: bool) -> bool:
         """Whether a pod that was told to go finds its volumes on its own node, as if it came anew."""
@@ -208,31 +243,19 @@ class Volumes:
             when.disks[node, row, False] <= 0 and (read_only or when.disks[node, row, True] <= 0)
             for row, read_only in used.disks
         )
-        return attaches and alone and disks and self._choose(self._ask(pod), node) is not None
+        return attaches and alone and disks and self.choose(self._ask(pod), node) is not None
 
-    def choices_left(self, ask: VolumeAsk) -> Amounts:
-        """``(N,)`` pods of a class that find volumes on each node; those whose volumes are made are not counted."""
-        count = np.full(self.table.limits.shape[0], np.iinfo(np.int64).max, dtype=np.int64)
-        for row, picks in Counter(ask.picks).items():
-            choice = self.table.choices[row]
-            if choice.shared:
-                continue
-            free = choice.candidates[self._taken[choice.candidates] == 0]
-            left = self.table.reach[free].sum(axis=0) // picks
-            count = np.where(choice.made, count, np.minimum(count, left))
-        return count
-
-    def room(self, ask: VolumeAsk, *, later: bool) -> Amounts:
-        """``(N,)`` pods of a class that each node can attach the volumes of."""
+    def room(self, ask: VolumeAsk, rows: Rows | slice, *, later: bool) -> Amounts:
+        """Pods of a class that each of some nodes can attach the volumes of."""
         when = self._later if later else self._now
-        count = np.full(self.table.limits.shape[0], np.iinfo(np.int64).max, dtype=np.int64)
+        nodes = self._all[rows]
+        count = np.full(len(nodes), _ANY, dtype=np.int64)
         for driver, volumes in self._attaching(ask):
-            left = self.table.limits[:, driver] - when.attached[:, driver]
-            have = np.zeros(len(left), dtype=np.int64)
-            for (node, handle), users in when.handles.items() if ask.shared else ():
-                if users > 0 and handle in ask.shared and self.table.driver_of.item(handle) == driver:
-                    have[node] += 1
-            new = volumes - have
+            left = self.table.limits[rows, driver] - when.attached[rows, driver]
+            new = np.full(len(nodes), volumes, dtype=np.int64)
+            for handle in ask.shared:
+                if self.table.driver_of.item(handle) == driver:
+                    new -= when.users_of(handle, nodes)
             fits = np.where(new > 0, np.maximum(left, 0) // np.maximum(new, 1), count)
             count = np.minimum(count, fits)
         return count
@@ -243,17 +266,13 @@ class Volumes:
         total.update(self.table.driver_of.item(handle) for handle in ask.shared)
         return sorted(total.items())
 
-    def unused(self, ask: VolumeAsk, *, later: bool) -> Mask:
-        """``(N,)`` where nobody uses what the class cannot share."""
+    def unused(self, ask: VolumeAsk, rows: Rows | slice, *, later: bool) -> Mask:
+        """On which of some nodes nobody uses what the class cannot share."""
         when = self._later if later else self._now
-        nodes = self.table.limits.shape[0]
-        if any(when.users[row] > 0 for row in ask.exclusive):
-            return np.zeros(nodes, dtype=np.bool_)
-        ok = np.ones(nodes, dtype=np.bool_)
-        wanted = dict(ask.disks)
-        for (node, row, read_only), users in when.disks.items() if wanted else ():
-            if users > 0 and row in wanted and not (read_only and wanted[row]):
-                ok[node] = False
+        nodes = self._all[rows]
+        ok = np.full(len(nodes), all(when.users[row] <= 0 for row in ask.exclusive), dtype=np.bool_)
+        for row, read_only in ask.disks:
+            ok &= ~np.isin(nodes, when.nodes_of(row, writing=read_only))
         return ok
 
     def decided(self, pod: int) -> tuple[tuple[str, str], ...]:
@@ -267,3 +286,7 @@ class Volumes:
 
 
 _NOTHING = VolumeAsk()
+#: More than any node takes.
+_ANY: Final = np.iinfo(np.int64).max
+#: A volume that more nodes reach than these is not about single nodes.
+_FEW: Final = 8

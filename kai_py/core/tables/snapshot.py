@@ -177,7 +177,10 @@ def _seal_topologies(table: TopologyTable, subgroups: int, podgroups: int, nodes
 
 
 def _seal_volumes(table: VolumeTable, pods: int, nodes: int) -> None:
-    _expect("volumes.reach", table.reach, (len(table.names), nodes))
+    _expect("volumes.place", table.place, (len(table.names),))
+    _refer("volumes.place", table.place, len(table.reach), none=False)
+    if table.reach:
+        _refer("volumes.reach", np.concatenate(table.reach), nodes, none=False)
     for row, choice in enumerate(table.choices):
         _expect(f"volumes.choices[{row}].made", choice.made, (nodes,))
         _refer(f"volumes.choices[{row}].candidates", choice.candidates, len(table.names), none=False)
@@ -185,7 +188,7 @@ def _seal_volumes(table: VolumeTable, pods: int, nodes: int) -> None:
     _refer("volumes.driver_of", table.driver_of, len(table.drivers), none=False)
     if table.of_pod and not 0 <= min(table.of_pod) <= max(table.of_pod) < pods:
         raise ValueError(f"volumes.of_pod points to row {min(table.of_pod)} to {max(table.of_pod)} of {pods}")
-    for column in (table.reach, table.limits, table.driver_of):
+    for column in (table.place, table.limits, table.driver_of):
         column.flags.writeable = False
 
 

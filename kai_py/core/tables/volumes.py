@@ -69,7 +69,8 @@ class VolumeTable:
 
     Attributes:
         names: ``(V,)`` volumes that nobody has and somebody could get.
-        reach: ``(V, N)`` from which nodes.
+        place: ``(V,)`` from where each is reached, a row of ``reach``: many are reached from the same nodes.
+        reach: ``(W,)`` rows of nodes, ascending.
         choices: what claims choose from.
         drivers: ``(D,)`` that limit how many volumes a node attaches.
         limits: ``(N, D)``
@@ -79,7 +80,8 @@ class VolumeTable:
     """
 
     names: tuple[str, ...]
-    reach: Mask
+    place: Rows
+    reach: tuple[Rows, ...]
     choices: tuple[Choice, ...]
     drivers: tuple[str, ...]
     limits: Amounts

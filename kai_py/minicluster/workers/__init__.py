@@ -20,31 +20,37 @@ from kai_py.minicluster.storage import Storage
 
 from .claims import Claims
 from .clock import Clock, ManualClock, WallClock
+from .custom import workload_crds
 from .deployments import Deployments, ReplicaSets
 from .devices import DeviceDrivers
 from .jobs import Jobs
+from .jobsets import JobSets
 from .kubelets import Kubelets
 from .node_lifecycle import NodeLifecycle
+from .pytorch_jobs import PyTorchJobs
 
 __all__ = [
     "Claims",
     "Clock",
     "Deployments",
     "DeviceDrivers",
+    "JobSets",
     "Jobs",
     "Kubelets",
     "ManualClock",
     "NodeLifecycle",
+    "PyTorchJobs",
     "ReplicaSets",
     "WallClock",
     "controllers",
+    "workload_crds",
 ]
 
 
 def controllers(
     *, clock: Clock | None = None, job_backoff: float = 10.0
 ) -> tuple[Callable[[Storage], Awaitable[None]], ...]:
-    """Everything that a ``kube-controller-manager`` would do here: Jobs, Deployments, claims, nodes.
+    """What a ``kube-controller-manager`` would do here, and the operators of JobSets and PyTorchJobs.
 
     Args:
         clock: whose time they live in; the wall's, if not said.
@@ -52,6 +58,8 @@ def controllers(
     """
     return (
         Jobs(clock=clock, backoff=job_backoff).run,
+        JobSets(clock=clock).run,
+        PyTorchJobs(clock=clock).run,
         Deployments(clock=clock).run,
         ReplicaSets(clock=clock).run,
         Claims(clock=clock).run,

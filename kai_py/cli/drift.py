@@ -1,0 +1,173 @@
+"""``kai-py drift``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+
+from kai_py.cli.failures import note
+from kai_py.cli.live import connected
+from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption
+from kai_py.cli.output import Output, Table, print_document, print_tables
+from kai_py.errors import NotFoundError
+from kai_py.kube.client import ApiClient, open_fence
+from kai_py.kube.listing import list_all
+from kai_py.kube.resource import ResourceKind
+from kai_py.kube.writer import Writer
+from kai_py.operators.kinds import CONFIG_MAPS, QUEUES, TOPOLOGIES
+from kai_py.operators.run import RunConfig
+from kai_py.operators.settings import KEY
+from kai_py.planning.documents import read_documents
+from kai_py.planning.drift import Difference, Wanted, differences, read_wanted
+
+app = typer.Typer(add_completion=False)
+
+#: The exit status when something differs.
+DRIFT: Final = 3
+
+_KINDS: Final[dict[str, ResourceKind[Any]]] = {"Queue": QUEUES, "Topology": TOPOLOGIES}
+_STYLES: Final = {"missing": "red", "extra": "yellow", "differs": "yellow"}
+_PLACE: Final = "/".join(RunConfig().settings_configmap)
+
+
+@app.command("drift")
+def drift(
+    filenames: Annotated[
+        list[str],
+        typer.Option(
+            "--filename",
+            "-f",
+            metavar="PATH",
+            help="Values of the Helm chart, such as a blueprint, or manifests: a file, a folder, or - for standard "
+            "input. May be given often.",
+            show_default=False,
+        ),
+    ],
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Make the cluster as the files say. What is extra stays, but with --prune.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="With --fix: delete queues and topologies that are extra.")
+    ] = False,
+    settings_configmap: Annotated[
+        str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings.")
+    ] = _PLACE,
+    output: OutputOption = Output.TABLE,
+    no_headers: NoHeaders = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Compare queues, topologies and settings with the files that they should be as.
+
+    What means the same does not differ, however it is written: a field that is absent has its default. Kinds that no
+    file speaks of are not compared. The exit status is 3 when something differs and was not fixed.
+
+    For instance:
+
+    kai-py drift -f helm/blueprints/training/values.yaml
+
+    kai-py drift -f queues.yaml --fix
+    """
+    namespace, _, name = settings_configmap.partition("/")
+    if not namespace or not name or "/" in name:
+        raise typer.BadParameter(f"{settings_configmap!r} should be NAMESPACE/NAME")
+    if prune and not fix:
+        raise typer.BadParameter("--prune needs --fix")
+    wanted = read_wanted(read_documents(filenames, sys.stdin))
+    found, fixed = asyncio.run(_run(wanted, (namespace, name), kubeconfig, context, fix=fix, prune=prune))
+    _print(wanted, found, fixed, output, headers=not no_headers)
+    if len(fixed) < len(found):
+        raise typer.Exit(DRIFT)
+
+
+async def _run(
+    wanted: Wanted, place: tuple[str, str], kubeconfig: str | None, context: str | None, *, fix: bool, prune: bool
+) -> tuple[list[Difference], list[Difference]]:
+    """What differs, and what of it was fixed."""
+    async with connected(kubeconfig, context) as client:
+        live = {kind: await list_all(client, _KINDS[kind]) for kind in wanted.specs}
+        settings = await _document(client, place) if wanted.settings is not None else None
+        found = list(differences(wanted, live, settings))
+        fixed = [one for one in found if fix and (one.change != "extra" or prune)]
+        for kind, name in dict.fromkeys((one.kind, one.name) for one in fixed if one.kind in _KINDS):
+            await _fix_object(client, wanted, kind, name)
+        if any(one.kind == "Settings" for one in fixed):
+            await _fix_settings(client, place, wanted.document())
+        return found, fixed
+
+
+async def _document(client: ApiClient, place: tuple[str, str]) -> str | None:
+    try:
+        found = await client.get_object(CONFIG_MAPS.path(*place))
+    except NotFoundError:
+        return None
+    return str((found.get("data") or {}).get(KEY, ""))
+
+
+async def _fix_object(client: ApiClient, wanted: Wanted, kind: str, name: str) -> None:
+    """Create, replace or delete; a spec is replaced as a whole, so that nothing of the old one stays."""
+    resource, writer = _KINDS[kind], Writer(client, open_fence)
+    path = resource.path("", name)
+    if name not in wanted.specs[kind]:
+        await client.delete(path)
+        return
+    manifest = wanted.manifest(kind, name)
+    try:
+        live = await client.get_object(path)
+    except NotFoundError:
+        await writer.create(resource, manifest)
+        return
+    await writer.replace(resource, {**live, "spec": manifest["spec"]})
+
+
+async def _fix_settings(client: ApiClient, place: tuple[str, str], text: str) -> None:
+    writer, metadata = Writer(client, open_fence), {"namespace": place[0], "name": place[1]}
+    try:
+        live = msgspec.json.decode(await client.get(CONFIG_MAPS.path(*place)))
+    except NotFoundError:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: text}}
+        await writer.create(CONFIG_MAPS, body)
+        return
+    await writer.replace(CONFIG_MAPS, {**live, "data": {**(live.get("data") or {}), KEY: text}})
+
+
+def _print(
+    wanted: Wanted, found: Sequence[Difference], fixed: Sequence[Difference], output: Output, *, headers: bool
+) -> None:
+    done = set(map(id, fixed))
+    if output is not Output.TABLE:
+        items = [{**one.to_dict(), "fixed": id(one) in done} for one in found]
+        print_document(
+            {"apiVersion": "kai-py/v1", "kind": "Drift", "blueprint": wanted.blueprint, "items": items}, output
+        )
+        return
+    about = f" from {wanted.blueprint}" if wanted.blueprint else ""
+    verdict = f"{len(found)} differences{about}, {len(fixed)} fixed" if found else f"no drift{about}"
+    rows = [
+        (
+            one.kind,
+            one.name,
+            "fixed" if id(one) in done else one.change,
+            one.field,
+            _short(one.wanted),
+            _short(one.live),
+        )
+        for one in found
+    ]
+    columns = ("Kind", "Name", "Change", "Field", "Wanted", "Live")
+    print_tables([Table("Drift", columns, rows, _STYLES)], headers=headers, verdict=verdict)
+    if any(one.change == "extra" and id(one) not in done for one in found) and fixed:
+        note("what is extra stays: delete it, or fix with --prune")
+
+
+def _short(value: object) -> str:
+    """A value in a cell: whole objects are in the document."""
+    if value is None:
+        return ""
+    return "(object)" if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)

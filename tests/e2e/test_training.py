@@ -1,0 +1,91 @@
+"""From the manifest of a training to its end: controllers of the embedded cluster make pods, the scheduler the gang."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kai_py.cli.minicluster import furnish, workers
+from kai_py.kube.client import connect
+from kai_py.minicluster import MiniCluster
+from kai_py.minicluster.pools import RACK_LABEL, nodes
+
+from .harness import Cluster, Json
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "workloads"
+_DURATION = "minicluster.kai-py/duration"
+
+
+@pytest.fixture
+async def lively(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """What ``kai-py minicluster --nodes 10`` starts, with the queue and the topology that the examples name."""
+    mini = MiniCluster(workers=workers())
+    furnish(mini, nodes("h100", 10), crds=True)
+    async with mini:
+        kubeconfig = tmp_path / "kubeconfig"
+        mini.write_kubeconfig(kubeconfig)
+        async with await connect(str(kubeconfig)) as client:
+            made = Cluster(kubeconfig, client, "default", real=False, faults=mini.faults)
+            await made.queue("research")
+            topology = {"metadata": {"name": "racks"}, "spec": {"levels": [{"nodeLabel": RACK_LABEL, "alias": "rack"}]}}
+            kind = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology"}
+            await made.create("/apis/kai.scheduler/v1alpha1/topologies", kind | topology)
+            yield made
+
+
+def example(name: str) -> Json:
+    """A manifest whose pods end by themselves."""
+    manifest: Json = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
+    for template in _templates(manifest["spec"]):
+        meta = template.setdefault("metadata", {})
+        meta["annotations"] = (meta.get("annotations") or {}) | {_DURATION: "1s"}
+    return manifest
+
+
+def _templates(spec: Json) -> list[Json]:
+    if "pytorchReplicaSpecs" in spec:
+        return [role["template"] for role in spec["pytorchReplicaSpecs"].values()]
+    return [job["template"]["spec"]["template"] for job in spec["replicatedJobs"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "pods", "end"),
+    [
+        ("pytorchjob", "/apis/kubeflow.org/v1/namespaces/default/pytorchjobs", 5, "Succeeded"),
+        ("jobset", "/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets", 9, "Completed"),
+    ],
+)
+async def test_a_training_is_applied_bound_as_a_gang_and_completes(
+    lively: Cluster, name: str, path: str, pods: int, end: str
+) -> None:
+    manifest = example(name)
+    async with lively.scheduler():
+        await lively.create(path, manifest)
+
+        async def bound() -> bool:
+            return len(await lively.places()) == pods
+
+        await lively.until(bound)
+        [group] = (await lively.until(lively.podgroups)).values()
+        assert group["spec"]["queue"] == "research"
+        assert group["metadata"]["name"].startswith(f"pg-{manifest['metadata']['name']}-")
+
+        async def ended() -> bool:
+            found = await lively.client.get_object(f"{path}/{manifest['metadata']['name']}")
+            conditions = found.get("status", {}).get("conditions", ())
+            return any(one["type"] == end and one["status"] == "True" for one in conditions)
+
+        await lively.until(ended)
+
+
+async def test_a_training_that_does_not_fit_has_no_pod_running(lively: Cluster) -> None:
+    manifest = example("pytorchjob")
+    manifest["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] = 10
+    async with lively.scheduler():
+        await lively.create("/apis/kubeflow.org/v1/namespaces/default/pytorchjobs", manifest)
+        await lively.until(lambda: lively.message("pytorchjob-master-0"))
+        assert len(await lively.pods()) == 11
+        assert await lively.places() == {}

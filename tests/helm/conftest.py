@@ -1,0 +1,64 @@
+"""A control plane that says who asked for what, and was refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.control_plane import assets, control_plane
+
+_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+"""
+#: A service account's user name.
+ACCOUNT = "system:serviceaccount:kai-scheduler:{}"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """An API server that keeps a record.
+
+    Attributes:
+        kubeconfig: of an administrator.
+        log: the record.
+    """
+
+    kubeconfig: Path
+    log: Path
+
+    def requests(self, account: str) -> Iterator[tuple[str, str, str, str, int]]:
+        """Verb, API group, resource with its subresource, path, and status of all requests of a service account."""
+        user = ACCOUNT.format(account)
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            if event["user"].get("username") == user and "objectRef" in event:
+                about = event["objectRef"]
+                resource = "/".join(filter(None, (about.get("resource", ""), about.get("subresource", ""))))
+                code = event.get("responseStatus", {}).get("code", 0)
+                yield event["verb"], about.get("apiGroup", ""), resource, event["requestURI"], code
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    """A real control plane with authorization and a record of all requests."""
+    binaries = assets()
+    if binaries is None:
+        pytest.skip("KUBEBUILDER_ASSETS does not name a folder with etcd and kube-apiserver")
+    folder = tmp_path_factory.mktemp("audited")
+    policy, log = folder / "policy.yaml", folder / "audit.log"
+    policy.write_text(_POLICY, encoding="utf-8")
+    flags = [
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={log}",
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+    ]
+    with control_plane(binaries, folder, *flags) as kubeconfig:
+        yield Audited(kubeconfig, log)
