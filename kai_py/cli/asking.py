@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from kai_py.api.decode import convert
+from kai_py.api.keys import QUEUE_LABEL
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.api.workload import Workload
@@ -23,12 +25,15 @@ from kai_py.podgrouper.grouping import Grouper
 from kai_py.podgrouper.options import Options
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
-from kai_py.telemetry.why import Why, why_pod, why_podgroup
+from kai_py.telemetry.why import Why, over_limit, why_pod, why_podgroup
 from kai_py.telemetry.why_queue import why_queue
 from kai_py.telemetry.why_waiting import Waiter, waiters
+from kai_py.telemetry.why_when import FOR_ROOM, NOT_KNOWN, reserved_nodes, when_given_back, when_left
 
 Json = dict[str, Any]
 
+#: So many nodes are asked who leaves them.
+_NODES: Final = 16
 #: What a target may be called, to the question about it; a bare name is tried in the order of the first three.
 KINDS: Final = {
     "pod": "pod",
@@ -68,7 +73,8 @@ async def _pod(client: ApiClient, namespace: str, name: str) -> Why | None:
         return None
     group, names = await asyncio.gather(_group(pod, client), scheduler_names(client))
     podgroup = await find(client, PODGROUPS, *group) if group else None
-    return why_pod(pod, podgroup, scheduler_names=names, now=time.time())
+    answer = why_pod(pod, podgroup, scheduler_names=names, now=time.time())
+    return await _with_when(client, answer, podgroup, [pod])
 
 
 async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
@@ -78,7 +84,22 @@ async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:
     pods = await list_all(client, PODS, namespace)
     grouping = await _grouping(client, pods, namespace)
     members = [pod for pod in pods if grouping.key(pod) == (namespace, name)]
-    return why_podgroup(podgroup, members, now=time.time())
+    return await _with_when(client, why_podgroup(podgroup, members, now=time.time()), podgroup, members)
+
+
+async def _with_when(client: ApiClient, answer: Why, podgroup: Json | None, pods: Sequence[Json]) -> Why:
+    """The answer with a row that says when what waits may start, as far as that can be known."""
+    if answer.code not in FOR_ROOM:
+        return answer
+    when = ""
+    if nodes := reserved_nodes(pods)[:_NODES]:
+        there = [await list_all(client, PODS, fieldSelector=f"spec.nodeName={node}") for node in nodes]
+        when = when_left(nodes, [one for some in there for one in some])
+    elif podgroup is not None and (reason := over_limit(podgroup)) is not None:
+        when = when_given_back(
+            reason, await list_all(client, PODS, labelSelector=f"{QUEUE_LABEL}={reason.details['queue']}")
+        )
+    return replace(answer, evidence=(*answer.evidence, ("when", when or NOT_KNOWN)))
 
 
 async def _queue(client: ApiClient, _: str, name: str) -> Why | None:

@@ -14,17 +14,25 @@ from kai_py.kube.resource import ResourceKind
 _TRIES = 3
 
 
-async def list_all(client: ApiClient, resource: ResourceKind[Any], namespace: str = "") -> list[dict[str, Any]]:
+async def list_all(
+    client: ApiClient, resource: ResourceKind[Any], namespace: str = "", **selectors: str
+) -> list[dict[str, Any]]:
     """All objects of a kind, as the server has them; none where the kind is not served.
 
     Items of a list come without apiVersion and kind; they are put back.
+
+    Args:
+        client: the cluster.
+        resource: the kind.
+        namespace: empty for all.
+        selectors: ``labelSelector``, ``fieldSelector``.
 
     Raises:
         ApiError: the server does not answer, or refuses.
     """
     for tries_left in range(_TRIES - 1, -1, -1):
         try:
-            return await _pages(client, resource, namespace)
+            return await _pages(client, resource, namespace, selectors)
         except NotFoundError:
             return []
         except GoneError:  # the list was compacted away between two pages
@@ -33,9 +41,11 @@ async def list_all(client: ApiClient, resource: ResourceKind[Any], namespace: st
     raise AssertionError("the last try returns or raises")
 
 
-async def _pages(client: ApiClient, resource: ResourceKind[Any], namespace: str) -> list[dict[str, Any]]:
+async def _pages(
+    client: ApiClient, resource: ResourceKind[Any], namespace: str, selectors: dict[str, str]
+) -> list[dict[str, Any]]:
     objects: list[dict[str, Any]] = []
-    params: dict[str, str | int] = {"limit": PAGE_SIZE}
+    params: dict[str, str | int] = {"limit": PAGE_SIZE, **selectors}
     while True:
         page = msgspec.json.decode(await client.get(resource.path(namespace), params=params))
         kind = str(page.get("kind", "")).removesuffix("List")

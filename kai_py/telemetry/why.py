@@ -155,6 +155,15 @@ def waiting_code(podgroup: Object) -> str:
     return str(condition.get("reason") or "") if condition is not None else ""
 
 
+def over_limit(podgroup: Object) -> Reason | None:
+    """The numbers of a podgroup that waits at a queue's limit; None for others, and where nobody has written them."""
+    condition = _newest(podgroup)
+    if condition is None or condition.get("reason") != ReasonCode.OVER_LIMIT:
+        return None
+    reasons = [one for one in condition.get("reasons") or () if isinstance(one, Mapping)]
+    return _rebuilt(ReasonCode.OVER_LIMIT, reasons[0]) if reasons else None
+
+
 def pod_code(pod: Object, scheduler_names: Sequence[str] = (SCHEDULER_NAME,)) -> str:
     """The code of the reason why a pod waits, by its own condition; empty if it does not, or nobody has said so."""
     said = _scheduled(pod)

@@ -73,7 +73,8 @@ async def test_a_plan_takes_live_disruption_budgets_and_goes_on_where_they_are_f
         victim = pod(name, gpus=4)
         victim["metadata"]["labels"]["app"] = app
         victim["spec"]["nodeName"] = node
-        cluster.storage.create("pods", victim, "default")
+        created = cluster.storage.create("pods", victim, "default")
+        cluster.storage.update("pods", created | {"status": {"phase": "Running"}}, subresource="status")
     budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}}
     cluster.storage.create("poddisruptionbudgets.policy", budget, "default")
     urgent = pod("urgent", gpus=4)
@@ -163,6 +164,27 @@ async def test_why_finds_a_pod_and_what_its_podgroup_says(ask, cluster):
     document = json.loads((await ask("why", "pg/g", "-o", "json")).stdout)
     assert (document["kind"], document["code"]) == ("Why", "OverLimit")
     assert {"name": "pods", "text": "0 of 1 have a node"} in document["evidence"]
+    assert [one["text"].split(":")[0] for one in document["evidence"] if one["name"] == "when"] == ["not known"]
+
+
+async def test_why_says_when_what_is_reserved_will_be_free(ask, cluster):
+    nodes = [one["metadata"]["name"] for one in cluster.storage.list("nodes")]
+    for name, node in zip(("leaves", "elsewhere"), nodes, strict=False):
+        busy = pod(name)
+        busy["spec"]["nodeName"] = node
+        busy["metadata"]["finalizers"] = ["example.com/slow"]
+        cluster.storage.create("pods", busy, "default")
+        cluster.storage.delete("pods", name, "default")
+    created = cluster.storage.create("pods", pod("next"), "default")
+    said = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "Soon. [WaitingForRelease]",
+    }
+    status = {"phase": "Pending", "nominatedNodeName": nodes[0], "conditions": [said]}
+    cluster.storage.update("pods", created | {"status": status}, subresource="status")
+    assert f"when 1 pod has left {nodes[0]}: by 20" in (await ask("why", "pod/next")).stdout
 
 
 async def test_why_tries_a_bare_name_as_pod_podgroup_and_queue(ask, cluster):
