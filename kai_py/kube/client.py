@@ -94,7 +94,7 @@ class ApiClient:
     async def close(self) -> None:
         """Close all connections; watches on them end with ``UnavailableError``."""
         if self._connections is not None:
-            self._connections.close()
+            await self._connections.close()
         await self._session.close()
 
     async def get(self, path: str, *, params: Params | None = None, accept: str = JSON) -> bytes:

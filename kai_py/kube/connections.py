@@ -18,6 +18,8 @@ from kai_py.kube.answers import Answer, AnswerReader, BrokenAnswerError
 KEPT: Final = 60.0
 #: Bytes that are read at once. One connection has such a buffer for all of its life.
 _BUFFER: Final = 1 << 14
+#: In so many turns of the loop a connection that is aborted learns that it is closed; with TLS it takes three.
+_TURNS: Final = 10
 #: What may be sent twice, when a kept connection turns out to be closed.
 _IDEMPOTENT: Final = ("GET", "PUT", "DELETE")
 
@@ -88,14 +90,18 @@ class Connections:
                 connection.close()
             return answer
 
-    def close(self) -> None:
-        """Close all connections; requests on them fail."""
+    async def close(self) -> None:
+        """Close all connections, and wait until they are; requests on them fail."""
         self._idle.clear()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         for connection in list(self._open):
-            connection.close()
+            connection.abort()
+        for _ in range(_TURNS):
+            if not self._open:
+                break
+            await asyncio.sleep(0)
 
     def _message(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> bytes:
         lines = [f"{method} {self._prefix}{target} HTTP/1.1", f"Host: {self._host}"]
@@ -202,6 +208,11 @@ class _Connection(asyncio.BufferedProtocol):
         """Give its request up if that has taken too long."""
         if self._answer is not None and not self._answer.done() and self.deadline <= now:
             self._answer.set_exception(TimeoutError())
+
+    def abort(self) -> None:
+        """End it without the farewell of TLS, for which nobody may be there to wait."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def close(self) -> None:
         """End it at once, also under a request."""

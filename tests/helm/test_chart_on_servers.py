@@ -138,6 +138,8 @@ async def prepare(cluster: Cluster) -> None:
     await cluster.create(test_numa.CRDS.path(), test_numa.CRD)
     await cluster.until(lambda: cluster.client.served(ZONES.group, ZONES.version, ZONES.plural))
     await let_into_queues(cluster)
+    empty = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kai-py-shadow"}}
+    await cluster.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", empty)
     configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "priorities"}, "data": {"types": "[]"}}
     await cluster.create(f"/api/v1/namespaces/{cluster.namespace}/configmaps", configmap)
     for name in await cluster.nodes(2, **{test_topology.RACK: "a"}):

@@ -47,7 +47,7 @@ async def serving(*turns: bytes | None) -> AsyncIterator[tuple[Connections, list
         try:
             yield connections, asked
         finally:
-            connections.close()
+            await connections.close()
             await asyncio.wait_for(asyncio.gather(*filter(None, tasks)), 5)
 
 
