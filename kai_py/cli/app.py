@@ -27,11 +27,15 @@ COMMANDS: Final = {
     "group": ("kai_py.cli.group", "Tell which podgroup pods belong to, by the rules that the scheduler uses."),
     "why": ("kai_py.cli.why", "Tell why a pod or podgroup waits, or how a queue stands."),
     "devices": ("kai_py.cli.devices", "List the devices: what is free, who has what, what is tainted or in pieces."),
+    "top": ("kai_py.cli.top", "Show who holds most of the cluster, and what is taken of each node."),
     "queues": ("kai_py.cli.queues", "List the queues: what they hold, may hold and ask for."),
     "drift": ("kai_py.cli.drift", "Compare queues, topologies and settings with the files that they should be as."),
     "log": ("kai_py.cli.log", "Show the scheduler's last decisions with their reasons."),
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
-    "webhooks": ("kai_py.cli.webhooks", "Check queues, podgroups, pods and settings before they are let in."),
+    "webhooks": (
+        "kai_py.cli.webhooks",
+        "Check queues, podgroups, pods and settings before they are let in, until stopped.",
+    ),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
     "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),
     "conformance": (
@@ -86,8 +90,13 @@ def options(
 
 def main() -> None:
     """Entry point of ``kai-py``."""
+    run_program(app, PROGRAM)
+
+
+def run_program(program: typer.Typer, name: str) -> None:
+    """Run a command line to the end of the process."""
     try:
-        app(prog_name=PROGRAM)
+        program(prog_name=name)
     except Exception as error:  # the edge of the program: an error that nobody has foreseen
         if os.environ.get(DEBUG_VARIABLE):
             raise

@@ -11,8 +11,9 @@ import uvloop
 import yaml
 
 from kai_py.admission.manifests import service_client, webhook_configuration
+from kai_py.api.keys import SCHEDULER_NAME
 from kai_py.cli.failures import Failure
-from kai_py.cli.options import Context, Kubeconfig, written
+from kai_py.cli.options import Context, Kubeconfig, named_object, written
 from kai_py.cli.run import LogFormat, LogLevel
 from kai_py.operators.webhooks import WebhookConfig, serve_webhooks
 from kai_py.telemetry.logs import configure
@@ -63,12 +64,20 @@ def webhooks(
     manifest: Annotated[
         bool, typer.Option("--manifest", help="Print the ValidatingWebhookConfiguration, and serve nothing.")
     ] = False,
+    scheduler_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --manifest: pods with this spec.schedulerName are asked about.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat, typer.Option(help="Log lines for people, or one JSON object per line.")
     ] = LogFormat.CONSOLE,
     log_level: Annotated[LogLevel, typer.Option(help="The lowest level that is logged.")] = LogLevel.INFO,
 ) -> None:
-    """Check queues, podgroups, pods and settings before they are let in, until stopped.
+    """Check queues, podgroups, pods and settings before they are let in.
 
     While nobody answers, everything is let in: the scheduler looks again, and what it cannot use waits and says why.
 
@@ -82,12 +91,12 @@ def webhooks(
         kubeconfig=kubeconfig,
         context=context,
         port=port,
-        service=namespaced(service),
+        service=named_object(service),
         hosts=tuple(host or ()),
-        secret=namespaced(secret),
+        secret=named_object(secret),
         cert_dir=cert_dir,
         configuration=configuration,
-        settings_configmap=namespaced(settings_configmap),
+        settings_configmap=named_object(settings_configmap),
         probes_port=probes_port or None,
     )
     if manifest:
@@ -95,6 +104,7 @@ def webhooks(
             service_client(*config.service),
             name=configuration or _DEFAULTS.configuration,
             settings=config.settings_configmap,
+            scheduler_names=scheduler_name or (SCHEDULER_NAME,),
         )
         print(yaml.safe_dump(made, sort_keys=False), end="")
         return

@@ -58,8 +58,8 @@ class GroupBook:
         self._access = access
         self._rollouts = rollouts
         self._access_stamp: object = None
-        #: Podgroups that run and name a queue that does not take them.
-        self._displaced: dict[Name, None] = {}
+        #: Podgroups that name a queue that does not take them; who is charged depends on whether they run.
+        self._barred: dict[Name, None] = {}
         self._queues_seen = -1
         self._rows = GroupRows()
         self._dirty: dict[Name, None] = {}
@@ -94,6 +94,8 @@ class GroupBook:
         if group is None:
             group = self.groups[facts.place.group] = Group(facts.place.group, self._take_slot())
         if before is not None:
+            if group.name in self._barred and before.bound != facts.bound:
+                self._dirty[group.name] = None
             if says(before) == says(facts):
                 return
             self._count(group, before, -1)
@@ -136,7 +138,7 @@ class GroupBook:
             self._rows.drop(group.key)
         self._free += [group.slot, *(part.slot for part in (group.parts or {}).values())]
         self._dirty.pop(group.name, None)
-        self._displaced.pop(group.name, None)
+        self._barred.pop(group.name, None)
         self._unwritten.pop(group.name, None)
         self._written.pop(group.name, None)
         self._compared.pop(group.name, None)
@@ -211,8 +213,8 @@ class GroupBook:
         if (stamp := self._access.stamp()) != self._access_stamp:
             self._access_stamp = stamp
             self._dirty.update(dict.fromkeys(self.groups))
-        if self._displaced and self._access.queues_revision != self._queues_seen:
-            self._dirty.update(self._displaced)  # the queue that they name may be there now
+        if self._barred and self._access.queues_revision != self._queues_seen:
+            self._dirty.update(self._barred)  # the queue that they name may be there now
         self._queues_seen = self._access.queues_revision
         dirty, self._dirty = self._dirty, {}
         for name in dirty:
@@ -266,14 +268,14 @@ class GroupBook:
         What runs stays with the last queue that took it in, as long as it names one that does not: else its author
         could charge others for it, or nobody, by a label.
         """
-        self._displaced.pop(group.name, None)
+        self._barred.pop(group.name, None)
         barred = self._access.refusal(queue, group.name[0])
         missing = self._access.unusable(queue)
         if barred is None and missing is None:
             group.paying = queue
             return queue, None
-        if group.paying not in ("", queue) and any(self.facts[pod].node for pod in group.members):
-            self._displaced[group.name] = None
+        self._barred[group.name] = None
+        if group.paying not in ("", queue) and any(self.facts[pod].bound for pod in group.members):
             return group.paying, barred or missing
         return ("", barred) if barred is not None else (queue, None)
 

@@ -69,11 +69,12 @@ class PodLayout:
     def put(self, key: PodKey, pod: Pod, now: float, *, ours: bool) -> bool:
         """Lay a pod out as a watch reports it; tells whether anything that matters changed."""
         self._now = now
+        earlier = self._kept.get(key)
         self._unkeep(key)
         settled = bool(pod.spec.node_name) and self._owners.knows_all_above(pod.metadata)
         if ours and not settled:
             self._keep(key, pod)
-        changed = self._read(key, pod, now, ours=ours)
+        changed = self._read(key, pod, now, ours=ours, earlier=earlier)
         if ours and settled and (group := self._group_without_witness(key)) is not None:
             self._keep(key, pod)
             self._testify(key, group)
@@ -177,11 +178,24 @@ class PodLayout:
             self._owners.detach(key, pod.metadata)
             self._retire(key)
 
-    def _read(self, key: PodKey, pod: Pod, now: float, *, ours: bool) -> bool:
-        """Lay a pod out, with the decision that is on its way for it."""
+    def _read(self, key: PodKey, pod: Pod, now: float, *, ours: bool, earlier: Pod | None = None) -> bool:
+        """Lay a pod out, with the decision that is on its way for it.
+
+        Args:
+            key: of the pod.
+            pod: as it is now.
+            now: seconds since the epoch.
+            ours: whether it is ours to schedule.
+            earlier: as it was kept until now.
+        """
         before, flight = self._pods.facts.get(key), self._assumptions.get(key)
         holds = bool(pod.spec.node_name) or flight is not None
-        place = self._place(key, pod, before.place if before is not None and holds else None) if ours else None
+        if not ours:
+            place = None
+        elif before is not None and earlier is not None and self._stays(key, earlier, pod):
+            place = before.place
+        else:
+            place = self._place(key, pod, before.place if before is not None and holds else None)
         promised = "" if ours else pod.status.nominated_node_name  # by another scheduler: counts like a pod
         if place is None and not (holds or promised):
             return self._drop_facts(key)
@@ -232,6 +246,23 @@ class PodLayout:
             return self._reader.place(pod, last)
         finally:
             self._owners.asker = None
+
+    def _stays(self, key: PodKey, earlier: Pod, pod: Pod) -> bool:
+        """Whether a pod belongs where it did: it has got a node, and nothing else that rules of grouping read.
+
+        That is how most pods change. Only where nobody owns the pod: some rules about owners ask for the node. Whatever
+        else rules read has had kept pods placed anew when it changed.
+        """
+        old, new = earlier.metadata, pod.metadata
+        return (
+            bool(pod.spec.node_name)
+            and not new.owner_references
+            and not old.owner_references
+            and old.labels == new.labels
+            and old.annotations == new.annotations
+            and earlier.spec == replace(pod.spec, node_name=earlier.spec.node_name)
+            and not self._reader.is_stuck(key)
+        )
 
     def _lay(self, before: PodFacts | None, facts: PodFacts) -> bool:
         """Write down what is known of a pod now; its class number is counted already."""

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -18,8 +19,8 @@ from kai_py.kube.answers import Answer, AnswerReader, BrokenAnswerError
 KEPT: Final = 60.0
 #: Bytes that are read at once. One connection has such a buffer for all of its life.
 _BUFFER: Final = 1 << 14
-#: In so many turns of the loop a connection that is aborted learns that it is closed; with TLS it takes three.
-_TURNS: Final = 10
+#: How long closing may take, in seconds. It is a matter of a moment.
+_GOODBYE: Final = 1.0
 #: What may be sent twice, when a kept connection turns out to be closed.
 _IDEMPOTENT: Final = ("GET", "PUT", "DELETE")
 
@@ -46,6 +47,7 @@ class Connections:
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def send(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None, *, within: float, fence: Fence
@@ -77,7 +79,7 @@ class Connections:
                 answer = await connection.exchange(message, deadline)
             except BrokenAnswerError:
                 # The server has closed a kept connection when we began to use it again. At worst every kept one.
-                if used and connection.untouched and method in _IDEMPOTENT:
+                if used and connection.untouched and method in _IDEMPOTENT and not self._closed:
                     continue
                 raise
             except BaseException:
@@ -91,17 +93,17 @@ class Connections:
             return answer
 
     async def close(self) -> None:
-        """Close all connections, and wait until they are; requests on them fail."""
+        """Close all connections; requests on them fail."""
+        self._closed = True
         self._idle.clear()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        for connection in list(self._open):
+        for connection in (closing := list(self._open)):
             connection.abort()
-        for _ in range(_TURNS):
-            if not self._open:
-                break
-            await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await asyncio.gather(*(connection.lost.wait() for connection in closing))
 
     def _message(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> bytes:
         lines = [f"{method} {self._prefix}{target} HTTP/1.1", f"Host: {self._host}"]
@@ -162,11 +164,13 @@ class _Connection(asyncio.BufferedProtocol):
     Attributes:
         since: when it was used last, on the loop's clock.
         deadline: of the request that it has, or had last.
+        lost: set when it is closed.
     """
 
     def __init__(self, open_ones: set[_Connection]) -> None:
         self.since = 0.0
         self.deadline = 0.0
+        self.lost = asyncio.Event()
         self._all = open_ones
         self._buffer = memoryview(bytearray(_BUFFER))
         self._transport: asyncio.Transport | None = None
@@ -209,15 +213,17 @@ class _Connection(asyncio.BufferedProtocol):
         if self._answer is not None and not self._answer.done() and self.deadline <= now:
             self._answer.set_exception(TimeoutError())
 
+    def close(self) -> None:
+        """End it; under a request at once."""
+        if self._answer is not None:
+            self.abort()
+        elif self._transport is not None:
+            self._transport.close()
+
     def abort(self) -> None:
-        """End it without the farewell of TLS, for which nobody may be there to wait."""
+        """End it at once."""
         if self._transport is not None:
             self._transport.abort()
-
-    def close(self) -> None:
-        """End it at once, also under a request."""
-        if self._transport is not None:
-            self._transport.abort() if self._answer is not None else self._transport.close()
 
     # -- asyncio.BufferedProtocol ------------------------------------------------------------------
 
@@ -257,6 +263,7 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed."""
         self._all.discard(self)
+        self.lost.set()
         waiting = self._answer
         if waiting is None or waiting.done() or self._reader is None:
             return

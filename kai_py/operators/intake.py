@@ -26,6 +26,7 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import Fault, KaiError, MalformedObjectError
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
+from kai_py.operators.gang_statuses import GangStatuses
 from kai_py.operators.kinds import (
     BUDGETS,
     CLAIMS,
@@ -70,6 +71,7 @@ class Intake:
         clock: seconds since the epoch.
         complain: told once about an object that cannot be read, with all its faults.
         claims_changed: told which claims, on devices or volumes, the watch has shown, after they were taken in.
+        gangs: shown every pod, also those that have ended.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class Intake:
         clock: Callable[[], float] = time.time,
         complain: Complain = lambda _body, _faults: None,
         claims_changed: Callable[[Iterable[Name]], None] = lambda _names: None,
+        gangs: GangStatuses | None = None,
     ) -> None:
         self._store = store
         self._wake = wake
         self._clock = clock
         self._complain = complain
         self._claims_changed = claims_changed
+        self._gangs = gangs
         #: Kinds of owners, and their names: metadata alone does not say it.
         self._owner_kinds: dict[ResourceKind[Any], str] = {owner: OWNER_KINDS[owner.plural] for owner in OWNERS}
         self._api_versions = dict(_API_VERSIONS)
@@ -104,6 +108,8 @@ class Intake:
         for meta in self._listed(resource):
             if meta.uid not in uids and meta.key not in unreadable:
                 self._drop(resource, meta)
+        if resource == PODS and self._gangs is not None:
+            self._gangs.keep(uids)
         self._wake()
 
     def apply(self, resource: ResourceKind[Any], events: Sequence[tuple[EventType, Any]]) -> None:
@@ -135,6 +141,8 @@ class Intake:
 
     def _put(self, resource: ResourceKind[Any], obj: Any) -> bool:
         if resource == PODS:
+            if self._gangs is not None:
+                self._gangs.put(obj)
             expected = self._is_expected(obj)
             matters = self._store.put_pod(obj, self._clock())
             self._tell_of_annotations()
@@ -230,6 +238,8 @@ class Intake:
 
     def _drop(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:
         if resource == PODS:
+            if self._gangs is not None:
+                self._gangs.drop(meta)
             return self._store.drop_pod(PodKey(meta.namespace, meta.name, meta.uid))
         self._known.get(resource, {}).pop(meta.key, None)
         if resource == NODES:

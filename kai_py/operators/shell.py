@@ -26,6 +26,7 @@ from kai_py.kube.writer import Writer
 from kai_py.operators.access import QueueReviews
 from kai_py.operators.dispatch import Dispatcher
 from kai_py.operators.documents import ConfigMapWatch, Followed, settings_event
+from kai_py.operators.gang_statuses import GangStatuses
 from kai_py.operators.garbage import set_memory_apart
 from kai_py.operators.grouping import LiveGrouping
 from kai_py.operators.intake import Intake
@@ -135,8 +136,23 @@ class Shell:
             binding_timeout=lambda: self.settings.current.dra.binding_timeout.seconds,
             clock=clock,
         )
+        self._gangs = GangStatuses(
+            self.store,
+            client,
+            writer,
+            ours=scope.scheduler_names,
+            leading=self.leading,
+            tell=self.record_event,
+            wake=self.cycles.wake,
+            clock=clock,
+        )
         self.intake = Intake(
-            self.store, self.cycles.wake, clock, self._complain, claims_changed=self.dispatcher.starts.look
+            self.store,
+            self.cycles.wake,
+            clock,
+            self._complain,
+            claims_changed=self.dispatcher.starts.look,
+            gangs=self._gangs,
         )
         self._sweeper = UnusedClaims(
             self.store,
@@ -240,6 +256,7 @@ class Shell:
         self._spawn(self._sweeper.run(), "claims")
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
+        self._spawn(self._gangs.run(), "gang statuses")
         self._spawn(self._usage.run(self.leading), "usage")
         self._spawn(self._reviews.run(), "access reviews")
         if self.shadow is not None:

@@ -74,7 +74,7 @@ def plan(
         InputError: with the faults of the arguments, or else of all objects and settings.
     """
     _check(cycles, cycle_seconds)
-    moment = _moment(now)
+    moment = moment_of(now)
     read = read_objects(objects, moment)
     chosen = read.settings or Settings()
     try:
@@ -82,7 +82,7 @@ def plan(
             chosen = _settings(settings)
     except InputError as error:
         read.faults[:0] = error.faults
-    world, warnings = _furnish(read, chosen, moment)
+    world, warnings = furnish(read, chosen, moment)
     if read.faults:
         raise InputError(read.faults)
     done = _run(world, core_options(chosen), cycles, moment, cycle_seconds)
@@ -102,7 +102,7 @@ def _settings(given: Mapping[str, Any] | Sourced) -> Settings:
     return load_settings(given)
 
 
-def _furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iterable[str]]:
+def furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Iterable[str]]:
     """The cluster as it is at first, and warnings; what only shows now is added to the objects' faults."""
     warnings: dict[str, None] = {}  # an ordered set: every pod of a workload has the same to say
     defaults, surprises = default_priorities(settings, read.config_maps)
@@ -260,7 +260,12 @@ def _check(cycles: object, cycle_seconds: object) -> None:
         raise InputError(faults)
 
 
-def _moment(now: str | None) -> float:
+def moment_of(now: str | None) -> float:
+    """Seconds since the epoch of an RFC 3339 time; None is the present.
+
+    Raises:
+        InputError: it is no such time, or has no zone.
+    """
     if now is None:
         return time.time()
     try:

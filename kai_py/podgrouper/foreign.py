@@ -15,8 +15,9 @@ from kai_py.api.meta import OwnerReference
 from kai_py.api.model import MAX_LABEL_KEY
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import TopologyConstraint
+from kai_py.api.workload import Workload
 from kai_py.errors import Fault
-from kai_py.podgrouper.errors import GroupingPending
+from kai_py.podgrouper.errors import GroupingError, GroupingPending
 from kai_py.podgrouper.fields import Field
 from kai_py.podgrouper.kinds.base import document, group_for, member, name_for
 from kai_py.podgrouper.lineage import Ancestor, Lineage
@@ -80,10 +81,35 @@ def foreign(lineage: Lineage, context: Context) -> Membership | None:
     if not served:
         return None
     if len({(claim.kind, claim.name) for claim in served}) > 1:
-        said = ", ".join(f"{claim.kind[1]} {claim.name!r} of {claim.kind[0]}" for claim in served)
+        said = ", ".join(_described(lineage, claim, context) for claim in served)
         where = lineage.where(lineage.itself)
         context.warnings.append(f"{where}: belongs to several gangs: {said}; the first one counts")
     return _group(lineage, served[0], context)
+
+
+def passed_over(pod: Pod) -> str:
+    """A sentence about gangs that a pod names beside the one in its annotation, which counts; empty if none."""
+    also = ", ".join(f"{claim.kind[1]} {claim.name!r} of {claim.kind[0]}" for claim in claims(pod))
+    where = f"Pod {'/'.join(pod.metadata.key)}"
+    return (
+        f"{where}: belongs to several gangs: its annotation {keys.PODGROUP_ANNOTATION} counts, not {also}"
+        if also
+        else ""
+    )
+
+
+def _described(lineage: Lineage, claim: Claim, context: Context) -> str:
+    """A gang that a pod names, and how many pods it is for, as far as that is known."""
+    name = f"{claim.kind[1]} {claim.name!r} of {claim.kind[0]}"
+    known = context.surroundings.find(*claim.kind, lineage.pod.metadata.namespace, claim.name)
+    if not isinstance(known, Workload):
+        return name
+    source = Field(name, "", {"spec": known.spec})
+    try:
+        policy = _template(source, claim) if claim.kind == WORKLOAD else source.at("spec")
+        return f"{name} (for {minimum_asked(policy, claim.kind)} pods)"
+    except GroupingError:
+        return name
 
 
 def disagreement(lineage: Lineage, chosen: Membership, derived: Membership) -> str:
@@ -120,7 +146,7 @@ def _group(lineage: Lineage, claim: Claim, context: Context) -> Membership:
         gang,
         context,
         priority=TRAIN,
-        min_member=_minimum(policy, claim.kind),
+        min_member=minimum_asked(policy, claim.kind),
         name=name_for(reference, suffix=suffix) if suffix else "",
     )
     return member(
@@ -134,7 +160,12 @@ def _group(lineage: Lineage, claim: Claim, context: Context) -> Membership:
     )
 
 
-def _minimum(policy: Field, kind: tuple[str, str]) -> int:
+def minimum_asked(policy: Field, kind: tuple[str, str]) -> int:
+    """How many pods a gang needs, by the spec of a PodGroup or the entry of a Workload.
+
+    Raises:
+        GroupingError: it does not say.
+    """
     if kind == COSCHEDULING:
         field = policy.at("minMember")
         if (minimum := field.number(least=0)) is None:

@@ -11,7 +11,7 @@ from kai_py.api.meta import OwnerReference, PartialObject
 from kai_py.api.pod import Pod
 from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults
 from kai_py.podgrouper.errors import GroupingError
-from kai_py.podgrouper.foreign import disagreement, foreign, names_gang
+from kai_py.podgrouper.foreign import disagreement, foreign, names_gang, passed_over
 from kai_py.podgrouper.kinds.base import Rule, pending
 from kai_py.podgrouper.kinds.default import default, made_by_pod
 from kai_py.podgrouper.kinds.registry import Registry
@@ -66,7 +66,9 @@ class Grouper:
         """Tell which podgroup a pod belongs to: the one that it names, or else the one that :meth:`derive` finds."""
         # The fast path of pods that say it themselves: no owner is looked at.
         if name := pod.metadata.annotations.get(PODGROUP_ANNOTATION):
-            return Membership((pod.metadata.namespace, name), subgroup=pod.metadata.labels.get(SUBGROUP_LABEL) or None)
+            subgroup = pod.metadata.labels.get(SUBGROUP_LABEL) or None
+            said = (passed_over(pod),) if names_gang(pod) else ()
+            return Membership((pod.metadata.namespace, name), subgroup=subgroup, warnings=said)
         try:
             return self.derive(pod, owners)
         except GroupingError:

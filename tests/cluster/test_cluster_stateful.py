@@ -298,6 +298,8 @@ class KeptUpToDate(RuleBasedStateMachine):
             fresh.queues.put_malformed(name, fault)
         for name, fault in self.malformed_groups.items():
             fresh.groups.put_malformed(("ns", name), fault)
+        for name, group in self.store.groups.groups.items():
+            fresh.groups.groups[name].paying = group.paying  # who took it in last is remembered, and nowhere written
         return fresh
 
     @invariant()

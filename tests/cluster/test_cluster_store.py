@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
+from kai_py.api.meta import PartialObject
+from kai_py.api.pod import Pod
 from kai_py.cluster.decisions import CONFIRM_WITHIN
 from kai_py.cluster.failures import FIRST_PAUSE, NODE_MEMORY
 from kai_py.cluster.pods import STUCK_AFTER, key_of
@@ -16,6 +21,7 @@ from kai_py.core.result import ReasonCode
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import InvariantError
 from kai_py.podgrouper.grouping import group_of
+from kai_py.podgrouper.membership import Membership
 from tests.cluster.objects import (
     GPU,
     NOW,
@@ -483,3 +489,38 @@ def test_a_timestamp_that_cannot_be_read_is_no_reason_to_stop():
     store = a_store(replace(pod("p"), metadata=replace(meta, creation_timestamp="yesterday")))
     assert store.take(NOW).pods.created.tolist() == [0.0]
     assert timestamp(NOW).startswith("2027-")
+
+
+# -- where pods belong when they change ----------------------------------------------------------------
+
+
+def test_a_pod_that_only_gets_its_node_is_not_grouped_again():
+    asked = []
+
+    def counting(pod: Pod, owners: Mapping[str, PartialObject]) -> Membership | None:
+        asked.append(pod.metadata.name)
+        return group_of(pod, owners)
+
+    store = Store(counting)
+    for each in (node("a"), queue(), pod("one", requests={"cpu": "1"})):
+        put(store, each)
+    [before] = store.take(NOW).podgroups.keys
+    asked.clear()
+    put(store, pod("one", on="a", requests={"cpu": "1"}))
+    assert asked == []
+    snapshot = store.take(NOW)
+    assert states(snapshot) == {"one": "BOUND a"}
+    assert list(snapshot.podgroups.keys) == [before]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"queue": "other"}, {"group": "named"}, {"annotations": {"kai.scheduler/user": "me"}}, {"priorityClassName": "b"}],
+)
+def test_a_pod_that_changes_while_it_gets_its_node_is_laid_out_as_if_it_had_always_been_so(change: dict[str, Any]):
+    moved, fresh = (a_store(queue("other"), priority_class("b", 7)) for _ in range(2))
+    put(moved, pod("one"))
+    for store in (moved, fresh):
+        put(store, pod("one", on="a", **change))
+    assert leaves(moved.take(NOW)) == leaves(fresh.take(NOW))
+    assert moved.pods.facts[key("one")].place == fresh.pods.facts[key("one")].place

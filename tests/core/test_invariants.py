@@ -330,6 +330,30 @@ def test_nobody_is_ended_within_its_minimum_run_time():
     assert what(41.0, lost=core[:1]) == {}
 
 
+def test_who_lacks_its_minimum_may_lose_what_is_beyond_it_at_any_time():
+    children = {"u": Sub([Pod()]), "m": Sub([running("a")], minimum=0)}
+    gangs = {"v": Gang(children=children, started=41.0), "p": URGENT}
+    snapshot = cluster(nodes={"a": 8}, queues={"q": Queue(preempt_min_runtime=60)}, gangs=gangs, now=100.0)
+    assert found(snapshot, evict("v-m-0", podgroup="v"), nominate("p-0", podgroup="p")) == {}
+
+
+def test_a_place_that_nobody_had_to_leave_was_not_there_before():
+    """Reclaim for w frees more than w needs; consolidation finds room in it for u, of the same queue at its share."""
+    gangs = {
+        "r": Gang([running("b", 2)] * 3, queue="y"),
+        "w": Gang(1, queue="x"),
+        "u": Gang([Pod(2)], queue="x"),
+    }
+    queues = {"x": Queue(quota=2, weight=0), "y": Queue(quota=2, weight=0)}
+    snapshot = cluster(nodes={"b": 6}, queues=queues, gangs=gangs)
+    result = decide(snapshot, actions=(RECLAIM, Action.CONSOLIDATE))
+    assert {one.pod: one.action for one in result.decisions if isinstance(one, Nominate)} == {
+        "ns/w-0": RECLAIM,
+        "ns/u-0": Action.CONSOLIDATE,
+    }
+    assert violations(snapshot, result) == ()
+
+
 def test_whoever_goes_for_somebody_is_preemptible():
     snapshot = cluster(nodes={"a": 8}, gangs={"g": Gang([running("a")], preemptible=False), "p": URGENT})
     assert "not preemptible" in found(snapshot, evict("g-0"), nominate("p-0", podgroup="p"))["ns/g-0"]

@@ -56,7 +56,7 @@ class World:
         objects: manifests in the order in which they are made; afterwards what the API server has made of them.
         pod: who is asked about.
         pinned: the node that the pod can only go to.
-        leaving: names of running pods that are told to go.
+        leaving: names of objects that are deleted and stay for a while: running pods, claims on volumes, volumes.
     """
 
     name: str
@@ -173,8 +173,8 @@ async def _install(client: ApiClient, world: World) -> bool:
             return False
         world.objects[number] = made
     for number, one in enumerate(world.objects):
-        if one["kind"] == "Pod" and one["metadata"]["name"] in world.leaving:
-            path = PODS.path(one["metadata"]["namespace"], one["metadata"]["name"])
+        if one["metadata"]["name"] in world.leaving:
+            path = KINDS[one["kind"]].path(one["metadata"].get("namespace", ""), one["metadata"]["name"])
             await client.delete(path)
             world.objects[number] = one | await client.get_object(path)
     return True

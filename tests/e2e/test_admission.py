@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kai_py.admission.manifests import webhook_configuration
+from kai_py.admission.manifests import service_client, webhook_configuration
 from kai_py.errors import ApiError, NotFoundError
 from kai_py.operators import access
 from kai_py.operators.certificates import BUNDLE, CONFIGURATIONS, SECRETS
@@ -120,6 +120,11 @@ async def test_a_cycle_of_queues_and_a_forbidden_queue_are_refused(guarded: Clus
         await cluster.until(let_in)
         await cluster.pod("elsewhere", queue="nowhere", schedulerName="default-scheduler")
         assert {*await cluster.pods()} == {"member", "elsewhere"}
+
+
+async def test_the_manifest_for_a_service_is_taken_by_the_server(guarded: Cluster) -> None:
+    made = webhook_configuration(service_client("kai-scheduler", "kai-py-webhooks"), name="kai-py-dry")
+    await guarded.client.post(f"{CONFIGURATIONS.path()}?dryRun=All&fieldValidation=Strict", made)
 
 
 async def test_while_nobody_answers_everything_is_let_in(guarded: Cluster) -> None:

@@ -33,6 +33,7 @@ async def install(cluster: Cluster, resource: ResourceKind[Any]) -> None:
     kind = _KINDS[resource]
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": resource.version, "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    version["subresources"] = {"status": {}}
     names = {"kind": kind, "plural": resource.plural, "singular": kind.lower(), "listKind": f"{kind}List"}
     name = f"{resource.plural}.{resource.group}"
     spec = {"group": resource.group, "scope": "Namespaced", "names": names, "versions": [version]}
@@ -221,6 +222,63 @@ async def test_a_podgroup_of_coscheduling_is_waited_for_and_kept(cluster: Cluste
         assert await cluster.places() == {}
         await member(cluster, "b", None, label)
         await cluster.until_bound("a", "b")
+
+
+async def test_the_status_of_a_podgroup_of_coscheduling_is_kept(cluster: Cluster) -> None:
+    await install(cluster, _GANGS)
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    label = {"scheduling.x-k8s.io/pod-group": "gang"}
+    async with cluster.scheduler():
+        await workload(cluster, _GANGS, "gang", {"minMember": 2})
+        await member(cluster, "a", None, label)
+        await cluster.until(lambda: _has_phase(cluster, "gang", "Pending"))
+        await member(cluster, "b", None, label)
+        await cluster.until(lambda: _has_phase(cluster, "gang", "Scheduled"))
+        for name in ("a", "b"):
+            await _be(cluster, name, "Running")
+        await cluster.until(lambda: _has_phase(cluster, "gang", "Running"))
+        for name in ("a", "b"):
+            await _be(cluster, name, "Succeeded")
+        await cluster.until(lambda: _has_phase(cluster, "gang", "Finished"))
+
+
+async def test_what_is_held_for_a_gang_beyond_its_timeout_is_released(cluster: Cluster) -> None:
+    await install(cluster, _GANGS)
+    await cluster.nodes(1, gpus=2)
+    await cluster.queue("team")
+    await cluster.priority("high", 90)
+    label = {"scheduling.x-k8s.io/pod-group": "gang"}
+    async with cluster.scheduler():
+        await cluster.pod("old", gpus=2, terminationGracePeriodSeconds=600)
+        await cluster.until_bound("old")
+        await workload(cluster, _GANGS, "gang", {"minMember": 2, "scheduleTimeoutSeconds": 1})
+        for name in ("a", "b"):
+            await member(cluster, name, None, {**label, "priorityClassName": "high"})
+        # The old pod is told to go, but nobody ends it: its GPUs stay promised.
+        await cluster.until(lambda: _is_nominated(cluster, "a"))
+        await cluster.until(lambda: _has_event(cluster, "ScheduleTimeout"))
+        await cluster.delete_pod("old")
+        await cluster.until_bound("a", "b")
+
+
+async def _has_phase(cluster: Cluster, podgroup: str, phase: str) -> bool:
+    found = await cluster.client.get_object(_GANGS.path(cluster.namespace, podgroup))
+    return bool(found.get("status", {}).get("phase") == phase)
+
+
+async def _be(cluster: Cluster, pod: str, phase: str) -> None:
+    path = f"/api/v1/namespaces/{cluster.namespace}/pods/{pod}/status"
+    await cluster.client.patch(path, {"status": {"phase": phase}})
+
+
+async def _has_event(cluster: Cluster, reason: str) -> bool:
+    found = await cluster.client.get_object(f"/apis/events.k8s.io/v1/namespaces/{cluster.namespace}/events")
+    return any(one["reason"] == reason for one in found["items"])
+
+
+async def _is_nominated(cluster: Cluster, pod: str) -> bool:
+    return bool((await cluster.pods())[pod].get("status", {}).get("nominatedNodeName"))
 
 
 async def _mentions(cluster: Cluster, pod: str, text: str) -> bool:

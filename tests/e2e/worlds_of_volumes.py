@@ -30,6 +30,10 @@ def volumes_world(rng: random.Random, name: str, pinned: int) -> World:
     for number in range(rng.choice([0, 2, 4])):
         _free_volume(rng, world, f"{name}-free{number}", classes, drivers)
     claims = [_claim(rng, world, f"c{number}", classes, drivers) for number in range(rng.choice([1, 2, 3]))]
+    # Claims and volumes are protected by a finalizer, which nobody here removes.
+    world.leaving += [one for one in claims if rng.random() < 0.06]
+    kept = [one["metadata"]["name"] for one in world.objects if one["kind"] == "PersistentVolume"]
+    world.leaving += [one for one in kept if rng.random() < 0.06]
     for number in range(rng.choice([0, 1, 2, 3])):
         _user(rng, world, f"u{number}", claims, drivers)
     wanted: list[Json] = [

@@ -77,6 +77,7 @@ async def cluster(audited: Audited) -> AsyncIterator[Cluster]:
         await made.clean()
 
 
+@pytest.mark.slow
 async def test_the_scheduler_may_do_what_it_does_and_no_more(
     cluster: Cluster, audited: Audited, tmp_path: Path
 ) -> None:

@@ -110,6 +110,12 @@ def test_tokens_are_only_looked_at_where_decisions_are_shown_to_others():
     assert of_kind(render(), "ClusterRole", "kai-py-decisions") == []
 
 
+def test_templates_of_claims_are_only_read_where_other_settings_are_tried_out():
+    right = ("resource.k8s.io", "resourceclaimtemplates")
+    assert right not in granted(one_of(render(), "ClusterRole"))
+    assert granted(one_of(render({"shadow": {"placement": {"gpu": "spread"}}}), "ClusterRole"))[right] == {"list"}
+
+
 def test_configmaps_and_leases_are_those_of_the_scheduler_alone():
     assert not any(resource in ("configmaps", "leases") for _, resource in granted(one_of(render(), "ClusterRole")))
     (role,) = of_kind(render(), "Role")

@@ -7,9 +7,12 @@ import json
 import pytest
 
 from kai_py import group
+from kai_py.api.decode import convert
+from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.errors import SettingsError
 from kai_py.podgrouper.errors import GroupingError, GroupingPending
+from kai_py.podgrouper.grouping import Grouper
 
 NS = "team"
 
@@ -267,6 +270,17 @@ def test_two_descriptions_that_disagree_are_told():
     native = obj("PodGroup", "other", "scheduling.k8s.io/v1alpha2", {"schedulingPolicy": {"gang": {"minCount": 8}}})
     (warning,) = group(named, [job], objects=[native, coscheduling()])["warnings"]
     assert "belongs to several gangs" in warning
+    assert "'other' of scheduling.k8s.io (for 8 pods)" in warning
+    assert "'gang' of scheduling.x-k8s.io (for 4 pods)" in warning
+
+
+def test_a_podgroup_in_the_annotation_and_another_api_are_told():
+    named = pod(labels={"scheduling.x-k8s.io/pod-group": "gang"}, annotations={"pod-group-name": "mine"})
+    membership = Grouper()(convert(Pod, named), {})
+    assert membership is not None
+    assert membership.key[1] == "mine"
+    (warning,) = membership.warnings
+    assert "its annotation pod-group-name counts, not PodGroup 'gang' of scheduling.x-k8s.io" in warning
 
 
 def test_whatever_is_answered_is_a_sound_podgroup():

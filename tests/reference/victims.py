@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 from kai_py.core.tables.pods import PodState
 from kai_py.core.tables.snapshot import Snapshot
@@ -52,25 +52,37 @@ def fewest(case: Case, pieces: Sequence[Chunk], *, reclaim: bool) -> int | None:
 
     Args:
         case: what runs and what waits.
-        pieces: of podgroups that may be asked, in the order in which each podgroup gives them.
+        pieces: of podgroups that may be asked.
         reclaim: whether queues are protected by what they are entitled to.
     """
     found = [
         sum(len(chunk.pods) for chunk in lost)
-        for lost in _combinations(pieces)
+        for lost in _combinations(case, pieces)
         if _fits(case, lost) and (not reclaim or _fair(case, lost))
     ]
     return min(found, default=None)
 
 
-def _combinations(pieces: Sequence[Chunk]) -> Iterator[list[Chunk]]:
-    """Every choice of first pieces from every podgroup."""
+def _combinations(case: Case, pieces: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+    """As many pods of every podgroup as it has pieces beyond its minimum, no matter which, or all of them."""
     by_group: dict[int, list[Chunk]] = {}
     for piece in pieces:
         by_group.setdefault(piece.podgroup, []).append(piece)
-    options = [[chunks[:count] for count in range(len(chunks) + 1)] for chunks in by_group.values()]
+    options = []
+    for podgroup, chunks in by_group.items():
+        surplus = sum(not chunk.core for chunk in chunks)
+        pods = [pod for pod, node in enumerate(case.snapshot.pods.node_idx.tolist()) if node >= 0]
+        mine = [_one(case, pod) for pod in pods if case.group_of(pod) == podgroup]
+        choices = [list(some) for count in range(surplus + 1) for some in combinations(mine, count)]
+        options.append([*choices, *([chunks] if surplus < len(chunks) else [])])
     for choice in product(*options):
         yield [chunk for chunks in choice for chunk in chunks]
+
+
+def _one(case: Case, pod: int) -> Chunk:
+    """One pod that goes alone."""
+    cost = case.snapshot.classes.costs[case.snapshot.pods.class_idx[pod]]
+    return Chunk(case.group_of(pod), (pod,), cost, core=False)
 
 
 def _fits(case: Case, lost: Sequence[Chunk]) -> bool:

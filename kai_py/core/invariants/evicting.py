@@ -44,14 +44,13 @@ def searches(outcome: Outcome) -> list[Search]:
     evictions = [decision for decision in outcome.result.decisions if isinstance(decision, Evict)]
     moved = {evict.pod for evict in evictions if evict.moved}
     wanted = {_search_of(outcome, evict) for evict in evictions}
-    gainers = {preemptor for _, preemptor in wanted}
     found: dict[tuple[Action, int], Search] = {}
     for decision in outcome.result.decisions:
-        if _was_there(outcome, decision, gainers) and decision.pod not in moved:
+        if _was_there(outcome, decision, wanted) and decision.pod not in moved:
             held += outcome.costs(_one(outcome.row_of_pod[decision.pod]))
     for decision in outcome.result.decisions:
         pod, key = outcome.row_of_pod[decision.pod], _search_of(outcome, decision)
-        if _was_there(outcome, decision, gainers):
+        if _was_there(outcome, decision, wanted):
             continue
         if key in wanted:
             search = found.setdefault(key, Search(*key, held.copy()))
@@ -65,11 +64,14 @@ def searches(outcome: Outcome) -> list[Search]:
     return list(found.values())
 
 
-def _was_there(outcome: Outcome, decision: Decision, gainers: set[int]) -> bool:
-    """Whether an evicting action has only given another place to somebody who had one before, in the same cycle."""
-    if isinstance(decision, Evict) or decision.action is Action.ALLOCATE:
+def _was_there(outcome: Outcome, decision: Decision, wanted: set[tuple[Action, int]]) -> bool:
+    """Whether an evicting action has only given another place to somebody who had one before, in the same cycle.
+
+    An action that has nobody evicted may as well have found a first place for somebody.
+    """
+    if isinstance(decision, Evict) or decision.action not in {action for action, _ in wanted}:
         return False
-    return outcome.row_of_podgroup[decision.podgroup] not in gainers
+    return outcome.row_of_podgroup[decision.podgroup] not in {preemptor for _, preemptor in wanted}
 
 
 def _search_of(outcome: Outcome, decision: Decision) -> tuple[Action, int]:
@@ -226,10 +228,11 @@ def _fullness(held: float, fair: float) -> float:
 
 
 def protections(outcome: Outcome) -> Iterator[Violation]:
-    """Within its minimum run time a podgroup keeps its minimum, whoever asks."""
+    """Within its minimum run time a podgroup keeps its minimum if it has it, whoever asks."""
     snapshot, history = outcome.snapshot, outcome.snapshot.podgroups.history
     if history is None:
         return
+    had = outcome.satisfied(rows_where(outcome.ours & (snapshot.pods.state == PodState.BOUND)))
     has = outcome.satisfied(joined(outcome.stays, outcome.placed))
     queues, of = snapshot.queues, snapshot.podgroups.queue_idx
     for search in searches(outcome):
@@ -241,7 +244,8 @@ def protections(outcome: Outcome) -> Iterator[Violation]:
             else:
                 continue
             safe = snapshot.now < history.started[victim] + minimum
-            if safe and not has[snapshot.podgroups.offset[victim]]:
+            root = snapshot.podgroups.offset[victim]
+            if safe and had[root] and not has[root]:
                 yield Violation(str(snapshot.podgroups.keys[victim]), "loses its minimum within its minimum run time")
 
 

@@ -1,0 +1,87 @@
+"""``kubectl kai``: the commands that ask a cluster, as a plugin of kubectl, and what kubectl completes.
+
+kubectl runs ``kubectl-kai`` for ``kubectl kai``, and ``kubectl_complete-kai`` when a shell asks it to complete one
+(https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/, "Shell completion").
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import typer
+from typer.main import get_command
+
+from kai_py.cli.app import COMMANDS, run_program
+from kai_py.cli.lazy import LazyGroup
+
+PROGRAM: Final = "kubectl kai"
+VERBS: Final = ("queues", "why", "top", "plan", "preview", "devices", "snapshot", "log", "version")
+
+#: What cobra's completion calls ShellCompDirectiveNoFileComp and ShellCompDirectiveDefault: file names follow, or not.
+_NO_FILES: Final = ":4"
+_FILES: Final = ":0"
+_TAKE_FILES: Final = frozenset({"-f", "--filename", "--from-snapshot", "--kubeconfig", "--settings", "--token-file"})
+
+
+class Verbs(LazyGroup):
+    """The commands of the plugin."""
+
+    table = {verb: COMMANDS[verb] for verb in VERBS}  # noqa: RUF012  # as its base declares it
+
+
+app = typer.Typer(
+    name=PROGRAM,
+    cls=Verbs,
+    help="Ask a cluster that kai-py schedules: who waits and why, who has what, what would happen.",
+    epilog="Exit status: 0 = done, 1 = it could not be done or found, 2 = the command or its input is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options() -> None:
+    """The plugin has no options of its own."""
+
+
+def main() -> None:
+    """Entry point of ``kubectl-kai``."""
+    run_program(app, PROGRAM)
+
+
+def complete() -> None:
+    """Entry point of ``kubectl_complete-kai``."""
+    for line in completions(sys.argv[1:]):
+        print(line)
+
+
+def completions(words: Sequence[str]) -> list[str]:
+    """What may follow, a line each, and last what the shell should do beside.
+
+    Args:
+        words: after ``kubectl kai``; the last one is being typed, and may be empty.
+    """
+    *before, typed = words or [""]
+    if before and before[-1] in _TAKE_FILES:
+        return [_FILES]
+    verb = next((word for word in before if not word.startswith("-")), "")
+    if not verb:
+        return [*(f"{name}\t{VERB_TEXTS[name]}" for name in VERBS if name.startswith(typed)), _NO_FILES]
+    if verb not in VERBS or not typed.startswith("-"):
+        return [_NO_FILES]
+    group = get_command(app)
+    _, command, _ = group.resolve_command(typer.Context(group), [verb])  # type: ignore[attr-defined]  # it is a group
+    found = [
+        (name, (getattr(one, "help", None) or "").split(". ")[0].rstrip("."))
+        for one in command.params
+        for name in (*one.opts, *one.secondary_opts)
+        if name.startswith(typed)
+    ]
+    return [*(f"{name}\t{text}" for name, text in sorted(found)), _NO_FILES]
+
+
+VERB_TEXTS: Final = {verb: COMMANDS[verb][1].rstrip(".") for verb in VERBS}
