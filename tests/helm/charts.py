@@ -25,6 +25,7 @@ EVERYTHING: Json = {
         "rules": {"enabled": True},
         "dashboards": {"enabled": True},
     },
+    "decisions": {"expose": True},
     "networkPolicy": {"restrictEgress": True, "metricsFrom": [{"namespaceSelector": {}}]},
     "imagePullSecrets": [{"name": "registry"}],
     "tolerations": [{"operator": "Exists"}],

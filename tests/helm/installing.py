@@ -101,8 +101,9 @@ def _with_token(admin: Path, account: str, token: str) -> Path:
 
 def with_ports(values: Json) -> Json:
     """Values with ports that are free on this machine."""
-    metrics, probes = free_ports(2)
-    return {**values, "metrics": {"port": metrics}, "probes": {"port": probes}}
+    metrics, probes, decisions = free_ports(3)
+    ports = {"metrics": metrics, "probes": probes, "decisions": decisions}
+    return {**values, **{name: {"port": port} for name, port in ports.items()}}
 
 
 @contextlib.asynccontextmanager

@@ -111,8 +111,8 @@ def test_the_monitor_scrapes_the_service():
     objects = render(EVERYTHING)
     service, monitor = one_of(objects, "Service"), one_of(objects, "ServiceMonitor")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    (endpoint,), (port,) = monitor["spec"]["endpoints"], service["spec"]["ports"]
-    assert endpoint["port"] == port["name"]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert of_kind(render(), "ServiceMonitor") == of_kind(render(), "PrometheusRule") == []
 

@@ -94,6 +94,9 @@ def test_the_program_understands_the_containers_arguments():
     assert options["settings_configmap"] == f"{NAMESPACE}/kai-py-settings"
     assert (options["lease"], options["leader_elect"]) == (f"{NAMESPACE}/kai-py", True)
     assert (options["metrics_port"], options["probes_port"]) == (8080, 8081)
+    assert options["decisions_address"] == "127.0.0.1:8082"
+    _, exposed = run_options(scheduler_container(render({"decisions": {"expose": True, "port": 9}})))
+    assert exposed["decisions_address"] == "0.0.0.0:9"
     assert (options["log_format"], options["log_level"]) == ("json", "info")
     _, alone = run_options(scheduler_container(render(VALUE_SETS["alone"])))
     assert alone["leader_elect"] is False

@@ -77,6 +77,7 @@ async def cluster(audited: Audited) -> AsyncIterator[Cluster]:
         await made.clean()
 
 
+@pytest.mark.slow
 async def test_the_scheduler_may_do_what_it_does_and_no_more(
     cluster: Cluster, audited: Audited, tmp_path: Path
 ) -> None:
@@ -138,6 +139,8 @@ async def prepare(cluster: Cluster) -> None:
     await cluster.create(test_numa.CRDS.path(), test_numa.CRD)
     await cluster.until(lambda: cluster.client.served(ZONES.group, ZONES.version, ZONES.plural))
     await let_into_queues(cluster)
+    empty = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kai-py-shadow"}}
+    await cluster.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", empty)
     configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "priorities"}, "data": {"types": "[]"}}
     await cluster.create(f"/api/v1/namespaces/{cluster.namespace}/configmaps", configmap)
     for name in await cluster.nodes(2, **{test_topology.RACK: "a"}):

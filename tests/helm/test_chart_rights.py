@@ -31,6 +31,9 @@ WRITES = {
 }
 
 
+REVIEWS = (("token", "authentication"), ("subjectaccess", "authorization"))
+
+
 def granted(role):
     """Verbs by resource and group."""
     verbs = {}
@@ -70,6 +73,9 @@ def test_more_owners_may_be_named():
 def test_nothing_is_granted_in_general_terms(values):
     for role in [*of_kind(render(values), "ClusterRole"), *of_kind(render(values), "Role")]:
         for rule in role["rules"]:
+            if role["metadata"]["name"] == "kai-py-decisions":
+                assert rule == {"nonResourceURLs": ["/decisions"], "verbs": ["get"]}
+                continue
             words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
             assert not {"*", "secrets", "impersonate", "bind", "escalate", "pods/exec", "nodes/proxy"} & words
             assert "nonResourceURLs" not in rule
@@ -96,6 +102,18 @@ def test_who_may_use_queues_is_only_asked_where_settings_say_so():
     settings = {"queues": {"authorization": "subjectAccessReview"}}
     assert writes(one_of(render({"settings": settings}), "ClusterRole")) == asking
     assert writes(one_of(render({"rbac": {"accessReviews": True}}), "ClusterRole")) == asking
+
+
+def test_tokens_are_only_looked_at_where_decisions_are_shown_to_others():
+    reviews = {f"{kind}reviews.{group}.k8s.io": {"create"} for kind, group in REVIEWS}
+    assert writes(one_of(render({"decisions": {"expose": True}}), "ClusterRole")) == WRITES | reviews
+    assert of_kind(render(), "ClusterRole", "kai-py-decisions") == []
+
+
+def test_templates_of_claims_are_only_read_where_other_settings_are_tried_out():
+    right = ("resource.k8s.io", "resourceclaimtemplates")
+    assert right not in granted(one_of(render(), "ClusterRole"))
+    assert granted(one_of(render({"shadow": {"placement": {"gpu": "spread"}}}), "ClusterRole"))[right] == {"list"}
 
 
 def test_configmaps_and_leases_are_those_of_the_scheduler_alone():

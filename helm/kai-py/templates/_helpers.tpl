@@ -100,5 +100,5 @@ volumes:
 {{- end }}
 
 {{- define "kai-py.accessReviews" -}}
-{{- if or .Values.rbac.accessReviews (eq (dig "queues" "authorization" "namespaces" .Values.settings) "subjectAccessReview") }}true{{ end }}
+{{- if or .Values.rbac.accessReviews .Values.decisions.expose (eq (dig "queues" "authorization" "namespaces" .Values.settings) "subjectAccessReview") }}true{{ end }}
 {{- end }}
