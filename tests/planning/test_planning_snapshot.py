@@ -242,6 +242,7 @@ def test_settings_and_what_they_name_stay_as_they_are():
         (gzip.compress(b'{"kind": "Snapshot", "format": 1}'), "the file is damaged"),
         (gzip.compress(b"{}" * 500)[:-12], "ends too early, or is damaged"),
     ],
+    ids=["plain", "empty", "half", "new", "bare", "short"],
 )
 def test_a_file_that_is_no_snapshot_says_so(tmp_path, content, fault):
     (tmp_path / "file").write_bytes(content)
