@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 
 from kai_py.admission.manifests import service_client, webhook_configuration
 from kai_py.errors import ApiError, NotFoundError
@@ -44,9 +47,51 @@ def config_for(cluster: Cluster, port: int) -> WebhookConfig:
     )
 
 
+async def restricted(cluster: Cluster, folder: Path) -> Path:
+    """A kubeconfig with the rights that docs/guides/access.md lists, and no others."""
+    api, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    look = ["get", "list", "watch"]
+    everywhere = [
+        {"apiGroups": ["scheduling.run.ai"], "resources": ["queues"], "verbs": look},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": look},
+        {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": look[1:]},
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingwebhookconfigurations"],
+            "resourceNames": [NAME],
+            "verbs": ["get", "update"],
+        },
+    ]
+    here = [
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kai-py-settings"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["hooks"], "verbs": ["get", "update"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    ]
+    accounts = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
+    meta = {"name": "hooks"}
+    await cluster.create(accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    subject = {"kind": "ServiceAccount", "name": "hooks", "namespace": cluster.namespace}
+    for kind, path, rules in (
+        ("ClusterRole", f"/apis/{api}/", everywhere),
+        ("Role", f"/apis/{api}/namespaces/{cluster.namespace}/", here),
+    ):
+        role: Json = {"apiVersion": api, "kind": kind, "metadata": meta, "rules": rules}
+        await cluster.create(f"{path}{kind.lower()}s", role)
+        reference = {"apiGroup": group, "kind": kind, "name": "hooks"}
+        binding = {"apiVersion": api, "kind": f"{kind}Binding", "metadata": meta, "roleRef": reference}
+        await cluster.create(f"{path}{kind.lower()}bindings", {**binding, "subjects": [subject]})
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = msgspec.json.decode(await cluster.client.post(f"{accounts}/hooks/token", asked))["status"]["token"]
+    document = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))
+    document["users"][0]["user"] = {"token": token}
+    file = folder / "restricted"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return file
+
+
 @contextlib.asynccontextmanager
-async def webhooks(cluster: Cluster) -> AsyncIterator[None]:
-    """The webhooks run, and the API server trusts them."""
+async def webhooks(cluster: Cluster, folder: Path) -> AsyncIterator[None]:
+    """The webhooks run with no more rights than they need, and the API server trusts them."""
     (port,) = free_ports(1)
     made = webhook_configuration(
         {"url": f"https://127.0.0.1:{port}"}, name=NAME, settings=(cluster.namespace, "kai-py-settings")
@@ -55,7 +100,8 @@ async def webhooks(cluster: Cluster) -> AsyncIterator[None]:
         one["timeoutSeconds"] = 10  # this machine may be busy
     await cluster.create(CONFIGURATIONS.path(), made)
     stop, ready = asyncio.Event(), asyncio.Event()
-    serving = asyncio.create_task(serve_webhooks(config_for(cluster, port), stop=stop, ready=ready))
+    config = dataclasses.replace(config_for(cluster, port), kubeconfig=str(await restricted(cluster, folder)))
+    serving = asyncio.create_task(serve_webhooks(config, stop=stop, ready=ready))
     try:
         async with asyncio.timeout(30):
             await ready.wait()
@@ -92,9 +138,9 @@ def queue(name: str, parent: str = "", **spec: object) -> Json:
     }
 
 
-async def test_a_cycle_of_queues_and_a_forbidden_queue_are_refused(guarded: Cluster) -> None:
+async def test_a_cycle_of_queues_and_a_forbidden_queue_are_refused(guarded: Cluster, tmp_path: Path) -> None:
     cluster = guarded
-    async with webhooks(cluster):
+    async with webhooks(cluster, tmp_path):
         await cluster.create(QUEUES.path(), queue("org"))
         await cluster.create(QUEUES.path(), queue("team", "org"))
         with pytest.raises(ApiError, match="the parents would form a cycle: org → team → org"):
@@ -127,9 +173,9 @@ async def test_the_manifest_for_a_service_is_taken_by_the_server(guarded: Cluste
     await guarded.client.post(f"{CONFIGURATIONS.path()}?dryRun=All&fieldValidation=Strict", made)
 
 
-async def test_while_nobody_answers_everything_is_let_in(guarded: Cluster) -> None:
+async def test_while_nobody_answers_everything_is_let_in(guarded: Cluster, tmp_path: Path) -> None:
     cluster = guarded
-    async with webhooks(cluster):
+    async with webhooks(cluster, tmp_path):
         secret = await cluster.client.get_object(SECRETS.path(cluster.namespace, "hooks"))
         found = await cluster.client.get_object(CONFIGURATIONS.path("", NAME))
         assert {one["clientConfig"]["caBundle"] for one in found["webhooks"]} == {secret["data"][BUNDLE]}
