@@ -35,6 +35,11 @@ NOT_USED = {
     ("resource.k8s.io", "resourceclaims", "get"),
     # Not served by default; it is looked for every now and then.
     ("resource.k8s.io", "devicetaintrules", "watch"),
+    # PodGroups of others, which this server does not have.
+    ("scheduling.k8s.io", "podgroups", "get"),
+    ("scheduling.k8s.io", "podgroups/status", "patch"),
+    ("scheduling.x-k8s.io", "podgroups", "get"),
+    ("scheduling.x-k8s.io", "podgroups/status", "patch"),
     # A claim on extended resources that was made in vain.
     ("resource.k8s.io", "resourceclaims", "delete"),
 }

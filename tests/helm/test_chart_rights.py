@@ -27,6 +27,8 @@ WRITES = {
     "podgroups.scheduling.run.ai": {"create", "patch"},
     "podgroups/status.scheduling.run.ai": {"patch"},
     "queues/status.scheduling.run.ai": {"patch"},
+    "podgroups/status.scheduling.k8s.io": {"patch"},
+    "podgroups/status.scheduling.x-k8s.io": {"patch"},
     "events.events.k8s.io": {"create", "patch"},
 }
 
