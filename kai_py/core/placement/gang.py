@@ -163,7 +163,7 @@ class Placer:
         if seats is not None:
             return self._seat(seats, step, transaction, action, start=False)
         before = transaction.checkpoint()
-        if self._in_turn(step.pods, step.classes, transaction, action, start=False, within=within) is None:
+        if self._all_in_turn(step.pods, step.classes, transaction, action, start=False, within=within):
             return True
         if not self._together.needed(step.pods):
             return False
@@ -207,7 +207,7 @@ class Placer:
             return False
         start = transaction.checkpoint()
         for within in self._nearness.domains(wish):
-            placed = self._in_turn(step.pods, step.classes, transaction, action, within=within) is None
+            placed = self._all_in_turn(step.pods, step.classes, transaction, action, within=within)
             if not placed and self._together.needed(step.pods):
                 transaction.rollback(start)
                 placed = self._in_company(step.pods, transaction, action, within=within)
@@ -258,9 +258,10 @@ class Placer:
 
     def _place(self, step: Step, transaction: Transaction, action: Action) -> Failure | None:
         start = transaction.checkpoint()
-        failure = self._in_turn(step.pods, step.classes, transaction, action)
-        if failure is None:
+        placed = self._in_turn(step.pods, step.classes, transaction, action)
+        if placed == len(step.pods):
             return None
+        failure = Failure.of(placed, self.view(step.classes[placed]))
         transaction.rollback(start)
         if self._together.needed(step.pods) and self._in_company(step.pods, transaction, action):
             return None
@@ -276,15 +277,26 @@ class Placer:
         *,
         start: bool = True,
         within: Mask | None = None,
-    ) -> Failure | None:
-        """Place pods one after the other, each on its best node; those before a failure keep their places."""
+    ) -> int:
+        """Place pods one after the other, each on its best node; tells how many got one before the first failure."""
         for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
-            view = self.view(class_idx)
-            place = view.best(within)
+            place = self.view(class_idx).best(within)
             if place is None:
-                return Failure.of(number, view)
+                return number
             place.give(transaction, pod, action=action, start=start)
-        return None
+        return len(pods)
+
+    def _all_in_turn(
+        self,
+        pods: Sequence[int],
+        classes: Sequence[int],
+        transaction: Transaction,
+        action: Action,
+        *,
+        start: bool = True,
+        within: Mask | None = None,
+    ) -> bool:
+        return self._in_turn(pods, classes, transaction, action, start=start, within=within) == len(pods)
 
     def _in_company(
         self,
@@ -297,7 +309,7 @@ class Placer:
     ) -> bool:
         """Place pods that need each other: whom others lean on first, or all who need each other in one domain."""
         before, order = transaction.checkpoint(), self._together.in_order(pods)
-        if self._in_turn(order, self._classes(order), transaction, action, start=start, within=within) is None:
+        if self._all_in_turn(order, self._classes(order), transaction, action, start=start, within=within):
             return True
         transaction.rollback(before)
         for company in self._together.companies(pods):
@@ -311,17 +323,17 @@ class Placer:
     ) -> bool:
         classes = self._classes(company.pods)
         if not company.keys:
-            return self._in_turn(company.pods, classes, transaction, action, start=start, within=within) is None
+            return self._all_in_turn(company.pods, classes, transaction, action, start=start, within=within)
         neighbours, before = self.ledger.neighbours, transaction.checkpoint()
         assert neighbours is not None
         for key in company.keys:
             for domain in self._together.domains(company, key, within):
                 promise = neighbours.promise(company.kinds, domain)
                 try:
-                    failure = self._in_turn(company.pods, classes, transaction, action, start=start, within=domain)
+                    placed = self._all_in_turn(company.pods, classes, transaction, action, start=start, within=domain)
                 finally:
                     neighbours.retract(promise)
-                if failure is None and self._hold(company.pods):
+                if placed and self._hold(company.pods):
                     return True
                 transaction.rollback(before)
         return False
