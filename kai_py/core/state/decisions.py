@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kai_py.core.dra.ledger import Take
+from kai_py.core.dra.node_shares import OfNode
 from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
 from kai_py.core.state.claims import Claims, Grants
 from kai_py.core.state.ledger import Ledger
@@ -114,7 +115,21 @@ def _given_place(ledger: Ledger, kind: type[Given], last: Operation, written: se
     granted = () if ledger.claims is None else _granted(ledger.claims, pod, written, now=last.kind is Kind.PLACE)
     zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
     picked = ledger.volumes.decided(pod) if ledger.volumes is not None else ()
-    return kind(str(key), key.uid, node, podgroup, last.action, last.devices, granted, zones, picked)
+    of_node = () if ledger.claims is None else _of_node(ledger.claims, pod, now=last.kind is Kind.PLACE)
+    return kind(str(key), key.uid, node, podgroup, last.action, last.devices, granted, zones, picked, of_node)
+
+
+def _of_node(claims: Claims, pod: int, *, now: bool) -> tuple[tuple[str, OfNode], ...]:
+    """What the devices of a pod take of its node, claim by claim."""
+    if claims.node_shares is None:
+        return ()
+    found = []
+    for row in claims.table.of_pod.get(pod, ()):
+        use = claims.uses[row]
+        held = use.now if now else use.later
+        if held is not None and held.of_node:
+            found.append((claims.table.claims[row].key, held.of_node))
+    return tuple(found)
 
 
 def _granted(claims: Claims, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
