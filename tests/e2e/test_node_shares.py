@@ -1,0 +1,111 @@
+"""Devices that take memory of their node on a live cluster: gate on, gate off, and after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from kai_py.kube.listing import list_all
+from kai_py.minicluster import MiniCluster
+from kai_py.operators.kinds import PODS, SLICES
+
+from .claims import claim, claims, devices
+from .conftest import CRDS, _cluster
+from .control_plane import assets, control_plane
+from .harness import Cluster, Json
+
+GATE = "DRANodeAllocatableResources"
+#: Nodes of the harness have 256Gi.
+TAKES = {"nodeAllocatableResourceMappings": {"memory": {"allocationMultiplier": "150Gi"}}}
+
+
+@pytest.fixture(scope="module")
+def real_with_gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    binaries = assets()
+    if binaries is None:
+        yield None
+        return
+    with control_plane(binaries, tmp_path_factory.mktemp("gate"), f"--feature-gates={GATE}=true") as kubeconfig:
+        yield kubeconfig
+
+
+@pytest.fixture(params=["embedded", "real"])
+async def gated(
+    request: pytest.FixtureRequest, tmp_path: Path, real_with_gate: Path | None
+) -> AsyncIterator[Cluster]:
+    """An empty cluster with the gate on."""
+    if request.param == "real":
+        if real_with_gate is None:
+            pytest.skip("KUBEBUILDER_ASSETS does not name a folder with etcd and kube-apiserver")
+        async for made in _cluster(real_with_gate, real=True, faults=None):
+            yield made
+        return
+    async with MiniCluster(crds=CRDS, gates={GATE}) as mini:
+        kubeconfig = tmp_path / "kubeconfig"
+        mini.write_kubeconfig(kubeconfig)
+        async for made in _cluster(kubeconfig, real=False, faults=mini.faults):
+            yield made
+
+
+async def user(cluster: Cluster, name: str, of: str) -> Json:
+    """A pod whose container uses a claim."""
+    container = {"name": "main", "image": "registry.local/app", "resources": {"claims": [{"name": "dev"}]}}
+    used = [{"name": "dev", "resourceClaimName": of}]
+    return await cluster.pod(name, gpus=0, resourceClaims=used, containers=[container])
+
+
+async def told(cluster: Cluster, name: str) -> list[Json]:
+    """What a pod's status says of it."""
+    pods = {one["metadata"]["name"]: one for one in await list_all(cluster.client, PODS, cluster.namespace)}
+    return list(pods[name]["status"].get("nodeAllocatableResourceClaimStatuses", ()))
+
+
+async def test_the_memory_that_devices_take_is_told_and_counts_after_a_restart(gated: Cluster) -> None:
+    await gated.nodes(1)
+    await devices(gated, "node-0", 3, **TAKES)
+    await gated.queue("team")
+    for name in ("c", "d"):
+        await claim(gated, name)
+    async with gated.scheduler():
+        await user(gated, "one", "c")
+        await gated.until_bound("one")
+    said = {"resourceClaimName": "c", "containers": ["main"], "resources": {"memory": "150Gi"}}
+    assert await told(gated, "one") == [said]
+    async with gated.scheduler():
+        await user(gated, "two", "d")
+        message = await gated.until(lambda: gated.message("two"))
+        assert "take more of their node than is left (150 GiB memory" in message
+        assert "two" not in await gated.places()
+        await gated.delete_pod("one")
+        await gated.until_bound("two")
+    assert (await told(gated, "two"))[0]["resourceClaimName"] == "d"
+
+
+async def test_a_driver_that_vanishes_leaves_the_memory_taken(gated: Cluster) -> None:
+    await gated.nodes(1)
+    await devices(gated, "node-0", 1, **TAKES)
+    await gated.queue("team")
+    await claim(gated, "c")
+    async with gated.scheduler():
+        await user(gated, "one", "c")
+        await gated.until_bound("one")
+        await gated.client.delete(SLICES.path("", "node-0-devices"))
+        asks = {"name": "main", "image": "registry.local/app", "resources": {"requests": {"memory": "150Gi"}}}
+        await gated.pod("two", gpus=0, containers=[asks])
+        assert "memory" in await gated.until(lambda: gated.message("two"))
+    assert "allocation" in (await claims(gated))["c"]["status"]
+
+
+async def test_without_the_gate_a_server_drops_it_and_pods_start_as_ever(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await devices(cluster, "node-0", 2, **TAKES)
+    await cluster.queue("team")
+    for name in ("c", "d"):
+        await claim(cluster, name)
+    async with cluster.scheduler():
+        await user(cluster, "one", "c")
+        await user(cluster, "two", "d")
+        await cluster.until_bound("one", "two")
+    assert await told(cluster, "one") == []
