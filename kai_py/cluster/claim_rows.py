@@ -138,9 +138,7 @@ class ClaimRows:
     def table(self, inventory: Inventory, counted: tuple[Counted, ...], memo: SelectorMemo) -> ClaimTable:
         """The table as it is now."""
         takes = {} if self._takes is None else self._takes.takes
-        return ClaimTable(
-            inventory, tuple(self._rows), self._of_pod, self._of_class, counted, memo, takes, self._terms
-        )
+        return ClaimTable(inventory, tuple(self._rows), self._of_pod, self._of_class, counted, memo, takes, self._terms)
 
 
 class _Alike:

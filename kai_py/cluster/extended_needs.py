@@ -165,7 +165,9 @@ class ExtendedNeeds:
                 continue  # such a device is not given out by this class
         return found
 
-    def wanted(self, key: PodKey, offer: Offer, axis: ResourceAxis, prices: Sequence[Prices | NodePrices]) -> Wanted | None:
+    def wanted(
+        self, key: PodKey, offer: Offer, axis: ResourceAxis, prices: Sequence[Prices | NodePrices]
+    ) -> Wanted | None:
         """What a pod claims; None for nothing."""
         pod = self._pods.get(key)
         if pod is None:

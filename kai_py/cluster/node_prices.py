@@ -1,4 +1,4 @@
-"""What queues pay for what devices take of their nodes: cores are cores, whether a pod asks for them or has them claimed."""
+"""What queues pay for what devices take of their nodes: cores are cores, asked for by a pod or by its claim."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class MiniCluster:
             certificate: PEM file; with ``key``, the API is served over HTTPS. Clients are told to trust exactly it.
             key: PEM file of the certificate's private key.
             history: how many changes of each kind a watch can resume over.
-            gates: feature gates to switch on; of those that are off by default, ``DRANodeAllocatableResources`` is known.
+            gates: feature gates to switch on that are off by default; only ``DRANodeAllocatableResources`` is known.
 
         Raises:
             ValueError: a gate is not known.

@@ -53,8 +53,9 @@ DEVICE_TEXTS: Final[Mapping[str, FilterText]] = {
     FilterReason.DEVICES_TAKE_NODE: FilterText(
         "has too little left of what its devices take of it",
         "have too little left of what their devices take of them",
-        "Devices of the node match and nobody has them, but they take cpu, memory or the like of the node beside what the "
-        "pod asks for (nodeAllocatableResourceMappings), and not so much is left, or the pod as a whole asks for less.",
+        "Devices of the node match and nobody has them, but they take cpu, memory or the like of the node beside what "
+        "the pod asks for (nodeAllocatableResourceMappings), and not so much is left, or the pod as a whole asks for "
+        "less.",
         "Wait until pods of the node finish, or ask for less cpu and memory, or for devices that take less",
     ),
     FilterReason.POOLS_UNSETTLED: FilterText(

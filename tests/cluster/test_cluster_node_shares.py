@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kai_py.api.decode import convert
-from kai_py.api.pod import NodeClaimStatus, Pod
+from kai_py.api.pod import NodeClaimStatus
 from kai_py.core.cycle import run_cycle
 from kai_py.core.dra.table import NO_TERMS
 from kai_py.core.invariants import violations
@@ -17,7 +16,7 @@ from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import USING, PodState
 from tests.cluster.test_cluster_claims import NOW, filled
 from tests.planning.builders import node, queue
-from tests.planning.test_planning_claims import claim, slice_of, user
+from tests.planning.test_planning_claims import claim, slice_of
 from tests.planning.test_planning_node_shares import CORES, GI, TAKES, held, part, uid, using
 
 
@@ -71,8 +70,14 @@ def test_a_quantity_that_cannot_be_read_is_left_out():
 
 # -- laws --------------------------------------------------------------------------------------------
 
-MAPPINGS = st.sampled_from([{}, {"memory": {"allocationMultiplier": "60Gi"}}, {"memory": {"allocationMultiplier": "90Gi"}},
-                            {"cpu": {"allocationMultiplier": "12"}, "memory": {"allocationMultiplier": "30Gi"}}])
+MAPPINGS = st.sampled_from(
+    [
+        {},
+        {"memory": {"allocationMultiplier": "60Gi"}},
+        {"memory": {"allocationMultiplier": "90Gi"}},
+        {"cpu": {"allocationMultiplier": "12"}, "memory": {"allocationMultiplier": "30Gi"}},
+    ]
+)
 
 
 @st.composite

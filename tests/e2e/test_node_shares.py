@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kai_py.errors import InvalidError
 from kai_py.kube.listing import list_all
 from kai_py.minicluster import MiniCluster
 from kai_py.operators.kinds import PODS, SLICES
@@ -32,9 +33,7 @@ def real_with_gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | 
 
 
 @pytest.fixture(params=["embedded", "real"])
-async def gated(
-    request: pytest.FixtureRequest, tmp_path: Path, real_with_gate: Path | None
-) -> AsyncIterator[Cluster]:
+async def gated(request: pytest.FixtureRequest, tmp_path: Path, real_with_gate: Path | None) -> AsyncIterator[Cluster]:
     """An empty cluster with the gate on."""
     if request.param == "real":
         if real_with_gate is None:
@@ -109,3 +108,52 @@ async def test_without_the_gate_a_server_drops_it_and_pods_start_as_ever(cluster
         await user(cluster, "two", "d")
         await cluster.until_bound("one", "two")
     assert await told(cluster, "one") == []
+
+
+MAPPINGS = "nodeAllocatableResourceMappings"
+#: (mapping, fields that are refused)
+REFUSED: list[tuple[Json, list[str]]] = [
+    ({"cpu": {"allocationMultiplier": "2"}, "hugepages-2Mi": {"capacityKey": "size"}}, []),
+    ({"example.com/x": {"allocationMultiplier": "1"}}, [f"{MAPPINGS}[example.com/x]"]),
+    ({"cpu": {"allocationMultiplier": "0"}}, [f"{MAPPINGS}[cpu].allocationMultiplier"]),
+    ({"cpu": {"allocationMultiplier": "-1"}}, [f"{MAPPINGS}[cpu].allocationMultiplier"]),
+    ({"cpu": {"capacityKey": "gone"}}, [f"{MAPPINGS}[cpu].capacityKey"]),
+    ({"cpu": {"capacityKey": ""}}, [f"{MAPPINGS}[cpu].capacityKey"]),
+]
+
+
+async def test_both_servers_refuse_the_same_mappings_and_complete_the_same(gated: Cluster) -> None:
+    for number, (mapping, fields) in enumerate(REFUSED):
+        spec = {"capacity": {"size": {"value": "8Gi"}}, MAPPINGS: mapping}
+        found: list[str] = []
+        try:
+            await devices(gated, "node-0", 1, pool=f"p{number}", **spec)
+        except InvalidError as error:
+            found = sorted({field for _, field, _ in error.causes})
+        assert found == [f"spec.devices[0].{field}" for field in fields], mapping
+    (made,) = [one for one in await list_all(gated.client, SLICES) if one["metadata"]["name"] == "p0-devices"]
+    pages = made["spec"]["devices"][0][MAPPINGS]["hugepages-2Mi"]
+    assert pages == {"capacityKey": "size", "allocationMultiplier": "1"}
+
+
+async def test_both_servers_refuse_the_same_statuses(gated: Cluster) -> None:
+    await claim(gated, "c")
+    await user(gated, "one", "c")
+    right = {"resourceClaimName": "c", "containers": ["main"], "resources": {"cpu": "2"}}
+    field = "status.nodeAllocatableResourceClaimStatuses[0]"
+    for status, fields in (
+        (right | {"resourceClaimName": "d"}, [f"{field}.resourceClaimName"]),
+        (right | {"containers": []}, [f"{field}.containers"]),
+        (right | {"resources": {}}, [f"{field}.resources"]),
+        (right | {"resources": {"a.b/c": "1"}}, [f"{field}.resources[a.b/c]"]),
+        (right | {"resources": {"cpu": "-1"}}, [f"{field}.resources[cpu]"]),
+        (right, []),
+    ):
+        found: list[str] = []
+        body = {"status": {"nodeAllocatableResourceClaimStatuses": [status]}}
+        try:
+            await gated.client.patch(PODS.path(gated.namespace, "one", "status"), body)
+        except InvalidError as error:
+            found = sorted({field for _, field, _ in error.causes})
+        assert found == fields, status
+    assert await told(gated, "one") == [right]

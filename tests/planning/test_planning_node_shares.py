@@ -254,7 +254,11 @@ def test_who_is_more_important_gets_the_memory_of_devices():
 
 def test_reclaim_gives_a_queue_back_the_memory_that_devices_take():
     queues = [queue("poor", 0), queue("rich", 8)]
-    base = [slice_of("n1", 8, **TAKES), held("c", "gpu-0", "gpu-1", by=["a"]), uid(using("a", "c", on="n1", queue="poor"))]
+    base = [
+        slice_of("n1", 8, **TAKES),
+        held("c", "gpu-0", "gpu-1", by=["a"]),
+        uid(using("a", "c", on="n1", queue="poor")),
+    ]
     base[1]["metadata"]["labels"]["kai.scheduler/queue"] = "poor"
     mine = claim("d", of="rich")
     result = planned(*queues, *base, mine, using("b", "d", queue="rich"))

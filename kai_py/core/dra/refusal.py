@@ -40,7 +40,7 @@ class RefusalCode(StrEnum):
 
 
 class Shortage(NamedTuple):
-    """Of a node's own resource devices take ``asked`` base units, and ``left`` are left beside what the pod asks for."""
+    """Of a node's own resource devices take ``asked`` base units; ``left`` are left beside what the pod asks for."""
 
     resource: str
     asked: int

@@ -45,9 +45,7 @@ class Trial:
         consumed: (name, capacity) -> amount that the picks take of shared devices.
     """
 
-    def __init__(
-        self, inventory: Inventory, ledger: DeviceLedger, claims: int, room: NodeRoom | None = None
-    ) -> None:
+    def __init__(self, inventory: Inventory, ledger: DeviceLedger, claims: int, room: NodeRoom | None = None) -> None:
         self.picks: list[Pick] = []
         self.held: set[int] = set()
         self.charged: dict[int, int] = {}

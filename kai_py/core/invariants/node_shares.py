@@ -79,9 +79,7 @@ def _takes(outcome: Outcome, table: ClaimTable, pod: int, parts: Iterable[tuple[
     return tuple(found)
 
 
-def _terms(
-    outcome: Outcome, table: ClaimTable, pod: int, parts: Iterable[tuple[int, OfNode]]
-) -> Iterator[Violation]:
+def _terms(outcome: Outcome, table: ClaimTable, pod: int, parts: Iterable[tuple[int, OfNode]]) -> Iterator[Violation]:
     """A claim is used by some container, and what the pod as a whole asks for is enough."""
     snapshot = outcome.snapshot
     terms = table.terms.get(snapshot.pods.class_idx.item(pod), NO_TERMS)
@@ -104,7 +102,9 @@ def _overfull(outcome: Outcome, users: Iterable[_User], new: Iterable[_User], wh
             over = held.item(node, column) - snapshot.nodes.allocatable.item(node, column)
             if over > 0:
                 name = snapshot.axis.names[column]
-                yield Violation(snapshot.nodes.names[node], f"devices of pods that are {what} take {over} {name} too much")
+                yield Violation(
+                    snapshot.nodes.names[node], f"devices of pods that are {what} take {over} {name} too much"
+                )
 
 
 def _held(outcome: Outcome, users: Iterable[_User]) -> Amounts:

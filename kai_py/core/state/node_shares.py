@@ -42,7 +42,7 @@ class NodeShares:
         self._releasing = releasing
         self._classes = snapshot.pods.class_idx
         self._requests = snapshot.classes.request
-        #: Node -> claim and amounts -> pods that use it now, and once leaving ones are gone and nominated ones are there.
+        #: Node -> what is taken -> pods that use it now, and once leaving ones are gone and nominated ones are there.
         self._users: dict[int, dict[NodeTake, tuple[int, int]]] = {}
         self._columns = [snapshot.axis.index[name] for name in sorted(table.inventory.of_nodes & set(self._axis.names))]
         self.of_pod: dict[int, Takes] = dict(table.node_takes)

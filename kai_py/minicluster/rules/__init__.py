@@ -45,7 +45,6 @@ from .small import (
     VolumeRules,
 )
 
-
 #: Gates that can be switched on; they are off by default.
 GATES: Final = frozenset({GATE})
 
