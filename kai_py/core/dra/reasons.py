@@ -65,9 +65,8 @@ def _code(option: Option, needed: int, free: Sequence[int], counted: Sequence[in
     if option.matched < max(1, needed):
         return RefusalCode.NO_MATCH
     if len(option.candidates) < max(1, needed):
-        small = sum(option.judge.verdict(row) == Verdict.TOO_SMALL for row in sight.rows)
-        enough = option.matched - small >= max(1, needed)
-        return RefusalCode.TAINTED if enough else RefusalCode.TOO_SMALL
+        large = option.matched - sum(option.judge.verdict(row) == Verdict.TOO_SMALL for row in sight.rows)
+        return RefusalCode.TAINTED if large >= max(1, needed) else RefusalCode.TOO_SMALL
     if option.tainted:
         return RefusalCode.TAINTED
     if len(free) < needed:
