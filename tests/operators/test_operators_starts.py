@@ -16,8 +16,7 @@ from kai_py.errors import ConflictError, ForbiddenError
 from kai_py.kube.pods import Outcome, Result
 from tests.cluster.test_cluster_claims import NOW, filled
 from tests.planning.builders import podgroup
-from tests.planning.test_planning_claims import claim, slice_of, user
-from tests.planning.test_planning_node_shares import TAKES, using
+from tests.planning.test_planning_claims import claim, user
 
 
 class Claims:
@@ -196,51 +195,3 @@ async def test_a_conflict_of_one_claim_is_no_reason_to_stop(store, server, dispa
     show(store, dispatcher, "a-c", "b-c")
     await asyncio.wait_for(dispatcher.idle(), 5)
     assert sorted(server.did[-2:]) == [("bind", "a"), ("bind", "b")]
-
-
-# what devices take of nodes ---------------------------------------------------------------------------
-@pytest.fixture
-def taking():
-    """A pod whose device takes memory of its node."""
-    return filled(slice_of("n1", 4, **TAKES), claim("a-c"), using("a", "a-c"))
-
-
-SAID = {"a-c": (("main",), {"memory": "100Gi"})}
-
-
-@pytest.fixture
-async def sending(taking, server, told):
-    made = Dispatcher(taking, server, Metrics(), tell=told, wake=lambda: None, clock=lambda: NOW)
-    running = asyncio.create_task(made.run())
-    yield made
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_a_pod_is_told_what_its_devices_take_before_it_is_bound(taking, server, sending):
-    sending.submit(decided(taking))
-    await settled()
-    assert ("told", "a", SAID) in server.did
-    assert ("bind", "a") not in server.did
-    show(taking, sending, "a-c")
-    await asyncio.wait_for(sending.idle(), 5)
-    assert server.did[-1] == ("bind", "a")
-    assert [one for one in server.did if one[0] == "told"] == [("told", "a", SAID)]
-
-
-async def test_a_pod_that_cannot_be_bound_is_told_nothing_any_more(taking, server, sending):
-    server.result = Result(Outcome.CONFLICT, "it is on another node")
-    sending.submit(decided(taking))
-    await settled()
-    show(taking, sending, "a-c")
-    await asyncio.wait_for(sending.idle(), 5)
-    assert [one for one in server.did if one[0] == "told"] == [("told", "a", SAID), ("told", "a", {})]
-
-
-async def test_a_pod_that_cannot_be_told_gives_its_claim_back(taking, server, sending, told):
-    server.claims.refuses["told", "a"] = ForbiddenError("no", status=403)
-    sending.submit(decided(taking))
-    await asyncio.wait_for(sending.idle(), 5)
-    assert ("free", "a-c") in server.did
-    assert ("bind", "a") not in server.did
-    assert "what its devices take of the node is not in the status" in told[0][1]
