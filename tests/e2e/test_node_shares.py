@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from kai_py.kube.listing import list_all
 from kai_py.minicluster import MiniCluster
 from kai_py.operators.kinds import PODS, SLICES
 
+from .agreement import Answer, compare
 from .claims import claim, claims, devices
 from .conftest import CRDS, _cluster
-from .control_plane import assets, control_plane
+from .control_plane import assets, control_plane, free_ports, running_process
 from .harness import Cluster, Json
+from .worlds_of_takers import takers_world
 
 GATE = "DRANodeAllocatableResources"
 #: Nodes of the harness have 256Gi.
@@ -157,3 +160,30 @@ async def test_both_servers_refuse_the_same_statuses(gated: Cluster) -> None:
             found = sorted({field for _, field, _ in error.causes})
         assert found == fields, status
     assert await told(gated, "one") == [right]
+
+
+@pytest.fixture
+async def with_scheduler(gated: Cluster, tmp_path: Path) -> AsyncIterator[Cluster]:
+    """A real control plane and a kube-scheduler, both with the gate on."""
+    binaries = assets()
+    if not gated.real or binaries is None or not (binaries / "kube-scheduler").exists():
+        pytest.skip("there is no kube-scheduler beside a real control plane")
+    (port,) = free_ports(1)
+    command = [
+        str(binaries / "kube-scheduler"), f"--kubeconfig={gated.kubeconfig}", "--bind-address=127.0.0.1",
+        f"--secure-port={port}", f"--cert-dir={tmp_path}", "--leader-elect=false", f"--feature-gates={GATE}=true",
+    ]  # fmt: skip
+    with running_process(command, tmp_path / "scheduler.log"):
+        yield gated
+
+
+async def test_kube_scheduler_agrees_about_what_devices_take(with_scheduler: Cluster) -> None:
+    first, _, last = os.environ.get("AGREEMENT_SEEDS", "").partition(":")
+    seeds = range(int(first), int(last)) if last else range(12)
+    answers: list[Answer] = []
+    for start in range(0, len(seeds), 20):
+        answers += await compare(with_scheduler.client, takers_world, "t", seeds[start : start + 20])
+    wrong = [one for one in answers if one.faults or one.ours != one.theirs]
+    assert not wrong, "\n".join(map(str, wrong))
+    assert sum(one.ours for one in answers) >= len(seeds) // 2
+    assert sum(not one.ours for one in answers) >= len(seeds) // 2
