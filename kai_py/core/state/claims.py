@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,11 @@ from kai_py.core.tables.snapshot import Snapshot
 #: Per claim of a pod the devices that it brings; None where the claim has devices that it joins.
 Grants = tuple[Held | None, ...]
 NO_GRANTS: Grants = ()
+
+#: When so many devices have been tried in vain in a cycle, which is a second of work, every search has to do with a few:
+#: claims that are made to be searched for must not keep all others waiting. Ordinary ones need a step for each device.
+_VAIN: Final = 50_000
+_FEW: Final = 500
 
 
 class Use(NamedTuple):
@@ -94,6 +99,8 @@ class Claims:
         self._start_index = DeviceIndex(self.allocator, self.start)
         self._later_index = DeviceIndex(self.allocator, self.later)
         self._masks: dict[tuple[object, ...], Mask] = {}
+        #: So many devices were tried in vain in this cycle.
+        self._vain = 0
 
     # -- changes -----------------------------------------------------------------------------------
 
@@ -224,8 +231,10 @@ class Claims:
             room = beside
         if not fresh:
             return (None,) * len(asks)
-        found = self.allocator.allocate(fresh, node, self.later if later else self.start, room=room)
+        steps = None if self._vain < _VAIN else _FEW
+        found = self.allocator.allocate(fresh, node, self.later if later else self.start, steps=steps, room=room)
         if isinstance(found, Refusal):
+            self._vain += found.steps
             return found
         new = self._held(found)
         return tuple(next(new) if brought else None for brought in brings)
