@@ -87,21 +87,21 @@ class ClaimRows:
         """
         class_idx = self._pods.class_idx.copy()
         alike = _Alike()
-        known: dict[tuple[int, tuple[_Look, ...], tuple[int, ...], NodeTerms], int] = {}
+        known: dict[tuple[int, tuple[_Look, ...], tuple[int, ...], NodeTerms | None], int] = {}
         made, request, accounted = list(classes.classes), list(classes.request), list(classes.accounted)
         for pod, rows in self._of_pod.items():
             asks = tuple([self._ask(row, pod) for row in rows])
             look = tuple([alike.look(ask) for ask in asks])
-            terms = NO_TERMS if self._takes is None else self._takes.terms(pod, rows)
+            terms = None if self._takes is None else self._takes.terms(pod, rows)
             cost = self._cost(pod, rows)
-            if terms.within:
+            if terms is not None and terms.within:
                 cost = self._beyond(cost, terms, accounting)
             key = class_idx.item(pod), look, cost, terms
             if (number := known.get(key)) is None:
                 number = known[key] = len(made)
                 kinds = tuple(map(_content, asks))
                 needed = classes.request[key[0]]
-                if terms != NO_TERMS:
+                if terms is not None and terms != NO_TERMS:
                     self._terms[number] = terms
                     kinds, needed = (*kinds, terms), needed.copy()
                     for column, units in terms.included:

@@ -90,6 +90,8 @@ class ClaimBook:
         self._classes: dict[str, DeviceClassSpec] = {}
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
         self._needs: dict[PodKey, Needs] = {}
+        #: Pods whose status says what devices take of their nodes.
+        self._told: set[PodKey] = set()
         self.extended = ExtendedNeeds(self._reader)
         #: Claims that were made for pods whose status may not say so yet.
         self._special: dict[PodKey, Name] = {}
@@ -157,6 +159,10 @@ class ClaimBook:
         before = self._needs.get(key)
         self._needs[key] = needs
         self._uids.add(key.uid)
+        if needs.of_node:
+            self._told.add(key)
+        elif self._told:
+            self._told.discard(key)
         return needs != before
 
     def forget(self, key: PodKey, *, over: bool = False) -> bool:
@@ -174,6 +180,7 @@ class ClaimBook:
         if self._needs.pop(key, None) is None:
             return False
         self._uids.discard(key.uid)
+        self._told.discard(key)
         return True
 
     def _forget_over(self) -> None:
@@ -308,9 +315,9 @@ class ClaimBook:
             of_pod[row] = tuple(rows)
         if self._over:
             self._forget_over()
-        of_rows = {row: self._needs[key] for key, row in row_of.items() if key in self._needs}
         takes = None
-        if inventory.of_nodes or any(needs.of_node for needs in of_rows.values()):
+        if inventory.of_nodes or self._told:
+            of_rows = {row: self._needs[key] for key, row in row_of.items() if key in self._needs}
             takes = NodeTakes(special.claims, of_pod, of_rows, pods, axis)
         made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over, takes)
         classes, class_idx = made.classes(classes, axis.accounting)

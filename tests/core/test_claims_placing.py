@@ -377,4 +377,6 @@ def test_claims_that_explode_do_not_keep_others_waiting():
     assert set(bound(result)) == {"plain-0"}
     assert max(tried) > 4_000
     assert sum(tried) < 6_000 + 4_001 + 501 * len(tried)
-    assert {one.details["why"] for reasons in diagnosed(result).values() for one in reasons.reasons[:1]} == {"SearchCut"}
+    assert {one.details["why"] for reasons in diagnosed(result).values() for one in reasons.reasons[:1]} == {
+        "SearchCut"
+    }

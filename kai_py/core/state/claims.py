@@ -27,7 +27,7 @@ from kai_py.core.tables.snapshot import Snapshot
 Grants = tuple[Held | None, ...]
 NO_GRANTS: Grants = ()
 
-#: When so many devices have been tried in vain in a cycle, which is a second of work, every search has to do with a few:
+#: When so many devices have been tried in vain in a cycle, a second of work, every search has to do with a few:
 #: claims that are made to be searched for must not keep all others waiting. Ordinary ones need a step for each device.
 _VAIN: Final = 50_000
 _FEW: Final = 500
