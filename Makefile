@@ -46,6 +46,14 @@ bench: $(STAMP) ## Measure decisions in process and pods per second on a fresh e
 	$(BIN)/kai-py bench decide
 	$(BIN)/kai-py bench fill --minicluster
 
+# One version of each package for every Python that we support: what the tests run with is what the image gets.
+.PHONY: lock
+lock: $(STAMP) ## Pin what the container image is made of: image-requirements.txt.
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@{ echo '# What the image is made of, with the hashes of every file that may be taken. Written by `make lock`.'; \
+	  echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --upgrade \
+	    --universal --python-version 3.11 --fork-strategy fewest pyproject.toml -; } > image-requirements.txt
+
 .PHONY: docs
 docs: generate ## Make the site docs/_build/html of the pages; a broken link fails.
 	$(BIN)/python -m pytest tests/docs

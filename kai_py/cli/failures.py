@@ -58,7 +58,8 @@ class Failure(Exception):  # noqa: N818  # it is how a command ends, not always 
 
 def note(text: str, *, kind: str = "note") -> None:
     """A remark on standard error, beside the data on standard output."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble((f"{kind}: ", "bold yellow"), printable(text)))
+    words = Text.assemble((f"{kind}: ", "bold yellow"), printable(text))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(words)
 
 
 def failure_of(error: KaiError | Failure) -> Failure:
