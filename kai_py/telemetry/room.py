@@ -18,8 +18,8 @@ from kai_py.telemetry.sizes import gpus_of
 
 GPUS: Final = Family(
     "kai_py_gpus",
-    "GPUs of nodes, by state: held by pods of whomever, free, or idle on a node that is cordoned or not ready. "
-    "Devices that are charged in parts are not among them.",
+    "GPUs of nodes as far as queues pay for whole ones, by state: held by pods of whomever, free, or unavailable: idle "
+    "on a node that is cordoned or not ready.",
     ("state",),
 )
 NODES: Final = Family(

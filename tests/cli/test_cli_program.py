@@ -138,3 +138,11 @@ def test_an_error_is_a_verdict_evidence_and_a_next_step(kai, monkeypatch, error,
 
 def test_the_program_is_a_typer_program():
     assert isinstance(app, typer.Typer)
+
+
+def test_names_of_options_are_whole_in_a_narrow_terminal(kai, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = kai("run", "--help").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    for name in ("--settings-configmap", "--decisions-address", "--no-leader-elect"):
+        assert name in text
