@@ -12,6 +12,6 @@ import os
 # Before typer is imported. In a box of 80 columns, names of options are cut off, and cannot be copied.
 os.environ.setdefault("TYPER_USE_RICH", "0")
 
-from kai_py.cli.app import main  # noqa: E402  # see above
+from kai_py.cli.app import main
 
 __all__ = ["main"]
