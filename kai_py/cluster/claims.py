@@ -103,6 +103,11 @@ class ClaimBook:
         self._counted: tuple[Mask, Offer | None, tuple[Counted, ...]] | None = None
 
     @property
+    def malformed(self) -> tuple[int, int]:
+        """How many DeviceClasses and how many ResourceClaims cannot be understood; may be asked in any thread."""
+        return len(self._class_faults), len(self._laid.faults)
+
+    @property
     def faults(self) -> dict[tuple[str, str], tuple[Fault, ...]]:
         """Of DeviceClasses and ResourceClaims, by kind and name."""
         of_classes = {("DeviceClass", name): faults for name, faults in self._class_faults.items()}

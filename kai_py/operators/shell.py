@@ -58,6 +58,7 @@ from kai_py.operators.shadow import SHADOW_KEY, Previewer, Shadow
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
+from kai_py.operators.watched import watched
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
 from kai_py.telemetry.decision_log import DecisionLog
@@ -209,6 +210,7 @@ class Shell:
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
+        metrics.watches.of(lambda: watched([*self.reflectors, *self._owners.reflectors.values()], self.store))
         self._tasks: list[asyncio.Task[object]] = []
         if leadership is not None:
             leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
@@ -247,6 +249,8 @@ class Shell:
         set_memory_apart()
         if self.leadership is not None:
             self._spawn(self.leadership.run(), "leader election")
+        else:
+            self.metrics.begin_to_lead()
         self._spawn(self._audits(), "audit")
         self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
         if self._document is not None:
@@ -301,12 +305,12 @@ class Shell:
         """Another process may have told users about the waiting; what it said is compared anew."""
         self._told.clear()
         self._usage.lead_anew()
-        self.metrics.leader.set(1)
+        self.metrics.begin_to_lead()
         self.cycles.wake()
 
     def _stopped_leading(self) -> None:
         """Stop deciding; the fence stops what is on its way."""
-        self.metrics.leader.set(0)
+        self.metrics.stop_leading()
 
     # -- audits ------------------------------------------------------------------------------------
 
@@ -406,6 +410,8 @@ class Shell:
             self.record_event(events.decided(decision))
             if isinstance(decision, Evict):
                 self.store.evicted(decision, self._clock())
+            elif isinstance(decision, Bind):
+                self.metrics.pod_bound(decision, self._clock())
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
 
