@@ -57,7 +57,7 @@ async def test_a_real_server_accepts_every_field(audited: Audited, values: Json)
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
 async def test_the_embedded_server_accepts_what_it_knows(values: Json, tmp_path: Path) -> None:
-    unknown = {*MONITORING, "NetworkPolicy"}
+    unknown = {*MONITORING, "NetworkPolicy", "ValidatingWebhookConfiguration"}
     async with MiniCluster() as mini:
         mini.write_kubeconfig(tmp_path / "kubeconfig")
         async with await connect(str(tmp_path / "kubeconfig")) as client:
