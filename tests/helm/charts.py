@@ -58,6 +58,7 @@ VALUE_SETS: dict[str, Json] = {
     "alone": {"replicaCount": 1, "leaderElection": {"enabled": False}, "crds": {"upgrade": False}},
     "bare": {
         "webhooks": {"enabled": False},
+        "policies": {"enabled": False},
         "serviceAccount": {"create": False, "name": "somebody"},
         "rbac": {"create": False, "aggregate": False},
         "settingsConfigMap": {"create": False, "name": "mine"},

@@ -38,8 +38,12 @@ PATHS = {
     "Service": "/api/v1/namespaces/{}/services",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
     "Topology": "/apis/kai.scheduler/v1alpha1/topologies",
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
     "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 }
+#: Kinds of the API server's own admission.
+ADMISSION = {kind for kind in PATHS if kind.startswith("Validating")}
 #: Kinds of the Prometheus operator and of cert-manager, which no test has.
 MONITORING = {"ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
 

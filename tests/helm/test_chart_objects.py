@@ -34,6 +34,8 @@ CLUSTER_WIDE = {
     "PriorityClass",
     "Queue",
     "Topology",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
 }
 
