@@ -46,6 +46,7 @@ class ReasonCode(StrEnum):
     GATED = "SchedulingGated"
     OVER_LIMIT = "OverLimit"
     NON_PREEMPTIBLE_OVER_QUOTA = "NonPreemptibleOverQuota"
+    MIN_RESOURCES_MISSING = "MinResourcesNotAvailable"
     # places
     UNSCHEDULABLE = "PodSchedulingErrors"
     GANG_DOES_NOT_FIT = "GangDoesNotFit"

@@ -268,6 +268,15 @@ TEXTS: Final[Mapping[str, Text]] = {
         next_step=_lower_or_yield,
         used=frozenset({"queue", "resource"}),
     ),
+    ReasonCode.MIN_RESOURCES_MISSING: Text(
+        lambda case: (
+            f"{case.amount('free')} can be had in the cluster, and {_whole(case)} does not start below "
+            f"{case.amount('requested')}"
+        ),
+        "Its minResources names more than is free on all nodes together, with what its pods have already.",
+        "Wait until others finish, add nodes, or ask for less (minResources).",
+        used=frozenset({"resource"}),
+    ),
     ReasonCode.UNSCHEDULABLE: Text(
         lambda case: f"0/{case.number('nodes')} nodes fit",
         "No node takes the pod. The message counts the nodes by reason (table below).",

@@ -341,6 +341,11 @@ GOLDEN = {
         ),
         "Report it as a bug, with the error and the podgroup's manifest.",
     ),
+    CODE.MIN_RESOURCES_MISSING: (
+        Reason(CODE.MIN_RESOURCES_MISSING, {"resource": "nvidia.com/gpu", "requested": 8000, "free": 3000}),
+        "3 GPUs can be had in the cluster, and the podgroup does not start below 8 GPUs.",
+        "Wait until others finish, add nodes, or ask for less (minResources).",
+    ),
     CODE.NEVER_PREEMPTS: (
         Reason(CODE.NEVER_PREEMPTS),
         "It never has others evicted.",
