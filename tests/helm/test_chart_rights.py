@@ -108,6 +108,14 @@ def test_who_may_use_queues_is_only_asked_where_settings_say_so():
     assert writes(one_of(render({"rbac": {"accessReviews": True}}), "ClusterRole")) == asking
 
 
+def test_nodes_are_only_asked_for_where_settings_say_so():
+    asking = {**WRITES, "provisioningrequests.autoscaling.x-k8s.io": {"create", "delete"}}
+    asking["podtemplates"] = {"create", "delete"}
+    settings = {"autoscaling": {"provisioningClass": "example.com"}}
+    assert writes(one_of(render({"settings": settings}), "ClusterRole")) == asking
+    assert writes(one_of(render({"rbac": {"provisioningRequests": True}}), "ClusterRole")) == asking
+
+
 def test_tokens_are_only_looked_at_where_decisions_are_shown_to_others():
     reviews = {f"{kind}reviews.{group}.k8s.io": {"create"} for kind, group in REVIEWS}
     assert writes(one_of(render({"decisions": {"expose": True}}), "ClusterRole")) == WRITES | reviews
