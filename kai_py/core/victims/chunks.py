@@ -115,7 +115,7 @@ class Running:
         """All pieces of a podgroup in the order in which they are taken."""
         root = self._members.tree(podgroup)
         if root.leaf and len(only := self.pods(root.row)) == 1:  # most podgroups, by far
-            core = root.minimum > 0
+            core = root.minimum > 0 or podgroup in self._snapshot.podgroups.whole
             movable = root.minimum <= 1 and self._comes_back(podgroup, only)
             yield Chunk(podgroup, (only[0],), self._cost(only), core, (root.row,) if core else (), movable)
             return
