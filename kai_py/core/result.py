@@ -46,6 +46,7 @@ class ReasonCode(StrEnum):
     GATED = "SchedulingGated"
     OVER_LIMIT = "OverLimit"
     NON_PREEMPTIBLE_OVER_QUOTA = "NonPreemptibleOverQuota"
+    MIN_RESOURCES_MISSING = "MinResourcesNotAvailable"
     # places
     UNSCHEDULABLE = "PodSchedulingErrors"
     GANG_DOES_NOT_FIT = "GangDoesNotFit"
@@ -69,6 +70,10 @@ class ReasonCode(StrEnum):
     PREEMPTION_DELAY = "PreemptionDelayNotElapsed"
     NEVER_PREEMPTS = "NeverPreempts"
     OUTRANKED = "Outranked"
+    # what became of asking for nodes
+    NODES_REQUESTED = "NodesRequested"
+    NODES_PROVISIONED = "NodesProvisioned"
+    PROVISIONING_FAILED = "ProvisioningFailed"
     # our own fault
     INTERNAL_ERROR = "InternalError"
 
@@ -104,6 +109,10 @@ NODES_WOULD_NOT_HELP: Final = frozenset(
         ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA,
         ReasonCode.DEVICES_PREPARED,
         ReasonCode.WAITING_FOR_RELEASE,
+        # They are asked for already, for the gang as a whole: whoever adds nodes pod by pod would add them twice.
+        ReasonCode.NODES_REQUESTED,
+        ReasonCode.NODES_PROVISIONED,
+        ReasonCode.PROVISIONING_FAILED,
         ReasonCode.INTERNAL_ERROR,
     }
 )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -52,6 +53,7 @@ from kai_py.operators.kinds import (
 from kai_py.operators.loop import CycleLoop, Done
 from kai_py.operators.owners import OwnerFollower
 from kai_py.operators.podgroups import PodGroupWriter
+from kai_py.operators.provisioning import Provisioning
 from kai_py.operators.queue_status import queue_statuses
 from kai_py.operators.settings import KEY, LiveSettings
 from kai_py.operators.shadow import SHADOW_KEY, Previewer, Shadow
@@ -187,6 +189,15 @@ class Shell:
             leading=self.leading,
             tell=self.record_event,
         )
+        self._provisioning = Provisioning(
+            self.store,
+            client,
+            writer,
+            settings=lambda: self.settings.current.autoscaling,
+            leading=self.leading,
+            wake=self.cycles.wake,
+            clock=clock,
+        )
         self._podgroups = PodGroupWriter(self.store, writer, leading=self.leading)
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
@@ -261,6 +272,7 @@ class Shell:
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._gangs.run(), "gang statuses")
+        self._spawn(self._provisioning.run(), "provisioning")
         self._spawn(self._usage.run(self.leading), "usage")
         self._spawn(self._reviews.run(), "access reviews")
         if self.shadow is not None:
@@ -387,6 +399,7 @@ class Shell:
 
     def _cycle_done(self, done: Done) -> None:
         """Send the decisions, then tell."""
+        done = replace(done, result=self._provisioning.take(done.snapshot, done.result))
         self.metrics.snapshot_seconds.observe(done.snapshot_seconds)
         self.store.remember(done.result, self._clock())
         self.dispatcher.submit(done.result.decisions)

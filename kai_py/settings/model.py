@@ -410,6 +410,25 @@ class Admission(SettingsGroup):
     their pods."""
 
 
+class Autoscaling(SettingsGroup):
+    """How nodes are asked for."""
+
+    provisioning_class: Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")] = ""
+    """Ask for nodes with a ProvisioningRequest (`autoscaling.x-k8s.io/v1`) of this class for each gang that more nodes
+    would help: `best-effort-atomic-scale-up.autoscaling.x-k8s.io`, or what the cloud has. Empty, the default: nobody
+    is asked, and autoscalers go by the reason of pods. Gangs that their queue may not hold are never asked for."""
+    provisioning_parameters: Annotated[dict[str, Annotated[str, Field(max_length=255)]], Field(max_length=100)] = Field(
+        default_factory=dict
+    )
+    """Parameters of the class, such as `ValidUntilSeconds`. None by default."""
+    provisioning_delay: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(10)
+    """How long a gang waits for room before nodes are asked for. Longer buys fewer nodes for what starts soon anyway;
+    10 s, the default, let a gang be complete and others make room."""
+    provisioning_retry: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(600)
+    """How long after a failure, or after booked capacity was lost, nodes are asked for again. The autoscaler has tried
+    again itself before it gives up, so 10 minutes by default."""
+
+
 class Settings(SettingsGroup):
     """The whole document."""
 
@@ -439,6 +458,8 @@ class Settings(SettingsGroup):
     """How podgroups are derived from pods and their owners."""
     queues: Queues = Queues()
     """Who may use which queue."""
+    autoscaling: Autoscaling = Autoscaling()
+    """How nodes are asked for."""
     admission: Admission = Admission()
     """What the webhooks do."""
     gpu_sharing: Literal["none", "trusted"] = "none"

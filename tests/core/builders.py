@@ -129,6 +129,8 @@ class Gang(Sub):
     evicted: float = -inf
     checkpointed: float = -inf
     pattern: Pattern = RING
+    whole: bool = False
+    floor: tuple[tuple[str, int], ...] = ()
 
 
 def running(on: str, gpus: float = 1, **what: object) -> Pod:
@@ -295,6 +297,8 @@ def _podgroups(
         blocked={row: (gang.blocked, {}) for row, gang in enumerate(rows) if gang.blocked is not None},
         offset=np.array(offset, dtype=np.int32),
         history=_history(rows),
+        whole=frozenset(row for row, gang in enumerate(rows) if gang.whole),
+        floors={row: gang.floor for row, gang in enumerate(rows) if gang.floor},
     )
     return podgroups, _subgroups(tree), pods, tree
 

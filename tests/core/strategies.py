@@ -119,6 +119,10 @@ histories = st.one_of(
 )
 
 
+#: What the cluster must have before a podgroup starts; mostly nothing.
+floors = st.sampled_from([()] * 5 + [(("nvidia.com/gpu", 4000),), (("cpu", 2000),), (("example.com/other", 1),)])
+
+
 @st.composite
 def gangs(draw, on: tuple[str, ...], queues: tuple[str, ...]):
     what = {
@@ -126,6 +130,8 @@ def gangs(draw, on: tuple[str, ...], queues: tuple[str, ...]):
         "priority": draw(st.sampled_from([50, 50, 100])),
         "preemptible": draw(st.sampled_from([True, True, False])),
         "created": draw(st.integers(0, 3)),
+        "whole": draw(st.sampled_from([False, False, True])),
+        "floor": draw(floors),
         "blocked": draw(st.sampled_from([None] * 19 + [ReasonCode.BACKING_OFF])),
         **draw(histories),
     }
@@ -204,6 +210,7 @@ def crowded(draw):
                 queue=draw(leaf_queues),
                 priority=draw(st.sampled_from([50, 75])),
                 preemptible=draw(st.sampled_from([True] * 5 + [False])),
+                whole=draw(st.sampled_from([False, False, True])),
                 **draw(histories),
             )
     for number in range(draw(st.integers(1, 4))):
@@ -214,6 +221,7 @@ def crowded(draw):
             queue=draw(leaf_queues),
             priority=draw(st.sampled_from([50, 75, 100])),
             preemptible=draw(st.sampled_from([True, True, False])),
+            floor=draw(floors),
             **draw(histories),
         )
     return cluster(nodes=nodes, queues=queues, gangs=work)

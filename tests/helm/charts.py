@@ -26,7 +26,11 @@ EVERYTHING: Json = {
         "dashboards": {"enabled": True},
     },
     "decisions": {"expose": True},
-    "networkPolicy": {"restrictEgress": True, "metricsFrom": [{"namespaceSelector": {}}]},
+    "networkPolicy": {
+        "restrictEgress": True,
+        "metricsFrom": [{"namespaceSelector": {}}],
+        "webhooksFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+    },
     "imagePullSecrets": [{"name": "registry"}],
     "tolerations": [{"operator": "Exists"}],
     "nodeSelector": {"pool": "system"},
@@ -50,8 +54,11 @@ EVERYTHING: Json = {
 VALUE_SETS: dict[str, Json] = {
     "defaults": {},
     "everything": EVERYTHING,
+    "cert-manager": {"webhooks": {"certificates": "certManager"}},
     "alone": {"replicaCount": 1, "leaderElection": {"enabled": False}, "crds": {"upgrade": False}},
     "bare": {
+        "webhooks": {"enabled": False},
+        "policies": {"enabled": False},
         "serviceAccount": {"create": False, "name": "somebody"},
         "rbac": {"create": False, "aggregate": False},
         "settingsConfigMap": {"create": False, "name": "mine"},

@@ -78,6 +78,7 @@ def builtin_rules(gates: AbstractSet[str] = frozenset()) -> dict[str, Rules]:
         "leases.coordination.k8s.io": LeaseRules(),
         "persistentvolumeclaims": VolumeClaimRules(),
         "persistentvolumes": VolumeRules(),
+        "podtemplates": workloads.TemplateRules(),
         "replicasets.apps": workloads.REPLICA_SETS,
         "replicationcontrollers": workloads.ControllerRules(),
         "resourceclaimtemplates.resource.k8s.io": ClaimTemplateRules(),
