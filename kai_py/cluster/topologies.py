@@ -116,14 +116,10 @@ class TopologyBook:
                 continue
             if isinstance(pattern, Pattern) and pattern != RING:
                 patterns[podgroup] = pattern
-            topology, levels = found
-            for level in levels:
+            for level in found:
                 row = groups.podgroups.offset.item(podgroup) + level.row
-                topology_idx[row], required[row], preferred[row] = (
-                    row_of[topology.name],
-                    level.required,
-                    level.preferred,
-                )
+                topology_idx[row] = row_of[level.topology.name]
+                required[row], preferred[row] = level.required, level.preferred
         podgroups = dataclasses.replace(groups.podgroups, blocked={**blocked, **groups.podgroups.blocked})
         table = TopologyTable(tuple(laid), topology_idx, required, preferred, fixed, patterns)
         return Constrained(podgroups if blocked else groups.podgroups, table)
@@ -146,8 +142,8 @@ class TopologyBook:
 
 def _blocked(fault: Fault, constraints: Sequence[Asked], known: Mapping[str, Topology | Fault]) -> Blocked:
     details = {"object": fault.where, "field": fault.field, "message": fault.message}
-    name = constraints[0].topology
-    if name and name not in known:
+    of_fault = (asked.topology for asked in constraints if fault.field == f"{asked.field}.topology")
+    if (name := next(of_fault, "")) and name not in known:
         return ReasonCode.TOPOLOGY_MISSING, {**details, "topology": name}
     return ReasonCode.TOPOLOGY_INVALID, details
 

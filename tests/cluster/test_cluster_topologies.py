@@ -177,14 +177,24 @@ def test_what_cannot_be_kept_makes_only_its_podgroup_wait(constraint, code, fiel
     assert snapshot.topologies.fixed.tolist() == [True, True]
 
 
-def test_one_podgroup_asks_for_one_topology():
+def test_each_part_of_a_podgroup_may_ask_for_a_topology_of_its_own():
     parts = [{"name": "x", "minMember": 1, "topologyConstraint": near("rack", name="other")}]
     spec = {"subGroups": parts, "topologyConstraint": near("zone")}
     snapshot = take(topology(), topology("other"), gang(**spec), pod("p", group="g", subgroup="x"))
-    code, details = reason(snapshot)
-    assert (code, details["field"]) == (
-        ReasonCode.TOPOLOGY_INVALID,
+    table = snapshot.topologies
+    assert blocked(snapshot, "g") is None
+    assert [table.topologies[row].name for row in table.topology_idx.tolist()] == ["dc", "other"]
+    assert (table.required.tolist(), table.preferred.tolist()) == ([0, 1], [-1, -1])
+
+
+def test_the_topology_of_a_part_that_does_not_exist_is_named():
+    parts = [{"name": "x", "minMember": 1, "topologyConstraint": near("rack", name="other")}]
+    spec = {"subGroups": parts, "topologyConstraint": near("zone")}
+    code, details = reason(take(topology(), gang(**spec), pod("p", group="g", subgroup="x")))
+    assert (code, details["field"], details["topology"]) == (
+        ReasonCode.TOPOLOGY_MISSING,
         "spec.subGroups[x].topologyConstraint.topology",
+        "other",
     )
 
 
