@@ -32,9 +32,9 @@ def arrange_across(
 ) -> Arrangement | Shortfall:
     """Choose domains for all parts of a podgroup together, all pods or none, each in the topology of its part.
 
-    The order of preferences is that of :func:`kai_py.core.topology.arrange.arrange`: the podgroup's required level, then
-    the narrowest level of its own topology that holds all, then the fewest levels by which subgroups miss what they
-    prefer. A greedy try answers first; where it fails, or misses a preference, an integer program decides.
+    The order of preferences is that of :func:`kai_py.core.topology.arrange.arrange`: the podgroup's required level,
+    then the narrowest level of its own topology that holds all, then the fewest levels by which subgroups miss what
+    they prefer. A greedy try answers first; where it fails, or misses a preference, an integer program decides.
 
     Args:
         topologies: by row; all over the same nodes.
