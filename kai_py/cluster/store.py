@@ -16,6 +16,7 @@ from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.service import Service
 from kai_py.api.topology import Topology
 from kai_py.cluster.access import AccessBook
 from kai_py.cluster.around import Around
@@ -55,6 +56,7 @@ from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.pods import PodKey
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.errors import Fault
+from kai_py.settings.model import DefaultTopologySpread
 
 #: How often the histories of podgroups that are gone are thrown away, in seconds.
 SWEEP: Final = 60.0
@@ -101,6 +103,7 @@ class Store:
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self.runtimes = self._reader.runtimes
+        self.spreading = self._reader.spreading
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
@@ -286,6 +289,26 @@ class Store:
         self.nodes.heeds_images = wanted
         self.layout.heed_images(wanted=wanted, now=now)
 
+    def spread_by_default(self, wanted: DefaultTopologySpread, now: float) -> None:
+        """How pods are spread that do not say it themselves. At first they are not."""
+        if self.spreading.configure(wanted):
+            self.layout.spread_anew(None, now)
+
+    def put_service(self, service: Service) -> bool:
+        """Take in a Service: its pods are replicas. Pods that wait are read anew before the next snapshot."""
+        return self.spreading.services.put(service) and self.spreading.wanted
+
+    def drop_service(self, name: tuple[str, str]) -> bool:
+        """Forget a Service."""
+        return self.spreading.services.drop(name) and self.spreading.wanted
+
+    def _spread_by_services(self, now: float) -> None:
+        """Read pods anew that wait where Services have changed: once, however many have."""
+        changed = self.spreading.services.changed
+        if changed and self.spreading.wanted:
+            self.layout.spread_anew(frozenset(changed), now)
+        changed.clear()
+
     def put_queue(self, queue: Queue) -> bool:
         """Take in a queue."""
         if not self.scope.covers(queue.metadata.labels):
@@ -367,6 +390,7 @@ class Store:
         Args:
             now: seconds since the epoch.
         """
+        self._spread_by_services(now)
         axis = self.axis()
         nodes = self.nodes.table(axis)
         queues = self.queues.table(axis)

@@ -39,6 +39,7 @@ from kai_py.operators.kinds import (
     PODS,
     PRIORITY_CLASSES,
     RUNTIMES,
+    SERVICES,
     SLICES,
     STORAGE,
     TAINT_RULES,
@@ -165,6 +166,8 @@ class Intake:
             return self._put_zones(obj)
         if resource == RUNTIMES:
             return self._store.put_runtime_class(obj, self._clock())
+        if resource == SERVICES:
+            return self._store.put_service(obj)
         return self._put_owner(resource, obj)
 
     def _put_devices(self, resource: ResourceKind[Any], obj: Any) -> bool:
@@ -259,6 +262,8 @@ class Intake:
             return self._store.zones.drop(meta.name)
         if resource == RUNTIMES:
             return self._store.drop_runtime_class(meta.name, self._clock())
+        if resource == SERVICES:
+            return self._store.drop_service(meta.key)
         return self._store.drop_owner(meta.uid)
 
     def _drop_devices(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:

@@ -14,6 +14,7 @@ from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.service import Service
 from kai_py.api.storage import (
     CSIDriver,
     CSINode,
@@ -39,6 +40,7 @@ __all__ = [
     "PRIORITY_CLASSES",
     "QUEUES",
     "RUNTIMES",
+    "SERVICES",
     "SLICES",
     "STORAGE",
     "TAINT_RULES",
@@ -53,6 +55,7 @@ NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
 NAMESPACES: Final = ResourceKind("", "v1", "namespaces", Namespace, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
+SERVICES: Final = ResourceKind("", "v1", "services", Service)
 RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", RuntimeClass, namespaced=False)
 ZONES: Final = ResourceKind(
     "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", NodeResourceTopology, namespaced=False

@@ -43,6 +43,7 @@ from kai_py.operators.kinds import (
     PRIORITY_CLASSES,
     QUEUES,
     RUNTIMES,
+    SERVICES,
     SLICES,
     STORAGE,
     TAINT_RULES,
@@ -121,6 +122,7 @@ class Shell:
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
+        self.store.spread_by_default(settings.current.placement.default_topology_spread, clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
@@ -207,6 +209,7 @@ class Shell:
             *(Reflector(client, kind, self.intake, dispensable=True) for kind in STORAGE),
             Reflector(client, ZONES, self.intake, dispensable=True),
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
+            Reflector(client, SERVICES, self.intake, dispensable=True),
             *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
         ]
         self._tasks: list[asyncio.Task[object]] = []
@@ -377,6 +380,7 @@ class Shell:
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.spread_by_default(current.placement.default_topology_spread, now)
         self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
         self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()

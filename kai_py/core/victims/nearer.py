@@ -23,8 +23,8 @@ from kai_py.core.victims.costs import Costs, Price
 from kai_py.core.victims.domains import DomainChoice, Domains
 from kai_py.core.victims.simulation import Simulation
 
-#: Candidates that cost the same may be spread over many domains: so many more are looked at, at least, and so many times
-#: those that a search has needed.
+#: Candidates that cost the same may be spread over many domains: so many more are looked at, at least, and so many
+#: times those that a search has needed.
 _AHEAD: Final = 64
 _TIMES: Final = 16
 #: Domains of one level that are tried.
