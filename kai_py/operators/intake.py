@@ -19,7 +19,7 @@ from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.topology import Topology
-from kai_py.api.workload import Workload
+from kai_py.api.workload import IndexedWorkload, Workload
 from kai_py.cluster.pods import FINISHED, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey
@@ -207,7 +207,8 @@ class Intake:
 
     def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
         kind = self._owner_kinds.get(resource, owner.kind)
-        named = replace(owner, api_version=resource.api_version, kind=kind)
+        whole = owner.whole() if isinstance(owner, IndexedWorkload) else owner
+        named = replace(whole, api_version=resource.api_version, kind=kind)
         if isinstance(named, Workload):
             named = replace(named, status=decisive_status((resource.group, kind), named.status))
         matters = self._store.put_owner(named, self._clock())

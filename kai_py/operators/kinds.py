@@ -24,6 +24,7 @@ from kai_py.api.storage import (
     StorageClass,
     VolumeAttachment,
 )
+from kai_py.api.workload import IndexedWorkload
 from kai_py.kube.claims import CLAIMS
 from kai_py.kube.resource import ResourceKind
 
@@ -83,11 +84,12 @@ STORAGE: Final[tuple[ResourceKind[Any], ...]] = (
     ResourceKind("storage.k8s.io", "v1", "volumeattachments", VolumeAttachment, namespaced=False),
 )
 
-#: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.
-OWNERS: Final = (
-    ResourceKind("batch", "v1", "jobs", PartialObject),
+#: Owners of pods: labels and annotations decide about queue and grouping. Of ReplicaSets nothing else is asked for; of
+#: kinds whose pods have an index, it is read how many there are.
+OWNERS: Final[tuple[ResourceKind[Any], ...]] = (
+    ResourceKind("batch", "v1", "jobs", IndexedWorkload),
     ResourceKind("apps", "v1", "replicasets", PartialObject),
-    ResourceKind("apps", "v1", "statefulsets", PartialObject),
+    ResourceKind("apps", "v1", "statefulsets", IndexedWorkload),
 )
 #: Their kinds: metadata alone does not say it.
 OWNER_KINDS: Final = {"jobs": "Job", "replicasets": "ReplicaSet", "statefulsets": "StatefulSet"}

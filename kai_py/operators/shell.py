@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from kai_py.api.configmap import ConfigMap
-from kai_py.api.meta import NO_STRINGS
+from kai_py.api.meta import NO_STRINGS, PartialObject
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
@@ -210,7 +210,10 @@ class Shell:
             Reflector(client, ZONES, self.intake, dispensable=True),
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
             Reflector(client, SERVICES, self.intake, dispensable=True),
-            *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
+            *(
+                Reflector(client, kind, self.intake, metadata_only=kind.struct is PartialObject, optional=True)
+                for kind in OWNERS
+            ),
         ]
         self._tasks: list[asyncio.Task[object]] = []
         if leadership is not None:

@@ -200,7 +200,7 @@ class DefaultTopologySpread(SettingsGroup):
     """`System`: by `kubernetes.io/hostname` (skew 3) and `topology.kubernetes.io/zone` (skew 5), as a wish. `List`: by
     `defaultConstraints`; an empty list turns it off. `System` by default, as in kube-scheduler."""
     default_constraints: Annotated[tuple[SpreadConstraint, ...], Strict(False)] = ()
-    """For `List` only."""
+    """What takes the place of the system's two constraints, for `List` only. None by default, which turns it off."""
     devices: bool = False
     """Whether pods that ask for GPUs or other devices are spread, too. Off by default: whole nodes stay free for
     gangs, which is what packing is for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
@@ -71,6 +71,7 @@ class Placer:
         self._suitabilities = Suitabilities(ledger.snapshot, options)
         self._fragments = Fragments(ledger, self._suitabilities)
         self._views: dict[int, View] = {}
+        self._apart: dict[PodClass, ClassView] = {}
         self._among: dict[int, Neighbourhood] = {}
         self._class = ledger.snapshot.pods.class_idx
         self._together = Together(ledger, self.view)
@@ -87,13 +88,22 @@ class Placer:
         found: View | None = self._views.get(class_idx)
         if found is None:
             pod = self.ledger.snapshot.classes.classes[class_idx]
-            kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
-            inner = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments)
-            found = self._among_neighbours(class_idx, pod, inner)
+            found = self._among_neighbours(class_idx, pod, self._alone(class_idx, pod))
             volumes = self.ledger.volumes
             if pod.volumes is not None and volumes is not None:
                 found = VolumeView(found, volumes, pod.volumes)
             self._views[class_idx] = found
+        return found
+
+    def _alone(self, class_idx: int, pod: PodClass) -> ClassView:
+        """The view of a class, neighbours apart: one for all classes that differ in their neighbours only."""
+        key = replace(pod, kind=NONE)
+        found = self._apart.get(key)
+        if found is None:
+            kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
+            found = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments)
+            if kind is ClassView:
+                self._apart[key] = found
         return found
 
     def _among_neighbours(self, class_idx: int, pod: PodClass, view: ClassView) -> View:
