@@ -44,7 +44,7 @@ def _indices(lineage: Lineage, owner: Ancestor) -> int:
     """
     spec = spec_of(owner, lineage.where(owner))
     mode = spec.at("completionMode")
-    if spec and mode.text() != "Indexed":
+    if spec.value and mode.text() != "Indexed":
         raise mode.fault("should be Indexed: segments are cut by index")
     completions = spec.at("completions").number()
     return completions if completions is not None else spec.at("parallelism").number() or 0
