@@ -1,4 +1,4 @@
-"""Every other kind: one podgroup for the whole workload, whose pods start one by one."""
+"""Every other kind: one podgroup for the whole workload, whose pods start one by one; of a StatefulSet in segments."""
 
 from __future__ import annotations
 
