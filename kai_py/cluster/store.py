@@ -80,7 +80,8 @@ class Store:
         self.priorities = PriorityBook()
         self.nodes = NodeBook()
         self.queues = QueueBook()
-        self.topologies = TopologyBook()
+        self.claims = ClaimBook(self.scope.name)
+        self.topologies = TopologyBook(self.claims.devices)
         self.zones = ZoneBook()
         self.history = HistoryBook()
         namespaces = NamespaceBook()
@@ -97,7 +98,6 @@ class Store:
         self.around = Around(self.owners, self.topologies.topologies)
         self.assumptions = Assumptions()
         self.failures = Failures()
-        self.claims = ClaimBook(self.scope.name)
         self.volumes = VolumeBook()
         self._volume_tables = VolumeTables(self.volumes)
         self.held = HeldBook()
@@ -174,6 +174,7 @@ class Store:
             self.rollouts.see(key, pod)
         else:
             self.rollouts.drop(key)
+            self.held.drop(key)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
