@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from kai_py.api.configmap import ConfigMap
-from kai_py.api.meta import NO_STRINGS
+from kai_py.api.meta import NO_STRINGS, PartialObject
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
@@ -44,6 +44,7 @@ from kai_py.operators.kinds import (
     PRIORITY_CLASSES,
     QUEUES,
     RUNTIMES,
+    SERVICES,
     SLICES,
     STORAGE,
     TAINT_RULES,
@@ -124,6 +125,7 @@ class Shell:
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
+        self.store.spread_by_default(settings.current.placement.default_topology_spread, clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
@@ -219,7 +221,11 @@ class Shell:
             *(Reflector(client, kind, self.intake, dispensable=True) for kind in STORAGE),
             Reflector(client, ZONES, self.intake, dispensable=True),
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
-            *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
+            Reflector(client, SERVICES, self.intake, dispensable=True),
+            *(
+                Reflector(client, kind, self.intake, metadata_only=kind.struct is PartialObject, optional=True)
+                for kind in OWNERS
+            ),
         ]
         metrics.watches.of(lambda: watched([*self.reflectors, *self._owners.reflectors.values()], self.store))
         self._tasks: list[asyncio.Task[object]] = []
@@ -393,6 +399,7 @@ class Shell:
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.spread_by_default(current.placement.default_topology_spread, now)
         self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
         self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
