@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.process import BaseProcess
@@ -71,9 +72,13 @@ def _forks() -> Any:
 
 
 @contextlib.contextmanager
-def scheduler(log: Path, config: RunConfig) -> Iterator[Scheduler]:
-    """Start ``kai-py run`` with this configuration; it is gone when the block ends."""
-    process = _forks().Process(target=_run, args=(replace(config, **_QUIET), str(log)), daemon=True)
+def scheduler(log: Path, config: RunConfig, *, constants: Mapping[str, float] | None = None) -> Iterator[Scheduler]:
+    """Start ``kai-py run`` with this configuration; it is gone when the block ends.
+
+    ``constants`` are others than in production, by module and name.
+    """
+    arguments = replace(config, **_QUIET), str(log), dict(constants or {})
+    process = _forks().Process(target=_run, args=arguments, daemon=True)
     log.touch()
     process.start()
     try:
@@ -85,8 +90,11 @@ def scheduler(log: Path, config: RunConfig) -> Iterator[Scheduler]:
         process.close()
 
 
-def _run(config: RunConfig, log: str) -> None:
+def _run(config: RunConfig, log: str, constants: Mapping[str, float]) -> None:
     """What the process does."""
+    for name, value in constants.items():
+        module, _, attribute = name.rpartition(".")
+        setattr(importlib.import_module(module), attribute, value)
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, sys.stdout.fileno())
     os.dup2(output, sys.stderr.fileno())

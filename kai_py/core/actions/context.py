@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVarTuple
 import numpy as np
 
 from kai_py.core.gangs.members import Members
-from kai_py.core.gangs.order import BELOW_MINIMUM, Order, PodGroupRank, growth_stage
+from kai_py.core.gangs.order import Order, PodGroupRank, growth_stage
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
@@ -184,7 +184,7 @@ class Context:
 
     def waiting(self, gang: Gang, step: Step) -> Waiting:
         """A podgroup in line for a step."""
-        stage = BELOW_MINIMUM if step.growth is None else growth_stage(gang)
+        stage = growth_stage(gang)
         return Waiting(self.queue_of(gang), self.order.rank(gang.podgroup, stage), step.cost, gang, step)
 
     def refuse(self, step: Step, reason: Reason) -> None:
