@@ -1,4 +1,4 @@
-"""Kills a scheduler upon its n-th write, before or after the server has it, and looks at what its successor makes of it.
+"""Kills a scheduler upon its n-th write, before or after the server has it, and looks what its successor makes of it.
 
 One server, one proxy and one set of nodes serve all points. The successor of one point is the victim of the next.
 """
@@ -167,7 +167,7 @@ class Kills:
             left = {name for name in await self._cluster.pods() if name.startswith("borrows")}
             assert len(left) == 1, f"{NODES - len(left)} pods were evicted where two are enough"
         else:
-            first = await self._cluster.until(lambda: self._one_whole())
+            first = await self._cluster.until(self._one_whole)
             second = "b" if first == "a" else "a"
             await self._end(first)
             await self._cluster.until(lambda: self._whole(second, 4))

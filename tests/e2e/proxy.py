@@ -70,7 +70,7 @@ class Proxy:
         self.kubeconfig = kubeconfig
         self.before: Callable[[Call], Awaitable[Answer | None]] = _nothing
         self.after: Callable[[Call], Awaitable[Answer | None]] = _nothing
-        self.events: Callable[[Call, bytes], Iterable[bytes]] = lambda call, line: (line,)
+        self.events: Callable[[Call, bytes], Iterable[bytes]] = lambda _, line: (line,)
         self.lag = 0.0
         self._document: dict[str, Any] = yaml.safe_load(upstream.read_text(encoding="utf-8"))
         self._cluster = self._document["clusters"][0]["cluster"]

@@ -20,7 +20,7 @@ class Order:
         self._priority, self._created = podgroups.priority.data, podgroups.created.data
 
     def rank(self, row: int, stage: int) -> PodGroupRank:
-        """Sort key: higher priority first, then who is below its minimum (broken ones first), then age, then uid, then the table's order.
+        """Sort key: higher priority first, then the stage, then age, then uid, then the table's order.
 
         Args:
             row: of the podgroup.
