@@ -193,19 +193,19 @@ class Churn:
         running: defaultdict[str, int] = defaultdict(int)
         for name, pod in self.world.pods.items():
             if pod.spec.node_name:
-                job = self._job_of[name]
-                taken[pod.spec.node_name] += self._jobs[job].gpus
-                running[job] += 1
+                whose = self._job_of[name]
+                taken[pod.spec.node_name] += self._jobs[whose].gpus
+                running[whose] += 1
         for node, gpus in taken.items():
             if gpus > GPUS_PER_NODE:
                 yield f"{node} has {gpus} GPUs in use"
-        for name, job in self._jobs.items():
-            if not 0 < running[name] < job.minimum:
+        for called, job in self._jobs.items():
+            if not 0 < running[called] < job.minimum:
                 job.broken_since = math.inf
                 continue
             job.broken_since = min(job.broken_since, self.now)
             if self.now - job.broken_since > _BROKEN:
-                yield f"{name} has run with {running[name]} of {job.minimum} pods since {job.broken_since:.0f}"
+                yield f"{called} has run with {running[called]} of {job.minimum} pods since {job.broken_since:.0f}"
 
 
 def _node(name: str, *, ready: bool = True, cordoned: bool = False) -> Node:
