@@ -64,6 +64,7 @@ class Proxy:
         after: the same after the server has answered; what it returns is the answer then.
         events: what becomes of a line of a watch.
         lag: seconds by which the lines of watches are late.
+        token: which alone is accepted, if set; the server gets the one that it knows.
     """
 
     def __init__(self, upstream: Path, kubeconfig: Path) -> None:
@@ -72,6 +73,7 @@ class Proxy:
         self.after: Callable[[Call], Awaitable[Answer | None]] = _nothing
         self.events: Callable[[Call, bytes], Iterable[bytes]] = lambda _, line: (line,)
         self.lag = 0.0
+        self.token = ""
         self._document: dict[str, Any] = yaml.safe_load(upstream.read_text(encoding="utf-8"))
         self._cluster = self._document["clusters"][0]["cluster"]
         self._server = str(self._cluster["server"])
@@ -120,6 +122,8 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         call = Call(request.method, request.raw_path, await request.read())
+        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return Answer(401).response()
         try:
             if (instead := await self.before(call)) is not None:
                 return instead.response()
@@ -131,6 +135,8 @@ class Proxy:
 
     def _send(self, request: web.Request, call: Call) -> Any:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self._document['users'][0]['user'].get('token', '')}"
         return self._session.request(
             call.method,
             f"{self._server}{call.path}",
