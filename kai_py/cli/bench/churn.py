@@ -32,7 +32,7 @@ STEP: Final = 10.0
 _ARRIVALS: Final = 200_000 / 86_400 / 100
 #: Mean time that a pod runs, in seconds. As a gang ends with its last pod, together they ask for three fifths of what
 #: there is.
-_LENGTH: Final = 40.0
+_LENGTH: Final = 50.0
 #: Users give up what has waited for so long; seconds.
 _PATIENCE: Final = 300.0
 #: A broken gang is finished or ended within its grace of 60 s, and two cycles.
@@ -82,6 +82,7 @@ class Churn:
     def __init__(self, nodes: int, seed: int) -> None:
         self.now = _START
         self.submitted = self.finished = self.given_up = self.lost = 0
+        self._due = 0.0
         self._random = random.Random(seed)  # noqa: S311  # chosen, not secret
         self._nodes = {f"node-{number:04}": number for number in range(nodes)}
         self._away: dict[str, float] = {}
@@ -108,9 +109,8 @@ class Churn:
         self._finish()
         self._give_up()
         self._trouble()
-        expected = STEP * _ARRIVALS * len(self._nodes)
-        until = self.submitted + self._random.uniform(0, 2) * expected
-        while self.submitted < until:
+        self._due += self._random.uniform(0, 2) * STEP * _ARRIVALS * len(self._nodes)
+        while self.submitted < self._due:
             self._submit()
         return found
 
