@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import kopf
 import structlog
 
-from kai_py.admission import podgroups, pods, queues, settings, topologies
+from kai_py.admission import podgroups, pods, queues, settings, shared_gpus, topologies
 from kai_py.admission.manifests import NAME
 from kai_py.admission.verdict import Request
 from kai_py.api.decode import without_nulls
@@ -38,7 +39,8 @@ class WebhookConfig:
         hosts: further names and addresses for the certificate.
         secret: (namespace, name) of the Secret that keeps the certificate.
         cert_dir: a folder with ``tls.crt`` and ``tls.key`` that somebody else renews; then no Secret is used.
-        configuration: ValidatingWebhookConfiguration that gets our ``caBundle``; empty = none.
+        configuration: the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration of this name get our
+            ``caBundle``; empty = none.
         settings_configmap: (namespace, name); read again every few seconds.
         probes_port: None or 0 = none.
     """
@@ -154,6 +156,7 @@ def registry(gatekeeper: Gatekeeper, config: WebhookConfig, folder: Path) -> kop
     _webhook(handlers, gatekeeper, TOPOLOGIES.group, TOPOLOGIES.version, TOPOLOGIES.plural, topologies.decide)
     _webhook(handlers, gatekeeper, "", "v1", "pods", pods.decide)
     _webhook(handlers, gatekeeper, "", "v1", "configmaps", settings.decide, own="settings")
+    _preparation(handlers, gatekeeper)
     return handlers
 
 
@@ -177,6 +180,20 @@ def _webhook(
         if not verdict.allowed:
             _log.info("refused", kind=plural, namespace=request.namespace, name=request.name, why=verdict.refusal)
             raise kopf.AdmissionError(verdict.refusal, code=verdict.code)
+
+
+def _preparation(handlers: kopf.OperatorRegistry, gatekeeper: Gatekeeper) -> None:
+    @kopf.on.mutate("", "v1", "pods", id="shared-gpus", registry=handlers)
+    async def prepare(namespace: str | None, patch: kopf.Patch, warnings: list[str], **more: Any) -> None:
+        request = Request(more["operation"] or "CREATE", _plain(more["new"]), {}, namespace or "")
+        verdict = await gatekeeper.answer(shared_gpus.decide, request)
+        warnings += verdict.warnings
+        if not verdict.allowed:
+            _log.info("refused", kind="pods", namespace=request.namespace, name=request.name, why=verdict.refusal)
+            raise kopf.AdmissionError(verdict.refusal, code=verdict.code)
+        token = secrets.token_hex(4)
+        if (changed := gatekeeper.prepared(request, token)) is not None:
+            patch.update(changed)
 
 
 def _plain(body: Any) -> dict[str, Any]:
