@@ -13,7 +13,7 @@ import typer
 
 from kai_py.cli.failures import note
 from kai_py.cli.live import connected
-from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption
+from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption, SettingsConfigMap, named_object, written
 from kai_py.cli.output import Output, Table, print_document, print_tables
 from kai_py.errors import NotFoundError
 from kai_py.kube.client import ApiClient, open_fence
@@ -21,8 +21,8 @@ from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.writer import Writer
 from kai_py.operators.kinds import CONFIG_MAPS, QUEUES, TOPOLOGIES
-from kai_py.operators.run import RunConfig
 from kai_py.operators.settings import KEY
+from kai_py.planning.cluster import SETTINGS_AT
 from kai_py.planning.documents import read_documents
 from kai_py.planning.drift import Difference, Wanted, differences, read_wanted
 
@@ -33,7 +33,6 @@ DRIFT: Final = 3
 
 _KINDS: Final[dict[str, ResourceKind[Any]]] = {"Queue": QUEUES, "Topology": TOPOLOGIES}
 _STYLES: Final = {"missing": "red", "extra": "yellow", "differs": "yellow"}
-_PLACE: Final = "/".join(RunConfig().settings_configmap)
 
 
 @app.command("drift")
@@ -55,9 +54,7 @@ def drift(
     prune: Annotated[
         bool, typer.Option("--prune", help="With --fix: delete queues and topologies that are extra.")
     ] = False,
-    settings_configmap: Annotated[
-        str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings.")
-    ] = _PLACE,
+    settings_configmap: SettingsConfigMap = written(SETTINGS_AT),
     output: OutputOption = Output.TABLE,
     no_headers: NoHeaders = False,
     kubeconfig: Kubeconfig = None,
@@ -74,13 +71,11 @@ def drift(
 
     kai-py drift -f queues.yaml --fix
     """
-    namespace, _, name = settings_configmap.partition("/")
-    if not namespace or not name or "/" in name:
-        raise typer.BadParameter(f"{settings_configmap!r} should be NAMESPACE/NAME")
+    place = named_object(settings_configmap)
     if prune and not fix:
         raise typer.BadParameter("--prune needs --fix")
     wanted = read_wanted(read_documents(filenames, sys.stdin))
-    found, fixed = asyncio.run(_run(wanted, (namespace, name), kubeconfig, context, fix=fix, prune=prune))
+    found, fixed = asyncio.run(_run(wanted, place, kubeconfig, context, fix=fix, prune=prune))
     _print(wanted, found, fixed, output, headers=not no_headers)
     if len(fixed) < len(found):
         raise typer.Exit(DRIFT)

@@ -13,7 +13,6 @@ from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import Pod
 from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
 from kai_py.cluster.bills import Bill, Prices
-from kai_py.cluster.blocked import Problem, block, queues_of
 from kai_py.cluster.claim_objects import ClaimObjects, Name
 from kai_py.cluster.claim_rows import NEW, ClaimRows
 from kai_py.cluster.devices.book import DeviceBook
@@ -23,6 +22,7 @@ from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.encode.times import rfc3339
 from kai_py.cluster.extended_needs import ExtendedNeeds, Offer
 from kai_py.cluster.extended_rows import UNNAMED, SpecialRows
+from kai_py.cluster.held_back import Problem, hold_back, queues_of
 from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.cluster.needs import Needs, needs_of, split
 from kai_py.core.dra.allocation import ClaimAllocation
@@ -34,7 +34,7 @@ from kai_py.core.result import Bind, Granted, ReasonCode
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
-from kai_py.core.tables.pods import PodKey, PodState, PodTable
+from kai_py.core.tables.pods import PodKey, PodTable
 from kai_py.errors import Fault, MalformedObjectError
 
 #: Begins the names by which queues account devices of one DeviceClass.
@@ -251,8 +251,7 @@ class ClaimBook:
     ) -> Tables:
         """Work claims into the tables; the very same tables come back where no pod has any.
 
-        Pods whose claims cannot be served are held back like those with scheduling gates; a podgroup of which nobody
-        else waits is blocked.
+        Pods whose claims cannot be served are held back, see :func:`kai_py.cluster.held_back.hold_back`.
         """
         self.objects.note()
         inventory = self.devices.inventory(nodes)
@@ -266,8 +265,8 @@ class ClaimBook:
         problems: dict[int, Problem] = {}
         of_pod: dict[int, tuple[int, ...]] = {}
         queue_of = queues_of(row_of.values(), pods, subgroups, podgroups, queues)
-        state, row_of_claim = pods.state, shelf.row_of
-        states: list[int] = state.tolist()
+        row_of_claim = shelf.row_of
+        states: list[int] = pods.state.tolist()
         for key, row in row_of.items():
             needs = self._needs.get(key, _NO_NEEDS)
             problem = self._problem(needs, shelf, queue_of.get(row)) if states[row] in NEW else None
@@ -285,13 +284,10 @@ class ClaimBook:
             self._forget_over()
         made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over)
         classes, class_idx = made.classes(classes)
-        if problems:
-            state = state.copy()
-            state[list(problems)] = PodState.GATED
-            podgroups = block(podgroups, subgroups, pods, state, problems)
+        pods, podgroups = hold_back(dataclasses.replace(pods, class_idx=class_idx), podgroups, subgroups, problems)
         table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo)
         offered = nodes if offer is None else offer.nodes
-        return Tables(dataclasses.replace(pods, class_idx=class_idx, state=state), podgroups, classes, offered, table)
+        return Tables(pods, podgroups, classes, offered, table)
 
     def _rows_of_pods(self, pods: PodTable, offer: Offer | None) -> dict[PodKey, int]:
         """Rows of pods that need claims, or may need some, in order."""

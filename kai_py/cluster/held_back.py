@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from kai_py.core.result import ReasonCode
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE, PodState, PodTable
 
+#: What keeps a pod from being scheduled, and the details.
 Problem = tuple[ReasonCode, dict[str, str]]
 
 
@@ -40,6 +41,20 @@ def hold_back(
             blocked.setdefault(group, problem)
     podgroups = dataclasses.replace(podgroups, blocked={**blocked, **podgroups.blocked})
     return dataclasses.replace(pods, state=state), podgroups
+
+
+def queues_of(
+    rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable, podgroups: PodGroupTable, queues: Sequence[str]
+) -> dict[int, str]:
+    """Names of the queues of some pods, as far as those are ours."""
+    found = {}
+    for pod in rows:
+        if pods.subgroup_idx.item(pod) == NONE:
+            continue
+        queue = podgroups.queue_idx.item(subgroups.podgroup_idx.item(pods.subgroup_idx.item(pod)))
+        if queue >= 0:
+            found[pod] = queues[queue]
+    return found
 
 
 def _groups(rows: Iterable[int], pods: PodTable, subgroups: SubGroupTable) -> list[int]:

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 
 import pytest
@@ -24,5 +25,15 @@ def kai():
 
     def run(*args, stdin=None):
         return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def ask(kai, cluster, tmp_path):
+    """Runs a command against a module's ``cluster``, in a thread: the cluster's loop goes on."""
+
+    async def run(*args, **options):
+        return await asyncio.to_thread(kai, *args, "--kubeconfig", tmp_path / "kubeconfig", **options)
 
     return run

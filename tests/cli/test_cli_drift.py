@@ -1,6 +1,5 @@
 """``kai-py drift`` and ``kai-py crds`` against the embedded cluster."""
 
-import asyncio
 import json
 
 import pytest
@@ -27,14 +26,6 @@ async def cluster(tmp_path):
     async with MiniCluster() as cluster:
         cluster.write_kubeconfig(tmp_path / "kubeconfig")
         yield cluster
-
-
-@pytest.fixture
-def ask(kai, cluster, tmp_path):
-    async def run(*args, **options):
-        return await asyncio.to_thread(kai, *args, "--kubeconfig", tmp_path / "kubeconfig", **options)
-
-    return run
 
 
 @pytest.fixture

@@ -26,16 +26,6 @@ async def cluster(tmp_path):
         yield cluster
 
 
-@pytest.fixture
-def ask(kai, cluster, tmp_path):
-    """Runs a command against the cluster, in a thread: the cluster's loop goes on."""
-
-    async def run(*args, **options):
-        return await asyncio.to_thread(kai, *args, "--kubeconfig", tmp_path / "kubeconfig", **options)
-
-    return run
-
-
 def pod(name, gpus=1, **annotations):
     container = {"name": "main", "image": "none", "resources": {"limits": {"nvidia.com/gpu": gpus}}}
     meta = {"name": name, "labels": {"kai.scheduler/queue": "default-queue"}, "annotations": annotations}

@@ -1,6 +1,5 @@
 """``kai-py snapshot`` of the embedded cluster, and what replays it."""
 
-import asyncio
 import json
 import stat
 
@@ -23,14 +22,6 @@ async def cluster(tmp_path):
     async with cluster:
         cluster.write_kubeconfig(tmp_path / "kubeconfig")
         yield cluster
-
-
-@pytest.fixture
-def ask(kai, cluster, tmp_path):
-    async def run(*args, **options):
-        return await asyncio.to_thread(kai, *args, "--kubeconfig", tmp_path / "kubeconfig", **options)
-
-    return run
 
 
 async def test_a_snapshot_of_a_live_cluster_replays_to_the_same_plan(ask, kai, tmp_path):

@@ -8,6 +8,7 @@ from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.claims import ALL
 from kai_py.core.dra.lacking import lack_of
 from kai_py.core.dra.refusal import RefusalCode
+from kai_py.core.tables.nodes import Taint
 from tests.core_dra.builders import World, claim, counters, device, own, pool, request, want
 from tests.core_dra.strategies import claims, worlds
 
@@ -38,6 +39,15 @@ def test_requests_that_compete_lack_nothing_alone():
     here = World(pool("pool", device("g0")))
     assert lack(here, claim(want(1), want(1))) is RefusalCode.TOGETHER
     assert lack(here, claim(want(1), same=own("zone"))) is RefusalCode.TOGETHER
+
+
+def test_of_sizes_and_taints_the_first_that_leaves_too_few_is_told_by_both():
+    small = [device(f"s{i}", capacity={"mem": 5}) for i in range(2)]
+    here = World(pool("pool", *small, device("t", capacity={"mem": 10}, taints=(Taint("broken", "", "NoSchedule"),))))
+    two, one = (claim(want(count, capacity={"mem": 10})) for count in (2, 1))
+    for wanted, code in ((two, RefusalCode.TOO_SMALL), (one, RefusalCode.TAINTED)):
+        assert lack(here, wanted) is code
+        assert here.allocator.allocate([wanted], 0, here.ledger).code is code
 
 
 @settings(max_examples=300, deadline=None)

@@ -13,11 +13,9 @@ from kai_py.core.options import Options
 from kai_py.core.result import Bind
 from kai_py.errors import ForbiddenError
 from kai_py.kube.pods import Outcome, Result
-from kai_py.operators.dispatch import Dispatcher
-from kai_py.telemetry.metrics import Metrics
 from tests.cluster.test_cluster_claims import NOW
 from tests.cluster.test_cluster_extended import stocked
-from tests.operators.test_operators_starts import Claims, Server, Told, decided, settled, show
+from tests.operators.test_operators_starts import Claims, Server, decided, settled, show
 from tests.planning.test_planning_extended import asking
 
 MADE = "a-extended-resources-1"
@@ -59,20 +57,6 @@ def server():
 @pytest.fixture
 def store():
     return stocked(asking("a", 2))
-
-
-@pytest.fixture
-def told():
-    return Told()
-
-
-@pytest.fixture
-async def dispatcher(store, server, told):
-    made = Dispatcher(store, server, Metrics(), tell=told, wake=lambda: None, clock=lambda: NOW)
-    running = asyncio.create_task(made.run())
-    yield made
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
 
 
 def free(store):

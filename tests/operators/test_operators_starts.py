@@ -14,8 +14,6 @@ from kai_py.core.options import Options
 from kai_py.core.result import Bind
 from kai_py.errors import ConflictError, ForbiddenError
 from kai_py.kube.pods import Outcome, Result
-from kai_py.operators.dispatch import Dispatcher
-from kai_py.telemetry.metrics import Metrics
 from tests.cluster.test_cluster_claims import NOW, filled
 from tests.planning.builders import podgroup
 from tests.planning.test_planning_claims import claim, user
@@ -79,28 +77,6 @@ def server():
 def store():
     pods = [user(name, f"{name}-c", group="g") for name in ("a", "b")]
     return filled(podgroup("g", 2), *pods, claim("a-c"), claim("b-c"))
-
-
-class Told(list):
-    """Why pods were not started."""
-
-    def __call__(self, decision, result, why):
-        if result is None or not result.ok:
-            self.append((decision.pod, why))
-
-
-@pytest.fixture
-def told():
-    return Told()
-
-
-@pytest.fixture
-async def dispatcher(store, server, told):
-    made = Dispatcher(store, server, Metrics(), tell=told, wake=lambda: None, clock=lambda: NOW)
-    running = asyncio.create_task(made.run())
-    yield made
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
 
 
 def decided(store):

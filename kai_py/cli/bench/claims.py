@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any, Final
@@ -18,15 +17,10 @@ from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceSlice
 from kai_py.cli.bench import device_manifests, manifests
 from kai_py.cli.bench.device_manifests import NICS
 from kai_py.cli.bench.device_shapes import DeviceShape
-from kai_py.cli.bench.machine import memory_mib
-from kai_py.cli.bench.repeated import NAMESPACE, NOW, node_name, on_node, passing, queue_name, repeat, seen
+from kai_py.cli.bench.repeated import NAMESPACE, NOW, measured, node_name, on_node, passing, queue_name, seen
 from kai_py.cluster.store import Store
-from kai_py.core.cycle import run_cycle
 from kai_py.core.dra.allocation import ClaimAllocation
-from kai_py.core.invariants import violations
-from kai_py.core.options import Options
 from kai_py.core.result import Bind
-from kai_py.operators.garbage import set_memory_apart
 from kai_py.podgrouper.grouping import group_of
 
 Json = dict[str, Any]
@@ -36,37 +30,14 @@ _QUEUE: Final = queue_name(0)
 
 
 def measure(name: str, shape: DeviceShape) -> Json:
-    """Measure one shape in this process; see :func:`kai_py.cli.bench.decide.measure`.
+    """Measure one shape; see :func:`kai_py.cli.bench.repeated.measured`.
 
     Returns:
         The same, with ``devices`` for how many were given out.
     """
-    before = memory_mib()
-    started = time.perf_counter()
-    store = load(shape)
-    loaded = time.perf_counter()
-    first = store.take(NOW)
-    taken = time.perf_counter()
-    run_cycle(first, Options(), clock=time.monotonic)
-    set_memory_apart()  # as the scheduler does when it has read the cluster
-    times, snapshot, result = repeat(store, passing(shape.nodes, 1, _RUN), shape.repetitions)
-    after = memory_mib()
-    binds = [decision for decision in result.decisions if isinstance(decision, Bind)]
-    return {
-        "shape": name,
-        "about": shape.about,
-        "nodes": shape.nodes,
-        "pods": len(snapshot.pods),
-        "placed": len(binds),
-        "devices": sum(map(_devices, binds)),
-        "waiting": len(result.diagnoses),
-        "repetitions": shape.repetitions,
-        "milliseconds": times.document(),
-        "loadSeconds": round(loaded - started, 3),
-        "firstTakeMilliseconds": round((taken - loaded) * 1000, 3),
-        "memoryMiB": {"before": before and before["now"], "after": after and after["now"]},
-        "broken": len(violations(snapshot, result)),
-    }
+    document, result = measured(name, shape, lambda: load(shape), passing(shape.nodes, 1, _RUN))
+    binds = (decision for decision in result.decisions if isinstance(decision, Bind))
+    return document | {"devices": sum(map(_devices, binds))}
 
 
 def _devices(bind: Bind) -> int:

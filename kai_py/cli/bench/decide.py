@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,15 +13,9 @@ from kai_py.api.pod import Pod
 from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.cli.bench import manifests
-from kai_py.cli.bench.machine import memory_mib
-from kai_py.cli.bench.repeated import NAMESPACE, NOW, node_name, on_node, passing, queue_name, repeat, seen
+from kai_py.cli.bench.repeated import NAMESPACE, NOW, measured, node_name, on_node, passing, queue_name, seen
 from kai_py.cli.bench.shapes import GPUS_IN_USE, Shape
 from kai_py.cluster.store import Store
-from kai_py.core.cycle import run_cycle
-from kai_py.core.invariants import violations
-from kai_py.core.options import Options
-from kai_py.core.result import Bind
-from kai_py.operators.garbage import set_memory_apart
 from kai_py.podgrouper.grouping import Grouper
 
 Json = dict[str, Any]
@@ -31,19 +24,14 @@ _RUN: Final = "decide"
 
 
 def measure(name: str, shape: Shape) -> Json:
-    """Measure one shape in this process.
+    """Measure one shape; see :func:`kai_py.cli.bench.repeated.measured`."""
+    document, _ = measured(name, shape, lambda: load(shape), passing(shape.nodes, shape.queues, _RUN))
+    return document
 
-    Every repetition is what the scheduler does when one pod changes: the store takes the event in, gives a snapshot,
-    and a cycle decides on it. Decisions are not carried out, so that every repetition finds the same work.
 
-    Returns:
-        Milliseconds, what was decided, resident memory. ``broken`` counts contradictions that the core's own checkers
-        find in the last result; anything but 0 makes the numbers worthless.
-    """
-    before = memory_mib()
-    started = time.perf_counter()
-    grouper = Grouper()
-    store = Store(grouper)
+def load(shape: Shape) -> Store:
+    """A store that has seen all objects of a shape."""
+    store = Store(Grouper())
     for queue in _queues(shape):
         store.put_queue(Queue.parse(queue))
     for number in range(shape.nodes):
@@ -51,27 +39,7 @@ def measure(name: str, shape: Shape) -> Json:
     for pod in _running(shape):
         store.put_pod(pod, NOW)
     _submit(store, shape)
-    loaded = time.perf_counter()
-    first = store.take(NOW)
-    taken = time.perf_counter()
-    run_cycle(first, Options(), clock=time.monotonic)
-    set_memory_apart()  # as the scheduler does when it has read the cluster
-    times, snapshot, result = repeat(store, passing(shape.nodes, shape.queues, _RUN), shape.repetitions)
-    after = memory_mib()
-    return {
-        "shape": name,
-        "about": shape.about,
-        "nodes": shape.nodes,
-        "pods": len(snapshot.pods),
-        "placed": sum(isinstance(decision, Bind) for decision in result.decisions),
-        "waiting": len(result.diagnoses),
-        "repetitions": shape.repetitions,
-        "milliseconds": times.document(),
-        "loadSeconds": round(loaded - started, 3),
-        "firstTakeMilliseconds": round((taken - loaded) * 1000, 3),
-        "memoryMiB": {"before": before and before["now"], "after": after and after["now"]},
-        "broken": len(violations(snapshot, result)),
-    }
+    return store
 
 
 def _queues(shape: Shape) -> Iterator[Json]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from kai_py.api.decode import decode
 from kai_py.api.pod import Pod
 from kai_py.cli.bench import manifests
+from kai_py.cli.bench.machine import memory_mib
 from kai_py.cluster.pods import key_of
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
+from kai_py.core.invariants import violations
 from kai_py.core.options import Options
 from kai_py.core.result import Bind, CycleResult
 from kai_py.core.tables.snapshot import Snapshot
+from kai_py.operators.garbage import set_memory_apart
 
 Json = dict[str, Any]
 
@@ -27,6 +30,22 @@ NAMESPACE: Final = "bench"
 #: Any moment; nothing that is measured depends on it.
 NOW: Final = 1_800_000_000.0
 CREATED: Final = "2027-01-15T07:00:00Z"
+
+
+class Shape(Protocol):
+    """What every shape of a benchmark says of itself."""
+
+    @property
+    def about(self) -> str:
+        """In a line, what is measured."""
+
+    @property
+    def nodes(self) -> int:
+        """How many there are."""
+
+    @property
+    def repetitions(self) -> int:
+        """How often it is decided."""
 
 
 @dataclass
@@ -42,6 +61,51 @@ class Times:
         both = [take + cycle for take, cycle in zip(self.take, self.cycle, strict=True)]
         named = {"take": self.take, "cycle": self.cycle, "decision": both, "cpu": self.cpu}
         return {name: _summary(times) for name, times in named.items()}
+
+
+def measured(
+    name: str, shape: Shape, load: Callable[[], Store], events: Iterator[tuple[bool, Pod]]
+) -> tuple[Json, CycleResult]:
+    """Measure one shape in this process.
+
+    Every repetition is what the scheduler does when one pod changes: the store takes the event in, gives a snapshot,
+    and a cycle decides on it.
+
+    Args:
+        name: of the shape.
+        shape: what it says of itself.
+        load: makes a store that has seen all its objects.
+        events: see :func:`repeat`.
+
+    Returns:
+        Milliseconds, what was decided, resident memory; and the last result. ``broken`` counts contradictions that the
+        core's own checkers find in it; anything but 0 makes the numbers worthless.
+    """
+    before = memory_mib()
+    started = time.perf_counter()
+    store = load()
+    loaded = time.perf_counter()
+    first = store.take(NOW)
+    taken = time.perf_counter()
+    run_cycle(first, Options(), clock=time.monotonic)
+    set_memory_apart()  # as the scheduler does when it has read the cluster
+    times, snapshot, result = repeat(store, events, shape.repetitions)
+    after = memory_mib()
+    document = {
+        "shape": name,
+        "about": shape.about,
+        "nodes": shape.nodes,
+        "pods": len(snapshot.pods),
+        "placed": sum(isinstance(decision, Bind) for decision in result.decisions),
+        "waiting": len(result.diagnoses),
+        "repetitions": shape.repetitions,
+        "milliseconds": times.document(),
+        "loadSeconds": round(loaded - started, 3),
+        "firstTakeMilliseconds": round((taken - loaded) * 1000, 3),
+        "memoryMiB": {"before": before and before["now"], "after": after and after["now"]},
+        "broken": len(violations(snapshot, result)),
+    }
+    return document, result
 
 
 def repeat(store: Store, passing: Iterator[tuple[bool, Pod]], repetitions: int) -> tuple[Times, Snapshot, CycleResult]:

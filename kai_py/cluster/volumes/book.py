@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 from kai_py.api.pod import Pod
 from kai_py.api.storage import (
@@ -29,15 +29,7 @@ Stored = (
     | CSIStorageCapacity
     | VolumeAttachment
 )
-KINDS: Final = (
-    PersistentVolume,
-    PersistentVolumeClaim,
-    StorageClass,
-    CSIDriver,
-    CSINode,
-    CSIStorageCapacity,
-    VolumeAttachment,
-)
+KINDS: Final[tuple[type[Stored], ...]] = get_args(Stored)
 
 
 class Promise(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
@@ -196,11 +196,12 @@ class Context:
         if step.growth is None:
             self.refusals.pop(step.podgroup, None)
 
-    def _stand(self, gang: Gang, by_queue: dict[int, list[Waiting]]) -> None:
-        """Put a podgroup in its queue's line if it asks for something."""
-        if (step := gang.next_step()) is not None:
-            waiting = self.waiting(gang, step)
-            by_queue.setdefault(waiting.queue, []).append(waiting)
+    def _stand(self, gangs: Iterable[Gang], by_queue: dict[int, list[Waiting]]) -> None:
+        """Put podgroups that ask for something in their queues' lines."""
+        for gang in gangs:
+            if (step := gang.next_step()) is not None:
+                waiting = self.waiting(gang, step)
+                by_queue.setdefault(waiting.queue, []).append(waiting)
 
     def line_up(self, action: Action) -> dict[int, list[Waiting]]:
         """Podgroups that ask an action for something, at most the queue depth per leaf queue, first in order first.
@@ -209,9 +210,11 @@ class Context:
         """
         by_queue: dict[int, list[Waiting]] = {}
         pending = np.unique(self.snapshot.subgroups.podgroup_idx[self.ledger.pending > 0]).tolist()
-        for gang in filter(None, map(self.gangs.get, pending)):
-            if gang.podgroup not in self.failed:
-                self.isolated(gang.podgroup, self._stand, gang, by_queue)
+        asking = [self.gangs[row] for row in pending if row in self.gangs and row not in self.failed]
+        if self.attempt(self._stand, asking, by_queue) is not None:
+            by_queue.clear()
+            for gang in asking:  # who of them it was that we stumbled over
+                self.isolated(gang.podgroup, self._stand, (gang,), by_queue)
         for queue in by_queue.values():
             queue.sort(key=attrgetter("rank"))
             for place, waiting in enumerate(queue, start=1):

@@ -65,8 +65,8 @@ def _code(option: Option, needed: int, free: Sequence[int], counted: Sequence[in
     if option.matched < max(1, needed):
         return RefusalCode.NO_MATCH
     if len(option.candidates) < max(1, needed):
-        verdicts = [option.judge.verdict(row) for row in sight.rows]
-        return RefusalCode.TAINTED if Verdict.TAINTED in verdicts else RefusalCode.TOO_SMALL
+        large = option.matched - sum(option.judge.verdict(row) == Verdict.TOO_SMALL for row in sight.rows)
+        return RefusalCode.TAINTED if large >= max(1, needed) else RefusalCode.TOO_SMALL
     if option.tainted:
         return RefusalCode.TAINTED
     if len(free) < needed:

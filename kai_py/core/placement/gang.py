@@ -163,7 +163,7 @@ class Placer:
         if seats is not None:
             return self._seat(seats, step, transaction, action, start=False)
         before = transaction.checkpoint()
-        if self._all_in_turn(step.pods, step.classes, transaction, action, start=False, within=within):
+        if self._in_turn(step.pods, step.classes, transaction, action, start=False, within=within) is None:
             return True
         if not self._together.needed(step.pods):
             return False
@@ -207,7 +207,7 @@ class Placer:
             return False
         start = transaction.checkpoint()
         for within in self._nearness.domains(wish):
-            placed = self._all_in_turn(step.pods, step.classes, transaction, action, within=within)
+            placed = self._in_turn(step.pods, step.classes, transaction, action, within=within) is None
             if not placed and self._together.needed(step.pods):
                 transaction.rollback(start)
                 placed = self._in_company(step.pods, transaction, action, within=within)
@@ -258,10 +258,10 @@ class Placer:
 
     def _place(self, step: Step, transaction: Transaction, action: Action) -> Failure | None:
         start = transaction.checkpoint()
-        placed = self._in_turn(step.pods, step.classes, transaction, action)
-        if placed == len(step.pods):
+        missing = self._in_turn(step.pods, step.classes, transaction, action)
+        if missing is None:
             return None
-        failure = Failure.of(placed, self.view(step.classes[placed]))
+        failure = Failure.of(missing, self.view(step.classes[missing]))
         transaction.rollback(start)
         if self._together.needed(step.pods) and self._in_company(step.pods, transaction, action):
             return None
@@ -277,26 +277,14 @@ class Placer:
         *,
         start: bool = True,
         within: Mask | None = None,
-    ) -> int:
-        """Place pods one after the other, each on its best node; tells how many got one before the first failure."""
+    ) -> int | None:
+        """Place pods one after the other, each on its best node; tells which was the first without one."""
         for number, (pod, class_idx) in enumerate(zip(pods, classes, strict=True)):
             place = self.view(class_idx).best(within)
             if place is None:
                 return number
             place.give(transaction, pod, action=action, start=start)
-        return len(pods)
-
-    def _all_in_turn(
-        self,
-        pods: Sequence[int],
-        classes: Sequence[int],
-        transaction: Transaction,
-        action: Action,
-        *,
-        start: bool = True,
-        within: Mask | None = None,
-    ) -> bool:
-        return self._in_turn(pods, classes, transaction, action, start=start, within=within) == len(pods)
+        return None
 
     def _in_company(
         self,
@@ -309,7 +297,7 @@ class Placer:
     ) -> bool:
         """Place pods that need each other: whom others lean on first, or all who need each other in one domain."""
         before, order = transaction.checkpoint(), self._together.in_order(pods)
-        if self._all_in_turn(order, self._classes(order), transaction, action, start=start, within=within):
+        if self._in_turn(order, self._classes(order), transaction, action, start=start, within=within) is None:
             return True
         transaction.rollback(before)
         for company in self._together.companies(pods):
@@ -323,17 +311,17 @@ class Placer:
     ) -> bool:
         classes = self._classes(company.pods)
         if not company.keys:
-            return self._all_in_turn(company.pods, classes, transaction, action, start=start, within=within)
+            return self._in_turn(company.pods, classes, transaction, action, start=start, within=within) is None
         neighbours, before = self.ledger.neighbours, transaction.checkpoint()
         assert neighbours is not None
         for key in company.keys:
             for domain in self._together.domains(company, key, within):
                 promise = neighbours.promise(company.kinds, domain)
                 try:
-                    placed = self._all_in_turn(company.pods, classes, transaction, action, start=start, within=domain)
+                    missing = self._in_turn(company.pods, classes, transaction, action, start=start, within=domain)
                 finally:
                     neighbours.retract(promise)
-                if placed and self._hold(company.pods):
+                if missing is None and self._hold(company.pods):
                     return True
                 transaction.rollback(before)
         return False

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from kai_py.core.placement.around import ViewAround
 from kai_py.core.placement.neighbourhood import Neighbourhood
 from kai_py.core.placement.views import ClassView, Place
-from kai_py.core.resources import Amounts, Mask, Shares
+from kai_py.core.resources import Amounts, Mask
 from kai_py.core.result import Reason
 
 
-class NeighbourView:
+class NeighbourView(ViewAround[ClassView]):
     """All nodes through the eyes of one pod class, its neighbours among them.
 
     Attributes:
-        request: ``(R,)`` of one pod.
-        allowed: ``(N,)`` nodes that all filters let it on, room and neighbours apart.
         near: what neighbours say.
     """
 
     def __init__(self, inner: ClassView, near: Neighbourhood) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.near = near
-        self.request: Amounts = inner.request
-        self.allowed: Mask = inner.allowed
 
     def best(self, within: Mask | None = None) -> Place | None:
         """The best node; see :meth:`ClassView.best`. Where it can start now comes first, as for everybody."""
@@ -37,10 +34,6 @@ class NeighbourView:
             return place
         place = self._inner.best(near.later if within is None else near.later & within, bonus)
         return None if place is None else place._replace(now=place.now and near.now.item(place.node))
-
-    def ahead(self, limit: int) -> list[int]:  # noqa: ARG002  # each pod changes what the next one finds
-        """Nowhere: it has to be looked at one by one."""
-        return []
 
     def at(self, node: int) -> Place | None:
         """One node; see :meth:`ClassView.at`."""
@@ -78,14 +71,4 @@ class NeighbourView:
         """What else a reader has to know: ``about`` tells what the neighbours' reasons are about, by reason."""
         refusals = sorted(self.near.refusals(self.fitting()), key=lambda one: one.nodes)
         about = {str(one.reason): one.text for one in refusals}  # of several the one that most nodes give
-        return {**self._inner.details(), **({"about": about} if about else {})}
-
-    @property
-    def liking(self) -> Shares | None:
-        """As the other view has it."""
-        return self._inner.liking
-
-    @property
-    def may_misalign(self) -> bool:
-        """See :meth:`ClassView.may_misalign`."""
-        return self._inner.may_misalign
+        return {**super().details(), **({"about": about} if about else {})}

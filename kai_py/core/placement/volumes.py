@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from kai_py.core.placement.around import ViewAround
 from kai_py.core.placement.views import Place, View
-from kai_py.core.resources import Amounts, Mask, Rows, Shares
+from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.result import FilterReason, Reason
 from kai_py.core.state.volumes import Volumes
 from kai_py.core.tables.volumes import VolumeAsk
@@ -16,20 +17,13 @@ from kai_py.core.tables.volumes import VolumeAsk
 _FEW: Final = 256
 
 
-class VolumeView:
-    """All nodes through the eyes of one pod class with volumes, as another view sees them apart from these.
-
-    Attributes:
-        request: ``(R,)`` of one pod.
-        allowed: ``(N,)`` nodes that all filters let it on, room and volumes apart.
-    """
+class VolumeView(ViewAround[View]):
+    """All nodes through the eyes of one pod class with volumes, as another view sees them apart from these."""
 
     def __init__(self, inner: View, volumes: Volumes, ask: VolumeAsk) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._volumes = volumes
         self._ask = ask
-        self.request: Amounts = inner.request
-        self.allowed: Mask = inner.allowed
         nodes = len(inner.allowed)
         self._found: Mask = np.ones(nodes, dtype=np.bool_)
         self._unused, self._attached = (np.ones((2, nodes), dtype=np.bool_) for _ in range(2))
@@ -72,10 +66,6 @@ class VolumeView:
             within[place.node] = False
         return None
 
-    def ahead(self, limit: int) -> list[int]:  # noqa: ARG002  # each pod changes what the next one finds
-        """Nowhere: it has to be looked at one by one."""
-        return []
-
     def at(self, node: int) -> Place | None:
         """One node; see :meth:`ClassView.at`."""
         self._refresh()
@@ -101,20 +91,6 @@ class VolumeView:
         """What the other view says, unless it is volumes that keep it away."""
         self._refresh()
         return None if (self._inner.fitting() & ~self._mask(later=True)).any() else self._inner.refusal()
-
-    def details(self) -> dict[str, object]:
-        """As the other view has it."""
-        return self._inner.details()
-
-    @property
-    def liking(self) -> Shares | None:
-        """As the other view has it."""
-        return self._inner.liking
-
-    @property
-    def may_misalign(self) -> bool:
-        """As the other view has it."""
-        return self._inner.may_misalign
 
     def fitting(self) -> Mask:
         """``(N,)`` nodes that have room for it and its volumes, now or later."""

@@ -82,53 +82,59 @@ def _charged(eviction: Operation, ousted: dict[int, Operation]) -> Operation:
 def decisions_of(ledger: Ledger, journal: Iterable[Operation]) -> list[Decision]:
     """What is to be done, pod by pod in the order of their last operation."""
     summed = account(ledger, journal)
-    written: set[int] = set()
+    if not summed.last:
+        return []
+    writer = _Writer(ledger)
     found: list[Decision] = []
     for pod, operation in summed.last.items():
         if (eviction := summed.evictions.get(pod)) is not None:
-            found.append(_eviction(ledger, eviction, moved=operation.kind is Kind.NOMINATE))
+            found.append(writer.eviction(eviction, moved=operation.kind is Kind.NOMINATE))
         if operation.kind is Kind.PLACE:
-            found.append(_given_place(ledger, Bind, operation, written))
+            found.append(writer.place(Bind, operation))
         elif operation.kind is Kind.NOMINATE:
-            found.append(_given_place(ledger, Nominate, operation, written))
+            found.append(writer.place(Nominate, operation))
     return found
 
 
-def _eviction(ledger: Ledger, eviction: Operation, *, moved: bool) -> Evict:
-    snapshot = ledger.snapshot
-    key, groups = snapshot.pods.keys[eviction.pod], snapshot.podgroups.keys
-    preemptor = None if eviction.preemptor == NONE else str(groups[eviction.preemptor])
-    name = snapshot.nodes.names[eviction.node] if eviction.node != NONE else ""
-    return Evict(str(key), key.uid, name, _podgroup(ledger, eviction.pod), eviction.action, preemptor, moved)
+class _Writer:
+    """Writes decisions: rows become names, and a claim that several pods have is named once."""
 
+    def __init__(self, ledger: Ledger) -> None:
+        snapshot = ledger.snapshot
+        self._ledger = ledger
+        self._pods, self._nodes, self._groups = snapshot.pods.keys, snapshot.nodes.names, snapshot.podgroups.keys
+        self._of = snapshot.subgroups.podgroup_idx[snapshot.pods.subgroup_idx].data
+        self._written: set[int] = set()
 
-def _podgroup(ledger: Ledger, pod: int) -> str:
-    snapshot = ledger.snapshot
-    return str(snapshot.podgroups.keys[snapshot.subgroups.podgroup_idx.item(snapshot.pods.subgroup_idx.item(pod))])
+    def eviction(self, eviction: Operation, *, moved: bool) -> Evict:
+        """Who is ended, where, and for whom."""
+        key, podgroup = self._pods[eviction.pod], str(self._groups[self._of[eviction.pod]])
+        preemptor = None if eviction.preemptor == NONE else str(self._groups[eviction.preemptor])
+        name = self._nodes[eviction.node] if eviction.node != NONE else ""
+        return Evict(str(key), key.uid, name, podgroup, eviction.action, preemptor, moved)
 
+    def place(self, kind: type[Given], last: Operation) -> Given:
+        """Who gets which place, with all that it takes there."""
+        ledger, pod = self._ledger, last.pod
+        key, podgroup = self._pods[pod], str(self._groups[self._of[pod]])
+        granted = () if ledger.claims is None else self._granted(ledger.claims, pod, now=last.kind is Kind.PLACE)
+        zones = () if ledger.snapshot.zones is None else ledger.snapshot.zones.named(last.node, last.seat)
+        picked = () if ledger.volumes is None else ledger.volumes.decided(pod)
+        node = self._nodes[last.node]
+        return kind(str(key), key.uid, node, podgroup, last.action, last.devices, granted, zones, picked)
 
-def _given_place(ledger: Ledger, kind: type[Given], last: Operation, written: set[int]) -> Given:
-    snapshot, pod = ledger.snapshot, last.pod
-    key, podgroup = snapshot.pods.keys[pod], _podgroup(ledger, pod)
-    node = snapshot.nodes.names[last.node]
-    granted = () if ledger.claims is None else _granted(ledger.claims, pod, written, now=last.kind is Kind.PLACE)
-    zones = snapshot.zones.named(last.node, last.seat) if snapshot.zones is not None else ()
-    picked = ledger.volumes.decided(pod) if ledger.volumes is not None else ()
-    return kind(str(key), key.uid, node, podgroup, last.action, last.devices, granted, zones, picked)
-
-
-def _granted(claims: Claims, pod: int, written: set[int], *, now: bool) -> tuple[Granted, ...]:
-    """The claims of a pod that get devices in this cycle and that no pod before it has named."""
-    found = []
-    for row in claims.table.of_pod.get(pod, ()):
-        use = claims.uses[row]
-        # What somebody starts with now is written by whoever starts.
-        held = use.now if now else use.later if use.later is not use.now else None
-        if held is not None and held.allocation is not None and row not in written:
-            written.add(row)
-            claim = claims.table.claims[row]
-            found.append(Granted(claim.key, claim.uid, held.allocation, claim.extended is not None))
-    return tuple(found)
+    def _granted(self, claims: Claims, pod: int, *, now: bool) -> tuple[Granted, ...]:
+        """The claims of a pod that get devices in this cycle and that no pod before it has named."""
+        found = []
+        for row in claims.table.of_pod.get(pod, ()):
+            use = claims.uses[row]
+            # What somebody starts with now is written by whoever starts.
+            held = use.now if now else use.later if use.later is not use.now else None
+            if held is not None and held.allocation is not None and row not in self._written:
+                self._written.add(row)
+                claim = claims.table.claims[row]
+                found.append(Granted(claim.key, claim.uid, held.allocation, claim.extended is not None))
+        return tuple(found)
 
 
 def place_of(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...], Seat]:

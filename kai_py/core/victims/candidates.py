@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from functools import cached_property, total_ordering
-from itertools import islice, takewhile
+from itertools import takewhile
 from math import inf
 from typing import Any
 
@@ -176,7 +176,8 @@ class Pool:
         while begin < len(rows) and (rows[begin] in touched or rows[begin] in self._gone):
             begin += 1
         self._begin[queue] = begin
-        return (row for row in islice(rows, begin, None) if row not in touched and row not in self._gone)
+        later = map(rows.__getitem__, range(begin, len(rows)))  # to skip the others one by one would cost as many steps
+        return (row for row in later if row not in touched and row not in self._gone)
 
     def touched(self, queue: int) -> Collection[int]:
         """Those that a search has changed."""
