@@ -141,13 +141,13 @@ class PodWriter:
             return Result(Outcome.ALREADY_BOUND, message)
         return Result(Outcome.CONFLICT, message)
 
-    async def manifest_of(self, namespace: str, name: str, uid: str) -> dict[str, Any] | None:
-        """A pod as the server has it; None if it is not there any more."""
+    async def manifest_of(self, namespace: str, name: str, uid: str = "") -> dict[str, Any] | None:
+        """A pod as the server has it, whichever has the name where no uid is given; None if it is not there."""
         try:
             pod: dict[str, Any] = await self._sender.get_object(_pod_path(namespace, name))
         except NotFoundError:
             return None
-        return pod if pod["metadata"]["uid"] == uid else None
+        return pod if uid in ("", pod["metadata"]["uid"]) else None
 
     async def node_of(self, namespace: str, name: str, uid: str) -> str:
         """The node of a pod; empty if it has none, or is not there any more."""

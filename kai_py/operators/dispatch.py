@@ -90,7 +90,7 @@ class Dispatcher:
         self._clock = clock
         self._eviction = eviction
         self.keeper = ClaimKeeper(store.claims, writer.claims, metrics, clock)
-        self.shares = ReservationKeeper(store, writer, settings)
+        self.shares = ReservationKeeper(store, writer, settings, clock)
         self.starts = Starts(
             store,
             self.keeper,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
+import msgspec
 import structlog
 
 from kai_py.admission.shared_gpus import configmaps_of
@@ -34,9 +36,6 @@ from kai_py.settings.model import Settings
 
 _log = structlog.get_logger()
 
-#: So long the watch may take to show a reservation pod that was made, in seconds.
-SHOWN_WITHIN: Final = 5.0
-
 
 class ReservationKeeper:
     """Writes for pods that share GPUs, up to their bindings.
@@ -48,9 +47,17 @@ class ReservationKeeper:
         store: the memory.
         writer: the door to the API server.
         settings: those in force; asked each time.
+        clock: seconds since the epoch.
     """
 
-    def __init__(self, store: Store, writer: Writer, settings: Callable[[], Settings] = Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        settings: Callable[[], Settings] = Settings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._book = store.reservations
         self._store = store
         self._writer = writer
@@ -119,14 +126,18 @@ class ReservationKeeper:
         settings = self._settings().gpu_reservation
         if not again and any(self._runs(user) for user in self._book.users(seat)):
             raise ShareRefusedError(f"nothing stands for device {seat.group} on {seat.node} any more", blame=True)
+        pod = reservation_pod(seat, self._book.maker, settings)
         try:
-            await self._writer.create(PODS, reservation_pod(seat, self._book.maker, settings))
-        except ConflictError:
-            return  # our own: an answer was lost, or somebody else of this podgroup was faster
+            made = msgspec.json.decode(await self._writer.create(PODS, pod))
+        except ConflictError:  # our own: an answer was lost, or another pod of this podgroup was faster
+            made = await self._writer.manifest_of(settings.namespace, name_of(seat))
         except NotFoundError as error:
             raise ShareRefusedError(f"no GPU can be reserved: {error}") from error
         except (ForbiddenError, InvalidError) as error:
             raise ShareRefusedError(f"no GPU can be reserved in namespace {settings.namespace}: {error}") from error
+        if made is not None and self._book.at(seat) is None:
+            # At once, and not when the watch shows it: meanwhile its device would count as free.
+            self._store.put_pod(convert(Pod, made), self._clock())
         _log.info("device reserved", node=seat.node, device=seat.group, pod=name_of(seat))
 
     def _runs(self, key: PodKey) -> bool:
@@ -161,9 +172,7 @@ class ReservationKeeper:
         there = self._book.at(seat)
         timeout = self._settings().gpu_reservation.timeout.seconds
         if there is None:
-            if waited > SHOWN_WITHIN:
-                raise ShareRefusedError(f"reservation pod {name_of(seat)} on {seat.node} was deleted")
-            return None
+            raise ShareRefusedError(f"reservation pod {name_of(seat)} on {seat.node} was deleted")
         if there.failed:
             raise ShareRefusedError(f"reservation pod {there.key.name} on {seat.node}: {there.failed}", blame=True)
         if there.leaving:

@@ -22,6 +22,7 @@ from kai_py.core.tables.pods import PodKey
 from kai_py.errors import ApiError, LeaseLostError, ShareRefusedError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
+from kai_py.kube.pods import Outcome
 from kai_py.kube.writer import Writer
 from kai_py.operators.kinds import PODS
 from kai_py.operators.reservations import ReservationKeeper
@@ -117,7 +118,8 @@ class SpareReservations:
             return
         if self._book.users(one.seat) and not one.failed:
             return
-        await self._writer.delete(*one.key)
+        if (await self._writer.delete(*one.key)).outcome is Outcome.NOT_FOUND:
+            self._store.drop_pod(one.key)  # it was made and deleted before we had the answer
         _log.info("device given back", node=one.seat.node, device=one.seat.group, pod=one.key.name)
 
     async def _sharers_on_server(self, seat: Seat) -> bool:
