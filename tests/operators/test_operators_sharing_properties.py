@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, and wherever a scheduler dies: no GPU twice, none beyond its memory, none lost."""
+"""Whatever happens, and wherever a scheduler dies: no GPU is given twice, none beyond its memory, and none is lost."""
 
 from __future__ import annotations
 
@@ -46,11 +46,13 @@ async def at_rest(world, *, guarded=True):
     await world.converge()
     world.check(guarded=guarded)
     assert world.left_waiting() == []
+    assert world.unguarded() == []
     pods = world.server.pods
+    shared = [pod for pod in pods.values() if "gpu-fraction" in pod["metadata"].get("annotations", {})]
     seats = {
         (pod["spec"]["nodeName"], pod["metadata"]["labels"]["runai-gpu-group"])
-        for (namespace, _), pod in pods.items()
-        if namespace == "ns" and pod["spec"].get("nodeName") and "gpu-fraction" in pod["metadata"].get("annotations", {})
+        for pod in shared
+        if pod["spec"].get("nodeName")
     }
     kept = {
         (pod["spec"]["nodeName"], pod["metadata"]["labels"]["runai-gpu-group"]) for pod in world.reservations().values()
@@ -114,6 +116,37 @@ def test_two_that_share_a_gpu_have_one_reservation_pod_and_it_goes_with_the_last
         world.end(0)
         await world.converge()
         assert [key for key in world.server.pods if key[0] == NAMESPACE] == []
+        await world.stop()
+
+    asyncio.run(story())
+
+
+def test_pods_whose_gpu_is_lost_for_another_one_are_ended_and_those_who_get_it_back_stay():
+    async def story(pick):
+        world = World()
+        await play(world, [("share", "0.5"), *START[2:], *GO_ON])
+        (before,) = world.sharers()
+        world.pick = pick
+        world.snatch(0)
+        await world.converge()
+        pods = [key for key in world.server.pods if key[0] == "ns"]
+        gpus, reserved = list(world.sharers()), len(world.reservations())
+        await world.stop()
+        return before, pods, gpus, reserved
+
+    before, pods, gpus, reserved = asyncio.run(story(min))
+    assert (before, pods, gpus, reserved) == (before, [("ns", "p1")], [before], 1)
+    before, pods, gpus, reserved = asyncio.run(story(max))
+    assert before.endswith("0")
+    assert (pods, gpus, reserved) == ([], [], 0)
+
+
+def test_two_that_start_at_once_on_one_gpu_have_it_reserved_once():
+    async def story():
+        world = World()
+        await play(world, START)
+        assert len(world.reservations()) == 1
+        assert sum(kind == "ADDED" for kind, pod in world.server.log if pod["metadata"]["namespace"] == NAMESPACE) == 1
         await world.stop()
 
     asyncio.run(story())
