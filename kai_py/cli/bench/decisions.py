@@ -53,7 +53,7 @@ def measure(name: str, scene: Scene) -> Json:
         Milliseconds by part and by action, and the quality of the last result. ``broken`` counts contradictions that
         the core's own checkers find in it; anything but 0 makes the numbers worthless.
     """
-    store = _loaded(scene)
+    store = load(scene)
     set_memory_apart()  # as the scheduler does when it has read the cluster
     passing = _pod("passing", scene.teams[0].name, gpus=0, node=0, started=0)
     times: list[tuple[float, float]] = []
@@ -107,7 +107,7 @@ def quality(snapshot: Snapshot, result: CycleResult) -> Json:
     }
 
 
-def _loaded(scene: Scene) -> Store:
+def load(scene: Scene) -> Store:
     """A store that has seen all objects of a scene."""
     grouper = Grouper()
     store = Store(grouper)

@@ -8,23 +8,15 @@ from dataclasses import dataclass, field
 
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action, Options
-from kai_py.core.placement.claims import ClaimView
-from kai_py.core.placement.fragments import Fragments
+from kai_py.core.placement.by_class import Views
 from kai_py.core.placement.nearness import Nearness, Seats, Wish
-from kai_py.core.placement.neighbour_view import NeighbourView
-from kai_py.core.placement.neighbourhood import Neighbourhood
-from kai_py.core.placement.sharing import SharingView
-from kai_py.core.placement.suitability import Suitabilities
 from kai_py.core.placement.together import Company, Together
-from kai_py.core.placement.views import ClassView, Place, View
-from kai_py.core.placement.volumes import VolumeView
+from kai_py.core.placement.views import Place, View
 from kai_py.core.resources import Mask
 from kai_py.core.result import Reason, ReasonCode
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
-from kai_py.core.tables.classes import PodClass
 from kai_py.core.tables.domains import ROOT
-from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Shortfall, ShortfallCode
 
 
@@ -55,7 +47,7 @@ class Failure:
 class Placer:
     """Places steps onto nodes through a transaction.
 
-    Keeps one :class:`ClassView` per pod class, and remembers what did not fit for as long as nothing is given back:
+    Remembers what did not fit for as long as nothing is given back:
 
     * ``room``: of one class, alone in its step, no more than ``placed`` found places. Since equal pods are placed
       wherever there is room, no order of placing them does better, and no step with more of them can succeed.
@@ -67,11 +59,8 @@ class Placer:
 
     def __init__(self, ledger: Ledger, options: Options) -> None:
         self.ledger = ledger
-        self._options = options
-        self._suitabilities = Suitabilities(ledger.snapshot, options)
-        self._fragments = Fragments(ledger, self._suitabilities)
-        self._views: dict[int, View] = {}
-        self._among: dict[int, Neighbourhood] = {}
+        self._views = Views(ledger, options)
+        self.view, self.neighbourhood = self._views.of, self._views.neighbourhood
         self._class = ledger.snapshot.pods.class_idx
         self._together = Together(ledger, self.view)
         self._arrivals = 0
@@ -81,38 +70,6 @@ class Placer:
         table = ledger.snapshot.topologies
         self._nearness = None if table is None else Nearness(ledger, table, self.view)
         self._freed = ledger.freed
-
-    def view(self, class_idx: int) -> View:
-        """The view of a class, made when it is first asked for."""
-        found: View | None = self._views.get(class_idx)
-        if found is None:
-            pod = self.ledger.snapshot.classes.classes[class_idx]
-            kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
-            inner = kind(class_idx, self._suitabilities.of(pod), self.ledger, self._options, self._fragments)
-            found = self._among_neighbours(class_idx, pod, inner)
-            volumes = self.ledger.volumes
-            if pod.volumes is not None and volumes is not None:
-                found = VolumeView(found, volumes, pod.volumes)
-            self._views[class_idx] = found
-        return found
-
-    def _among_neighbours(self, class_idx: int, pod: PodClass, view: ClassView) -> View:
-        neighbours, nodes = self.ledger.neighbours, self.ledger.snapshot.nodes
-        if neighbours is None or pod.kind == NONE:
-            return view
-        near = Neighbourhood(pod, view.allowed, neighbours, nodes, self._options)
-        if not near.matters:
-            return view
-        self._among[class_idx] = near
-        return NeighbourView(view, near)
-
-    def neighbourhood(self, pod: int) -> Neighbourhood | None:
-        """What neighbours mean to a pod; None if nothing."""
-        neighbours = self.ledger.neighbours
-        if neighbours is None or neighbours.kind(pod) == NONE:
-            return None
-        self.view(class_idx := self._class.item(pod))
-        return self._among.get(class_idx)
 
     def place(self, gang: Gang, step: Step, transaction: Transaction, *, action: Action) -> Reason | None:
         """Place all pods of a podgroup's step; on failure the transaction is as before.
@@ -203,7 +160,7 @@ class Placer:
     def _one_by_one(self, wish: Wish, step: Step, transaction: Transaction, action: Action) -> bool:
         """Where nodes were chosen for all together without a look at neighbours: each level's domains in turn."""
         assert self._nearness is not None
-        if wish.inside or self._among.keys().isdisjoint(wish.classes):
+        if wish.inside or self._views.near.keys().isdisjoint(wish.classes):
             return False
         start = transaction.checkpoint()
         for within in self._nearness.domains(wish):
@@ -243,7 +200,7 @@ class Placer:
 
     def _helped(self, class_idx: int) -> bool:
         """Whether others can help a class by coming."""
-        near = self._among.get(class_idx)
+        near = self._views.near.get(class_idx)
         return near is not None and near.helped
 
     def _known(self, classes: tuple[int, ...]) -> Failure | None:
@@ -349,7 +306,7 @@ class Placer:
         self._freed = self.ledger.freed
         if self.ledger.neighbours is not None:
             self._arrivals = self.ledger.neighbours.version
-        if len(set(classes)) == 1 and classes[0] not in self._among:
+        if len(set(classes)) == 1 and classes[0] not in self._views.near:
             self._room[classes[0]] = failure
         else:
             self._failed[classes] = failure

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property, total_ordering
 from itertools import takewhile
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from kai_py.core.gangs.order import ABOVE_MINIMUM, AT_MINIMUM
 from kai_py.core.queues.service import Ranker
-from kai_py.core.resources import Amounts, Cost, Mask
+from kai_py.core.resources import Amounts, Cost, Mask, Rows
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.core.victims.chunks import Chunk, Running
@@ -43,6 +43,8 @@ class _Last:
     __hash__ = None  # type: ignore[assignment]  # only for ordering
 
 
+_NOBODY: Final[Rows] = np.empty(0, dtype=np.int32)
+
 Entry = tuple[_Last, int, Chunk, Iterator[Chunk]]
 
 
@@ -59,7 +61,7 @@ class Pool:
         settled: rows of podgroups for which others were ended in this cycle; they keep what that was done for.
     """
 
-    def __init__(self, ledger: Ledger, running: Running, costs: Costs, settled: Container[int] = ()) -> None:
+    def __init__(self, ledger: Ledger, running: Running, costs: Costs, settled: Collection[int] = ()) -> None:
         self._ledger = ledger
         self._running = running
         self._settled = settled
@@ -73,15 +75,16 @@ class Pool:
         self._lowest: dict[int, float] = {}
 
     @cached_property
-    def _by_queue(self) -> dict[int, list[int]]:
-        """Rows of preemptible podgroups with places, by leaf queue."""
-        found: dict[int, list[int]] = {}
-        settled, preemptible = self._settled, self._table.preemptible
-        rows = [row for row in self._running.podgroups if preemptible.item(row) and row not in settled]
-        for row, queue in zip(rows, self._table.queue_idx[rows].tolist(), strict=True):
-            found.setdefault(queue, []).append(row)
-        found.pop(ROOT, None)
-        return found
+    def _by_queue(self) -> dict[int, Rows]:
+        """Rows of preemptible podgroups with places, ascending, by leaf queue."""
+        rows = self._running.podgroups
+        rows = rows[self._table.preemptible[rows] & (self._table.queue_idx[rows] != ROOT)]
+        if self._settled:
+            rows = rows[~np.isin(rows, list(self._settled))]
+        rows = rows[np.argsort(self._table.queue_idx[rows], kind="stable")]
+        found = np.unique(self._table.queue_idx[rows], return_index=True, return_counts=True)
+        columns = (column.tolist() for column in found)
+        return {queue: rows[begin : begin + count] for queue, begin, count in zip(*columns, strict=True)}
 
     @property
     def queues(self) -> list[int]:
@@ -98,14 +101,17 @@ class Pool:
     def largest_pod(self) -> Amounts:
         """``(R,)`` no pod that may be taken has more."""
         snapshot, rows = self._ledger.snapshot, self._running.on_nodes(self.all)
-        most: Amounts = snapshot.classes.request[np.unique(snapshot.pods.class_idx[rows])].max(axis=0, initial=0)
+        taken = np.zeros(len(snapshot.classes), dtype=np.bool_)
+        taken[snapshot.pods.class_idx[rows]] = True
+        most: Amounts = snapshot.classes.request[taken].max(axis=0, initial=0)
         return most
 
     @cached_property
     def all(self) -> Mask:
         """``(G,)`` podgroups of all queues."""
         mask = np.zeros(len(self._table), dtype=np.bool_)
-        mask[[row for rows in self._by_queue.values() for row in rows]] = True
+        for rows in self._by_queue.values():
+            mask[rows] = True
         return mask
 
     def freeable(self, podgroups: Mask) -> Amounts:
@@ -154,8 +160,9 @@ class Pool:
     def lowest_priority(self, queue: int) -> float:
         """The least priority of anybody in a queue; inf if there is nobody."""
         if queue not in self._lowest:
-            rows = [*self._by_queue.get(queue, ()), *self._touched.get(queue, ())]
-            self._lowest[queue] = self._table.priority[rows].min().item() if rows else inf
+            touched = np.array([*self._touched.get(queue, ())], dtype=np.int32)
+            rows = np.concatenate([self._by_queue.get(queue, _NOBODY), touched])
+            self._lowest[queue] = self._table.priority[rows].min().item() if rows.size else inf
         return self._lowest[queue]
 
     def entry(self, podgroup: int, chunks: Iterator[Chunk]) -> Entry | None:
@@ -171,7 +178,9 @@ class Pool:
     def untouched(self, queue: int) -> Iterator[int]:
         """Podgroups of a queue that no search has changed, least important first."""
         if queue not in self._sorted:
-            self._sorted[queue] = sorted(self._by_queue.get(queue, ()), key=self.victim_rank, reverse=True)
+            self._sorted[queue] = sorted(
+                self._by_queue.get(queue, _NOBODY).tolist(), key=self.victim_rank, reverse=True
+            )
         rows, touched, begin = self._sorted[queue], self._touched.get(queue, set()), self._begin.get(queue, 0)
         while begin < len(rows) and (rows[begin] in touched or rows[begin] in self._gone):
             begin += 1

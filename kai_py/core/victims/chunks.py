@@ -67,10 +67,11 @@ class Running:
         return order, begins
 
     @property
-    def podgroups(self) -> list[int]:
+    def podgroups(self) -> Rows:
         """Rows of podgroups that have pods with places, ascending."""
-        of = self._snapshot.subgroups.podgroup_idx
-        return [int(row) for row in np.unique(of[self._ledger.active > 0])]
+        found = np.zeros(len(self._snapshot.podgroups), dtype=np.bool_)
+        found[self._snapshot.subgroups.podgroup_idx[self._ledger.active > 0]] = True
+        return np.flatnonzero(found).astype(np.int32)
 
     def pods(self, leaf: int) -> list[int]:
         """Pods of a leaf that have places at this point of the cycle, last placed first."""

@@ -1,0 +1,65 @@
+"""The views of all pod classes of a cycle: each with what neighbours and volumes mean to it."""
+
+from __future__ import annotations
+
+from kai_py.core.options import Options
+from kai_py.core.placement.claims import ClaimView
+from kai_py.core.placement.fragments import Fragments
+from kai_py.core.placement.neighbour_view import NeighbourView
+from kai_py.core.placement.neighbourhood import Neighbourhood
+from kai_py.core.placement.sharing import SharingView
+from kai_py.core.placement.suitability import Suitabilities
+from kai_py.core.placement.views import ClassView, View
+from kai_py.core.placement.volumes import VolumeView
+from kai_py.core.state.ledger import Ledger
+from kai_py.core.tables.classes import PodClass
+from kai_py.core.tables.pods import NONE
+
+
+class Views:
+    """One view per pod class, made when it is first asked for.
+
+    Attributes:
+        near: by class, what neighbours mean to it; classes whose view was not asked for, and to whom they mean
+            nothing, are left out.
+    """
+
+    def __init__(self, ledger: Ledger, options: Options) -> None:
+        self._ledger = ledger
+        self._options = options
+        self._suitabilities = Suitabilities(ledger.snapshot, options)
+        self._fragments = Fragments(ledger, self._suitabilities)
+        self._views: dict[int, View] = {}
+        self.near: dict[int, Neighbourhood] = {}
+
+    def of(self, class_idx: int) -> View:
+        """The view of a class."""
+        found: View | None = self._views.get(class_idx)
+        if found is None:
+            found = self._views[class_idx] = self._make(class_idx)
+        return found
+
+    def neighbourhood(self, pod: int) -> Neighbourhood | None:
+        """What neighbours mean to a pod; None if nothing."""
+        neighbours = self._ledger.neighbours
+        if neighbours is None or neighbours.kind(pod) == NONE:
+            return None
+        self.of(class_idx := self._ledger.snapshot.pods.class_idx.item(pod))
+        return self.near.get(class_idx)
+
+    def _make(self, class_idx: int) -> View:
+        pod = self._ledger.snapshot.classes.classes[class_idx]
+        kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
+        inner = kind(class_idx, self._suitabilities.of(pod), self._ledger, self._options, self._fragments)
+        view, volumes = self._among_neighbours(class_idx, pod, inner), self._ledger.volumes
+        return view if pod.volumes is None or volumes is None else VolumeView(view, volumes, pod.volumes)
+
+    def _among_neighbours(self, class_idx: int, pod: PodClass, view: ClassView) -> View:
+        neighbours, nodes = self._ledger.neighbours, self._ledger.snapshot.nodes
+        if neighbours is None or pod.kind == NONE:
+            return view
+        near = Neighbourhood(pod, view.allowed, neighbours, nodes, self._options)
+        if not near.matters:
+            return view
+        self.near[class_idx] = near
+        return NeighbourView(view, near)
