@@ -50,6 +50,7 @@ EVERYTHING: Json = {
 VALUE_SETS: dict[str, Json] = {
     "defaults": {},
     "everything": EVERYTHING,
+    "sharing": {"settings": {"gpuSharing": "reservation"}},
     "alone": {"replicaCount": 1, "leaderElection": {"enabled": False}, "crds": {"upgrade": False}},
     "bare": {
         "serviceAccount": {"create": False, "name": "somebody"},

@@ -28,7 +28,7 @@ from .charts import (
 
 TEMPLATES = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
 #: Kinds whose objects live in no namespace.
-CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "PriorityClass", "Queue", "Topology"}
+CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "Queue", "Topology"}
 
 
 @pytest.fixture(params=VALUE_SETS)
