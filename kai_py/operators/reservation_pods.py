@@ -19,19 +19,21 @@ _CDI: Final = "k8s.device-plugin.nvidia.com/gpu="
 _CONTAINER: Final = "resource-reservation"
 
 
-def reservation_pod(seat: Seat, maker: str, settings: GpuReservation) -> dict[str, Any]:
+def reservation_pod(seat: Seat, maker: str, namespace: str, settings: GpuReservation) -> dict[str, Any]:
     """The pod that holds a device for others. It goes to its node without any scheduler, and stays whatever befalls it.
 
     It tolerates every taint: as long as pods that share its device stay on a node, so does it.
     """
-    field = {"fieldRef": {"fieldPath": "metadata.name"}}
-    namespace = {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    own = {
+        name: {"fieldRef": {"fieldPath": f"metadata.{field}"}}
+        for name, field in (("POD_NAME", "name"), ("POD_NAMESPACE", "namespace"))
+    }
     container = {
         "name": _CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
         "resources": {"requests": {NVIDIA_GPU: "1"}, "limits": {NVIDIA_GPU: "1"}},
-        "env": [{"name": "POD_NAME", "valueFrom": field}, {"name": "POD_NAMESPACE", "valueFrom": namespace}],
+        "env": [{"name": name, "valueFrom": source} for name, source in own.items()],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -61,7 +63,7 @@ def reservation_pod(seat: Seat, maker: str, settings: GpuReservation) -> dict[st
         "kind": "Pod",
         "metadata": {
             "name": name_of(seat),
-            "namespace": settings.namespace,
+            "namespace": namespace,
             "labels": {**labels, **({RESERVED_BY_LABEL: maker} if maker else {})},
             # Autoscalers must not take it away from under the pods that share its device.
             "annotations": {"karpenter.sh/do-not-disrupt": "true"},

@@ -126,15 +126,16 @@ class ReservationKeeper:
         settings = self._settings().gpu_reservation
         if not again and any(self._runs(user) for user in self._book.users(seat)):
             raise ShareRefusedError(f"nothing stands for device {seat.group} on {seat.node} any more", blame=True)
-        pod = reservation_pod(seat, self._book.maker, settings)
+        namespace = self._book.namespace
+        pod = reservation_pod(seat, self._book.maker, namespace, settings)
         try:
             made = msgspec.json.decode(await self._writer.create(PODS, pod))
         except ConflictError:  # our own: an answer was lost, or another pod of this podgroup was faster
-            made = await self._writer.manifest_of(settings.namespace, name_of(seat))
+            made = await self._writer.manifest_of(namespace, name_of(seat))
         except NotFoundError as error:
             raise ShareRefusedError(f"no GPU can be reserved: {error}") from error
         except (ForbiddenError, InvalidError) as error:
-            raise ShareRefusedError(f"no GPU can be reserved in namespace {settings.namespace}: {error}") from error
+            raise ShareRefusedError(f"no GPU can be reserved in namespace {namespace}: {error}") from error
         if made is not None and self._book.at(seat) is None:
             # At once, and not when the watch shows it: meanwhile its device would count as free.
             self._store.put_pod(convert(Pod, made), self._clock())

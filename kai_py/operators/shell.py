@@ -120,6 +120,7 @@ class Shell:
         self.grouping.serve(self.store)
         self.store.claims.follows_extended = True
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
+        self.store.reservations.namespace = settings.current.gpu_reservation.namespace
         self._share_gpus()
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
         self.cycles = CycleLoop(
@@ -396,7 +397,6 @@ class Shell:
     def _share_gpus(self) -> None:
         """Whether pods share GPUs, and whether these are held for them."""
         current, book = self.settings.current, self.store.reservations
-        book.namespace = current.gpu_reservation.namespace
         book.enabled = current.gpu_sharing == "reservation"
         allowed = current.gpu_sharing != "none"
         self.store.layout.share_gpus(allowed=allowed, prepared=book.enabled, now=self._clock())

@@ -78,7 +78,7 @@ class SpareReservations:
         """Look, until cancelled."""
         while True:
             await asyncio.sleep(EVERY)
-            if self._leading() and self._book.enabled:
+            if self._leading():
                 await self.sweep()
             else:
                 self._surplus.clear()
@@ -86,11 +86,13 @@ class SpareReservations:
 
     async def sweep(self) -> None:
         """Put right what was wrong the last time, too."""
-        surplus = {one.key: one for one in self._book.surplus(self._clock())}
+        surplus = {one.key: one for one in self._book.surplus(self._clock()) if self._ours_to_take(one)}
         # Where nobody was shown a device, nothing ever stood for it: its pods came while the setting was ``trusted``.
         lost = {seat for seat in self._book.unguarded() if seat in self._book.shown and self._settled(seat)}
+        if not self._book.enabled:
+            lost = set()
         try:
-            for stray in list(self._book.strays()):
+            for stray in list(self._book.strays()) if self._book.enabled else ():
                 await self._isolated(stray.seat, self._end_all(stray))
             for key in sorted(surplus.keys() & self._surplus):
                 await self._isolated(surplus[key].seat, self._remove(surplus[key]))
@@ -100,6 +102,10 @@ class SpareReservations:
             return
         self._surplus, self._lost = set(surplus), lost
         self._tries = {seat: tries for seat, tries in self._tries.items() if not self._holds(seat)}
+
+    def _ours_to_take(self, one: Reservation) -> bool:
+        """Others' are left alone where settings do not say that GPUs are held; ours go whatever they say now."""
+        return self._book.enabled or one.maker == self._book.maker
 
     async def _isolated(self, seat: Seat, work: Any) -> None:
         """One device; what goes wrong with it stops no other."""

@@ -423,7 +423,8 @@ class GpuReservation(SettingsGroup):
     """The pods that hold whole GPUs for those that share them (`gpuSharing: reservation`)."""
 
     namespace: _Namespace = "kai-resource-reservation"
-    """Where they are. KAI's namespace by default, so that those that KAI has left behind are recognised."""
+    """Where they are. KAI's namespace by default, so that those that KAI has left behind are recognised. A change
+    takes effect when the scheduler is started again."""
     service_account: _ObjectName = "kai-resource-reservation"
     """As whom they run: it has to be allowed to get and patch pods in their namespace, and nothing else."""
     image: Annotated[str, Field(min_length=1)] = "ghcr.io/nvidia/kai-scheduler/resourcereservation:v0.13.0"

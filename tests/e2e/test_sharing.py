@@ -243,7 +243,7 @@ async def test_a_new_leader_finds_what_a_dead_one_has_left(cluster: Cluster, tmp
             await cluster.until_bound("stays")
         before = await held(cluster)
         # A leader died between the first write and the next: it has held a device for a pod that is not bound.
-        left = reservation_pod(Seat("node-0", "gpu-left"), "kai-scheduler", load_settings({}).gpu_reservation)
+        left = reservation_pod(Seat("node-0", "gpu-left"), "kai-scheduler", HOLDING, load_settings({}).gpu_reservation)
         del left["spec"]["runtimeClassName"]
         await cluster.client.post(PODS.path(HOLDING), left)
         async with cluster.scheduler(settings_file=settings):

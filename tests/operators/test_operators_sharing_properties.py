@@ -150,3 +150,18 @@ def test_two_that_start_at_once_on_one_gpu_have_it_reserved_once():
         await world.stop()
 
     asyncio.run(story())
+
+
+def test_what_is_held_is_given_back_also_when_gpus_are_shared_no_longer():
+    async def story():
+        world = World()
+        await play(world, [*START, *GO_ON])
+        world.store.reservations.enabled = False
+        world.store.layout.share_gpus(allowed=False, now=world.now)
+        world.end(0)
+        world.end(1)
+        await world.converge()
+        assert world.server.pods == {}
+        await world.stop()
+
+    asyncio.run(story())
