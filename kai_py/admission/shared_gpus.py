@@ -138,6 +138,15 @@ def prepared(pod: Mapping[str, Any], known: Known, token: str) -> Json | None:
     return {"metadata": {"annotations": {SHARED_GPU_CONFIGMAP_ANNOTATION: prefix}}, "spec": spec}
 
 
+def steps(changed: Mapping[str, Any]) -> tuple[Json, ...]:
+    """What :func:`prepared` has found, as a JSON patch: the annotation is added, lists are replaced."""
+    annotations = [
+        {"op": "add", "path": f"/metadata/annotations/{key.replace('~', '~0').replace('/', '~1')}", "value": text}
+        for key, text in changed["metadata"]["annotations"].items()
+    ]
+    return *annotations, *({"op": "add", "path": f"/spec/{key}", "value": new} for key, new in changed["spec"].items())
+
+
 def configmaps_of(pod: Mapping[str, Any]) -> tuple[str, ...]:
     """The ConfigMaps from which a pod's container learns its devices; none if the pod is not prepared.
 

@@ -12,6 +12,7 @@ from kai_py.api.keys import RUN_AI_GROUP
 from kai_py.api.model import MAX_LABEL_KEY, RULES, Condition, CustomResource, Model, QuantityField, rule
 
 Preemptibility = Literal["", "preemptible", "non-preemptible"]
+DisruptionMode = Literal["", "Pod", "PodGroup"]
 
 #: Of an object's name.
 MAX_NAME: Final = 253
@@ -100,6 +101,11 @@ class PodGroupSpec(Model):
     """How long the podgroup waits before it may have others evicted."""
     staleness_grace_period: Duration | None = None
     """How long a started gang may stay below its minimum before it is evicted; negative = for ever."""
+    disruption_mode: DisruptionMode = ""
+    """What goes when the podgroup has to make room: `Pod` (default) = pods beyond the minimum one by one, then the
+    rest at once; `PodGroup` = all of its pods together or none."""
+    min_resources: _Amounts = Field(default_factory=dict)
+    """What must be free in the whole cluster, with what the podgroup has already, before it starts."""
 
 
 class QueueDetails(Model):

@@ -21,6 +21,8 @@ from kai_py.core.tables.podgroups import GroupKey, History, PodGroupTable, SubGr
 from kai_py.core.tables.pods import NONE
 from kai_py.core.tables.queues import QueueTable
 
+#: Names of resources with base units.
+Floor = tuple[tuple[str, int], ...]
 Columns = Mapping[str, NDArray[Any]]
 
 
@@ -50,6 +52,8 @@ class GroupRow(NamedTuple):
         blocked: why it cannot be scheduled.
         past: what has happened to it.
         constraints: what it asks of topologies; None = nothing.
+        whole: whether it is evicted as one.
+        floor: what the cluster must have before it starts, in base units; None = nothing.
     """
 
     queue: str
@@ -63,6 +67,8 @@ class GroupRow(NamedTuple):
     blocked: Blocked | None
     past: Past
     constraints: Constraints | None = None
+    whole: bool = False
+    floor: Floor | None = None
 
 
 class GroupRows:
@@ -97,6 +103,8 @@ class GroupRows:
         self._more: dict[GroupKey, tuple[int, ...]] = {}
         self._blocked: dict[GroupKey, Blocked] = {}
         self._constraints: dict[GroupKey, Constraints] = {}
+        self._whole: dict[GroupKey, bool] = {}
+        self._floors: dict[GroupKey, Floor] = {}
         self._revision = 0
         self._tables: tuple[object, GroupTables] | None = None
 
@@ -134,6 +142,7 @@ class GroupRows:
         _set(self._sizes, key, size or None)
         self._revision += _set(self._more, key, row.more or None) | _set(self._blocked, key, row.blocked)
         self._revision += _set(self._constraints, key, row.constraints)
+        self._revision += _set(self._whole, key, row.whole or None) | _set(self._floors, key, row.floor)
 
     def drop(self, key: GroupKey) -> None:
         """Remove a podgroup."""
@@ -143,6 +152,7 @@ class GroupRows:
             self._subrows.drop((*key, at))
         self._revision += _set(self._more, key, None) | _set(self._blocked, key, None)
         self._revision += _set(self._constraints, key, None)
+        self._revision += _set(self._whole, key, None) | _set(self._floors, key, None)
 
     def tables(self, queues: QueueBook, table: QueueTable, slots: int) -> GroupTables:
         """The tables, shared with the last snapshot if nothing in them changed.
@@ -172,6 +182,8 @@ class GroupRows:
             blocked=self._blocked_rows(queues, table, queue_idx) | self._blocked_by_themselves(columns["blocked"]),
             offset=offset,
             history=_history(columns),
+            whole=frozenset(map(self._row, self._whole)),
+            floors={self._row(key): floor for key, floor in self._floors.items()},
         )
         subgroups, slot = _subgroups(columns, self._subrows.share(), offset)
         leaf_rows = np.full(slots + 1, NONE, dtype=np.int32)

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from kai_py.api.keys import DEFAULT_QUEUE, DERIVED_ANNOTATION, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
 from kai_py.api.meta import NO_STRINGS
 from kai_py.api.podgroup import PodGroup
+from kai_py.api.quantity import to_units
 from kai_py.cluster.access import AccessBook
+from kai_py.cluster.encode.axis import per_unit
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, constraints_of
 from kai_py.cluster.group import Group, Name, Part, says
-from kai_py.cluster.group_rows import GroupRow, GroupRows, GroupTables
+from kai_py.cluster.group_rows import Floor, GroupRow, GroupRows, GroupTables
 from kai_py.cluster.history import HistoryBook
 from kai_py.cluster.membership import DerivedGroup
 from kai_py.cluster.pods import Blocked, Place, PodFacts
@@ -247,6 +249,8 @@ class GroupBook:
             blocked=self._block(group, podgroup, subgroups) or barred,
             past=self._history.of(group.name),
             constraints=_constraints(group.name, podgroup, terms),
+            whole=_whole(podgroup, terms),
+            floor=_floor(podgroup, terms),
         )
         self._rows.put(key, row)
         staying = len(group.members) - group.leaving
@@ -313,6 +317,20 @@ class GroupBook:
 def _queue(podgroup: PodGroup | None, terms: Terms | None) -> str:
     said = (podgroup.spec.queue or podgroup.metadata.labels.get(QUEUE_LABEL, "")) if podgroup else ""
     return said or (terms.queue if terms else "") or DEFAULT_QUEUE
+
+
+def _whole(podgroup: PodGroup | None, terms: Terms | None) -> bool:
+    derived = terms.derived if terms is not None else None
+    mode = podgroup.spec.disruption_mode if podgroup else derived.disruption_mode if derived else ""
+    return mode == "PodGroup"
+
+
+def _floor(podgroup: PodGroup | None, terms: Terms | None) -> Floor | None:
+    derived = terms.derived if terms is not None else None
+    asked = podgroup.spec.min_resources if podgroup else derived.min_resources if derived else None
+    if not asked:
+        return None
+    return tuple((name, to_units(amount, per_unit=per_unit(name))) for name, amount in sorted(asked.items()))
 
 
 def _constraints(name: Name, podgroup: PodGroup | None, terms: Terms | None) -> Constraints | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from kai_py.api.meta import PartialObject
+from kai_py.api.meta import PartialObject, Quantity
 from kai_py.api.pod import Pod
-from kai_py.api.podgroup import Preemptibility, SubGroup, TopologyConstraint
+from kai_py.api.podgroup import DisruptionMode, Preemptibility, SubGroup, TopologyConstraint
 
 
 class GroupSpec(Protocol):
@@ -48,6 +48,14 @@ class DerivedGroup(GroupSpec, Protocol):
     @property
     def annotations(self) -> Mapping[str, str]:
         """Those that its object will have."""
+
+    @property
+    def disruption_mode(self) -> DisruptionMode:
+        """Whether it is evicted as one."""
+
+    @property
+    def min_resources(self) -> Mapping[str, Quantity]:
+        """What the cluster must have before it starts."""
 
 
 class Membership(Protocol):

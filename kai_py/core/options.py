@@ -38,6 +38,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "podAffinity": 60.0,
         "podSpread": 60.0,
         "resourceType": 30.0,
+        "defaultSpread": 25.0,
         "numa": 19.0,
         "imageLocality": 0.0,
         "leastAllocated": 0.0,

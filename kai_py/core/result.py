@@ -48,6 +48,7 @@ class ReasonCode(StrEnum):
     GATED = "SchedulingGated"
     OVER_LIMIT = "OverLimit"
     NON_PREEMPTIBLE_OVER_QUOTA = "NonPreemptibleOverQuota"
+    MIN_RESOURCES_MISSING = "MinResourcesNotAvailable"
     # places
     UNSCHEDULABLE = "PodSchedulingErrors"
     GANG_DOES_NOT_FIT = "GangDoesNotFit"
@@ -71,6 +72,10 @@ class ReasonCode(StrEnum):
     PREEMPTION_DELAY = "PreemptionDelayNotElapsed"
     NEVER_PREEMPTS = "NeverPreempts"
     OUTRANKED = "Outranked"
+    # what became of asking for nodes
+    NODES_REQUESTED = "NodesRequested"
+    NODES_PROVISIONED = "NodesProvisioned"
+    PROVISIONING_FAILED = "ProvisioningFailed"
     # our own fault
     INTERNAL_ERROR = "InternalError"
 
@@ -108,6 +113,10 @@ NODES_WOULD_NOT_HELP: Final = frozenset(
         ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA,
         ReasonCode.DEVICES_PREPARED,
         ReasonCode.WAITING_FOR_RELEASE,
+        # They are asked for already, for the gang as a whole: whoever adds nodes pod by pod would add them twice.
+        ReasonCode.NODES_REQUESTED,
+        ReasonCode.NODES_PROVISIONED,
+        ReasonCode.PROVISIONING_FAILED,
         ReasonCode.INTERNAL_ERROR,
     }
 )
@@ -130,6 +139,7 @@ class FilterReason(StrEnum):
     DEVICES_IN_USE = "DevicesInUse"
     COUNTERS_USED_UP = "CountersUsedUp"
     CAPACITY_USED_UP = "CapacityUsedUp"
+    DEVICES_TAKE_NODE = "DevicesTakeTooMuchOfNode"
     POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
     VOLUME_AFFINITY = "VolumeNodeAffinityConflict"
@@ -154,6 +164,7 @@ ROOM: Final = frozenset(
         FilterReason.DEVICES_IN_USE,
         FilterReason.COUNTERS_USED_UP,
         FilterReason.CAPACITY_USED_UP,
+        FilterReason.DEVICES_TAKE_NODE,
         FilterReason.DEVICES,
         FilterReason.NUMA_NODE,
         FilterReason.NUMA_NODES,
@@ -194,6 +205,7 @@ class _Place:
         zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
         volumes: claims, ``namespace/name``, that get their volumes with the node, and which; an empty name where one is
             made there.
+        of_node: what devices take of the node: claims, ``namespace/name``, with (resource, billionths of its unit).
     """
 
     pod: str
@@ -205,6 +217,7 @@ class _Place:
     claims: tuple[Granted, ...] = ()
     zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     volumes: tuple[tuple[str, str], ...] = ()
+    of_node: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from kai_py.errors import NotFoundError
 from kai_py.kube.claims import ClaimWriter
 from kai_py.kube.client import JSON_PATCH, MERGE_PATCH, ApiClient, Fence
 from kai_py.kube.pods import PodWriter
@@ -115,6 +116,14 @@ class Writer(PodWriter):
         steps += [{"op": "add", "path": at, "value": value} for at, value in values.items()]
         path = resource.path(namespace, name)
         return await self._sender.send("PATCH", path, msgspec.json.encode(steps), content_type=JSON_PATCH)
+
+    async def remove(self, resource: AnyKind, namespace: str, name: str) -> bool:
+        """Delete an object; tells whether it was there."""
+        try:
+            await self._sender.send("DELETE", resource.path(namespace, name), b"")
+        except NotFoundError:
+            return False
+        return True
 
     async def _merge(self, path: str, patch: Document) -> bytes:
         return await self._sender.send("PATCH", path, _json(patch), content_type=MERGE_PATCH)

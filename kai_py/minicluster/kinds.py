@@ -165,6 +165,7 @@ BUILTIN: Final[tuple[Kind, ...]] = (
     CONFIG_MAPS,
     _builtin("", "Service", "services", short="svc", sub="status", categories="all"),
     _builtin("", "ServiceAccount", "serviceaccounts", short="sa"),
+    _builtin("", "PodTemplate", "podtemplates", generation=True),
     _builtin("", "PersistentVolumeClaim", "persistentvolumeclaims", short="pvc", sub="status"),
     _builtin("", "PersistentVolume", "persistentvolumes", short="pv", scope="Cluster", sub="status"),
     _builtin(

@@ -237,8 +237,10 @@ class Writer:
             endpoint.rules.validate_status(obj, old, faults)
             if kind.custom:
                 endpoint.codec.validate(obj, faults)
+                endpoint.codec.evaluate(obj, old, faults)
         else:
             endpoint.codec.validate(obj, faults)
+            endpoint.codec.evaluate(obj, old, faults)
             if not faults:
                 endpoint.rules.validate(obj, faults)
             if old is not None:

@@ -137,7 +137,7 @@ class SecretKeeper:
         body = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": "kubernetes.io/tls",
+            "type": there.get("type") or "kubernetes.io/tls",  # it cannot be changed
             "metadata": there.get("metadata") or {"name": name, "namespace": self._secret[0]},
             "data": {CERTIFICATE: _text(new.certificate), KEY: _text(new.key), BUNDLE: _text(new.bundle)},
         }

@@ -42,6 +42,8 @@ class Gatekeeper:
         self.client = client
         self.configmap = configmap
         self.known = Known()
+        #: Of queues: uid and version as they were read last.
+        self._versions: dict[str, tuple[str, str]] = {}
         self.reviews = QueueReviews(client, self.known.access, lambda: None)
 
     async def fill(self) -> None:
@@ -76,14 +78,24 @@ class Gatekeeper:
         for body in found:
             self.put_queue(body)
         for gone in self.known.queues.queues.keys() - {body["metadata"]["name"] for body in found}:
-            self.known.queues.drop(gone)
+            self.drop_queue(gone)
 
     def put_queue(self, body: dict[str, Any]) -> None:
-        """A queue is as it is told."""
+        """A queue is as it is told. Most of what is told is known: to understand a queue costs more than a review."""
+        meta = body["metadata"]
+        version = (str(meta.get("uid", "")), str(meta.get("resourceVersion", "")))
+        if all(version) and self._versions.get(meta["name"]) == version:
+            return
+        self._versions[meta["name"]] = version
         try:
             self.known.queues.put(Queue.parse(body))
         except InputError as error:
             self.known.queues.put_malformed(str(body["metadata"]["name"]), error.faults[0])
+
+    def drop_queue(self, name: str) -> None:
+        """A queue is gone."""
+        self._versions.pop(name, None)
+        self.known.queues.drop(name)
 
     def put_namespace(self, body: dict[str, Any]) -> None:
         """A namespace is as it is told."""

@@ -94,7 +94,7 @@ async def run_scheduler(
     metrics = Metrics(process=True)
     stop = stop or asyncio.Event()
     from_file = _settings_of(config.settings_file) if config.settings_file is not None else None
-    async with await connect(config.kubeconfig, config.context) as client:
+    async with await connect(config.kubeconfig, config.context, observer=metrics) as client:
         first = from_file or await _settings_in(client, config.settings_configmap, stop)
         settings = LiveSettings(first, metrics, scheduler_name=config.scheduler_name, node_pool=config.node_pool)
         shell = _shell(client, settings, metrics, config)

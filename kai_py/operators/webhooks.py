@@ -1,12 +1,11 @@
-"""``kai-py webhooks``: kopf's admission handlers around the pure decisions of ``kai_py.admission``."""
+"""``kai-py webhooks``: the pure decisions of ``kai_py.admission``, served; kopf keeps up to date what they know."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ import structlog
 
 from kai_py.admission import podgroups, pods, queues, settings, shared_gpus, topologies
 from kai_py.admission.manifests import NAME
-from kai_py.admission.verdict import Request
-from kai_py.api.decode import without_nulls
+from kai_py.admission.verdict import LET_IN, Request, Verdict
 from kai_py.errors import NotFoundError
 from kai_py.kube.client import connect
-from kai_py.operators.certificates import CERTIFICATE, KEY, Certificates, SecretKeeper
+from kai_py.operators.certificates import Certificates, SecretKeeper
 from kai_py.operators.gatekeeper import Decide, Gatekeeper
 from kai_py.operators.handlers import configure
-from kai_py.operators.kinds import PODGROUPS, QUEUES, TOPOLOGIES
+from kai_py.operators.kinds import QUEUES
+from kai_py.operators.review_server import Answer, ReviewServer, read_pod
 from kai_py.operators.run import Everybody
 
 _log = structlog.get_logger()
@@ -93,15 +92,18 @@ async def serve_webhooks(
                 await _first_look(certificates)
                 jobs.append(asyncio.create_task(certificates.run(), name="certificates"))
             try:
-                tasks = await kopf.spawn_tasks(
-                    registry=registry(gatekeeper, config, folder),
-                    standalone=True,
-                    clusterwide=True,
-                    liveness_endpoint=f"http://0.0.0.0:{config.probes_port}/healthz" if config.probes_port else None,
-                    ready_flag=ready,
-                    stop_flag=stop,
-                )
-                await kopf.run_tasks(tasks, ignored=Everybody())
+                async with review_server(gatekeeper).serving(config.address, config.port, folder):
+                    tasks = await kopf.spawn_tasks(
+                        registry=registry(gatekeeper),
+                        standalone=True,
+                        clusterwide=True,
+                        liveness_endpoint=f"http://0.0.0.0:{config.probes_port}/healthz"
+                        if config.probes_port
+                        else None,
+                        ready_flag=ready,
+                        stop_flag=stop,
+                    )
+                    await kopf.run_tasks(tasks, ignored=Everybody())
             finally:
                 for job in jobs:
                     job.cancel()
@@ -116,87 +118,61 @@ async def _first_look(certificates: Certificates) -> None:
         _log.warning("nobody will ask until the webhook configuration is there", error=str(error))
 
 
-def registry(gatekeeper: Gatekeeper, config: WebhookConfig, folder: Path) -> kopf.OperatorRegistry:
-    """All handlers: what keeps our knowledge up to date, and one webhook for each kind."""
+def registry(gatekeeper: Gatekeeper) -> kopf.OperatorRegistry:
+    """Handlers that keep our knowledge up to date."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)
     def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        # A refusal is our work and no error: it is logged below, in one line of our own.
-        logging.getLogger("kopf.objects").setLevel(logging.CRITICAL)
-        settings.admission.server = kopf.WebhookServer(
-            addr=config.address or None,
-            port=config.port,
-            certfile=folder / CERTIFICATE,
-            pkeyfile=folder / KEY,
-            file_check_interval=10.0,
-        )
 
     @kopf.on.login(registry=handlers)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(**await gatekeeper.client.credentials())
 
     @kopf.on.event(QUEUES.group, QUEUES.version, QUEUES.plural, registry=handlers)
-    def queue(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+    async def queue(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
         if type == "DELETED":
-            gatekeeper.known.queues.drop(body.metadata.name or "")
+            gatekeeper.drop_queue(body.metadata.name or "")
         else:
             gatekeeper.put_queue(dict(body))
 
     @kopf.on.event("", "v1", "namespaces", registry=handlers)
-    def namespace(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+    async def namespace(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
         if type == "DELETED":
             gatekeeper.known.namespaces.drop(body.metadata.name or "")
         else:
             gatekeeper.put_namespace(dict(body))
 
-    _webhook(handlers, gatekeeper, QUEUES.group, QUEUES.version, QUEUES.plural, queues.decide)
-    _webhook(handlers, gatekeeper, PODGROUPS.group, PODGROUPS.version, PODGROUPS.plural, podgroups.decide)
-    _webhook(handlers, gatekeeper, TOPOLOGIES.group, TOPOLOGIES.version, TOPOLOGIES.plural, topologies.decide)
-    _webhook(handlers, gatekeeper, "", "v1", "pods", pods.decide)
-    _webhook(handlers, gatekeeper, "", "v1", "configmaps", settings.decide, own="settings")
-    _preparation(handlers, gatekeeper)
     return handlers
 
 
-def _webhook(
-    handlers: kopf.OperatorRegistry,
-    gatekeeper: Gatekeeper,
-    group: str,
-    version: str,
-    plural: str,
-    decide: Decide,
-    *,
-    own: str = "",
-) -> None:
-    @kopf.on.validate(group, version, plural, id=own or plural, registry=handlers)
-    async def review(namespace: str | None, name: str, warnings: list[str], **more: Any) -> None:
-        if plural == "configmaps" and (namespace, name) != gatekeeper.configmap:
-            return
-        request = Request(more["operation"] or "CREATE", _plain(more["new"]), _plain(more["old"]), namespace or "")
-        verdict = await gatekeeper.answer(decide, request)
-        warnings += verdict.warnings
-        if not verdict.allowed:
-            _log.info("refused", kind=plural, namespace=request.namespace, name=request.name, why=verdict.refusal)
-            raise kopf.AdmissionError(verdict.refusal, code=verdict.code)
+def review_server(gatekeeper: Gatekeeper) -> ReviewServer:
+    """One path for each kind, as the webhook configurations name them, and one for pods that share GPUs."""
+    deciders: dict[str, Decide] = {
+        "queues": queues.decide,
+        "podgroups": podgroups.decide,
+        "topologies": topologies.decide,
+        "pods": pods.decide,
+        "settings": settings.decide,
+    }
 
+    def answering(path: str, decide: Decide) -> Answer:
+        async def answer(request: Request, name: str) -> Verdict:
+            if path == "settings" and (request.namespace, name) != gatekeeper.configmap:
+                return LET_IN
+            verdict = await gatekeeper.answer(decide, request)
+            if not verdict.allowed:
+                _log.info("refused", kind=path, namespace=request.namespace, name=name, why=verdict.refusal)
+            return verdict
 
-def _preparation(handlers: kopf.OperatorRegistry, gatekeeper: Gatekeeper) -> None:
-    @kopf.on.mutate("", "v1", "pods", id="shared-gpus", registry=handlers)
-    async def prepare(namespace: str | None, patch: kopf.Patch, warnings: list[str], **more: Any) -> None:
-        request = Request(more["operation"] or "CREATE", _plain(more["new"]), {}, namespace or "")
-        verdict = await gatekeeper.answer(shared_gpus.decide, request)
-        warnings += verdict.warnings
-        if not verdict.allowed:
-            _log.info("refused", kind="pods", namespace=request.namespace, name=request.name, why=verdict.refusal)
-            raise kopf.AdmissionError(verdict.refusal, code=verdict.code)
-        token = secrets.token_hex(4)
-        if (changed := gatekeeper.prepared(request, token)) is not None:
-            patch.update(changed)
+        return answer
 
+    async def preparing(request: Request, name: str) -> Verdict:
+        verdict = await answering("pods", shared_gpus.decide)(request, name)
+        changed = gatekeeper.prepared(request, secrets.token_hex(4)) if verdict.allowed else None
+        return verdict if changed is None else replace(verdict, changes=shared_gpus.steps(changed))
 
-def _plain(body: Any) -> dict[str, Any]:
-    """An object as it was sent, without the nulls that mean nothing; empty for none."""
-    found = without_nulls(dict(body)) if body is not None else {}
-    return found if isinstance(found, dict) else {}
+    answers = {path: answering(path, decide) for path, decide in deciders.items()}
+    answers["shared-gpus"] = preparing
+    return ReviewServer(answers, {"pods": read_pod})

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kai_py.api import keys
-from kai_py.api.meta import OwnerReference
+from kai_py.api.meta import OwnerReference, Quantity
 from kai_py.api.model import MAX_LABEL_KEY
 from kai_py.api.pod import Pod
-from kai_py.api.podgroup import TopologyConstraint
+from kai_py.api.podgroup import DisruptionMode, TopologyConstraint
+from kai_py.api.quantity import parse_quantity
 from kai_py.api.workload import Workload
 from kai_py.errors import Fault
 from kai_py.podgrouper.errors import GroupingError, GroupingPending
@@ -154,6 +155,8 @@ def _group(lineage: Lineage, claim: Claim, context: Context) -> Membership:
             made,
             topology=_topology(policy, context) or made.topology,
             priority_class=policy.at("priorityClassName").text() or made.priority_class,
+            disruption_mode=_disruption_mode(policy) if claim.kind != COSCHEDULING else "",
+            min_resources=_min_resources(policy) if claim.kind == COSCHEDULING else {},
         ),
         context,
         written=True,
@@ -188,6 +191,31 @@ def _template(source: Field, claim: Claim) -> Field:
         if template.at("name").text() == claim.part:
             return template
     raise listed.fault(f"has no entry {claim.part!r}, which {claim.field} of the pod names")
+
+
+def _disruption_mode(policy: Field) -> DisruptionMode:
+    """Whether a gang is one victim. ``Pod`` is the default."""
+    field = policy.at("disruptionMode")
+    match field.text():
+        case None | "Pod":
+            return ""
+        case "PodGroup":
+            return "PodGroup"
+    raise field.wrong("should be Pod or PodGroup")
+
+
+def _min_resources(policy: Field) -> dict[str, Quantity]:
+    """What a coscheduling PodGroup wants to be free in the cluster."""
+    found: dict[str, Quantity] = {}
+    for name, field in policy.at("minResources").entries().items():
+        try:
+            negative = parse_quantity(field.value) < 0
+        except (TypeError, ValueError) as error:
+            raise field.wrong("should be a quantity") from error
+        if negative:
+            raise field.wrong("should not be negative")
+        found[name] = field.value
+    return found
 
 
 def _topology(policy: Field, context: Context) -> TopologyConstraint | None:

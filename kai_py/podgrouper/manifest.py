@@ -40,6 +40,8 @@ def manifest_of(group: Group) -> dict[str, Any]:
         topology_constraint=group.topology,
         preemption_delay=group.preemption_delay,
         staleness_grace_period=group.staleness_grace_period,
+        disruption_mode=group.disruption_mode,
+        min_resources=dict(group.min_resources),
     )
     return PodGroup(metadata=metadata, spec=spec).to_manifest()
 

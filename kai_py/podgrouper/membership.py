@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kai_py.api.duration import Duration
-from kai_py.api.meta import OwnerReference
-from kai_py.api.podgroup import Preemptibility, SubGroup, TopologyConstraint
+from kai_py.api.meta import OwnerReference, Quantity
+from kai_py.api.podgroup import DisruptionMode, Preemptibility, SubGroup, TopologyConstraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Group:
         sub_groups: parts of the podgroup.
         topology: where the pods may be, relative to each other.
         preemption_delay, staleness_grace_period: ``None`` for the installation's default.
+        disruption_mode: whether it is evicted as one; empty = not.
+        min_resources: what the cluster must have before it starts.
     """
 
     namespace: str
@@ -43,6 +45,8 @@ class Group:
     topology: TopologyConstraint | None = None
     preemption_delay: Duration | None = None
     staleness_grace_period: Duration | None = None
+    disruption_mode: DisruptionMode = ""
+    min_resources: Mapping[str, Quantity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

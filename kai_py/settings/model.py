@@ -155,6 +155,10 @@ class ScoreWeights(SettingsGroup):
     resource_type: Annotated[float, Field(ge=0)] = 30.0
     """For nodes without GPUs, for pods that need none. More of it keeps GPU nodes free of other pods. By default
     above packing: a GPU node filled with CPU pods cannot be packed with GPU pods."""
+    default_spread: Annotated[float, Field(ge=0)] = 25.0
+    """For nodes where few pods of the same Service, ReplicaSet or StatefulSet are; see `defaultTopologySpread`. More
+    of it spreads replicas further against packing. By default below `resourceType`, so that nobody goes to a GPU node
+    to be alone, and above packing, which decides again where every node has several."""
     numa: Annotated[float, Field(ge=0)] = 19.0
     """For nodes on which the pod takes from few NUMA nodes: one over their number, where a NodeResourceTopology tells.
     More of it brings memory and devices nearer to CPUs. By default above packing, also between one and two."""
@@ -174,6 +178,43 @@ class ScoreWeights(SettingsGroup):
     smallest of all: where a pod is packed matters only when nothing else does."""
 
 
+class SpreadConstraint(SettingsGroup):
+    """How unevenly pods may be spread, as in a pod's `topologySpreadConstraints`."""
+
+    topology_key: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_KEY, pattern=LABEL_KEY_PATTERN)]
+    """The label of nodes whose values are the domains."""
+    max_skew: Annotated[int, Field(ge=1)]
+    """By how many more pods than the domain with the fewest a domain may have."""
+    when_unsatisfiable: Literal["ScheduleAnyway", "DoNotSchedule"] = "ScheduleAnyway"
+    """`ScheduleAnyway`: a wish. `DoNotSchedule`: pods wait. A wish by default."""
+
+
+class DefaultTopologySpread(SettingsGroup):
+    """How replicas are spread that have no `topologySpreadConstraints` of their own.
+
+    Replicas are pods of one Service, ReplicaSet, ReplicationController or StatefulSet. The terms are those of
+    kube-scheduler (`PodTopologySpreadArgs`).
+    """
+
+    defaulting_type: Literal["System", "List"] = "System"
+    """`System`: by `kubernetes.io/hostname` (skew 3) and `topology.kubernetes.io/zone` (skew 5), as a wish. `List`: by
+    `defaultConstraints`; an empty list turns it off. `System` by default, as in kube-scheduler."""
+    default_constraints: Annotated[tuple[SpreadConstraint, ...], Strict(False)] = ()
+    """What takes the place of the system's two constraints, for `List` only. None by default, which turns it off."""
+    devices: bool = False
+    """Whether pods that ask for GPUs or other devices are spread, too. Off by default: whole nodes stay free for
+    gangs, which is what packing is for."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.defaulting_type == "System" and self.default_constraints:
+            raise ValueError("defaultConstraints needs defaultingType List")
+        keys = [(one.topology_key, one.when_unsatisfiable) for one in self.default_constraints]
+        if len(set(keys)) < len(keys):
+            raise ValueError("defaultConstraints has a topologyKey twice")
+        return self
+
+
 class Placement(SettingsGroup):
     """Which of the nodes that fit a pod gets."""
 
@@ -186,6 +227,8 @@ class Placement(SettingsGroup):
     cpu: Strategy = "binpack"
     """The same for all other pods. `binpack` by default, so that an autoscaler finds nodes to remove; with
     `leastFragmentation` they leave cores and memory to GPUs that need them."""
+    default_topology_spread: DefaultTopologySpread = DefaultTopologySpread()
+    """How replicas are spread that say nothing about it themselves."""
     weights: ScoreWeights = ScoreWeights()
     """How much each score counts."""
 
@@ -445,6 +488,25 @@ class GpuReservation(SettingsGroup):
     (`k8s.device-plugin.nvidia.com/gpu=<UUID>`) instead of by their UUIDs. Off by default, as in KAI."""
 
 
+class Autoscaling(SettingsGroup):
+    """How nodes are asked for."""
+
+    provisioning_class: Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")] = ""
+    """Ask for nodes with a ProvisioningRequest (`autoscaling.x-k8s.io/v1`) of this class for each gang that more nodes
+    would help: `best-effort-atomic-scale-up.autoscaling.x-k8s.io`, or what the cloud has. Empty, the default: nobody
+    is asked, and autoscalers go by the reason of pods. Gangs that their queue may not hold are never asked for."""
+    provisioning_parameters: Annotated[dict[str, Annotated[str, Field(max_length=255)]], Field(max_length=100)] = Field(
+        default_factory=dict
+    )
+    """Parameters of the class, such as `ValidUntilSeconds`. None by default."""
+    provisioning_delay: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(10)
+    """How long a gang waits for room before nodes are asked for. Longer buys fewer nodes for what starts soon anyway;
+    10 s, the default, let a gang be complete and others make room."""
+    provisioning_retry: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(600)
+    """How long after a failure, or after booked capacity was lost, nodes are asked for again. The autoscaler has tried
+    again itself before it gives up, so 10 minutes by default."""
+
+
 class Settings(SettingsGroup):
     """The whole document."""
 
@@ -474,6 +536,8 @@ class Settings(SettingsGroup):
     """How podgroups are derived from pods and their owners."""
     queues: Queues = Queues()
     """Who may use which queue."""
+    autoscaling: Autoscaling = Autoscaling()
+    """How nodes are asked for."""
     admission: Admission = Admission()
     """What the webhooks do."""
     gpu_sharing: Literal["none", "reservation", "trusted"] = "none"

@@ -116,6 +116,11 @@ def _whole(case: Case) -> str:
     return case.named("subgroup", "subGroup") if case.name("subGroup") else "the podgroup"
 
 
+def _requested(case: Case) -> str:
+    name = case.name("provisioningRequest")
+    return f"ProvisioningRequest {name}" if name else ""
+
+
 def _members(case: Case) -> str:
     needed = case.number("minMember")
     return f"{case.number('pods')} of {needed} pods that must start together exist" if needed else ""
@@ -269,6 +274,15 @@ TEXTS: Final[Mapping[str, Text]] = {
         next_step=_lower_or_yield,
         used=frozenset({"queue", "resource"}),
     ),
+    ReasonCode.MIN_RESOURCES_MISSING: Text(
+        lambda case: (
+            f"{case.amount('free')} can be had in the cluster, and {_whole(case)} does not start below "
+            f"{case.amount('requested')}"
+        ),
+        "Its minResources names more than is free on all nodes together, with what its pods have already.",
+        "Wait until others finish, add nodes, or ask for less (minResources).",
+        used=frozenset({"resource"}),
+    ),
     ReasonCode.UNSCHEDULABLE: Text(
         lambda case: f"0/{case.number('nodes')} nodes fit",
         "No node takes the pod. The message counts the nodes by reason (table below).",
@@ -295,6 +309,28 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Each cycle looks at a limited number of podgroups per queue, and this one is beyond it.",
         "Wait, give it a higher priority, or raise actions.queueDepth in the settings.",
         evidence=lambda case: f"a cycle looks at {case.number('depth')}" if case.number("depth") else "",
+    ),
+    ReasonCode.NODES_REQUESTED: Text(
+        fixed("nodes are asked for"),
+        "The cluster has no room for it, so a ProvisioningRequest asks an autoscaler for nodes for all of its pods.",
+        "Wait; the ProvisioningRequest's conditions tell how far it is.",
+        evidence=_requested,
+        used=frozenset({"provisioningRequest"}),
+    ),
+    ReasonCode.NODES_PROVISIONED: Text(
+        fixed("nodes are there or about to join, and it has found no place yet"),
+        "An autoscaler says that it has provided what the ProvisioningRequest asks for.",
+        "Wait until the nodes are ready. If it goes on, compare the nodes with what the pods ask for.",
+        evidence=_requested,
+        used=frozenset({"provisioningRequest"}),
+    ),
+    ReasonCode.PROVISIONING_FAILED: Text(
+        fixed("nodes were asked for in vain"),
+        "An autoscaler could not provide what the ProvisioningRequest asks for, or has taken it back. It is asked "
+        "again after a while (autoscaling.provisioningRetry).",
+        "See the ProvisioningRequest's conditions; ask for less, or raise what the autoscaler may add.",
+        evidence=lambda case: "; ".join(part for part in (_requested(case), case.name("message")) if part),
+        used=frozenset({"provisioningRequest", "message"}),
     ),
     ReasonCode.INTERNAL_ERROR: Text(
         fixed("the scheduler made a mistake over this podgroup and left it alone for this cycle"),

@@ -25,6 +25,7 @@ FOR_ROOM: Final = frozenset(
     {
         ReasonCode.OVER_LIMIT,
         ReasonCode.NON_PREEMPTIBLE_OVER_QUOTA,
+        ReasonCode.MIN_RESOURCES_MISSING,
         ReasonCode.UNSCHEDULABLE,
         ReasonCode.GANG_DOES_NOT_FIT,
         ReasonCode.DOMAINS_TOO_SMALL,

@@ -8,6 +8,7 @@ import pytest
 
 from kai_py.api.meta import PartialObject
 from kai_py.kube.resource import ResourceKind
+from kai_py.operators.kinds import PODGROUPS
 
 from .harness import Cluster, Json
 
@@ -260,6 +261,42 @@ async def test_what_is_held_for_a_gang_beyond_its_timeout_is_released(cluster: C
         await cluster.until(lambda: _has_event(cluster, "ScheduleTimeout"))
         await cluster.delete_pod("old")
         await cluster.until_bound("a", "b")
+
+
+async def test_a_gang_waits_for_the_resources_that_it_names(cluster: Cluster) -> None:
+    await install(cluster, _GANGS)
+    await cluster.nodes(1, gpus=4)
+    await cluster.queue("team")
+    label = {"scheduling.x-k8s.io/pod-group": "gang"}
+    async with cluster.scheduler():
+        await workload(cluster, _GANGS, "gang", {"minMember": 2, "minResources": {"nvidia.com/gpu": 8}})
+        for name in ("a", "b"):
+            await member(cluster, name, None, label)
+        await cluster.until(lambda: _mentions(cluster, "a", "does not start below 8 GPUs"))
+        assert await cluster.places() == {}
+        await cluster.nodes(1, gpus=4, prefix="more")
+        await cluster.until_bound("a", "b")
+
+
+async def test_a_podgroup_that_is_one_victim_goes_as_a_whole(cluster: Cluster) -> None:
+    await cluster.nodes(1, gpus=3)
+    await cluster.queue("team")
+    await cluster.priority("high", 90)
+    spec = {"minMember": 1, "queue": "team", "disruptionMode": "PodGroup"}
+    body = {"apiVersion": PODGROUPS.api_version, "kind": "PodGroup", "metadata": {"name": "elastic"}, "spec": spec}
+    await cluster.create(PODGROUPS.path(cluster.namespace), body)
+    names = {f"elastic-{number}" for number in range(3)}
+    async with cluster.scheduler():
+        for name in sorted(names):
+            await cluster.pod(name, gpus=1, group="elastic")
+        await cluster.until_bound(*names)
+        await cluster.pod("urgent", gpus=1, priorityClassName="high")
+
+        async def all_leave() -> bool:
+            pods = await cluster.pods()
+            return names == {name for name in names if "deletionTimestamp" in pods.get(name, {}).get("metadata", {})}
+
+        await cluster.until(all_leave)
 
 
 async def _has_phase(cluster: Cluster, podgroup: str, phase: str) -> bool:

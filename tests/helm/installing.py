@@ -27,6 +27,7 @@ PATHS = {
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
     "Namespace": "/api/v1/namespaces",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "Pod": "/api/v1/namespaces/{}/pods",
@@ -35,12 +36,18 @@ PATHS = {
     "Queue": "/apis/scheduling.run.ai/v2/queues",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "Secret": "/api/v1/namespaces/{}/secrets",
     "Service": "/api/v1/namespaces/{}/services",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
     "Topology": "/apis/kai.scheduler/v1alpha1/topologies",
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+    "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 }
-#: Kinds of the Prometheus operator, which no test has.
-MONITORING = {"ServiceMonitor", "PrometheusRule"}
+#: Kinds of the API server's own admission.
+ADMISSION = {kind for kind in PATHS if kind.startswith("Validating")}
+#: Kinds of the Prometheus operator and of cert-manager, which no test has.
+MONITORING = {"ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
 
 
 def path_of(manifest: Json) -> str:
@@ -71,7 +78,7 @@ async def namespace(client: ApiClient, name: str) -> None:
 
 
 async def install(client: ApiClient, objects: list[Json], *, hooks: bool = False) -> None:
-    """What `helm install` applies; kinds of the Prometheus operator are left out."""
+    """What `helm install` applies; kinds of other operators are left out."""
     crds = definitions()
     await apply(client, crds)
     async with asyncio.timeout(20):
@@ -102,15 +109,18 @@ def _with_token(admin: Path, account: str, token: str) -> Path:
 
 def with_ports(values: Json) -> Json:
     """Values with ports that are free on this machine."""
-    metrics, probes, decisions = free_ports(3)
+    metrics, probes, decisions, reviews, webhook_probes = free_ports(5)
     ports = {"metrics": metrics, "probes": probes, "decisions": decisions}
-    return {**values, **{name: {"port": port} for name, port in ports.items()}}
+    webhooks = {**values.get("webhooks", {}), "port": reviews, "probesPort": webhook_probes}
+    return {**values, **{name: {"port": port} for name, port in ports.items()}, "webhooks": webhooks}
 
 
 @contextlib.asynccontextmanager
-async def replica(objects: list[Json], kubeconfig: Path, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The Deployment's container as a process of this machine, with the rights of an account; it ends as a pod does."""
-    (container,) = one_of(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+async def replica(
+    objects: list[Json], kubeconfig: Path, log: Path, *, name: str = "kai-py"
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Deployment's container as a process of this machine, with the rights of an account; it ends as a pod does."""
+    (container,) = one_of(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

@@ -15,12 +15,12 @@ from kai_py.kube.client import connect
 from kai_py.kube.resource import ResourceKind
 from kai_py.minicluster import MiniCluster
 from kai_py.operators.kinds import DEVICE_CLASSES, NODES, VOLUMES, ZONES
-from tests.e2e import claims, test_numa, test_sharing, test_topology, test_volumes, test_workloads
+from tests.e2e import claims, test_numa, test_provisioning, test_sharing, test_topology, test_volumes, test_workloads
 from tests.e2e.harness import Cluster, fresh_namespace
 
 from .charts import NAMESPACE, VALUE_SETS, Json, is_hook, of_kind, one_of, render
 from .conftest import Audited
-from .installing import MONITORING, account_kubeconfig, apply, install, namespace, replica, with_ports
+from .installing import ADMISSION, MONITORING, account_kubeconfig, apply, install, namespace, replica, with_ports
 from .test_chart_rights import granted, watched
 
 JOBS = ResourceKind("batch", "v1", "jobs", PartialObject)
@@ -59,7 +59,7 @@ async def test_a_real_server_accepts_every_field(audited: Audited, values: Json)
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
 async def test_the_embedded_server_accepts_what_it_knows(values: Json, tmp_path: Path) -> None:
-    unknown = {*MONITORING, "NetworkPolicy"}
+    unknown = {*MONITORING, "NetworkPolicy", *ADMISSION}
     async with MiniCluster() as mini:
         mini.write_kubeconfig(tmp_path / "kubeconfig")
         async with await connect(str(tmp_path / "kubeconfig")) as client:
@@ -93,11 +93,14 @@ async def test_the_scheduler_may_do_what_it_does_and_no_more(
         "gpuSharing": "trusted",
         "fairness": {"usage": {"enabled": True}},
         "queues": {"authorization": "subjectAccessReview"},
+        "autoscaling": {"provisioningClass": "check.example.com", "provisioningDelay": "0s"},
     }
     defaults = {"podGroups": {"defaultPrioritiesConfigMap": {"namespace": cluster.namespace, "name": "priorities"}}}
     shadow = {"schedulerNames": ["kai-scheduler"], "placement": {"gpu": "spread"}}
     documents = {"settings": {**settings, **defaults}, "shadow": shadow}
-    values = with_ports({**documents, "defaultQueues": {"create": False}})
+    # The queues are deleted while their status says that they are in use: nobody is left who would correct it.
+    others = {"policies": {"enabled": False}, "defaultQueues": {"create": False}}
+    values = with_ports({**documents, **others})
     objects = render(values)
     second = render({**values, **with_ports({})})
     await install(cluster.client, objects)
@@ -115,6 +118,7 @@ async def test_the_scheduler_may_do_what_it_does_and_no_more(
         await owned(cluster)
         await making_room(cluster)
         await waiting(cluster)
+        await asking_for_nodes(cluster)
         await changing_settings(cluster)
         first.terminate()  # the other takes over, and finishes what comes
         await first.wait()
@@ -145,6 +149,7 @@ async def prepare(cluster: Cluster) -> None:
     """Nodes, queues, a kind that reports NUMA nodes, and the ConfigMap with default priorities."""
     await cluster.create(test_numa.CRDS.path(), test_numa.CRD)
     await cluster.until(lambda: cluster.client.served(ZONES.group, ZONES.version, ZONES.plural))
+    await test_provisioning.install(cluster)
     await let_into_queues(cluster)
     empty = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kai-py-shadow"}}
     await cluster.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", empty)
@@ -219,6 +224,14 @@ async def waiting(cluster: Cluster) -> None:
         return bool((await cluster.podgroups())["vain"].get("status", {}).get("schedulingConditions"))
 
     await cluster.until(told)
+
+
+async def asking_for_nodes(cluster: Cluster) -> None:
+    """The gang that waits has nodes asked for; when it goes, they are asked for no more."""
+    await test_provisioning.one_request(cluster)
+    for name in ("vain-0", "vain-1"):
+        await cluster.delete_pod(name)
+    await cluster.until(lambda: test_provisioning.none_left(cluster), patience=40)
 
 
 async def changing_settings(cluster: Cluster) -> None:
@@ -349,7 +362,7 @@ async def leaving(cluster: Cluster, *names: str) -> str:
 async def test_the_job_before_an_upgrade_brings_definitions_up_to_date(
     cluster: Cluster, audited: Audited, tmp_path: Path
 ) -> None:
-    objects = render()
+    objects = render({"policies": {"enabled": False}})
     await install(cluster.client, objects, hooks=True)
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/queues.scheduling.run.ai"
     await cluster.client.patch(path, {"spec": {"names": {"shortNames": ["old"]}}})

@@ -79,6 +79,8 @@ def test_nothing_is_granted_in_general_terms(values):
                 assert rule == {"nonResourceURLs": ["/decisions"], "verbs": ["get"]}
                 continue
             words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+            if role["metadata"]["name"] == "kai-py-webhooks" and rule.get("resourceNames") == ["kai-py-webhooks"]:
+                words -= {"secrets"}  # their own certificate, and no other
             assert not {"*", "secrets", "impersonate", "bind", "escalate", "pods/exec", "nodes/proxy"} & words
             assert "nonResourceURLs" not in rule
 
@@ -106,6 +108,14 @@ def test_who_may_use_queues_is_only_asked_where_settings_say_so():
     assert writes(one_of(render({"rbac": {"accessReviews": True}}), "ClusterRole")) == asking
 
 
+def test_nodes_are_only_asked_for_where_settings_say_so():
+    asking = {**WRITES, "provisioningrequests.autoscaling.x-k8s.io": {"create", "delete"}}
+    asking["podtemplates"] = {"create", "delete"}
+    settings = {"autoscaling": {"provisioningClass": "example.com"}}
+    assert writes(one_of(render({"settings": settings}), "ClusterRole")) == asking
+    assert writes(one_of(render({"rbac": {"provisioningRequests": True}}), "ClusterRole")) == asking
+
+
 def test_tokens_are_only_looked_at_where_decisions_are_shown_to_others():
     reviews = {f"{kind}reviews.{group}.k8s.io": {"create"} for kind, group in REVIEWS}
     assert writes(one_of(render({"decisions": {"expose": True}}), "ClusterRole")) == WRITES | reviews
@@ -120,8 +130,9 @@ def test_templates_of_claims_are_only_read_where_other_settings_are_tried_out():
 
 def test_configmaps_and_leases_are_those_of_the_scheduler_alone():
     assert not any(resource in ("configmaps", "leases") for _, resource in granted(one_of(render(), "ClusterRole")))
-    (role,) = of_kind(render(), "Role")
+    role = one_of(render(), "Role")
     assert role["metadata"]["namespace"] == NAMESPACE
+    assert [one["metadata"]["name"] for one in of_kind(render(), "Role")] == ["kai-py", "kai-py-webhooks"]
     named = {(*rule["resources"], *rule.get("resourceNames", ())): set(rule["verbs"]) for rule in role["rules"]}
     assert named == {
         ("configmaps", "kai-py-settings"): {"get", "list", "watch"},

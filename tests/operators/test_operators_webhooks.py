@@ -11,6 +11,7 @@ import pytest
 
 from kai_py.admission import pods, queues
 from kai_py.admission.verdict import Known, Request, Verdict
+from kai_py.api.queue import Queue
 from kai_py.errors import ConflictError, NotFoundError, UnavailableError
 from kai_py.operators.certificates import CERTIFICATE, Certificates, SecretKeeper, lasts, make, trust
 from kai_py.operators.gatekeeper import Gatekeeper
@@ -198,3 +199,20 @@ async def test_our_own_mistake_leaves_a_pod_unprepared_and_lets_it_in():
     assert gatekeeper.prepared(Request("CREATE", pod), "1") is not None
     broken = {**pod, "spec": {**pod["spec"], "containers": [{"name": "main", "env": ["?"]}]}}
     assert gatekeeper.prepared(Request("CREATE", broken), "1") is None
+
+
+async def test_a_queue_that_has_not_changed_is_not_understood_again(monkeypatch: pytest.MonkeyPatch):
+    gatekeeper, parsed = Gatekeeper(Server(), ("kai", "settings")), []
+    parse = Queue.parse
+    monkeypatch.setattr(Queue, "parse", lambda body: parsed.append(body["metadata"]["name"]) or parse(body))
+    queue = a_queue("team")
+    queue["metadata"] |= {"uid": "1", "resourceVersion": "7"}
+    for _ in range(3):
+        gatekeeper.put_queue(queue)
+    assert parsed == ["team"]
+    gatekeeper.put_queue({**queue, "metadata": {**queue["metadata"], "resourceVersion": "8"}})
+    gatekeeper.drop_queue("team")
+    assert gatekeeper.known.queue("team") is None
+    gatekeeper.put_queue(queue)
+    assert gatekeeper.known.queue("team") is not None
+    assert len(parsed) == 3

@@ -223,6 +223,28 @@ def test_a_label_means_nothing_where_the_api_is_not_served_and_is_waited_for_whe
         group(named, objects=[other])
 
 
+def test_min_resources_of_coscheduling_are_kept_as_they_were_sent():
+    gang = obj("PodGroup", "gang", "scheduling.x-k8s.io/v1alpha1", {"minMember": 2, "minResources": {"cpu": "1500m"}})
+    named = pod(labels={"scheduling.x-k8s.io/pod-group": "gang"})
+    assert spec(group(named, objects=[gang]))["minResources"] == {"cpu": "1500m"}
+    for wrong in ({"cpu": "much"}, {"cpu": "-1"}, ["cpu"]):
+        gang["spec"]["minResources"] = wrong
+        with pytest.raises(GroupingError, match="minResources"):
+            group(named, objects=[gang])
+
+
+@pytest.mark.parametrize(("said", "kept"), [("PodGroup", "PodGroup"), ("Pod", None), (None, None)])
+def test_the_disruption_mode_of_kubernetes_podgroup_is_kept(said, kept):
+    policy = {"schedulingPolicy": {"gang": {"minCount": 2}}, **({"disruptionMode": said} if said else {})}
+    gang = obj("PodGroup", "gang", "scheduling.k8s.io/v1alpha2", policy)
+    named = pod()
+    named["spec"]["schedulingGroup"] = {"podGroupName": "gang"}
+    assert spec(group(named, objects=[gang])).get("disruptionMode") == kept
+    gang["spec"]["disruptionMode"] = "Half"
+    with pytest.raises(GroupingError, match="should be Pod or PodGroup"):
+        group(named, objects=[gang])
+
+
 @pytest.mark.parametrize("version", ["v1alpha2", "v1beta1"])
 def test_a_podgroup_of_kubernetes_is_a_gang(version):
     said = {

@@ -360,6 +360,26 @@ GOLDEN = {
         ),
         "Report it as a bug, with the error and the podgroup's manifest.",
     ),
+    CODE.MIN_RESOURCES_MISSING: (
+        Reason(CODE.MIN_RESOURCES_MISSING, {"resource": "nvidia.com/gpu", "requested": 8000, "free": 3000}),
+        "3 GPUs can be had in the cluster, and the podgroup does not start below 8 GPUs.",
+        "Wait until others finish, add nodes, or ask for less (minResources).",
+    ),
+    CODE.NODES_REQUESTED: (
+        Reason(CODE.NODES_REQUESTED, {"provisioningRequest": "train-1"}),
+        "Nodes are asked for: ProvisioningRequest train-1.",
+        "Wait; the ProvisioningRequest's conditions tell how far it is.",
+    ),
+    CODE.NODES_PROVISIONED: (
+        Reason(CODE.NODES_PROVISIONED, {"provisioningRequest": "train-1"}),
+        "Nodes are there or about to join, and it has found no place yet: ProvisioningRequest train-1.",
+        "Wait until the nodes are ready. If it goes on, compare the nodes with what the pods ask for.",
+    ),
+    CODE.PROVISIONING_FAILED: (
+        Reason(CODE.PROVISIONING_FAILED, {"provisioningRequest": "train-1", "message": "Failed: out of capacity"}),
+        "Nodes were asked for in vain: ProvisioningRequest train-1; Failed: out of capacity.",
+        "See the ProvisioningRequest's conditions; ask for less, or raise what the autoscaler may add.",
+    ),
     CODE.NEVER_PREEMPTS: (
         Reason(CODE.NEVER_PREEMPTS),
         "It never has others evicted.",

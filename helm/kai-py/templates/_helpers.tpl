@@ -114,3 +114,11 @@ volumes:
 {{- define "kai-py.accessReviews" -}}
 {{- if or .Values.rbac.accessReviews .Values.decisions.expose (eq (dig "queues" "authorization" "namespaces" .Values.settings) "subjectAccessReview") }}true{{ end }}
 {{- end }}
+
+{{- define "kai-py.webhooks" -}}
+{{- include "kai-py.fullname" . }}-webhooks
+{{- end }}
+
+{{- define "kai-py.webhooksAccount" -}}
+{{- default (include "kai-py.webhooks" .) .Values.webhooks.serviceAccountName }}
+{{- end }}

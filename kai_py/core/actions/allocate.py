@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from kai_py.core.actions.context import Context, Waiting
+from kai_py.core.gangs.floor import below_floor
 from kai_py.core.gangs.steps import Growth
 from kai_py.core.options import Action
 from kai_py.core.queues.gates import capacity_gate
@@ -59,6 +60,8 @@ def allocate(context: Context) -> None:
 def _serve(context: Context, waiting: Waiting) -> Reason | None:
     gang, step = waiting.gang, waiting.step
     refusal = capacity_gate(context.ledger, waiting.queue, step.cost, preemptible=context.preemptible(gang))
+    if refusal is None and step.growth is None:
+        refusal = below_floor(context.ledger, gang.podgroup)
     return refusal or context.placer.place(gang, step, context.transaction, action=ACTION)
 
 
@@ -138,6 +141,8 @@ class _Runs:
         if len(step.pods) != 1 or step.growth is not None or not root.leaf or root.minimum != 1:
             return NONE
         if self._pending[root.row] != 1 or self._queues.limited[waiting.queue]:
+            return NONE
+        if waiting.gang.podgroup in self._context.snapshot.podgroups.floors:
             return NONE
         if self._queues.with_quota[waiting.queue] and not self._context.preemptible(waiting.gang):
             return NONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kai_py.core.actions.context import Context
+from kai_py.core.gangs.floor import below_floor
 from kai_py.core.gangs.steps import Gang, Step
 from kai_py.core.options import Action
 from kai_py.core.queues.gates import overrun
@@ -61,7 +62,8 @@ def _likes(context: Context, gang: Gang, step: Step) -> object:
     """What makes two podgroups the same to a search for victims."""
     table, row = context.snapshot.podgroups, gang.podgroup
     # Who must be patient for its own reasons, or grows by its own shape, is like nobody else.
-    own = row if step.growth is not None or context.patience(gang) is not None else None
+    floored = row in table.floors
+    own = row if floored or step.growth is not None or context.patience(gang) is not None else None
     return (
         own,
         table.queue_idx.item(row),
@@ -77,12 +79,19 @@ def search(
 ) -> Reason | None:
     """Search victims for a step, with the gate of its queue; None on success."""
     queue, preemptible = context.queue_of(gang), context.preemptible(gang)
+
+    def gate() -> Reason | None:
+        refusal = overrun(context.ledger, queue, step.cost, preemptible=preemptible)
+        if refusal is None and step.growth is None:
+            refusal = below_floor(context.ledger, gang.podgroup)
+        return refusal
+
     simulation = Simulation(
         step,
         context.placer,
         context.transaction,
         action=action,
-        gate=lambda: overrun(context.ledger, queue, step.cost, preemptible=preemptible),
+        gate=gate,
         rule=rule,
         made_way=context.made_way,
     )

@@ -97,6 +97,21 @@ def wholeness(outcome: Outcome) -> Iterator[Violation]:
             yield Violation(str(snapshot.podgroups.keys[podgroup]), "is left with less than its minimum")
 
 
+def unity(outcome: Outcome) -> Iterator[Violation]:
+    """A podgroup that is one victim loses all of its places to others or none; what is stale ends by its parts."""
+    snapshot, placed = outcome.snapshot, set(outcome.placed.tolist())
+    ended = [
+        one
+        for one in outcome.result.decisions
+        if isinstance(one, Evict) and one.action is not Action.STALE_GANG_EVICTION
+    ]
+    lost = np.array([row for one in ended if (row := outcome.row_of_pod[one.pod]) not in placed], dtype=np.int32)
+    left = set(outcome.podgroups(joined(outcome.stays, outcome.placed)).tolist())
+    for podgroup in np.unique(outcome.podgroups(lost)).tolist():
+        if podgroup in snapshot.podgroups.whole and podgroup in left:
+            yield Violation(str(snapshot.podgroups.keys[podgroup]), "is one victim, and keeps a part of its places")
+
+
 def words(outcome: Outcome) -> Iterator[Violation]:
     """Only stale gangs are evicted for nobody; whoever goes for somebody is preemptible; who moves says so."""
     preemptible = outcome.snapshot.podgroups.preemptible
@@ -267,4 +282,4 @@ def staleness(outcome: Outcome) -> Iterator[Violation]:
             yield Violation(evict.pod, "is evicted as stale though nothing lacks its minimum")
 
 
-EVICTING = (wholeness, words, gains, preemptions, reclaims, protections, staleness)
+EVICTING = (wholeness, unity, words, gains, preemptions, reclaims, protections, staleness)

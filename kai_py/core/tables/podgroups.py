@@ -65,6 +65,8 @@ class PodGroupTable:
         blocked: why a podgroup may not be scheduled at all, known before the cycle: row -> (code, details).
         offset: ``(G + 1,)`` rows of a podgroup's subgroups are ``offset[g]`` to ``offset[g + 1]``, its root first.
         history: None = there is none.
+        whole: rows of podgroups that are evicted as one, what they have beyond their minimum included.
+        floors: what the cluster must have before a podgroup starts, by row: names of R with base units.
         searched: choices of victims that an earlier cycle tried in vain before its budget ended it, by row and action.
     """
 
@@ -76,6 +78,8 @@ class PodGroupTable:
     blocked: dict[int, tuple[ReasonCode, dict[str, str]]]
     offset: Rows
     history: History | None = None
+    whole: frozenset[int] = frozenset()
+    floors: Mapping[int, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     searched: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     def __len__(self) -> int:

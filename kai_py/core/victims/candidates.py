@@ -147,6 +147,8 @@ class Pool:
 
     def _has_surplus(self, podgroup: int) -> bool:
         """Whether the first chunk of a podgroup is surplus. Most podgroups are one leaf: two numbers tell."""
+        if podgroup in self._table.whole:
+            return False
         root, end = self._table.offset.item(podgroup), self._table.offset.item(podgroup + 1)
         if end - root == 1:
             return bool(self._ledger.active.item(root) > self._ledger.snapshot.subgroups.min_member.item(root))

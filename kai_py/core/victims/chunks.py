@@ -1,7 +1,8 @@
 """What can be taken from a running podgroup, piece by piece: its surplus first, its core as one.
 
 A gang that loses a member of its core is of no use, so the core goes whole or stays (kai.md, "victim tasks for one
-pop"). The order within a podgroup is the reverse of the order in which it would be placed.
+pop"). The order within a podgroup is the reverse of the order in which it would be placed. A podgroup may say that it
+is one victim with all that it has (KEP-4671's ``disruptionMode: PodGroup``).
 """
 
 from __future__ import annotations
@@ -114,12 +115,18 @@ class Running:
         """All pieces of a podgroup in the order in which they are taken."""
         root = self._members.tree(podgroup)
         if root.leaf and len(only := self.pods(root.row)) == 1:  # most podgroups, by far
-            core = root.minimum > 0
+            core = root.minimum > 0 or podgroup in self._snapshot.podgroups.whole
             movable = root.minimum <= 1 and self._comes_back(podgroup, only)
             yield Chunk(podgroup, (only[0],), self._cost(only), core, (root.row,) if core else (), movable)
             return
         left = {leaf.row: self.pods(leaf.row) for leaf in leaves(root)}
         whole = _satisfied(root, left)
+        if podgroup in self._snapshot.podgroups.whole:
+            taken = [pod for members in left.values() for pod in members]
+            if taken:
+                movable = whole and self._comes_back(podgroup, taken)
+                yield Chunk(podgroup, tuple(taken), self._cost(taken), True, tuple(left), movable)
+            return
         while any(left.values()):
             pods = _surplus(root, left)
             core = pods is None

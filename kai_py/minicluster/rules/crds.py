@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kai_py.minicluster.metadata import check_label_name, is_subdomain, now
 from kai_py.minicluster.refusals import Faults
+from kai_py.minicluster.schemas.expressions import check_rules
 
 from .base import Object, Reader, Rules
 
@@ -79,6 +80,7 @@ class DefinitionRules(Rules):
                 faults.invalid(f"{here}.type", schema.get("type", ""), "must be object at the root")
             else:
                 _check_structural(schema, here, faults)
+                check_rules(schema, here, faults)
 
     def validate_update(self, new: Object, old: Object, faults: Faults) -> None:
         """See :class:`Rules`."""

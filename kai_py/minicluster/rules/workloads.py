@@ -30,6 +30,18 @@ def _template_labels(spec: Object) -> dict[str, str]:
     return labels
 
 
+class TemplateRules(Rules):
+    """Rules of PodTemplates, which nobody but their users interprets."""
+
+    def default(self, obj: Object) -> None:
+        """See :class:`Rules`."""
+        default_pod_spec(obj.setdefault("template", {}).setdefault("spec", {}))
+
+    def validate(self, obj: Object, faults: Faults) -> None:
+        """See :class:`Rules`."""
+        _check_template(obj["template"], "template", faults, restarts=frozenset({"Always", "OnFailure", "Never"}))
+
+
 class ReplicatedRules(Rules):
     """Rules of Deployment, ReplicaSet, StatefulSet and DaemonSet."""
 

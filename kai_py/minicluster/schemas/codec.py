@@ -37,6 +37,10 @@ class Codec(Protocol):
         """Add what the schema forbids."""
         ...
 
+    def evaluate(self, obj: Object, old: Object | None, faults: Faults) -> None:
+        """Add what the schema's CEL rules forbid, given the object before; after :meth:`validate`."""
+        ...
+
 
 class BuiltinSchemas:
     """The definitions of all built-in kinds, loaded once."""
@@ -104,6 +108,9 @@ class BuiltinCodec:
         """See :class:`Codec`."""
         if self._check is not None:
             self._check(obj, "", faults)
+
+    def evaluate(self, obj: Object, old: Object | None, faults: Faults) -> None:
+        """Built-in kinds have no rules in CEL."""
 
 
 def known_fields(value: Any, schema: Object, definitions: Object, path: str, unknown: list[str]) -> Any:

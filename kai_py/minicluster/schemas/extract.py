@@ -17,7 +17,7 @@ from typing import Any
 KINDS: dict[str, tuple[str, ...]] = {
     "": (
         "Namespace", "Node", "Pod", "Event", "ConfigMap", "Secret", "Service", "ServiceAccount", "Binding",
-        "PersistentVolumeClaim", "PersistentVolume", "ReplicationController", "Status", "DeleteOptions",
+        "PersistentVolumeClaim", "PersistentVolume", "PodTemplate", "ReplicationController", "Status", "DeleteOptions",
     ),
     "apps": ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"),
     "autoscaling": ("Scale",),

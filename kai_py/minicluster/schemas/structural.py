@@ -10,6 +10,7 @@ import msgspec
 from kai_py.minicluster.refusals import Faults, bad_request
 
 from .constraints import check_value
+from .expressions import evaluate, has_rules
 from .typed import TypedDecoder
 
 Object = dict[str, Any]
@@ -30,6 +31,7 @@ class StructuralCodec:
             definitions: the built-in definitions, for the schema of ``metadata``.
         """
         self._schema = schema
+        self._has_rules = has_rules(schema)
         self._metadata = metadata
         self._definitions = definitions
 
@@ -65,6 +67,11 @@ class StructuralCodec:
         fields = {key: sub for key, sub in self._schema.get("properties", {}).items() if key != "metadata"}
         required = [key for key in self._schema.get("required", ()) if key not in ("apiVersion", "kind", "metadata")]
         check_value(body, self._schema | {"properties": fields, "required": required}, "", faults)
+
+    def evaluate(self, obj: Object, old: Object | None, faults: Faults) -> None:
+        """See :class:`Codec`."""
+        if self._has_rules:
+            evaluate(obj, old, self._schema, faults)
 
 
 def _prune(value: Any, schema: Schema, path: str, unknown: list[str]) -> None:
