@@ -45,7 +45,7 @@ PATHS = {
     "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 }
 #: Kinds of the API server's own admission.
-ADMISSION = {kind for kind in PATHS if kind.startswith("Validating")}
+ADMISSION = {kind for kind in PATHS if kind.startswith(("Validating", "Mutating"))}
 #: Kinds of the Prometheus operator and of cert-manager, which no test has.
 MONITORING = {"ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
 
