@@ -24,6 +24,12 @@ demo: $(STAMP) ## Watch four teams share a GPU cluster for a minute, on the embe
 test: $(STAMP) ## Run the tests (on a real control plane too, when KUBEBUILDER_ASSETS names one).
 	@$(BIN)/python -m pytest $(ARGS)
 
+SEED ?= $(shell date +%s)
+.PHONY: nightly
+nightly: $(STAMP) ## What takes too long for every change: 200 kill points, a virtual day of churn. SEED repeats a run.
+	KILL_POINTS=200 KILL_SEED=$(SEED) $(BIN)/python -m pytest -s tests/e2e/test_kill_points.py
+	$(BIN)/kai-py bench soak --seed $(SEED)
+
 .PHONY: check
 check: $(STAMP) ## Lint, format, types, directions of imports, generated files.
 	$(BIN)/ruff check kai_py tests docs

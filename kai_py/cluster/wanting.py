@@ -6,16 +6,19 @@ against limits in the order in which they are served, together and not one by on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kai_py.core.resources import Amounts, Cost, Shares
 from kai_py.core.result import Bind, CycleResult, Diagnosis, Nominate, ReasonCode
-from kai_py.core.tables.pods import ACTIVE, PodState
+from kai_py.core.tables.podgroups import GroupKey
+from kai_py.core.tables.pods import ACTIVE, NONE, PodKey, PodState
 from kai_py.core.tables.queues import ROOT
 from kai_py.core.tables.snapshot import Snapshot
 
@@ -53,19 +56,18 @@ def wanting(snapshot: Snapshot, result: CycleResult) -> dict[tuple[str, str], Wa
         snapshot: what was decided about.
         result: what was decided.
     """
-    names = [one.podgroup for one in result.diagnoses]
     helped = [one for one in result.diagnoses if not one.has_minimum and one.reasons[0].code in NODES_HELP]
     if not helped:
         return {}
-    rows = {str(key): row for row, key in enumerate(snapshot.podgroups.keys) if str(key) in set(names)}
-    pods = {str(key): row for row, key in enumerate(snapshot.pods.keys)}
-    holdings = _Holdings(snapshot, result, pods)
+    holdings = _Holdings(snapshot, result)
+    places = np.isin(snapshot.pods.state, ACTIVE) & (snapshot.pods.subgroup_idx != NONE)
+    have = np.bincount(snapshot.pods.subgroup_idx[places], minlength=len(snapshot.subgroups))
     found = {}
     for diagnosis in sorted(helped, key=lambda one: (one.position or inf, one.podgroup)):
-        row = rows.get(diagnosis.podgroup)
+        row = _row(snapshot.podgroups.keys, diagnosis.podgroup)
         if row is None:
             continue
-        chosen = _missing(snapshot, diagnosis, row, pods)
+        chosen = _missing(snapshot, diagnosis, row, have)
         classes = snapshot.pods.class_idx[chosen].tolist()
         cost = tuple(snapshot.classes.accounted[classes].sum(axis=0).tolist())
         if chosen and holdings.take(row, cost):
@@ -74,15 +76,24 @@ def wanting(snapshot: Snapshot, result: CycleResult) -> dict[tuple[str, str], Wa
     return found
 
 
-def _missing(snapshot: Snapshot, diagnosis: Diagnosis, podgroup: int, pods: Mapping[str, int]) -> list[int]:
-    """Rows of the pods that the minimum lacks; of a gang with subgroups, of all that wait."""
-    waiting = [row for name in diagnosis.pods if (row := pods.get(name)) is not None]
+def _row(keys: Sequence[PodKey] | Sequence[GroupKey], name: str) -> int | None:
+    """Row of ``namespace/name``. Tables are sorted by both, and there may be fifty thousand rows."""
+    wanted = tuple(name.split("/", 1))
+    row = bisect_left(keys, wanted, key=lambda key: key[:2])
+    return row if row < len(keys) and keys[row][:2] == wanted else None
+
+
+def _missing(snapshot: Snapshot, diagnosis: Diagnosis, podgroup: int, have: NDArray[np.int64]) -> list[int]:
+    """Rows of the pods that the minimum lacks; of a gang with subgroups, of all that wait.
+
+    ``have`` is ``(S,)``: pods with places.
+    """
+    waiting = [row for name in diagnosis.pods if (row := _row(snapshot.pods.keys, name)) is not None]
     waiting = sorted(row for row in waiting if snapshot.pods.state.item(row) == PodState.PENDING)
     root, end = snapshot.podgroups.offset[podgroup : podgroup + 2].tolist()
     if end - root > 1:
         return waiting
-    have = np.count_nonzero((snapshot.pods.subgroup_idx == root) & np.isin(snapshot.pods.state, ACTIVE))
-    return waiting[: max(1, snapshot.subgroups.min_member.item(root) - int(have))]
+    return waiting[: max(1, snapshot.subgroups.min_member.item(root) - have.item(root))]
 
 
 def _alike(snapshot: Snapshot, chosen: list[int], classes: list[int]) -> tuple[tuple[str, int], ...]:
@@ -97,14 +108,15 @@ def _alike(snapshot: Snapshot, chosen: list[int], classes: list[int]) -> tuple[t
 class _Holdings:
     """What queues hold after a cycle, with what nodes were asked for."""
 
-    def __init__(self, snapshot: Snapshot, result: CycleResult, pods: Mapping[str, int]) -> None:
+    def __init__(self, snapshot: Snapshot, result: CycleResult) -> None:
         self._queues = snapshot.queues
         self._table = snapshot.podgroups
         self._held = result.shares.allocated.copy()
         self._firm = result.shares.allocated_non_preemptible.copy()
         for decision in result.decisions:
             if isinstance(decision, Bind | Nominate):
-                row = pods[decision.pod]
+                row = _row(snapshot.pods.keys, decision.pod)
+                assert row is not None  # it was decided about
                 group = snapshot.subgroups.podgroup_idx.item(snapshot.pods.subgroup_idx.item(row))
                 self._add(group, snapshot.classes.costs[snapshot.pods.class_idx.item(row)])
 

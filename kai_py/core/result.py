@@ -61,6 +61,7 @@ class ReasonCode(StrEnum):
     DEVICES_PREPARED = "DevicesBeingPrepared"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
+    OUT_OF_TURN = "OutOfTurn"
     # victims: why nobody has to make room
     OVER_FAIR_SHARE = "OverFairShare"
     NO_VICTIMS = "NoVictims"

@@ -129,9 +129,21 @@ class ApiClient:
         """Delete an object; ``body`` is its DeleteOptions."""
         return await self.request("DELETE", path, body=body)
 
-    async def credentials(self) -> dict[str, Any]:
-        """What another HTTP client needs to act as us (``Access.connection``)."""
-        return await self._access.connection()
+    async def credentials(self, refused: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What another HTTP client needs to act as us (``Access.connection``).
+
+        Args:
+            refused: what the server has just refused: read them anew unless that was done meanwhile.
+
+        Raises:
+            InputError: they cannot be read any more.
+        """
+        async with self._renewing:
+            found = await self._access.connection()
+            if found == refused:
+                await self._access.renew()
+                found = await self._access.connection()
+            return found
 
     async def served(self, group: str, version: str, plural: str) -> bool:
         """Whether the server knows this kind at the moment."""

@@ -34,6 +34,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 PAGE_SIZE: Final = 500
 #: A watch is renewed by the server after a time in this range, so that all watches do not end together.
 WATCH_SECONDS: Final = (300, 600)
+#: After a time in this range everything is listed again, with the next watch. By its contract a watch loses nothing; if
+#: one does (a proxy, a bug), nobody would ever know.
+RELIST_SECONDS: Final = (1800, 3600)
 #: The server sends a bookmark about every minute; without any byte for this long the connection is dead.
 SILENCE_SECONDS: Final = 150.0
 #: How often to look for a kind that is not installed.
@@ -139,6 +142,7 @@ class Reflector(Generic[T]):
         self._backoff = Backoff()
         self._listed_in_vain = False
         self._heard_at: float | None = None
+        self._list_again_at = 0.0
 
     @property
     def staleness(self) -> float:
@@ -149,7 +153,7 @@ class Reflector(Generic[T]):
         """List and watch, for ever."""
         while True:
             try:
-                if not self.resource_version:
+                if not self.resource_version or self._clock() >= self._list_again_at:
                     await self._list()
                 if await self._watch():
                     self._restarts("ended")
@@ -201,6 +205,7 @@ class Reflector(Generic[T]):
         else:
             self._paged.forget_others(self.resource, uids, unreadable)
         self.resource_version = page.resource_version
+        self._list_again_at = self._clock() + random.randint(*RELIST_SECONDS)  # noqa: S311  # jitter, not a secret
         self.relists += 1
         self.unreadable = frozenset(unreadable)
         self._heard()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -99,7 +99,7 @@ class ReviewServer:
         self._readers = readers or {}
 
     @asynccontextmanager
-    async def serving(self, address: str, port: int, folder: Path) -> Any:
+    async def serving(self, address: str, port: int, folder: Path) -> AsyncIterator[None]:
         """Serve with the certificate in a folder while the block runs; a new one there is taken within seconds.
 
         Args:
