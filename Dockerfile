@@ -3,6 +3,10 @@
 #
 #   docker build -t kai-py:dev .
 #   docker run --rm kai-py:dev version
+#
+# What gets in is pinned: packages by their hashes (image-requirements.txt, `make lock`), the base by its exact version.
+# The base's digest is not, so that building again brings Debian's security updates; what is deployed is named by the
+# digest of its own (`image.digest` of the chart).
 
 ARG PYTHON_VERSION=3.13.5
 ARG DEBIAN=bookworm
@@ -13,15 +17,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /src
 RUN python -m venv /opt/kai-py
 # Dependencies change less often than we do: they have a layer of their own.
+COPY image-requirements.txt ./
+RUN /opt/kai-py/bin/pip install --require-hashes --only-binary :all: -r image-requirements.txt
 COPY pyproject.toml README.md LICENSE ./
-RUN mkdir kai_py && touch kai_py/__init__.py \
-    && /opt/kai-py/bin/pip install . \
-    && /opt/kai-py/bin/pip uninstall --yes kai-py
 COPY kai_py ./kai_py
-RUN /opt/kai-py/bin/pip install --no-deps . \
+RUN /opt/kai-py/bin/pip install --no-index --no-deps --no-build-isolation . \
     && /opt/kai-py/bin/pip check \
     && /opt/kai-py/bin/python -m compileall -q /opt/kai-py/lib \
-    && /opt/kai-py/bin/pip uninstall --yes pip
+    && /opt/kai-py/bin/pip uninstall --yes setuptools pip
 
 FROM docker.io/library/python:${PYTHON_VERSION}-slim-${DEBIAN} AS run
 LABEL org.opencontainers.image.title="kai-py" \

@@ -277,6 +277,14 @@ class ExtendedResourceClaimStatus(Record, frozen=True):
     request_mappings: tuple[ExtendedResourceMapping, ...] = ()
 
 
+class NodeClaimStatus(Record, frozen=True):
+    """What the devices of a claim take of the pod's node; the scheduler says so before it binds (KEP-5517)."""
+
+    resource_claim_name: str
+    containers: tuple[str, ...] = ()
+    resources: Mapping[str, Quantity] = NO_QUANTITIES
+
+
 class PodCondition(Record, frozen=True):
     """A condition, without its times: five of them a pod would cost a sixth of the pod, and nobody reads them."""
 
@@ -298,6 +306,7 @@ class PodStatus(Record, frozen=True):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
     resource_claim_statuses: tuple[PodClaimStatus, ...] = ()
     extended_resource_claim_status: ExtendedResourceClaimStatus | None = None
+    node_allocatable_resource_claim_statuses: tuple[NodeClaimStatus, ...] = ()
     resources: ResourceRequirements = NO_RESOURCES
     allocated_resources: Mapping[str, Quantity] = NO_QUANTITIES
     observed_generation: int = 0

@@ -35,7 +35,8 @@ class TopologyLevel(Model):
     """One level: nodes with the same value of ``nodeLabel`` (and of those of all wider levels) are one domain."""
 
     node_label: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_KEY, pattern=LABEL_KEY_PATTERN)]
-    """The label whose values are the domains, for instance ``topology.kubernetes.io/zone``."""
+    """The label whose values are the domains, for instance ``topology.kubernetes.io/zone``; where no node has it, the
+    attribute of devices of that name."""
     alias: Annotated[str, Field(max_length=MAX_LABEL_KEY)] = ""
     """A short name that constraints may use instead, for instance ``rack``."""
 

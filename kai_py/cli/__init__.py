@@ -7,6 +7,11 @@ standard error. Commands ask other packages and show their answers; they decide 
 
 from __future__ import annotations
 
+import os
+
+# Before typer is imported. In a box of 80 columns, names of options are cut off, and cannot be copied.
+os.environ.setdefault("TYPER_USE_RICH", "0")
+
 from kai_py.cli.app import main
 
 __all__ = ["main"]

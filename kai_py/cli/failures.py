@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kai_py.errors import ApiError, Fault, ForbiddenError, InputError, KaiError, UnavailableError
+from kai_py.telemetry.printable import printable
 
 #: Exit statuses: the question has no good answer; the question itself is wrong.
 FAILED: Final = 1
@@ -47,16 +48,18 @@ class Failure(Exception):  # noqa: N818  # it is how a command ends, not always 
     def report(self) -> None:
         """Tell it on standard error."""
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(Text.assemble(("error: ", "bold red"), self.verdict))
+        console.print(Text.assemble(("error: ", "bold red"), printable(self.verdict)))
         for line in self.evidence:
-            console.print(Text(f"  {line}"))
+            for part in line.split("\n"):
+                console.print(Text(f"  {printable(part)}"))
         if self.next_step:
             console.print(Text.assemble(("next: ", "bold"), self.next_step))
 
 
 def note(text: str, *, kind: str = "note") -> None:
     """A remark on standard error, beside the data on standard output."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble((f"{kind}: ", "bold yellow"), text))
+    words = Text.assemble((f"{kind}: ", "bold yellow"), printable(text))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(words)
 
 
 def failure_of(error: KaiError | Failure) -> Failure:

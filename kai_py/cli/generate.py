@@ -17,6 +17,8 @@ from kai_py.cli.failures import MISUSED, Failure
 from kai_py.cli.reference import PAGE as CLI_PAGE
 from kai_py.cli.reference import render_cli_reference
 from kai_py.settings.reference import render_settings_reference
+from kai_py.telemetry.metrics_page import PAGE as METRICS_PAGE
+from kai_py.telemetry.metrics_page import metrics_page
 from kai_py.telemetry.reference import PAGE as REASONS_PAGE
 from kai_py.telemetry.reference import reasons_page
 
@@ -67,6 +69,7 @@ def generated_files() -> dict[str, str]:
         "docs/reference/crds.md": render_crd_reference(),
         "docs/reference/settings.md": render_settings_reference(),
         str(REASONS_PAGE): reasons_page(),
+        str(METRICS_PAGE): metrics_page(),
         str(CLI_PAGE): render_cli_reference(program),
         **chart_files(source_root()),
     }

@@ -27,6 +27,10 @@ class Stub(TyperCommand):
         super().__init__(name, help=summary)
         self._module = module
 
+    def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002  # the base class' signature
+        """All of the line: who looks for a command wants to read to the end what it is for."""
+        return self.help or ""
+
     def load(self) -> TyperCommand | TyperGroup:
         """The command itself."""
         command = typer.main.get_command(import_module(self._module).app)

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from kai_py.telemetry.printable import printable
+
 _GAP: Final = "   "
 #: What an empty cell shows, so that columns can be told apart by programs.
 _NOTHING: Final = "-"
@@ -94,7 +96,7 @@ def print_tables(tables: Iterable[Table], *, headers: bool = True, verdict: str 
 def print_plain(rows: Sequence[Sequence[str]], columns: Sequence[str] = ()) -> None:
     """Print columns of text, as wide as they need to be."""
     lines = [[column.upper().replace(" ", "-") for column in columns]] if columns else []
-    lines += [[cell or _NOTHING for cell in row] for row in rows]
+    lines += [[printable(cell) or _NOTHING for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print(_GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -113,5 +115,5 @@ def _for_terminal(table: Table, headers: bool) -> RichTable:
     for column in table.columns:
         rich.add_column(column, overflow="fold")  # a name that is cut off cannot be copied
     for row in table.rows:
-        rich.add_row(*(Text(cell or _NOTHING, style=table.styles.get(cell, "")) for cell in row))
+        rich.add_row(*(Text(printable(cell) or _NOTHING, style=table.styles.get(cell, "")) for cell in row))
     return rich

@@ -69,7 +69,7 @@ def plan_command(
 
     kai-py plan --from-snapshot cluster.json.gz
 
-    kubectl get nodes,pods,queues,podgroups -A -o json | kai-py plan -f - -o json
+    kubectl get nodes,pods,queues,podgroups -A -o json | kai-py plan -f -
     """
     if not (filenames or from_cluster or from_snapshot):
         raise typer.BadParameter("give manifests with -f, --from-cluster or --from-snapshot")

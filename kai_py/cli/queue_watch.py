@@ -37,7 +37,8 @@ def _whole(kind: ResourceKind[Any], *, namespaced: bool = True) -> ResourceKind[
 
 
 _WATCHED_QUEUES = _whole(QUEUES, namespaced=False)
-_WATCHED = tuple(_whole(kind) for kind in (PODGROUPS, PODS, *OWNERS))
+_SHOWN: tuple[ResourceKind[Any], ...] = (PODGROUPS, PODS, *OWNERS)
+_WATCHED = tuple(_whole(kind) for kind in _SHOWN)
 
 
 class Mirror:

@@ -11,6 +11,7 @@ import uvloop
 
 from kai_py.cli.failures import Failure
 from kai_py.cli.options import Context, Kubeconfig, SettingsFile, named_object, written
+from kai_py.kube.election import LeaseTimes
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
 
@@ -50,6 +51,15 @@ def _host_and_port(text: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
+def _times(duration: int, renew_deadline: float, retry: float) -> LeaseTimes:
+    if not duration > renew_deadline > retry > 0:
+        raise typer.BadParameter(
+            f"--lease-duration {duration} should be more than --lease-renew-deadline {renew_deadline:g}, and that more "
+            f"than --lease-retry-period {retry:g}, which is more than 0"
+        )
+    return LeaseTimes(duration, renew_deadline, retry)
+
+
 @app.command("run")
 def run(
     kubeconfig: Kubeconfig = None,
@@ -79,6 +89,24 @@ def run(
         bool, typer.Option(help="Decide only while holding the lease, so that replicas can stand by.")
     ] = _DEFAULTS.leader_elect,
     lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = written(_DEFAULTS.lease),
+    lease_duration: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS", min=1, help="Another replica may take the lease when it was not renewed for so long."
+        ),
+    ] = int(_DEFAULTS.lease_times.duration),
+    lease_renew_deadline: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="The leader stops when it could not renew for so long; less than the duration."
+        ),
+    ] = _DEFAULTS.lease_times.renew_deadline,
+    lease_retry_period: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Time between two renewals, and between two looks of a replica that stands by."
+        ),
+    ] = _DEFAULTS.lease_times.retry,
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics at /metrics; 0 = do not.")
     ] = _DEFAULTS.metrics_port or 0,
@@ -118,6 +146,7 @@ def run(
         node_pool=node_pool,
         leader_elect=leader_elect,
         lease=named_object(lease),
+        lease_times=_times(lease_duration, lease_renew_deadline, lease_retry_period),
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
         decisions_at=_host_and_port(decisions_address),

@@ -14,6 +14,7 @@ from kai_py.cli.failures import Failure
 from kai_py.cli.live import connected
 from kai_py.cli.options import Context, Kubeconfig, OutputOption
 from kai_py.cli.output import Output, print_document
+from kai_py.telemetry.printable import printable
 from kai_py.telemetry.why import Why
 
 app = typer.Typer(add_completion=False)
@@ -76,7 +77,7 @@ async def _ask(kubeconfig: str | None, context: str | None, kind: str, namespace
 
 def _print(answer: Why) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    verdict, *evidence = answer.lines()
+    verdict, *evidence = map(printable, answer.lines())
     console.print(Text(verdict, style="bold"))
     for line in evidence:
         console.print(Text(line, style="" if line.startswith("  ") else "green"))

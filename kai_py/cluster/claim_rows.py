@@ -11,9 +11,11 @@ import numpy as np
 
 from kai_py.cluster.bills import Bill
 from kai_py.cluster.laid import Laid
+from kai_py.cluster.node_takes import NodeTakes
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import SelectorMemo
-from kai_py.core.dra.table import Ask, ClaimRow, ClaimTable, Counted, Extended
+from kai_py.core.dra.table import NO_TERMS, Ask, ClaimRow, ClaimTable, Counted, Extended, NodeTerms
+from kai_py.core.resources import Amounts
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.pods import PodState, PodTable
 
@@ -31,6 +33,7 @@ class ClaimRows:
         pods: the pods.
         bills: what queues are charged for.
         over: uids of pods that have ended, and only have to be taken off the claims that are reserved for them.
+        takes: what claims take of nodes; None where no device takes anything.
     """
 
     def __init__(
@@ -40,8 +43,11 @@ class ClaimRows:
         pods: PodTable,
         bills: tuple[Bill, ...],
         over: AbstractSet[str] = frozenset(),
+        takes: NodeTakes | None = None,
     ) -> None:
         self._over = over
+        self._takes = takes
+        self._terms: dict[int, NodeTerms] = {}
         self._claims = claims
         self._of_pod = {pod: rows for pod, rows in sorted(of_pod.items()) if rows}
         self._pods = pods
@@ -69,25 +75,39 @@ class ClaimRows:
         others = sum(uid not in ours for uid in laid.reserved) - leaving
         return dataclasses.replace(laid.row, others=others, leaving=leaving) if others or leaving else laid.row
 
-    def classes(self, classes: ClassTable) -> tuple[ClassTable, np.ndarray]:
+    def classes(self, classes: ClassTable, accounting: Amounts) -> tuple[ClassTable, np.ndarray]:
         """The table with a class for every kind of pod and claims, and ``(P,)`` rows in it.
 
-        Queues pay for a claim with the class of the first pod that uses it.
+        Queues pay for a claim with the class of the first pod that uses it. What claims of pods that run take of their
+        nodes is in the requests of classes.
+
+        Args:
+            classes: of the pods without their claims.
+            accounting: ``(R, A)`` of the axis.
         """
         class_idx = self._pods.class_idx.copy()
         alike = _Alike()
-        known: dict[tuple[int, tuple[_Look, ...], tuple[int, ...]], int] = {}
+        known: dict[tuple[int, tuple[_Look, ...], tuple[int, ...], NodeTerms | None], int] = {}
         made, request, accounted = list(classes.classes), list(classes.request), list(classes.accounted)
         for pod, rows in self._of_pod.items():
             asks = tuple([self._ask(row, pod) for row in rows])
             look = tuple([alike.look(ask) for ask in asks])
+            terms = None if self._takes is None else self._takes.terms(pod, rows)
             cost = self._cost(pod, rows)
-            key = class_idx.item(pod), look, cost
+            if terms is not None and terms.within:
+                cost = self._beyond(cost, terms, accounting)
+            key = class_idx.item(pod), look, cost, terms
             if (number := known.get(key)) is None:
                 number = known[key] = len(made)
                 kinds = tuple(map(_content, asks))
+                needed = classes.request[key[0]]
+                if terms is not None and terms != NO_TERMS:
+                    self._terms[number] = terms
+                    kinds, needed = (*kinds, terms), needed.copy()
+                    for column, units in terms.included:
+                        needed[column] += units
                 made.append(dataclasses.replace(classes.classes[key[0]], claims=kinds))
-                request.append(classes.request[key[0]])
+                request.append(needed)
                 charged = classes.accounted[key[0]].copy()
                 for bill, units in zip(self._bills, cost, strict=True):
                     charged[bill.column] += units
@@ -102,6 +122,12 @@ class ClaimRows:
             return paid[0]
         return tuple([sum(units) for units in zip(*paid, strict=True)]) if paid else (0,) * len(self._bills)
 
+    def _beyond(self, cost: tuple[int, ...], terms: NodeTerms, accounting: Amounts) -> tuple[int, ...]:
+        """What is paid beyond the amounts that the pod as a whole asks for, from which its devices take theirs."""
+        paid = set(np.nonzero(accounting[[column for column, _ in terms.within]])[1].tolist())
+        bills = zip(self._bills, cost, strict=True)
+        return tuple([0 if not bill.classes and bill.column in paid else units for bill, units in bills])
+
     def _ask(self, row: int, pod: int) -> Ask:
         """The very claim where others use it too, or it has devices that a waiting pod must go to."""
         claim = self._rows[row]
@@ -111,7 +137,8 @@ class ClaimRows:
 
     def table(self, inventory: Inventory, counted: tuple[Counted, ...], memo: SelectorMemo) -> ClaimTable:
         """The table as it is now."""
-        return ClaimTable(inventory, tuple(self._rows), self._of_pod, self._of_class, counted, memo)
+        takes = {} if self._takes is None else self._takes.takes
+        return ClaimTable(inventory, tuple(self._rows), self._of_pod, self._of_class, counted, memo, takes, self._terms)
 
 
 class _Alike:

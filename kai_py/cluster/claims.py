@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 
 from kai_py.api.meta import ObjectMeta
-from kai_py.api.pod import Pod
+from kai_py.api.pod import NodeClaimStatus, Pod
 from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
 from kai_py.cluster.bills import Bill, Prices
 from kai_py.cluster.claim_objects import ClaimObjects, Name
 from kai_py.cluster.claim_rows import NEW, ClaimRows
+from kai_py.cluster.devices.amounts import quantity
 from kai_py.cluster.devices.book import DeviceBook
 from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.results import written
@@ -25,8 +26,11 @@ from kai_py.cluster.extended_rows import UNNAMED, SpecialRows
 from kai_py.cluster.held_back import Problem, hold_back, queues_of
 from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.cluster.needs import Needs, needs_of, split
+from kai_py.cluster.node_prices import NodePrices, node_prices
+from kai_py.cluster.node_takes import NodeTakes
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.node_shares import OfNode
 from kai_py.core.dra.selectors import Selector
 from kai_py.core.dra.table import ClaimTable, Counted
 from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
@@ -43,6 +47,10 @@ _GPU: Final = ACCOUNTED.index(GPU)
 
 #: Whenever there are so many more pods that are over, those are looked for that do not matter any more.
 _OVER: Final = 1024
+
+
+#: What devices take of a node: claims, ``namespace/name``, with (resource, billionths of its unit).
+OfNodes = tuple[tuple[str, OfNode], ...]
 
 
 @dataclass(frozen=True)
@@ -82,14 +90,22 @@ class ClaimBook:
         self._classes: dict[str, DeviceClassSpec] = {}
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
         self._needs: dict[PodKey, Needs] = {}
+        #: Pods whose status says what devices take of their nodes.
+        self._told: set[PodKey] = set()
         self.extended = ExtendedNeeds(self._reader)
         #: Claims that were made for pods whose status may not say so yet.
         self._special: dict[PodKey, Name] = {}
         #: Pods that are over, as long as claims may be reserved for them.
         self._over: set[str] = set()
         self._bills: tuple[Bill, ...] = ()
-        self._prices: tuple[Prices, ...] = ()
+        self._prices: tuple[Prices | NodePrices, ...] = ()
+        self._priced_for: tuple[object, ...] = ()
         self._counted: tuple[Mask, Offer | None, tuple[Counted, ...]] | None = None
+
+    @property
+    def malformed(self) -> tuple[int, int]:
+        """How many DeviceClasses and how many ResourceClaims cannot be understood; may be asked in any thread."""
+        return len(self._class_faults), len(self._laid.faults)
 
     @property
     def faults(self) -> dict[tuple[str, str], tuple[Fault, ...]]:
@@ -148,6 +164,10 @@ class ClaimBook:
         before = self._needs.get(key)
         self._needs[key] = needs
         self._uids.add(key.uid)
+        if needs.of_node:
+            self._told.add(key)
+        elif self._told:
+            self._told.discard(key)
         return needs != before
 
     def forget(self, key: PodKey, *, over: bool = False) -> bool:
@@ -165,6 +185,7 @@ class ClaimBook:
         if self._needs.pop(key, None) is None:
             return False
         self._uids.discard(key.uid)
+        self._told.discard(key)
         return True
 
     def _forget_over(self) -> None:
@@ -215,6 +236,23 @@ class ClaimBook:
         """The claim that was made for a pod's extended resources."""
         needs = self._needs.get(key)
         return self._special.get(key) or (needs.extended if needs is not None else None)
+
+    def has_to_tell(self, key: PodKey, of_node: OfNodes) -> bool:
+        """Whether a pod's status has to say what devices take of its node, or says something from an earlier start."""
+        needs = self._needs.get(key)
+        return bool(of_node) or (needs is not None and bool(needs.of_node))
+
+    def takes_told(self, key: PodKey, of_node: OfNodes) -> tuple[NodeClaimStatus, ...]:
+        """What a pod's status has to say about what devices take of its node, as kube-scheduler writes it."""
+        needs = self._needs.get(key, _NO_NEEDS)
+        return tuple(
+            NodeClaimStatus(
+                split(claim)[1],
+                needs.containers(split(claim)),
+                {resource: quantity(units) for resource, units in part},
+            )
+            for claim, part in sorted(of_node)
+        )
 
     def release(self, key: PodKey) -> None:
         """It is not, after all."""
@@ -282,8 +320,12 @@ class ClaimBook:
             of_pod[row] = tuple(rows)
         if self._over:
             self._forget_over()
-        made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over)
-        classes, class_idx = made.classes(classes)
+        takes = None
+        if inventory.of_nodes or self._told:
+            of_rows = {row: self._needs[key] for key, row in row_of.items() if key in self._needs}
+            takes = NodeTakes(special.claims, of_pod, of_rows, pods, axis)
+        made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over, takes)
+        classes, class_idx = made.classes(classes, axis.accounting)
         pods, podgroups = hold_back(dataclasses.replace(pods, class_idx=class_idx), podgroups, subgroups, problems)
         table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo)
         offered = nodes if offer is None else offer.nodes
@@ -297,12 +339,18 @@ class ClaimBook:
             return {key: row for row, key in enumerate(pods.keys) if key in asking}
         return {key: row for row, key in enumerate(pods.keys) if key in needs} if needs else {}
 
-    def _priced(self, inventory: Inventory, axis: ResourceAxis, accounting: Accounting) -> tuple[Prices, ...]:
+    def _priced(
+        self, inventory: Inventory, axis: ResourceAxis, accounting: Accounting
+    ) -> tuple[Prices | NodePrices, ...]:
         """What devices cost; the very same object as long as neither devices nor bills change."""
         bills = self._make_bills(axis, accounting)
-        if not self._prices or self._bills != bills or self._prices[0].inventory is not inventory:
-            self._bills = bills
-            self._prices = tuple(Prices(bill, inventory, self.devices.memo) for bill in bills)
+        key = bills, axis if inventory.of_nodes else None
+        if not self._prices or self._priced_for != key or self._prices[0].inventory is not inventory:
+            self._priced_for = key
+            memo = self.devices.memo
+            devices = tuple(Prices(bill, inventory, memo) for bill in bills)
+            self._prices = (*devices, *node_prices(axis, inventory, memo))
+            self._bills = tuple(one.bill for one in self._prices)
             self._counted = None
         return self._prices
 
@@ -310,7 +358,8 @@ class ClaimBook:
         """The devices that queues share; worked out once per inventory and nodes that are ready."""
         known = self._counted
         if known is None or known[1] is not offer or not np.array_equal(known[0], nodes.ready):
-            found = [one.counted(nodes.ready, _with_nodes(offer, axis, one.bill.column)) for one in self._prices]
+            devices = [one for one in self._prices if isinstance(one, Prices)]
+            found = [one.counted(nodes.ready, _with_nodes(offer, axis, one.bill.column)) for one in devices]
             known = self._counted = nodes.ready, offer, tuple(found)
         return known[2]
 

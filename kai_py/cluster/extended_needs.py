@@ -17,6 +17,7 @@ from kai_py.cluster.bills import Prices
 from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.extended import ExtendedClaim, ExtendedResources, extended_claim, requests_of
 from kai_py.cluster.encode.axis import per_unit
+from kai_py.cluster.node_prices import NodePrices
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import NOWHERE, Inventory
 from kai_py.core.dra.selectors import SelectorError, SelectorMemo
@@ -84,7 +85,7 @@ class ExtendedNeeds:
         self._offer: tuple[object, Offer] | None = None
         self._wanted: dict[int, tuple[Pod, Wanted]] = {}
         self._for: Offer | None = None
-        self._prices: Sequence[Prices] = ()
+        self._prices: Sequence[Prices | NodePrices] = ()
 
     def see(self, key: PodKey, pod: Pod) -> None:
         """Take in a pod."""
@@ -164,7 +165,9 @@ class ExtendedNeeds:
                 continue  # such a device is not given out by this class
         return found
 
-    def wanted(self, key: PodKey, offer: Offer, axis: ResourceAxis, prices: Sequence[Prices]) -> Wanted | None:
+    def wanted(
+        self, key: PodKey, offer: Offer, axis: ResourceAxis, prices: Sequence[Prices | NodePrices]
+    ) -> Wanted | None:
         """What a pod claims; None for nothing."""
         pod = self._pods.get(key)
         if pod is None:
@@ -187,6 +190,9 @@ class ExtendedNeeds:
             whole = self._claim(pod, {name: offer.backed[name] for name in own})
             cost = []
             for one in self._prices:
+                if isinstance(one, NodePrices):
+                    cost.append(0)  # devices that take of nodes serve no extended resources
+                    continue
                 paid = axis.accounting[:, one.bill.column]
                 unpaid = {name: offer.backed[name] for name in own if not paid[axis.index[name]]}
                 claim = self._claim(pod, unpaid)

@@ -12,7 +12,8 @@ from kai_py.cluster.bills import Prices
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.reach import terms_of
-from kai_py.cluster.devices.results import taken_by
+from kai_py.cluster.devices.results import of_node, taken_by
+from kai_py.cluster.node_prices import NodePrices
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.table import ClaimRow, Held
@@ -64,7 +65,7 @@ class LaidClaims:
         self._reader = reader
         self._objects = objects
         self._known: dict[Name, Laid | None] = {}
-        self._prices: Sequence[Prices] = ()
+        self._prices: Sequence[Prices | NodePrices] = ()
         self._order: list[Name] | None = None
         self._shelf: Shelf | None = None
 
@@ -83,7 +84,7 @@ class LaidClaims:
         self._known.clear()
         self._shelf = None
 
-    def at(self, inventory: Inventory, prices: Sequence[Prices]) -> Shelf:
+    def at(self, inventory: Inventory, prices: Sequence[Prices | NodePrices]) -> Shelf:
         """All claims; of those with devices the rows depend on the inventory.
 
         Args:
@@ -143,4 +144,5 @@ def _held(allocation: Allocation, inventory: Inventory, where: str) -> Held:
     """What a claim has been given, by whomever."""
     takes = taken_by(allocation, inventory, where=where)
     selector: NodeSelector | None = allocation.node_selector
-    return Held(takes, None if selector is None else terms_of(selector))
+    taken = of_node(allocation, inventory, where=where)
+    return Held(takes, None if selector is None else terms_of(selector), of_node=taken)

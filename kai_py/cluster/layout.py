@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from msgspec.structs import replace
 
 from kai_py.api.pod import Pod
 from kai_py.cluster.classes import ClassBook
+from kai_py.cluster.encode.default_spread import known_by
 from kai_py.cluster.encode.shares import groups_of, names_device
 from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.history import HistoryBook
@@ -162,6 +163,13 @@ class PodLayout:
             for key in list(self._kept):
                 self.again(key, now)
 
+    def spread_anew(self, namespaces: Container[str] | None, now: float) -> None:
+        """Lay pods that wait anew: defaults of spreading have changed, or Services of some namespaces; None = all."""
+        waiting = [key for key, pod in self._kept.items() if not pod.spec.node_name]
+        for key in waiting:
+            if namespaces is None or key.namespace in namespaces:
+                self.again(key, now)
+
     def again_with(self, runtime_class: str | None, now: float) -> None:
         """Lay those anew that name a RuntimeClass, which has come or gone; None = any."""
         names = {key: pod.spec.runtime_class_name for key, pod in self._kept.items()}
@@ -213,7 +221,7 @@ class PodLayout:
             problem=problem,
             flight=flight,
             groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
-            label_set=self._labels.take(pod.metadata.namespace, pod.metadata.labels),
+            label_set=self._labels.take(pod.metadata.namespace, known_by(pod.metadata)),
         )
         return self._lay(before, facts)
 

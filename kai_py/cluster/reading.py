@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import NO_STRINGS, ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.pod import Pod, PodSpec
+from kai_py.cluster.encode.default_spread import DefaultSpread
 from kai_py.cluster.encode.demand import Demand, DemandReader
 from kai_py.cluster.encode.support import unsupported_by
 from kai_py.cluster.failures import Failures
@@ -143,6 +144,11 @@ class PodReader:
             why = self._failures.why(key)
             return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)} | ({"message": why} if why else {}))
         return demand, None
+
+    @property
+    def spreading(self) -> DefaultSpread:
+        """Of pods that do not say how they want to be spread."""
+        return self._demands.spreading
 
     def heed_images(self, *, wanted: bool) -> bool:
         """Whether pods with different images are told apart; tells whether that has changed."""

@@ -16,6 +16,7 @@ from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.service import Service
 from kai_py.api.topology import Topology
 from kai_py.cluster.access import AccessBook
 from kai_py.cluster.around import Around
@@ -55,6 +56,7 @@ from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.pods import PodKey
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.errors import Fault
+from kai_py.settings.model import DefaultTopologySpread
 
 #: How often the histories of podgroups that are gone are thrown away, in seconds.
 SWEEP: Final = 60.0
@@ -78,7 +80,8 @@ class Store:
         self.priorities = PriorityBook()
         self.nodes = NodeBook()
         self.queues = QueueBook()
-        self.topologies = TopologyBook()
+        self.claims = ClaimBook(self.scope.name)
+        self.topologies = TopologyBook(self.claims.devices)
         self.zones = ZoneBook()
         self.history = HistoryBook()
         namespaces = NamespaceBook()
@@ -95,12 +98,12 @@ class Store:
         self.around = Around(self.owners, self.topologies.topologies)
         self.assumptions = Assumptions()
         self.failures = Failures()
-        self.claims = ClaimBook(self.scope.name)
         self.volumes = VolumeBook()
         self._volume_tables = VolumeTables(self.volumes)
         self.held = HeldBook()
         self._reader = PodReader(grouper, self.owners, self.groups, self.failures)
         self.runtimes = self._reader.runtimes
+        self.spreading = self._reader.spreading
         self.layout = PodLayout(
             self._reader,
             classes=self.classes,
@@ -171,6 +174,7 @@ class Store:
             self.rollouts.see(key, pod)
         else:
             self.rollouts.drop(key)
+            self.held.drop(key)
         fellows = self.around.put_pod(key, pod.metadata) if ours else ""
         changed = self.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | (bool(fellows) and self.layout.regroup(self.owners.below(fellows), now))
@@ -286,6 +290,26 @@ class Store:
         self.nodes.heeds_images = wanted
         self.layout.heed_images(wanted=wanted, now=now)
 
+    def spread_by_default(self, wanted: DefaultTopologySpread, now: float) -> None:
+        """How pods are spread that do not say it themselves. At first they are not."""
+        if self.spreading.configure(wanted):
+            self.layout.spread_anew(None, now)
+
+    def put_service(self, service: Service) -> bool:
+        """Take in a Service: its pods are replicas. Pods that wait are read anew before the next snapshot."""
+        return self.spreading.services.put(service) and self.spreading.wanted
+
+    def drop_service(self, name: tuple[str, str]) -> bool:
+        """Forget a Service."""
+        return self.spreading.services.drop(name) and self.spreading.wanted
+
+    def _spread_by_services(self, now: float) -> None:
+        """Read pods anew that wait where Services have changed: once, however many have."""
+        changed = self.spreading.services.changed
+        if changed and self.spreading.wanted:
+            self.layout.spread_anew(frozenset(changed), now)
+        changed.clear()
+
     def put_queue(self, queue: Queue) -> bool:
         """Take in a queue."""
         if not self.scope.covers(queue.metadata.labels):
@@ -367,6 +391,7 @@ class Store:
         Args:
             now: seconds since the epoch.
         """
+        self._spread_by_services(now)
         axis = self.axis()
         nodes = self.nodes.table(axis)
         queues = self.queues.table(axis)

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from kai_py.api.topology import Topology as TopologyObject
+from kai_py.cluster.devices.book import DeviceBook
 from kai_py.cluster.encode.topology import Asked, resolve
 from kai_py.cluster.group_rows import GroupTables
 from kai_py.cluster.pods import Blocked
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.domains import Level, Topology
-from kai_py.core.tables.labels import LabelColumn, Labels
+from kai_py.core.tables.labels import ABSENT, LabelColumn
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.patterns import RING, Pattern
 from kai_py.core.tables.podgroups import PodGroupTable
@@ -30,10 +31,10 @@ class Constrained(NamedTuple):
 
 
 class _Laid(NamedTuple):
-    """A topology, and the labels and nodes that it was made of."""
+    """A topology, and the columns and nodes that it was made of."""
 
     topology: Topology
-    labels: Labels
+    columns: tuple[LabelColumn, ...]
     nodes: tuple[str, ...]
 
 
@@ -43,12 +44,20 @@ class TopologyBook:
     A topology is laid over the nodes when somebody asks for it, and again when it, the nodes or their labels of its
     levels have changed. Without podgroups that ask for any, a snapshot costs one look into an empty mapping.
 
+    A level is a label of nodes, or, where no node has it, an attribute on which the devices of each node agree.
+
+    Args:
+        devices: what drivers say about devices.
+
     Attributes:
         topologies: as they were when they could be read last.
         malformed: what is wrong with those that cannot be read now; whoever asks for one of them waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, devices: DeviceBook | None = None) -> None:
+        self._devices = DeviceBook() if devices is None else devices
+        #: Whether some level is looked for among devices.
+        self._asks_devices = False
         self.topologies: dict[str, TopologyObject] = {}
         self.malformed: dict[str, Fault] = {}
         self._laid: dict[str, _Laid] = {}
@@ -91,9 +100,13 @@ class TopologyBook:
         """
         if not groups.constraints:
             return Constrained(groups.podgroups, None)
-        made_of = (self._revision, groups, nodes.names, nodes.labels)
+        devices = self._devices.revision if self._asks_devices else None
+        made_of = (self._revision, groups, nodes.names, nodes.labels, devices)
         if self._last is None or any(old is not new for old, new in zip(self._last[0], made_of, strict=True)):
-            self._last = made_of, self._constrain(groups, nodes)
+            self._asks_devices = False
+            constrained = self._constrain(groups, nodes)
+            devices = self._devices.revision if self._asks_devices else None
+            self._last = (*made_of[:-1], devices), constrained
         return self._last[1]
 
     def _constrain(self, groups: GroupTables, nodes: NodeTable) -> Constrained:
@@ -116,14 +129,10 @@ class TopologyBook:
                 continue
             if isinstance(pattern, Pattern) and pattern != RING:
                 patterns[podgroup] = pattern
-            topology, levels = found
-            for level in levels:
+            for level in found:
                 row = groups.podgroups.offset.item(podgroup) + level.row
-                topology_idx[row], required[row], preferred[row] = (
-                    row_of[topology.name],
-                    level.required,
-                    level.preferred,
-                )
+                topology_idx[row] = row_of[level.topology.name]
+                required[row], preferred[row] = level.required, level.preferred
         podgroups = dataclasses.replace(groups.podgroups, blocked={**blocked, **groups.podgroups.blocked})
         table = TopologyTable(tuple(laid), topology_idx, required, preferred, fixed, patterns)
         return Constrained(podgroups if blocked else groups.podgroups, table)
@@ -133,28 +142,33 @@ class TopologyBook:
         if (fault := self.malformed.get(name)) is not None:
             return fault
         laid, levels = self._laid.get(name), self.topologies[name].spec.levels
-        keys = [level.node_label for level in levels]
-        if laid is not None and laid.nodes == nodes.names and _same(laid.labels, nodes.labels, keys):
+        columns = tuple(self._column(level.node_label, nodes) for level in levels)
+        if laid is not None and laid.nodes == nodes.names and all(map(_equal, laid.columns, columns)):
             topology = laid.topology
         else:
-            columns = [nodes.labels.column(key) for key in keys]
             made = [Level(level.node_label, level.alias) for level in levels]
             topology = Topology.of(name, made, columns, nodes.names)
-        self._laid[name] = _Laid(topology, nodes.labels, nodes.names)
+        self._laid[name] = _Laid(topology, columns, nodes.names)
         return topology
+
+    def _column(self, key: str, nodes: NodeTable) -> LabelColumn:
+        """The values of a level over the nodes."""
+        if (found := nodes.labels.columns.get(key)) is not None:
+            return found
+        self._asks_devices = True
+        said = self._devices.labels(key)
+        number = {value: code for code, value in enumerate(sorted(set(said.values())), start=1)}
+        codes = [number[said[name]] if name in said else ABSENT for name in nodes.names]
+        return LabelColumn(np.array(codes, dtype=np.int32), number)
 
 
 def _blocked(fault: Fault, constraints: Sequence[Asked], known: Mapping[str, Topology | Fault]) -> Blocked:
     details = {"object": fault.where, "field": fault.field, "message": fault.message}
-    name = constraints[0].topology
-    if name and name not in known:
+    of_fault = (asked.topology for asked in constraints if fault.field == f"{asked.field}.topology")
+    if (name := next(of_fault, "")) and name not in known:
         return ReasonCode.TOPOLOGY_MISSING, {**details, "topology": name}
     return ReasonCode.TOPOLOGY_INVALID, details
 
 
-def _same(one: Labels, other: Labels, keys: list[str]) -> bool:
-    return one is other or all(_equal(one.column(key), other.column(key)) for key in keys)
-
-
 def _equal(one: LabelColumn, other: LabelColumn) -> bool:
-    return np.array_equal(one.codes, other.codes) and one.vocabulary == other.vocabulary
+    return one is other or (np.array_equal(one.codes, other.codes) and one.vocabulary == other.vocabulary)

@@ -38,6 +38,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "podAffinity": 60.0,
         "podSpread": 60.0,
         "resourceType": 30.0,
+        "defaultSpread": 25.0,
         "numa": 19.0,
         "imageLocality": 0.0,
         "leastAllocated": 0.0,
@@ -59,6 +60,8 @@ class Options:
         cpu: the same for all other pods.
         weights: weight per score name; a missing one is 0.
         queue_depth: at most so many podgroups per leaf queue are looked at by an action; absent = all.
+        sorts_per_namespace: at most so many sorts of podgroups of each namespace and leaf queue are looked at in a
+            cycle; the rest takes turns. 0 = all.
         reclaim_saturation: by how much fuller than the reclaimer a sibling must stay that loses something, at least 1.
         consolidation_limit: podgroups that may be moved for one; 0 = never move, negative = no limit.
         consolidation_pause: seconds after an eviction in which a podgroup is not moved: nobody goes to and fro.
@@ -75,6 +78,7 @@ class Options:
     cpu: Strategy = Strategy.BINPACK
     weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)
     queue_depth: Mapping[Action, int] = field(default_factory=dict)
+    sorts_per_namespace: int = 200
     reclaim_saturation: float = 1.0
     consolidation_limit: int = 16
     consolidation_pause: float = 300.0

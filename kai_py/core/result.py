@@ -59,6 +59,7 @@ class ReasonCode(StrEnum):
     DEVICES_PREPARED = "DevicesBeingPrepared"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     QUEUE_DEPTH = "QueueDepthReached"
+    OUT_OF_TURN = "OutOfTurn"
     # victims: why nobody has to make room
     OVER_FAIR_SHARE = "OverFairShare"
     NO_VICTIMS = "NoVictims"
@@ -135,6 +136,7 @@ class FilterReason(StrEnum):
     DEVICES_IN_USE = "DevicesInUse"
     COUNTERS_USED_UP = "CountersUsedUp"
     CAPACITY_USED_UP = "CapacityUsedUp"
+    DEVICES_TAKE_NODE = "DevicesTakeTooMuchOfNode"
     POOLS_UNSETTLED = "PoolsUnsettled"
     DEVICES = "InsufficientDevices"
     VOLUME_AFFINITY = "VolumeNodeAffinityConflict"
@@ -159,6 +161,7 @@ ROOM: Final = frozenset(
         FilterReason.DEVICES_IN_USE,
         FilterReason.COUNTERS_USED_UP,
         FilterReason.CAPACITY_USED_UP,
+        FilterReason.DEVICES_TAKE_NODE,
         FilterReason.DEVICES,
         FilterReason.NUMA_NODE,
         FilterReason.NUMA_NODES,
@@ -199,6 +202,7 @@ class _Place:
         zones: what it will take of NUMA nodes, by their names there; nothing where that cannot be told.
         volumes: claims, ``namespace/name``, that get their volumes with the node, and which; an empty name where one is
             made there.
+        of_node: what devices take of the node: claims, ``namespace/name``, with (resource, billionths of its unit).
     """
 
     pod: str
@@ -210,6 +214,7 @@ class _Place:
     claims: tuple[Granted, ...] = ()
     zones: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     volumes: tuple[tuple[str, str], ...] = ()
+    of_node: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ patched, because our structs do not know all of its fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import msgspec
 
 from kai_py.api.decode import decode
 from kai_py.api.keys import CLAIM_PROTECTION
-from kai_py.api.pod import ExtendedResourceClaimStatus, Pod
+from kai_py.api.pod import ExtendedResourceClaimStatus, NodeClaimStatus, Pod
 from kai_py.api.resource import Allocation, Consumer, DeviceClaim, ResourceClaim
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import ApiError, ForbiddenError, InvalidError, NotFoundError
@@ -58,6 +58,15 @@ class ClaimWriter:
     async def publish(self, pod: PodKey, status: ExtendedResourceClaimStatus) -> None:
         """Say in a pod's status which claim serves its extended resources."""
         body = {"metadata": {"uid": pod.uid}, "status": {"extendedResourceClaimStatus": status}}
+        path = f"{PODS.path(pod.namespace, pod.name)}/status"
+        await self._sender.send("PATCH", path, _encode(body), content_type=MERGE_PATCH)
+
+    async def publish_takes(self, pod: PodKey, takes: Sequence[NodeClaimStatus]) -> None:
+        """Say in a pod's status what devices take of its node; nothing takes back what was said.
+
+        A server that does not have the field drops it.
+        """
+        body = {"metadata": {"uid": pod.uid}, "status": {"nodeAllocatableResourceClaimStatuses": list(takes) or None}}
         path = f"{PODS.path(pod.namespace, pod.name)}/status"
         await self._sender.send("PATCH", path, _encode(body), content_type=MERGE_PATCH)
 

@@ -8,6 +8,7 @@ connections of our own; watches, and all that goes through a proxy, are aiohttp'
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from yarl import URL
 from kai_py.errors import ApiError, ForbiddenError, InputError, NotFoundError, UnavailableError
 from kai_py.kube.access import Access, find_access
 from kai_py.kube.connections import Connections
+from kai_py.kube.observer import NOBODY, Observer
 from kai_py.kube.status import error_of
 
 JSON: Final = "application/json"
@@ -58,10 +60,14 @@ class ApiClient:
 
     Every method raises the tree under ``ApiError``: what the server refused by its status, and ``UnavailableError``
     with status 0 when there was no answer, in which case a write may or may not have happened.
+
+    Attributes:
+        observer: told about every answer; may be replaced.
     """
 
-    def __init__(self, access: Access, *, max_requests: int = MAX_REQUESTS) -> None:
+    def __init__(self, access: Access, *, max_requests: int = MAX_REQUESTS, observer: Observer = NOBODY) -> None:
         self._access = access
+        self.observer = observer
         self._renewing = asyncio.Lock()
         # Requests queue here and not in aiohttp's pool, where one could wait for long after its fence was asked.
         self._slots = asyncio.Semaphore(max_requests)
@@ -122,9 +128,21 @@ class ApiClient:
         """Delete an object; ``body`` is its DeleteOptions."""
         return await self.request("DELETE", path, body=body)
 
-    async def credentials(self) -> dict[str, Any]:
-        """What another HTTP client needs to act as us (``Access.connection``)."""
-        return await self._access.connection()
+    async def credentials(self, refused: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What another HTTP client needs to act as us (``Access.connection``).
+
+        Args:
+            refused: what the server has just refused: read them anew unless that was done meanwhile.
+
+        Raises:
+            InputError: they cannot be read any more.
+        """
+        async with self._renewing:
+            found = await self._access.connection()
+            if found == refused:
+                await self._access.renew()
+                found = await self._access.connection()
+            return found
 
     async def served(self, group: str, version: str, plural: str) -> bool:
         """Whether the server knows this kind at the moment."""
@@ -164,14 +182,22 @@ class ApiClient:
             headers["Content-Type"] = content_type
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         async with self._slots:
+            began = time.perf_counter()
             try:
                 if self._connections is not None:
-                    return await self._exchange(self._connections, method, path, params, headers, data, within, fence)
-                limits = aiohttp.ClientTimeout(total=within)
-                async with await self._send(method, path, params, headers, data, limits, fence) as response:
-                    return await response.read()
+                    answer = await self._exchange(self._connections, method, path, params, headers, data, within, fence)
+                else:
+                    limits = aiohttp.ClientTimeout(total=within)
+                    async with await self._send(method, path, params, headers, data, limits, fence) as response:
+                        answer = await response.read()
+            except ApiError as error:
+                self.observer.answered(method, error.status, time.perf_counter() - began)
+                raise
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                self.observer.answered(method, 0, time.perf_counter() - began)
                 raise _unanswered(f"{method} {path}", error) from error
+            self.observer.answered(method, 200, time.perf_counter() - began)
+            return answer
 
     async def _exchange(
         self,
@@ -215,10 +241,19 @@ class ApiClient:
             silence: seconds without a byte after which the connection counts as broken.
         """
         limits = aiohttp.ClientTimeout(total=total, sock_read=silence, sock_connect=REQUEST_SECONDS)
+        begun = False
         try:
             async with await self._send("GET", path, params, {"Accept": accept}, None, limits, open_fence) as response:
+                begun = True
+                self.observer.answered("WATCH", 200, None)
                 yield response.content.iter_any()
+        except ApiError as error:
+            if not begun:
+                self.observer.answered("WATCH", error.status, None)
+            raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if not begun:
+                self.observer.answered("WATCH", 0, None)
             raise _unanswered(f"WATCH {path}", error) from error
 
     async def _send(
@@ -283,10 +318,12 @@ async def connect(
     *,
     in_cluster: bool | None = None,
     max_requests: int = MAX_REQUESTS,
+    observer: Observer = NOBODY,
 ) -> ApiClient:
     """Open a session with the cluster that the arguments or the environment name (``access.find_access``).
 
     Raises:
         InputError: there is no usable configuration. The server need not be up.
     """
-    return ApiClient(await find_access(kubeconfig, context, in_cluster=in_cluster), max_requests=max_requests)
+    access = await find_access(kubeconfig, context, in_cluster=in_cluster)
+    return ApiClient(access, max_requests=max_requests, observer=observer)

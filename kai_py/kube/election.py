@@ -4,12 +4,14 @@ The protocol is client-go's, so that tools which show leases understand ours. On
 it; the others watch it, and take it over when they have seen no renewal for its whole duration, by their own clock.
 The holder must stop earlier than that: its fence closes at the renew deadline, counted from the start of the last
 renewal that is known to have succeeded. Time passes on no two machines in the same way, but a monotonic clock loses
-no third of ten seconds, and only differences of one clock are ever compared.
+no third of ten seconds, and only differences of one clock are ever compared: what the lease says about the time of day
+is for people.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,8 +29,20 @@ from kai_py.kube.resource import ResourceKind
 
 _log = structlog.get_logger()
 
+#: Who takes over a lease that was given back waits for so long at most: what its holder sent last may still be on its
+#: way, and then to us by the watch. Seconds.
+HANDOVER: Final = 1.0
 #: A Lease's times have microseconds.
 _MICRO_TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def awake_or_asleep() -> float:
+    """Monotonic seconds that also pass while the machine is suspended, where the system can tell.
+
+    A leader whose machine was put to sleep would otherwise wake up with a lease that it believes to be fresh.
+    """
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,8 @@ class LeaseTimes:
     """Seconds. ``duration`` > ``renew_deadline`` > ``retry``; the defaults are client-go's.
 
     Attributes:
-        duration: others may take over when they have seen no renewal for so long.
+        duration: others may take over when they have seen no renewal for so long. The API knows whole seconds: parts of
+            one are rounded up.
         renew_deadline: the holder stops when it has not renewed for so long.
         retry: between two renewals, and between two attempts to become the holder.
     """
@@ -101,7 +116,7 @@ class Leadership:
         times: LeaseTimes = LeaseTimes(),
         on_started: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = awake_or_asleep,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.identity = identity
@@ -117,6 +132,7 @@ class Leadership:
         self._sleep = sleep
         self._seen: Lease | None = None
         self._must_read = True
+        self._given_back = False
         self._seen_at = 0.0
         self._leading = False
         self._valid_until = 0.0
@@ -162,11 +178,21 @@ class Leadership:
 
     async def _acquire(self) -> None:
         while not await self._attempt(within=self._times.renew_deadline):
-            # Jitter, so that replicas that were started together do not collide each time.
-            await self._sleep(self._times.retry * random.uniform(1.0, 1.2))  # noqa: S311  # not a secret
+            await self._sleep(self._pause())
+        if self._given_back:
+            # Of a lease that ran out, as much time has passed since its holder's fence closed.
+            times = self._times
+            await self._sleep(min(HANDOVER, times.duration - times.renew_deadline, times.renew_deadline / 2))
         self._leading = True
         _log.info("leading", identity=self.identity, lease=self._path)
         self._on_started()
+
+    def _pause(self) -> float:
+        """Seconds until the next try: at the latest when the lease runs out, or one more retry would be lost."""
+        # Jitter, so that replicas that were started together do not collide each time.
+        pause = self._times.retry * random.uniform(1.0, 1.2)  # noqa: S311  # not a secret
+        left = self._expiry(self._seen) - self._clock() if self._seen is not None and self.holder else 0.0
+        return min(pause, left) if left > 0 else pause
 
     async def _lead(self) -> None:
         """Renew until the deadline passes without success, or somebody else holds the lease."""
@@ -175,7 +201,8 @@ class Leadership:
             left = self._valid_until - self._clock()
             if left <= 0:
                 break
-            renewed = await self._attempt(within=left)
+            # One request that hangs, on a connection that is dead without anybody's knowing, must not cost the lease.
+            renewed = await self._attempt(within=min(left, self._times.renew_deadline / 2))
             if not renewed and self.holder != self.identity:
                 break
         self._stop()
@@ -219,6 +246,7 @@ class Leadership:
             return True
         if not self._may_take(lease):
             return False
+        self._given_back = not lease.spec.holder_identity
         claim = Lease(metadata=lease.metadata, spec=self._claim(lease.spec))
         self._observe(await self._client.put(self._path, claim))
         return True
@@ -242,7 +270,11 @@ class Leadership:
         """Whether the lease is free, ours, or has not been renewed for its duration, by our clock."""
         if self.holder in ("", self.identity):
             return True
-        return self._clock() >= self._seen_at + (lease.spec.lease_duration_seconds or self._times.duration)
+        return self._clock() >= self._expiry(lease)
+
+    def _expiry(self, lease: Lease) -> float:
+        """When a lease that is not renewed any more may be taken, by our clock."""
+        return self._seen_at + (lease.spec.lease_duration_seconds or self._times.duration)
 
     def _claim(self, before: LeaseSpec | None) -> LeaseSpec:
         now = datetime.now(UTC).strftime(_MICRO_TIME)
@@ -250,8 +282,8 @@ class Leadership:
         transitions = (before.lease_transitions or 0) if before else 0
         return LeaseSpec(
             holder_identity=self.identity,
-            # Whole seconds, and at least one: the API refuses zero.
-            lease_duration_seconds=max(1, round(self._times.duration)),
+            # Whole seconds. Rounded down, others could take over before our own deadline.
+            lease_duration_seconds=math.ceil(self._times.duration),
             acquire_time=before.acquire_time if before and ours else now,
             renew_time=now,
             lease_transitions=transitions if ours or before is None else transitions + 1,

@@ -25,7 +25,7 @@ from kai_py.errors import (
 from kai_py.kube.backoff import Backoff
 from kai_py.kube.client import JSON, ApiClient, Params
 from kai_py.kube.resource import ResourceKind
-from kai_py.kube.wire import EventType, Lines, OnMalformed, read_events, read_page
+from kai_py.kube.wire import Batch, EventType, Lines, OnMalformed, read_events, read_page
 
 _log = structlog.get_logger()
 
@@ -34,6 +34,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 PAGE_SIZE: Final = 500
 #: A watch is renewed by the server after a time in this range, so that all watches do not end together.
 WATCH_SECONDS: Final = (300, 600)
+#: After a time in this range everything is listed again, with the next watch. By its contract a watch loses nothing; if
+#: one does (a proxy, a bug), nobody would ever know.
+RELIST_SECONDS: Final = (1800, 3600)
 #: The server sends a bookmark about every minute; without any byte for this long the connection is dead.
 SILENCE_SECONDS: Final = 150.0
 #: How often to look for a kind that is not installed.
@@ -97,6 +100,7 @@ class Reflector(Generic[T]):
         resource_version: up to where we have seen the history; empty before the first list.
         relists: how many complete lists the sink has been given.
         served: whether the last list was answered: the kind is there, and we may read it.
+        unreadable: keys of objects that exist and cannot be decoded as they are now.
     """
 
     def __init__(
@@ -122,6 +126,7 @@ class Reflector(Generic[T]):
         self.resource_version = ""
         self.relists = 0
         self.served = True
+        self.unreadable: AbstractSet[tuple[str, str]] = frozenset()
         self._client = client
         self._sink = sink
         self._paged = paged
@@ -137,6 +142,7 @@ class Reflector(Generic[T]):
         self._backoff = Backoff()
         self._listed_in_vain = False
         self._heard_at: float | None = None
+        self._list_again_at = 0.0
 
     @property
     def staleness(self) -> float:
@@ -147,11 +153,13 @@ class Reflector(Generic[T]):
         """List and watch, for ever."""
         while True:
             try:
-                if not self.resource_version:
+                if not self.resource_version or self._clock() >= self._list_again_at:
                     await self._list()
                 if await self._watch():
+                    self._restarts("ended")
                     self._backoff.reset()
                 else:
+                    self._restarts("empty")
                     await self._sleep(self._backoff.delay())
             except GoneError as error:
                 # Our version has been compacted away. That is no failure: list again, and at once, unless the
@@ -197,7 +205,9 @@ class Reflector(Generic[T]):
         else:
             self._paged.forget_others(self.resource, uids, unreadable)
         self.resource_version = page.resource_version
+        self._list_again_at = self._clock() + random.randint(*RELIST_SECONDS)  # noqa: S311  # jitter, not a secret
         self.relists += 1
+        self.unreadable = frozenset(unreadable)
         self._heard()
         self.synced.set()
 
@@ -233,6 +243,7 @@ class Reflector(Generic[T]):
         batch = read_events(self.resource.struct, lines, self._on_malformed)
         if batch.events:
             self._sink.apply(self.resource, batch.events)
+        self._note_unreadable(batch)
         if batch.resource_version:
             # Only now: a version that the sink has not seen must not be resumed from.
             self.resource_version = batch.resource_version
@@ -242,6 +253,14 @@ class Reflector(Generic[T]):
         if batch.error is not None:
             raise batch.error
         return bool(batch.resource_version)
+
+    def _note_unreadable(self, batch: Batch[T]) -> None:
+        """Keep count of what cannot be decoded. Mostly nothing is, and nothing has to be done."""
+        if self.unreadable:
+            self.unreadable -= {obj.metadata.key for _, obj in batch.events}  # type: ignore[attr-defined]  # see above
+        if batch.unreadable:
+            there = {key for key, exists in batch.unreadable.items() if exists}
+            self.unreadable = (self.unreadable - batch.unreadable.keys()) | there
 
     async def _trouble(self, error: KaiError) -> None:
         """Mostly an UnavailableError. The others (forbidden, malformed list) may be mended by an administrator."""
@@ -256,6 +275,7 @@ class Reflector(Generic[T]):
             await self._sleep(self._backoff.delay())
             return
         self.served = False
+        self.unreadable = frozenset()
         self._sink.replace(self.resource, [], set())
         self._heard_at = self._clock()
         self.synced.set()
@@ -268,7 +288,12 @@ class Reflector(Generic[T]):
         self._heard_at = self._clock()
         self.last_error = None
 
+    def _restarts(self, cause: str) -> None:
+        self._client.observer.restarted(self.resource.full_name, cause)
+
     def _note(self, error: KaiError) -> None:
+        if self.served:  # else there is no watch: we only look now and then whether there is anything to watch
+            self._restarts(error.code)
         if type(error) is not type(self.last_error) and not (self._optional and isinstance(error, NotFoundError)):
             # Once per kind of trouble: during an outage every try fails with the same words.
             level = "info" if isinstance(error, GoneError | UnavailableError) else "warning"

@@ -35,6 +35,11 @@ class ResourceKind(Generic[T]):
         return self.struct.__name__
 
     @property
+    def full_name(self) -> str:
+        """As ``kubectl get`` takes it whatever the version: ``pods``, ``jobs.batch``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
     def api_version(self) -> str:
         """As in the objects' ``apiVersion``."""
         return f"{self.group}/{self.version}" if self.group else self.version
@@ -63,4 +68,4 @@ class ResourceKind(Generic[T]):
         return "/".join(parts)
 
     def __str__(self) -> str:
-        return f"{self.plural}.{self.group}/{self.version}" if self.group else f"{self.plural}/{self.version}"
+        return f"{self.full_name}/{self.version}"

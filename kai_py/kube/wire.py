@@ -62,11 +62,13 @@ class Batch(Generic[T]):
         events: in the order of arrival.
         resource_version: where to resume after them; empty when nothing in the piece said so.
         error: the watch has ended with this.
+        unreadable: keys of objects whose last event in the piece could not be decoded; whether they still exist.
     """
 
     events: list[tuple[EventType, T]] = field(default_factory=list)
     resource_version: str = ""
     error: ApiError | None = None
+    unreadable: dict[tuple[str, str], bool] = field(default_factory=dict)
 
 
 class Lines:
@@ -146,7 +148,10 @@ def _read_object(struct_type: type[T], envelope: _Envelope, batch: Batch[T], on_
         known = _report(struct_type, envelope.object, error, on_malformed)
         if known is not None:
             batch.resource_version = known.metadata.resource_version
+            batch.unreadable[known.metadata.key] = envelope.type != "DELETED"
         return
+    if batch.unreadable:
+        batch.unreadable.pop(obj.metadata.key, None)  # type: ignore[attr-defined]  # every object has metadata
     batch.events.append((envelope.type, obj))  # type: ignore[arg-type]  # the server has these three types left
     batch.resource_version = obj.metadata.resource_version  # type: ignore[attr-defined]  # every object has metadata
 

@@ -10,6 +10,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +55,7 @@ class MiniCluster:
         certificate: Path | None = None,
         key: Path | None = None,
         history: int = 20_000,
+        gates: AbstractSet[str] = frozenset(),
     ) -> None:
         """Prepare; nothing runs before ``async with``.
 
@@ -66,8 +68,12 @@ class MiniCluster:
             certificate: PEM file; with ``key``, the API is served over HTTPS. Clients are told to trust exactly it.
             key: PEM file of the certificate's private key.
             history: how many changes of each kind a watch can resume over.
+            gates: feature gates to switch on that are off by default; only ``DRANodeAllocatableResources`` is known.
+
+        Raises:
+            ValueError: a gate is not known.
         """
-        self.storage = Storage(history=history)
+        self.storage = Storage(history=history, gates=gates)
         self._certificate = certificate
         self._server = ApiServer(self.storage, host=host, port=port, token=token, tls=_tls(certificate, key))
         self._token = token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,13 +51,13 @@ class Endpoint:
 class Registry:
     """All endpoints."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, gates: AbstractSet[str] = frozenset()) -> None:
         self._store = store
         self.schemas = BuiltinSchemas()
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
         self._stored: dict[str, Endpoint] = {}
         self.generation = 0
-        rules = builtin_rules()
+        rules = builtin_rules(gates)
         for kind in BUILTIN:
             codec = self.schemas.codec(kind.group, kind.version, kind.kind)
             self.add(Endpoint(kind, kind.version, store.add_collection(kind), codec, rules.get(kind.key, Rules())))

@@ -6,6 +6,7 @@ Every verb validates, defaults and refuses exactly as a request would. Objects t
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,9 +65,9 @@ class Storage:
     Kinds are named ``pods`` or, outside the core group, ``jobs.batch``.
     """
 
-    def __init__(self, *, history: int = 20_000) -> None:
+    def __init__(self, *, history: int = 20_000, gates: AbstractSet[str] = frozenset()) -> None:
         self.store = Store(history=history)
-        self.registry = Registry(self.store)
+        self.registry = Registry(self.store, gates)
         self.writer = Writer(self.store, self.registry)
         self.deleter = Deleter(self.store)
         self.binder = Binder(self.store)

@@ -14,7 +14,7 @@ from kai_py.api.keys import ALLOCATED_ANNOTATION, CLAIM_PROTECTION, EXTENDED_CLA
 from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping
 from kai_py.api.resource import MAX_CONSUMERS, Allocation, Consumer, ResourceClaim
 from kai_py.cluster.claim_objects import Devices, Name, devices_of
-from kai_py.cluster.claims import ClaimBook
+from kai_py.cluster.claims import ClaimBook, OfNodes
 from kai_py.cluster.encode.times import rfc3339
 from kai_py.cluster.extended_rows import UNNAMED
 from kai_py.core.dra.allocation import ClaimAllocation
@@ -115,6 +115,22 @@ class ClaimKeeper:
             self._metrics.api_errors.labels("claim", error.code).inc()
             raise ClaimRefusedError(f"no claim on extended resources of pod {key}: {error}") from error
         return claim.metadata.key
+
+    async def tell(self, key: PodKey, of_node: OfNodes) -> None:
+        """Say in a pod's status what the devices of its claims take of its node.
+
+        Whether the server keeps it is no matter to us: what is taken is reckoned from the devices.
+
+        Raises:
+            ClaimRefusedError: it cannot be written; says why.
+            LeaseLostError: we must not write.
+        """
+        try:
+            await self._writer.publish_takes(key, self._book.takes_told(key, of_node))
+        except ApiError as error:
+            self._metrics.api_errors.labels("claim", error.code).inc()
+            what = f"what its devices take of the node is not in the status of pod {key}"
+            raise ClaimRefusedError(f"{what}: {error}") from error
 
     async def discard(self, name: Name) -> None:
         """Delete a claim on extended resources that nobody uses: the next attempt makes another one.

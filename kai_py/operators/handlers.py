@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import kopf
 
+from kai_py.errors import InputError
 from kai_py.operators.kinds import PODGROUPS, QUEUES, TOPOLOGIES
 from kai_py.operators.shell import Shell
+
+#: Pause before credentials are read again that have been refused; seconds.
+LOGIN_RETRY: Final = 1.0
 
 
 def registry() -> kopf.OperatorRegistry:
     """All handlers of the scheduler."""
     handlers = kopf.OperatorRegistry()
+    given: dict[str, Any] = {}
 
     @kopf.on.startup(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)
     async def start(memo: Shell, settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -25,7 +30,16 @@ def registry() -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=handlers)
     async def login(memo: Shell, **_: Any) -> kopf.ConnectionInfo:
-        return kopf.ConnectionInfo(**await memo.client.credentials())
+        # kopf asks again when the server has refused what it had; the same once more would end it for good.
+        try:
+            found = await memo.client.credentials(refused=given)
+        except InputError as error:
+            raise kopf.TemporaryError(str(error), delay=LOGIN_RETRY) from error
+        if found == given:
+            raise kopf.TemporaryError("credentials were refused, and there are no others yet", delay=LOGIN_RETRY)
+        given.clear()
+        given.update(found)
+        return kopf.ConnectionInfo(**found)
 
     @kopf.on.probe(id="leader", registry=handlers)
     def leader(memo: Shell, **_: Any) -> bool:

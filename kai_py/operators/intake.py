@@ -19,7 +19,7 @@ from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.topology import Topology
-from kai_py.api.workload import Workload
+from kai_py.api.workload import IndexedWorkload, Workload
 from kai_py.cluster.pods import FINISHED, key_of
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey
@@ -39,6 +39,7 @@ from kai_py.operators.kinds import (
     PODS,
     PRIORITY_CLASSES,
     RUNTIMES,
+    SERVICES,
     SLICES,
     STORAGE,
     TAINT_RULES,
@@ -165,6 +166,8 @@ class Intake:
             return self._put_zones(obj)
         if resource == RUNTIMES:
             return self._store.put_runtime_class(obj, self._clock())
+        if resource == SERVICES:
+            return self._store.put_service(obj)
         return self._put_owner(resource, obj)
 
     def _put_devices(self, resource: ResourceKind[Any], obj: Any) -> bool:
@@ -204,7 +207,8 @@ class Intake:
 
     def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
         kind = self._owner_kinds.get(resource, owner.kind)
-        named = replace(owner, api_version=resource.api_version, kind=kind)
+        whole = owner.whole() if isinstance(owner, IndexedWorkload) else owner
+        named = replace(whole, api_version=resource.api_version, kind=kind)
         if isinstance(named, Workload):
             named = replace(named, status=decisive_status((resource.group, kind), named.status))
         matters = self._store.put_owner(named, self._clock())
@@ -259,6 +263,8 @@ class Intake:
             return self._store.zones.drop(meta.name)
         if resource == RUNTIMES:
             return self._store.drop_runtime_class(meta.name, self._clock())
+        if resource == SERVICES:
+            return self._store.drop_service(meta.key)
         return self._store.drop_owner(meta.uid)
 
     def _drop_devices(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:

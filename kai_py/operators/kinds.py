@@ -14,6 +14,7 @@ from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.service import Service
 from kai_py.api.storage import (
     CSIDriver,
     CSINode,
@@ -23,6 +24,7 @@ from kai_py.api.storage import (
     StorageClass,
     VolumeAttachment,
 )
+from kai_py.api.workload import IndexedWorkload
 from kai_py.kube.claims import CLAIMS
 from kai_py.kube.resource import ResourceKind
 
@@ -39,6 +41,7 @@ __all__ = [
     "PRIORITY_CLASSES",
     "QUEUES",
     "RUNTIMES",
+    "SERVICES",
     "SLICES",
     "STORAGE",
     "TAINT_RULES",
@@ -53,6 +56,7 @@ NODES: Final = ResourceKind("", "v1", "nodes", Node, namespaced=False)
 PRIORITY_CLASSES: Final = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses", PriorityClass, namespaced=False)
 NAMESPACES: Final = ResourceKind("", "v1", "namespaces", Namespace, namespaced=False)
 BUDGETS: Final = ResourceKind("policy", "v1", "poddisruptionbudgets", PodDisruptionBudget)
+SERVICES: Final = ResourceKind("", "v1", "services", Service)
 RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", RuntimeClass, namespaced=False)
 ZONES: Final = ResourceKind(
     "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", NodeResourceTopology, namespaced=False
@@ -80,11 +84,12 @@ STORAGE: Final[tuple[ResourceKind[Any], ...]] = (
     ResourceKind("storage.k8s.io", "v1", "volumeattachments", VolumeAttachment, namespaced=False),
 )
 
-#: Owners of pods, of which only the metadata is read: labels and annotations decide about queue and grouping.
-OWNERS: Final = (
-    ResourceKind("batch", "v1", "jobs", PartialObject),
+#: Owners of pods: labels and annotations decide about queue and grouping. Of ReplicaSets nothing else is asked for; of
+#: kinds whose pods have an index, it is read how many there are.
+OWNERS: Final[tuple[ResourceKind[Any], ...]] = (
+    ResourceKind("batch", "v1", "jobs", IndexedWorkload),
     ResourceKind("apps", "v1", "replicasets", PartialObject),
-    ResourceKind("apps", "v1", "statefulsets", PartialObject),
+    ResourceKind("apps", "v1", "statefulsets", IndexedWorkload),
 )
 #: Their kinds: metadata alone does not say it.
 OWNER_KINDS: Final = {"jobs": "Job", "replicasets": "ReplicaSet", "statefulsets": "StatefulSet"}

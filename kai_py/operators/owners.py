@@ -42,6 +42,9 @@ class OwnerFollower:
         registry: the rules in force.
         wake: called when something changed that a cycle could act upon.
         clock: seconds since the epoch.
+
+    Attributes:
+        reflectors: of the kinds that are served.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class OwnerFollower:
         self._registry = registry
         self._wake = wake
         self._clock = clock
+        self.reflectors: dict[KindName, Reflector[PartialObject]] = {}
         self._wanted = asyncio.Event()
         self._settled: dict[KindName, asyncio.Event] = {}
         self._tasks: dict[KindName, tuple[bool, asyncio.Task[None]]] = {}
@@ -102,6 +106,7 @@ class OwnerFollower:
             await asyncio.sleep(ABSENT_SECONDS)
         self._intake.follow(resource, kind[1])
         reflector = Reflector(self._client, resource, self._intake, metadata_only=not reads, dispensable=True)
+        self.reflectors[kind] = reflector
         async with asyncio.TaskGroup() as both:
             both.create_task(reflector.run())
             while True:

@@ -28,7 +28,7 @@ from kai_py.errors import (
     SettingsError,
 )
 from kai_py.kube.client import ApiClient, connect
-from kai_py.kube.election import Leadership
+from kai_py.kube.election import Leadership, LeaseTimes
 from kai_py.kube.reviews import Reviews
 from kai_py.operators.decision_server import serving
 from kai_py.operators.handlers import registry
@@ -44,6 +44,9 @@ _log = structlog.get_logger()
 
 #: Pause before the settings are asked for again; seconds.
 RETRY: Final = 1.0
+#: A crashed leader is replaced within ``duration`` and a little more than one ``retry``. What shorter times cost:
+#: docs/survival.md.
+LEASE_TIMES: Final = LeaseTimes(duration=3.0, renew_deadline=2.0, retry=0.5)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class RunConfig:
         node_pool: wins over the settings' ``nodePool.value``.
         leader_elect: whether to wait for a lease before deciding.
         lease: (namespace, name) of the Lease.
+        lease_times: how soon others take over, and how soon we stop; see there.
         metrics_port, probes_port: None or 0 = none.
         decisions_at: host and port of the decision log; None = it is not served.
         identity: unique among replicas; by default the host's name and a random part.
@@ -71,6 +75,7 @@ class RunConfig:
     node_pool: str | None = None
     leader_elect: bool = True
     lease: tuple[str, str] = ("kai-scheduler", "kai-py")
+    lease_times: LeaseTimes = LEASE_TIMES
     metrics_port: int | None = 8080
     probes_port: int | None = 8081
     decisions_at: tuple[str, int] | None = ("127.0.0.1", 8082)
@@ -94,7 +99,7 @@ async def run_scheduler(
     metrics = Metrics(process=True)
     stop = stop or asyncio.Event()
     from_file = _settings_of(config.settings_file) if config.settings_file is not None else None
-    async with await connect(config.kubeconfig, config.context) as client:
+    async with await connect(config.kubeconfig, config.context, observer=metrics) as client:
         first = from_file or await _settings_in(client, config.settings_configmap, stop)
         settings = LiveSettings(first, metrics, scheduler_name=config.scheduler_name, node_pool=config.node_pool)
         shell = _shell(client, settings, metrics, config)
@@ -164,7 +169,8 @@ def _usable(document: str, where: str) -> Settings:
 
 def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: RunConfig) -> Shell:
     identity = config.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-    leadership = Leadership(client, *config.lease, identity) if config.leader_elect else None
+    times = config.lease_times
+    leadership = Leadership(client, *config.lease, identity, times=times) if config.leader_elect else None
     document = config.settings_configmap if config.settings_file is None else None
     return Shell(
         client,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -41,6 +43,7 @@ class LiveSettings:
         self.faults: tuple[Fault, ...] = ()
         self.current = self._overridden(first)
         self.options: Options = core_options(self.current)
+        self._in_force()
 
     @property
     def accounting(self) -> Accounting:
@@ -65,10 +68,16 @@ class LiveSettings:
             self.faults = ()
             if settings != self.current:
                 self.current, self.options = settings, core_options(settings)
+                self._in_force()
                 accept(settings)
                 _log.info("settings in force", where=where)
         self._metrics.settings_faults.set(len(self.faults))
         return self.faults != before
+
+    def _in_force(self) -> None:
+        """Let metrics name the settings, so that one sees whether all replicas have the same."""
+        digest = hashlib.sha256(self.current.model_dump_json().encode()).hexdigest()[:12]
+        self._metrics.settings_in_force(digest, time.time())
 
     def _refuse_moves(self, settings: Settings, where: str) -> None:
         faults = [

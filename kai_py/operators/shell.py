@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from kai_py.api.configmap import ConfigMap
-from kai_py.api.meta import NO_STRINGS
+from kai_py.api.meta import NO_STRINGS, PartialObject
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
@@ -44,6 +44,7 @@ from kai_py.operators.kinds import (
     PRIORITY_CLASSES,
     QUEUES,
     RUNTIMES,
+    SERVICES,
     SLICES,
     STORAGE,
     TAINT_RULES,
@@ -60,6 +61,7 @@ from kai_py.operators.shadow import SHADOW_KEY, Previewer, Shadow
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
+from kai_py.operators.watched import watched
 from kai_py.settings.model import Settings
 from kai_py.telemetry import events
 from kai_py.telemetry.decision_log import DecisionLog
@@ -123,6 +125,7 @@ class Shell:
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
+        self.store.spread_by_default(settings.current.placement.default_topology_spread, clock())
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
@@ -218,8 +221,13 @@ class Shell:
             *(Reflector(client, kind, self.intake, dispensable=True) for kind in STORAGE),
             Reflector(client, ZONES, self.intake, dispensable=True),
             Reflector(client, RUNTIMES, self.intake, dispensable=True),
-            *(Reflector(client, kind, self.intake, metadata_only=True, optional=True) for kind in OWNERS),
+            Reflector(client, SERVICES, self.intake, dispensable=True),
+            *(
+                Reflector(client, kind, self.intake, metadata_only=kind.struct is PartialObject, optional=True)
+                for kind in OWNERS
+            ),
         ]
+        metrics.watches.of(lambda: watched([*self.reflectors, *self._owners.reflectors.values()], self.store))
         self._tasks: list[asyncio.Task[object]] = []
         if leadership is not None:
             leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
@@ -258,6 +266,8 @@ class Shell:
         set_memory_apart()
         if self.leadership is not None:
             self._spawn(self.leadership.run(), "leader election")
+        else:
+            self.metrics.begin_to_lead()
         self._spawn(self._audits(), "audit")
         self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
         if self._document is not None:
@@ -313,12 +323,12 @@ class Shell:
         """Another process may have told users about the waiting; what it said is compared anew."""
         self._told.clear()
         self._usage.lead_anew()
-        self.metrics.leader.set(1)
+        self.metrics.begin_to_lead()
         self.cycles.wake()
 
     def _stopped_leading(self) -> None:
         """Stop deciding; the fence stops what is on its way."""
-        self.metrics.leader.set(0)
+        self.metrics.stop_leading()
 
     # -- audits ------------------------------------------------------------------------------------
 
@@ -389,6 +399,7 @@ class Shell:
         now, current = self._clock(), self.settings.current
         self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        self.store.spread_by_default(current.placement.default_topology_spread, now)
         self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
         self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
@@ -419,6 +430,8 @@ class Shell:
             self.record_event(events.decided(decision))
             if isinstance(decision, Evict):
                 self.store.evicted(decision, self._clock())
+            elif isinstance(decision, Bind):
+                self.metrics.pod_bound(decision, self._clock())
         elif isinstance(decision, Bind):
             self.record_event(events.bind_failed(decision, why))
 

@@ -109,6 +109,8 @@ class Starts:
         self._brief: set[Start] = set()
         #: Of pods that are sent off; they may be forgotten before their claims have been given back.
         self._claims_of: dict[PodKey, tuple[Name, ...]] = {}
+        #: Pods whose status says, thanks to us, what devices take of their nodes.
+        self._told: set[PodKey] = set()
         self._any = asyncio.Event()
 
     @property
@@ -129,13 +131,16 @@ class Starts:
         expected = {name: self._objects.devices(name) for name in names}
         unmade = [(pod_of(bind), one) for bind in whole for one in bind.claims if one.extended and not one.uid]
         with_volumes = [bind for bind in whole if bind.volumes]
-        start = Start(whole, expected, len(expected) + len(unmade) + len(with_volumes))
+        telling = [bind for bind in whole if self._store.claims.has_to_tell(pod_of(bind), bind.of_node)]
+        start = Start(whole, expected, len(expected) + len(unmade) + len(with_volumes) + len(telling))
         for name in list(expected):
             self._enqueue(partial(self._secure, start, name))
         for key, granted in unmade:
             self._enqueue(partial(self._make, start, key, granted))
         for bind in with_volumes:
             self._enqueue(partial(self._ask, start, bind))
+        for bind in telling:
+            self._enqueue(partial(self._tell, start, bind))
 
     def look(self, names: Iterable[Name]) -> None:
         """Claims have changed: whoever waits for them may go on."""
@@ -162,6 +167,12 @@ class Starts:
                     await self._keeper.discard(name)
             except ClaimRefusedError as error:
                 _log.warning("claim not given back", claim="/".join(name), why=str(error))
+        if key in self._told:
+            self._told.discard(key)
+            try:
+                await self._keeper.tell(key, ())
+            except ClaimRefusedError as error:  # the next start says what is true then
+                _log.info("status of pod not corrected", pod=str(key), why=str(error))
 
     def holds(self, key: PodKey) -> bool:
         """Whether claims were got for a pod that is not bound yet."""
@@ -170,6 +181,7 @@ class Starts:
     def done(self, key: PodKey) -> None:
         """A pod was bound: its claims are its own."""
         self._claims_of.pop(key, None)
+        self._told.discard(key)
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -196,6 +208,12 @@ class Starts:
     async def _ask(self, start: Start, bind: Bind) -> None:
         """Ask for the volumes of one pod."""
         await self._through(start, f"volumes of pod {bind.pod}", lambda: self._volumes.ask(bind))
+
+    async def _tell(self, start: Start, bind: Bind) -> None:
+        """Say in a pod's status what its devices take of its node."""
+        key = pod_of(bind)
+        self._told.add(key)
+        await self._through(start, f"status of pod {bind.pod}", lambda: self._keeper.tell(key, bind.of_node))
 
     async def _through(self, start: Start, what: str, work: Job) -> None:
         """Do one thing that is needed; with the last one, go on."""

@@ -56,6 +56,7 @@ _VOLUMES: Final = (
 _ZONES: Final = ResourceKind(
     "topology.node.k8s.io", "v1alpha2", "noderesourcetopologies", PartialObject, namespaced=False
 )
+_SERVICES: Final = ResourceKind("", "v1", "services", PartialObject)
 _RUNTIMES: Final = ResourceKind("node.k8s.io", "v1", "runtimeclasses", PartialObject, namespaced=False)
 _CONFIG_MAPS: Final = ResourceKind("", "v1", "configmaps", PartialObject)
 
@@ -87,6 +88,7 @@ async def read_cluster(
             break
     objects += await _read_if_allowed(client, _ZONES, "node resource topologies", warn)
     objects += await _read_if_allowed(client, _RUNTIMES, "runtime classes", warn)
+    objects += await _read_if_allowed(client, _SERVICES, "services", warn)
     objects += await read_owners(client, [one for one in objects if one["kind"] == "Pod"])
     objects += budgets
     settings = await read_settings(client, settings_at)

@@ -19,6 +19,7 @@ from kai_py.api.queue import Queue
 from kai_py.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
+from kai_py.api.service import Service
 from kai_py.api.storage import (
     CSIDriver,
     CSINode,
@@ -91,6 +92,7 @@ class Objects:
     volumes: list[Stored] = field(default_factory=list)
     zones: list[NodeResourceTopology] = field(default_factory=list)
     runtime_classes: list[RuntimeClass] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
     owners: list[PartialObject] = field(default_factory=list)
     settings: Settings | None = None
     config_maps: dict[tuple[str, str], Manifest] = field(default_factory=dict)
@@ -180,6 +182,7 @@ def _sort_in(objects: Objects, manifest: dict[str, Any]) -> bool:
         ("storage.k8s.io", "CSINode"): lambda: objects.volumes.append(convert(CSINode, manifest)),
         ("storage.k8s.io", "CSIStorageCapacity"): lambda: objects.volumes.append(convert(CSIStorageCapacity, manifest)),
         ("storage.k8s.io", "VolumeAttachment"): lambda: objects.volumes.append(convert(VolumeAttachment, manifest)),
+        ("", "Service"): lambda: objects.services.append(convert(Service, manifest)),
         ("node.k8s.io", "RuntimeClass"): lambda: objects.runtime_classes.append(convert(RuntimeClass, manifest)),
         ("topology.node.k8s.io", "NodeResourceTopology"): lambda: objects.zones.append(
             convert(NodeResourceTopology, manifest)

@@ -117,6 +117,7 @@ def furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Itera
     store.claims.follows_extended = True
     store.rollouts.enable(wanted=settings.pod_groups.rollout_surge)
     store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
+    store.spread_by_default(settings.placement.default_topology_spread, now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
         priority_classes={priority_class.metadata.name for priority_class in read.priority_classes},
@@ -136,6 +137,8 @@ def furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Itera
     warnings.update(dict.fromkeys(str(one) for name in sorted(doubts) for one in doubts[name]))
     for topology in read.topologies:
         store.put_topology(topology)
+    for service in read.services:
+        store.put_service(service)
     for runtime_class in read.runtime_classes:
         store.put_runtime_class(runtime_class, now)
     # Of a live cluster without any we may not have been allowed to read them.

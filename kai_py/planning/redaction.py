@@ -77,7 +77,7 @@ _AMOUNTS: Final = frozenset(
         "requests",
     }
 )
-_LABELS: Final = frozenset({"labels", "matchLabels", "nodeSelector"})
+_LABELS: Final = frozenset({"labels", "matchLabels", "nodeSelector", "selector"})
 _LABEL_KEYS: Final = frozenset(
     {
         "key",

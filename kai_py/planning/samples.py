@@ -103,14 +103,18 @@ def _maps(value: object) -> list[Manifest]:
 # -- kinds ---------------------------------------------------------------------------------------------
 
 
-def _replicas(count: str, *template: str, between: tuple[tuple[str, str], ...] = ()) -> Callable[[Manifest], Any]:
-    """Equal pods from one template, in which owners stand between."""
+def _replicas(
+    count: str, *template: str, between: tuple[tuple[str, str], ...] = (), index_label: str = ""
+) -> Callable[[Manifest], Any]:
+    """Equal pods from one template, in which owners stand between; some kinds tell them which of them they are."""
 
     def make(workload: Manifest) -> Iterator[Sample]:
         name = _name(workload)
         chain = tuple(Link(version, kind, name) for version, kind in between)
         for index in range(_count(_at(workload, "spec", count))):
             labels = {keys.POD_TEMPLATE_HASH_LABEL: "0"} if ("apps/v1", "ReplicaSet") in between else {}
+            if index_label and _at(workload, "spec", "completionMode") in (None, "Indexed"):
+                labels[index_label] = str(index)
             yield Sample(f"{name}-{index}", _at(workload, "spec", *template) or {}, labels, chain)
 
     return make
@@ -138,8 +142,8 @@ def _jobset(workload: Manifest) -> Iterator[Sample]:
             labels = {keys.JOBSET_JOB_LABEL: str(job.get("name")), keys.JOBSET_INDEX_LABEL: str(replica)}
             spec = _at(job, "template", "spec")
             for index in range(_count(_at(spec, "parallelism"))):
-                between = (Link("batch/v1", "Job", name),)
-                yield Sample(f"{name}-{index}", _at(spec, "template") or {}, labels, between)
+                between, own = (Link("batch/v1", "Job", name),), {keys.JOB_INDEX_LABEL: str(index)}
+                yield Sample(f"{name}-{index}", _at(spec, "template") or {}, {**labels, **own}, between)
 
 
 def _ray(*path: str) -> Callable[[Manifest], Iterator[Sample]]:
@@ -240,9 +244,9 @@ _DEPLOYMENT: Final = ("apps/v1", "Deployment")
 _MAKERS: Final[Mapping[tuple[str, str], Callable[[Manifest], Iterator[Sample]]]] = {
     ("apps", "Deployment"): _replicas("replicas", "template", between=(_SET,)),
     ("apps", "ReplicaSet"): _replicas("replicas", "template"),
-    ("apps", "StatefulSet"): _replicas("replicas", "template"),
+    ("apps", "StatefulSet"): _replicas("replicas", "template", index_label=keys.POD_INDEX_LABEL),
     ("apps", "DaemonSet"): _one(),
-    ("batch", "Job"): _replicas("parallelism", "template"),
+    ("batch", "Job"): _replicas("parallelism", "template", index_label=keys.JOB_INDEX_LABEL),
     ("batch", "CronJob"): _replicas("", "jobTemplate", "spec", "template", between=(("batch/v1", "Job"),)),
     ("jobset.x-k8s.io", "JobSet"): _jobset,
     ("kubeflow.org", "PyTorchJob"): _training("pytorchReplicaSpecs"),

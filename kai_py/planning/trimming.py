@@ -13,6 +13,7 @@ from kai_py.api.node import Node
 from kai_py.api.pod import Pod
 from kai_py.api.policy import PodDisruptionBudget
 from kai_py.api.resource import ResourceSlice
+from kai_py.api.service import Service
 from kai_py.api.storage import (
     CSIDriver,
     CSINode,
@@ -30,6 +31,7 @@ Json = dict[str, Any]
 _STRUCTS: Final[Mapping[tuple[str, str], type[msgspec.Struct]]] = {
     ("", "Node"): Node,
     ("", "Pod"): Pod,
+    ("", "Service"): Service,
     ("policy", "PodDisruptionBudget"): PodDisruptionBudget,
     ("resource.k8s.io", "ResourceSlice"): ResourceSlice,
     ("", "PersistentVolume"): PersistentVolume,

@@ -81,14 +81,21 @@ class World:
                 self.put(self._claims.with_claims(_recreated(freed)), now)
             else:
                 self.gone.add(name_)
-                del self.pods[name_]
-                self.store.drop_pod(key_of(pod))
+                self.drop(name_)
         self._disruptions.count(self.pods.values())
 
     def _uses(self, gone: Pod, claim: Name) -> bool:
         """Whether another pod than one that has gone runs and uses a claim."""
         others = (pod for pod in self.pods.values() if pod.spec.resource_claims and pod.spec.node_name)
         return any(pod is not gone and not is_finished(pod) and claim in needs_of(pod).claims for pod in others)
+
+    def restart(self, pod: Pod, now: float) -> None:
+        """A pod has lost its node: its controller makes it again."""
+        self.put(_recreated(pod), now)
+
+    def drop(self, name: Name) -> None:
+        """Let a pod go for good."""
+        self.store.drop_pod(key_of(self.pods.pop(name)))
 
     def put(self, pod: Pod, now: float) -> None:
         """Take in a pod that is new, or another one than before."""

@@ -22,5 +22,6 @@ def core_options(settings: Settings) -> Options:
         preempt_min_runtime=settings.fairness.preempt_min_runtime.seconds,
         reclaim_min_runtime=settings.fairness.reclaim_min_runtime.seconds,
         reclaim_resolution=settings.fairness.reclaim_min_runtime_resolution,
+        sorts_per_namespace=settings.actions.sorts_per_namespace,
         queue_depth={Action(name): depth for name, depth in settings.actions.queue_depth.items()},
     )

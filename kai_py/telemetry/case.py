@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kai_py.core.resources import ResourceAxis
 from kai_py.core.result import Reason
 from kai_py.telemetry.amounts import amount, noun
+from kai_py.telemetry.printable import printable
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Case:
 
     def name(self, key: str) -> str:
         """A detail as text; empty if there is none."""
-        return str(self.reason.details.get(key, ""))
+        return printable(str(self.reason.details.get(key, "")))
 
     def named(self, kind: str, key: str) -> str:
         """``queue research``, or ``the queue`` when the name is not known."""
@@ -64,4 +65,4 @@ class Case:
             yield ": ".join(fault)
         for key, value in sorted(self.reason.details.items()):
             if key not in (*used, "field", "message") and isinstance(value, str) and value:
-                yield f"{key} {value}"
+                yield f"{key} {printable(value)}"

@@ -9,13 +9,18 @@ from typing import Final
 from kai_py.api.keys import QUEUE_LABEL
 from kai_py.api.quantity import format_quantity
 from kai_py.core.dra.refusal import RefusalCode
+from kai_py.core.resources import MEMORY
 from kai_py.core.result import ReasonCode
+from kai_py.telemetry.amounts import amount, noun
 from kai_py.telemetry.case import Case
 from kai_py.telemetry.places import histogram
 from kai_py.telemetry.text import Text, about
 
 #: Begins the names of details that say how much of a capacity is asked for.
 _CAPACITY: Final = "capacity "
+#: The same of what devices take of a resource of their node, and of what is left of it.
+_OF_NODE: Final = "node "
+_LEFT: Final = "left "
 _WHY: Final[Mapping[str, str]] = {
     RefusalCode.TOO_MANY_DEVICES: "a claim may have 32 devices",
     RefusalCode.TOO_MANY_CONFIGURATIONS: "a claim may have 64 configurations",
@@ -31,6 +36,9 @@ _WHY: Final[Mapping[str, str]] = {
     RefusalCode.CONSTRAINT: "no devices meet its constraints together",
     RefusalCode.ALL_AGAINST_CONSTRAINT: "all devices together do not meet its constraints",
     RefusalCode.TOGETHER: "its requests compete for the same devices",
+    RefusalCode.NODE_ROOM: "its devices take more of their node than is left",
+    RefusalCode.NODE_UNUSED: "its devices take something of their node, and no container uses the claim",
+    RefusalCode.NODE_SHARED: "its devices take something of their node, and another pod there uses the claim",
     RefusalCode.ELSEWHERE: "a claim has its devices elsewhere",
     RefusalCode.CUT: "the search for devices was ended before it was done",
 }
@@ -53,13 +61,24 @@ def _asked(case: Case) -> str:
     return f" ({'; '.join(asked)})" if asked else ""
 
 
+def _of_node(case: Case) -> str:
+    """What devices take of a node, and what is left there: `` (64 GiB memory, 60 GiB left)``."""
+    taken = [key.removeprefix(_OF_NODE) for key in sorted(case.reason.details) if key.startswith(_OF_NODE)]
+    parts = []
+    for resource in taken:
+        asked = amount(resource, case.base_units(f"{_OF_NODE}{resource}"), case.axis, rounded="up")
+        left = amount(resource, case.base_units(f"{_LEFT}{resource}"), case.axis, rounded="down")
+        parts.append(f"{f'{asked} {noun(resource)}' if resource == MEMORY else asked}, {left} left")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
 def _evidence(case: Case) -> str:
     parts = []
     if why := _WHY.get(case.name("why"), ""):
         where = f" on {case.name('node')}, which comes nearest" if case.name("node") else ""
         needed = case.number("needed")
         numbers = f" ({needed} needed, {case.number('matched')} match, {case.number('available')} free)"
-        parts.append(f"{why}{_asked(case)}{where}{numbers if needed else ''}")
+        parts.append(f"{why}{_asked(case)}{_of_node(case)}{where}{numbers if needed else ''}")
     if case.number("pods"):
         parts.append(f"{case.number('placed')} of {case.number('pods')} pods that start together find places")
     parts.append(histogram(case.reason))

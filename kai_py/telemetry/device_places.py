@@ -50,6 +50,14 @@ DEVICE_TEXTS: Final[Mapping[str, FilterText]] = {
         "Devices of the node can be shared, but others take too much of a capacity.",
         f"Wait until shares are free, ask for smaller ones, or {_LOOK}",
     ),
+    FilterReason.DEVICES_TAKE_NODE: FilterText(
+        "has too little left of what its devices take of it",
+        "have too little left of what their devices take of them",
+        "Devices of the node match and nobody has them, but they take cpu, memory or the like of the node beside what "
+        "the pod asks for (nodeAllocatableResourceMappings), and not so much is left, or the pod as a whole asks for "
+        "less.",
+        "Wait until pods of the node finish, or ask for less cpu and memory, or for devices that take less",
+    ),
     FilterReason.POOLS_UNSETTLED: FilterText(
         "has pools that are not complete, or contradict themselves",
         "have pools that are not complete, or contradict themselves",

@@ -15,10 +15,11 @@ import numpy as np
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from kai_py.core.resources import CPU, GPU
+from kai_py.core.resources import CPU, GPU, Shares
 from kai_py.core.result import CycleResult, Diagnosis, QueueShares
-from kai_py.core.tables.queues import QueueTable
 from kai_py.core.tables.snapshot import Snapshot
+from kai_py.telemetry import room, waits
+from kai_py.telemetry.families import Family
 
 _UNITS: Final = "cpu in cores, memory in bytes, gpu in devices, others in their own unit"
 _QUEUE_HELP: Final = {
@@ -29,13 +30,33 @@ _QUEUE_HELP: Final = {
     "quota": f"What the queue is guaranteed, +Inf if unlimited ({_UNITS}).",
     "limit": f"The most that the queue may hold, +Inf if unlimited ({_UNITS}).",
 }
+_QUEUES: Final = {
+    name: Family(f"kai_py_queue_{name}", text, ("queue", "resource")) for name, text in _QUEUE_HELP.items()
+}
+_DISTANCE: Final = Family(
+    "kai_py_fair_share_distance_ratio",
+    "What leaf queues lack of their fair shares, as a part of what all queues share; 0 = everybody has what is due.",
+    ("resource",),
+)
+_PENDING_PODGROUPS: Final = Family(
+    "kai_py_pending_podgroups",
+    "Podgroups that wait, by queue and first reason (see the page of reason codes). A queue that does not exist has no "
+    "name here.",
+    ("queue", "reason"),
+)
+_PENDING_PODS: Final = Family("kai_py_pending_pods", "Pods that wait, by queue.", ("queue",))
+#: By section of the reference page.
+FAMILIES: Final = {
+    "Queues": (*_QUEUES.values(), _DISTANCE),
+    "Pods": (_PENDING_PODGROUPS, _PENDING_PODS, waits.LONGEST),
+    "Devices": room.FAMILIES,
+}
 
 
 @dataclass(frozen=True)
 class _Shown:
     shares: QueueShares
-    queues: QueueTable
-    accounted: tuple[str, ...]
+    snapshot: Snapshot
     diagnoses: tuple[Diagnosis, ...]
 
 
@@ -50,44 +71,76 @@ class Levels(Collector):
 
     def show(self, result: CycleResult, snapshot: Snapshot) -> None:
         """Make a cycle's numbers the ones that a scrape sees. Arrays are kept, not copied: results are not changed."""
-        self._shown = _Shown(result.shares, snapshot.queues, snapshot.axis.accounted, result.diagnoses)
+        self._shown = _Shown(result.shares, snapshot, result.diagnoses)
+
+    def hide(self) -> None:
+        """Show nothing until the next cycle: somebody else decides now, and these numbers grow old."""
+        self._shown = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All families, as of the last cycle."""
         shown = self._shown
-        for name, text in _QUEUE_HELP.items():
-            family = GaugeMetricFamily(f"kai_py_queue_{name}", text, labels=["queue", "resource"])
+        for name, declared in _QUEUES.items():
+            family = declared.gauge()
             if shown is not None:
                 _add_queues(family, name, shown)
             yield family
-        diagnoses = shown.diagnoses if shown is not None else ()
-        yield _pending_podgroups(diagnoses)
-        yield _pending_pods(diagnoses)
+        yield _distance(shown)
+        yield _pending_podgroups(shown)
+        yield _pending_pods(shown)
+        snapshot = shown.snapshot if shown is not None else None
+        yield from waits.longest_waits(snapshot)
+        yield from room.room(snapshot)
+
+
+def units(accounted: tuple[str, ...]) -> Shares:
+    """``(A,)`` base units in what a metric shows as 1."""
+    return np.array([1000.0 if resource in (CPU, GPU) else 1.0 for resource in accounted])
 
 
 def _add_queues(family: GaugeMetricFamily, name: str, shown: _Shown) -> None:
-    source = shown.queues if name in ("quota", "limit") else shown.shares
-    units = np.array([1000.0 if resource in (CPU, GPU) else 1.0 for resource in shown.accounted])
-    values = (np.asarray(getattr(source, name), dtype=np.float64) / units).tolist()
-    for queue, row in zip(shown.queues.names, values, strict=True):
-        for resource, value in zip(shown.accounted, row, strict=True):
+    accounted = shown.snapshot.axis.accounted
+    source = shown.snapshot.queues if name in ("quota", "limit") else shown.shares
+    values = (np.asarray(getattr(source, name), dtype=np.float64) / units(accounted)).tolist()
+    for queue, row in zip(shown.snapshot.queues.names, values, strict=True):
+        for resource, value in zip(accounted, row, strict=True):
             family.add_metric([queue, resource], value)
 
 
-def _pending_podgroups(diagnoses: tuple[Diagnosis, ...]) -> GaugeMetricFamily:
-    text = "Podgroups that wait, by queue and first reason (see docs/reference/reasons.md)."
-    family = GaugeMetricFamily("kai_py_pending_podgroups", text, labels=["queue", "reason"])
-    counts = Counter((one.queue, str(one.reasons[0].code) if one.reasons else "") for one in diagnoses)
+def _distance(shown: _Shown | None) -> GaugeMetricFamily:
+    family = _DISTANCE.gauge()
+    if shown is not None:
+        shares, leaf = shown.shares, shown.snapshot.queues.leaf
+        lacking = np.maximum(shares.fair_share - shares.allocated, 0.0)[leaf].sum(axis=0)
+        parts = np.divide(lacking, shares.total, out=np.zeros_like(lacking), where=shares.total > 0)
+        for resource, part in zip(shown.snapshot.axis.accounted, parts.tolist(), strict=True):
+            family.add_metric([resource], part)
+    return family
+
+
+def _pending_podgroups(shown: _Shown | None) -> GaugeMetricFamily:
+    family = _PENDING_PODGROUPS.gauge()
+    counts: Counter[tuple[str, str]] = Counter()
+    for queue, one in _waiting(shown):
+        counts[queue, str(one.reasons[0].code) if one.reasons else ""] += 1
     for labels, count in sorted(counts.items()):
         family.add_metric(list(labels), count)
     return family
 
 
-def _pending_pods(diagnoses: tuple[Diagnosis, ...]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily("kai_py_pending_pods", "Pods that wait, by queue.", labels=["queue"])
+def _pending_pods(shown: _Shown | None) -> GaugeMetricFamily:
+    family = _PENDING_PODS.gauge()
     counts: Counter[str] = Counter()
-    for one in diagnoses:
-        counts[one.queue] += len(one.pods)
+    for queue, one in _waiting(shown):
+        counts[queue] += len(one.pods)
     for queue, count in sorted(counts.items()):
         family.add_metric([queue], count)
     return family
+
+
+def _waiting(shown: _Shown | None) -> Iterator[tuple[str, Diagnosis]]:
+    """Diagnoses and their queues. One that does not exist has no name: anybody may make up as many as they like."""
+    if shown is not None:
+        known = frozenset(shown.snapshot.queues.names)
+        for one in shown.diagnoses:
+            yield one.queue if one.queue in known else "", one

@@ -11,6 +11,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from kai_py.telemetry.printable import printable
+
 Format = Literal["console", "json"]
 
 #: Libraries that report every object or request at INFO; their warnings are ours to see.
@@ -67,10 +69,19 @@ def _renderers(format: Format, out: TextIO) -> Sequence[Processor]:  # noqa: A00
         transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         return (structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer(_json))
     return (
+        _visible,
         structlog.dev.ConsoleRenderer(
             colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="ts", sort_keys=False
         ),
     )
+
+
+def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Values of keys may be users' words; JSON escapes them by itself. The event is ours, or a library's."""
+    for key, value in event.items():
+        if isinstance(value, str) and key != "event":
+            event[key] = printable(value)
+    return event
 
 
 def _json(event: EventDict, **_: Any) -> str:

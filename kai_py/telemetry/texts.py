@@ -331,6 +331,12 @@ TEXTS: Final[Mapping[str, Text]] = {
         evidence=lambda case: "; ".join(part for part in (_requested(case), case.name("message")) if part),
         used=frozenset({"provisioningRequest", "message"}),
     ),
+    ReasonCode.OUT_OF_TURN: Text(
+        fixed("its namespace has too many different podgroups in line, which take turns"),
+        "Each cycle looks at a limited number of sorts of podgroups per namespace, so that nobody holds up all others.",
+        "Wait for its turn, submit fewer different pods at once, or raise actions.sortsPerNamespace in the settings.",
+        evidence=lambda case: f"a cycle looks at {case.number('sorts')}" if case.number("sorts") else "",
+    ),
     ReasonCode.INTERNAL_ERROR: Text(
         fixed("the scheduler made a mistake over this podgroup and left it alone for this cycle"),
         "An unexpected error of the scheduler itself. What was begun for the podgroup was taken back, all others are "

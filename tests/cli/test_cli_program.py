@@ -138,3 +138,11 @@ def test_an_error_is_a_verdict_evidence_and_a_next_step(kai, monkeypatch, error,
 
 def test_the_program_is_a_typer_program():
     assert isinstance(app, typer.Typer)
+
+
+def test_names_of_options_are_whole_in_a_narrow_terminal():
+    """In a process of its own, since it depends on what is imported first."""
+    done = python("-m", "kai_py", "run", "--help", COLUMNS="80")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for name in ("--settings-configmap", "--decisions-address", "--no-leader-elect"):
+        assert name in done.stdout

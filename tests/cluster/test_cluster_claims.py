@@ -276,3 +276,28 @@ def test_who_lacks_devices_is_told_its_own_claim_or_none():
     results = [{"request": "gpu", "driver": GPU, "pool": "n1", "device": f"gpu-{n}"} for n in range(3)]
     alike[3]["status"] = {"allocation": {"devices": {"results": results}}}
     assert told(*alike) == ""
+
+
+def test_a_driver_that_vanishes_leaves_claims_and_pods_alone_and_finds_its_devices_taken_when_it_is_back():
+    results = [{"request": "gpu", "driver": GPU, "pool": "n1", "device": "gpu-0"}]
+    users = [{"resource": "pods", "name": "a", "uid": "a"}]
+    has = claim("c") | {"status": {"allocation": {"devices": {"results": results}}, "reservedFor": users}}
+    runs = user("a", "c", on="n1")
+    runs["metadata"]["uid"] = "a"
+    store = filled(has, runs, claim("d"), user("b", "d"))
+    before = store.claims.objects.by_name["default", "c"]
+
+    def decided():
+        result = run_cycle(store.take(NOW), Options(), clock=lambda: 0.0)
+        return [
+            (one.pod, [device.device for granted in one.claims for device in granted.allocation.devices])
+            for one in result.decisions
+        ]
+
+    store.claims.devices.drop(f"n1-{GPU}")
+    assert decided() == []
+    assert store.claims.objects.by_name["default", "c"] is before
+    back = slice_of("n1", 2)
+    back["metadata"]["uid"] = "u"
+    store.claims.devices.put(convert(ResourceSlice, back))
+    assert decided() == [("default/b", ["gpu-1"])]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kai_py.api import keys
+from kai_py.api.decode import convert
+from kai_py.api.resource import ResourceSlice
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.domains import ROOT
 from kai_py.core.tables.patterns import Pattern, Shape
@@ -177,14 +179,24 @@ def test_what_cannot_be_kept_makes_only_its_podgroup_wait(constraint, code, fiel
     assert snapshot.topologies.fixed.tolist() == [True, True]
 
 
-def test_one_podgroup_asks_for_one_topology():
+def test_each_part_of_a_podgroup_may_ask_for_a_topology_of_its_own():
     parts = [{"name": "x", "minMember": 1, "topologyConstraint": near("rack", name="other")}]
     spec = {"subGroups": parts, "topologyConstraint": near("zone")}
     snapshot = take(topology(), topology("other"), gang(**spec), pod("p", group="g", subgroup="x"))
-    code, details = reason(snapshot)
-    assert (code, details["field"]) == (
-        ReasonCode.TOPOLOGY_INVALID,
+    table = snapshot.topologies
+    assert blocked(snapshot, "g") is None
+    assert [table.topologies[row].name for row in table.topology_idx.tolist()] == ["dc", "other"]
+    assert (table.required.tolist(), table.preferred.tolist()) == ([0, 1], [-1, -1])
+
+
+def test_the_topology_of_a_part_that_does_not_exist_is_named():
+    parts = [{"name": "x", "minMember": 1, "topologyConstraint": near("rack", name="other")}]
+    spec = {"subGroups": parts, "topologyConstraint": near("zone")}
+    code, details = reason(take(topology(), gang(**spec), pod("p", group="g", subgroup="x")))
+    assert (code, details["field"], details["topology"]) == (
+        ReasonCode.TOPOLOGY_MISSING,
         "spec.subGroups[x].topologyConstraint.topology",
+        "other",
     )
 
 
@@ -244,3 +256,77 @@ def test_nothing_is_made_anew_while_nothing_changes():
 )
 def test_the_index_of_a_pod_is_its_rank(labels, rank):
     assert take(pod("p", labels=labels)).pods.rank.tolist() == [rank]
+
+
+# -- levels that devices define ------------------------------------------------------------------------
+
+DRIVER = "gpu.example.com"
+LINK = f"{DRIVER}/link"
+
+
+def a_slice(name, link, *, pool="", generation=1, attribute="link", **where):
+    """One device; ``link`` is its attribute's value, None = it has none."""
+    value = {"bool": link} if isinstance(link, bool) else {"int": link} if isinstance(link, int) else {"string": link}
+    attributes = {attribute: value} if link is not None else {}
+    pooled = {"name": pool or name, "generation": generation, "resourceSliceCount": 1}
+    spec = {"driver": DRIVER, "pool": pooled, "devices": [{"name": "gpu", "attributes": attributes}]}
+    return convert(ResourceSlice, {"metadata": {"name": name}, "spec": {**spec, **(where or {"nodeName": name[0]})}})
+
+
+def linked(*slices):
+    nodes = [node(name, labels=A if name in "ab" else B) for name in "abcd"]
+    store = a_store(*nodes, topology("dc", "rack", LINK), gang(topologyConstraint=near(LINK)), pod("p", group="g"))
+    for one in slices:
+        store.claims.devices.put(one)
+    return store
+
+
+def domains(store):
+    """The link of each node; None where it has none."""
+    snapshot = store.take(NOW)
+    if reason(snapshot) is not None:
+        return None
+    (found,) = snapshot.topologies.topologies
+    rows = found.domain_idx[1].tolist()
+    return {name: found.paths[1][row][-1] if row >= 0 else None for name, row in zip(found.nodes, rows, strict=True)}
+
+
+def test_an_attribute_of_devices_may_be_the_narrowest_level():
+    store = linked(a_slice("a", "x"), a_slice("b", "x"), a_slice("c", "y"), a_slice("d", None))
+    assert domains(store) == {"a": "x", "b": "x", "c": "y", "d": None}
+    (found,) = store.take(NOW).topologies.topologies
+    assert found.paths == ((("r1",), ("r2",)), (("r1", "x"), ("r2", "y")))
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "true"), (7, "7"), ("7", "7")])
+def test_values_of_any_sort_are_domains(value, text):
+    assert domains(linked(a_slice("a", value)))["a"] == text
+
+
+def test_devices_of_a_node_have_to_agree_and_to_be_its_own():
+    store = linked(a_slice("a", "x"), a_slice("a2", "y"), a_slice("b", "x"), a_slice("b2", None))
+    assert domains(store) == {"a": None, "b": "x", "c": None, "d": None}
+    assert domains(linked(a_slice("e", "x", allNodes=True))) is None
+
+
+def test_the_newest_generation_of_a_pool_counts():
+    old, new = a_slice("a1", "x", pool="p"), a_slice("a2", "y", pool="p", generation=2)
+    assert domains(linked(old, new))["a"] == "y"
+
+
+def test_attributes_may_be_written_with_their_domain_and_another_drivers_are_not_meant():
+    assert domains(linked(a_slice("a", "x", attribute=LINK)))["a"] == "x"
+    assert domains(linked(a_slice("a", "x", attribute="other.example.com/link"))) is None
+
+
+def test_a_level_follows_its_devices_and_a_label_of_nodes_comes_first():
+    store = linked(a_slice("a", "x"), a_slice("b", "y"))
+    assert domains(store)["b"] == "y"
+    first = store.take(NOW).topologies
+    assert store.take(NOW).topologies is first
+    store.claims.devices.put(a_slice("b", "x"))
+    assert domains(store)["b"] == "x"
+    store.claims.devices.drop("a")
+    assert domains(store)["a"] is None
+    put(store, node("c", labels={**B, LINK: "z"}))
+    assert domains(store) == {"a": None, "b": None, "c": "z", "d": None}

@@ -106,6 +106,7 @@ class Sub:
     min_subgroups: int = ALL
     required: str = ""
     preferred: str = ""
+    topology: str = "dc"
 
     def members(self) -> Sequence[Pod]:
         return [Pod()] * self.pods if isinstance(self.pods, int) else self.pods
@@ -155,12 +156,14 @@ def cluster(
     foreign: Mapping[str, Pod] | None = None,
     now: float = 1_000_000.0,
     levels: Sequence[str] = ("zone", "rack"),
+    others: Mapping[str, Sequence[str]] | None = None,
 ) -> Snapshot:
     """A sealed snapshot. A node may be given as its GPUs, a gang as its number of one-GPU pods.
 
     Queues and podgroups are as old as their place in the mapping says; one queue ``q`` exists when none is named.
     Pods are called after their podgroup, subgroup and number: ``gang-0``, ``gang-workers-1``. ``levels`` are node
-    labels, from the widest; they matter when some gang asks for one.
+    labels, from the widest; they matter when some gang asks for one. They are those of the topology ``dc``; ``others``
+    have levels of their own.
     """
     queues = queues or {"q": Queue()}
     node_table = _nodes({name: Node(node) if isinstance(node, int) else node for name, node in nodes.items()})
@@ -181,29 +184,35 @@ def cluster(
         subgroups=subgroups,
         queues=queue_table,
         devices=_devices(pods, memory),
-        topologies=_topologies(tree, node_table, levels, len(podgroups)),
+        topologies=_topologies(tree, node_table, {"dc": levels, **(others or {})}, len(podgroups)),
     )
 
 
 def _topologies(
-    tree: Sequence[_Branch], nodes: NodeTable, levels: Sequence[str], podgroups: int
+    tree: Sequence[_Branch], nodes: NodeTable, levels: Mapping[str, Sequence[str]], podgroups: int
 ) -> TopologyTable | None:
     if not any(sub.required or sub.preferred for *_, sub in tree):
         return None
-    columns = [nodes.labels.column(level) for level in levels]
-    topology = Topology.of("dc", [Level(level) for level in levels], columns, nodes.names)
-    asking = [bool(sub.required or sub.preferred) for *_, sub in tree]
+    topologies = [
+        Topology.of(name, [Level(key) for key in keys], [nodes.labels.column(key) for key in keys], nodes.names)
+        for name, keys in sorted(levels.items())
+    ]
+    row_of = {topology.name: row for row, topology in enumerate(topologies)}
+    subs = [sub for *_, sub in tree]
+    asking = [row_of[sub.topology] if sub.required or sub.preferred else NONE for sub in subs]
 
     def rows(named: Sequence[str]) -> np.ndarray:
-        return np.array([levels.index(level) if level else ANY_LEVEL for level in named], dtype=np.int32)
+        of = [levels[sub.topology] for sub in subs]
+        found = [keys.index(level) if level else ANY_LEVEL for keys, level in zip(of, named, strict=True)]
+        return np.array(found, dtype=np.int32)
 
     fixed = np.zeros(podgroups, dtype=np.bool_)
     fixed[[podgroup for _, podgroup, _, sub in tree if sub.required]] = True
     return TopologyTable(
-        topologies=(topology,),
-        topology_idx=np.where(asking, 0, NONE).astype(np.int32),
-        required=rows([sub.required for *_, sub in tree]),
-        preferred=rows([sub.preferred for *_, sub in tree]),
+        topologies=tuple(topologies),
+        topology_idx=np.array(asking, dtype=np.int32),
+        required=rows([sub.required for sub in subs]),
+        preferred=rows([sub.preferred for sub in subs]),
         fixed=fixed,
         patterns={row: sub.pattern for _, row, _, sub in tree if isinstance(sub, Gang) and sub.pattern != RING},
     )

@@ -280,7 +280,9 @@ LEVELS = st.sampled_from(["", "", "zone", "rack"])
 
 @st.composite
 def near(draw):
-    """What a podgroup asks of the topology; a preferred level is never wider than the required one."""
+    """What a podgroup asks of a topology; a preferred level is never wider than the required one."""
+    if draw(st.integers(0, 4)) == 0:
+        return {"topology": "nv", draw(st.sampled_from(["required", "preferred"])): "link"}
     required, preferred = draw(LEVELS), draw(LEVELS)
     return {"required": required, "preferred": "" if (required, preferred) == ("rack", "zone") else preferred}
 
@@ -289,7 +291,8 @@ def near(draw):
 def clustered(draw):
     """Racks in zones, partly taken by preemptible podgroups, and others that want to be near each other."""
     queues = draw(queue_trees())
-    labels = draw(st.lists(racks, min_size=2, max_size=6))
+    links = st.sampled_from(["l", "m", ""]).map(lambda link: {"link": link} if link else {})
+    labels = [{**draw(racks), **draw(links)} for _ in range(draw(st.integers(2, 6)))]
     nodes = {f"n{row}": Node(draw(st.sampled_from([1, 2, 4])), labels=own) for row, own in enumerate(labels)}
     leaf_queues = st.sampled_from([name for name in queues if name[-1].isdigit()])
     number = st.integers(1, 3)
@@ -322,4 +325,4 @@ def clustered(draw):
             if draw(st.booleans()):
                 children = {"m": Sub(children=children, **draw(near())), "n": Sub(draw(number), **draw(near()))}
             work[f"w{row}"] = Gang(children=children, **what)
-    return cluster(nodes=nodes, queues=queues, gangs=work)
+    return cluster(nodes=nodes, queues=queues, gangs=work, others={"nv": ("link",)})

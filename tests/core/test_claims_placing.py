@@ -1,9 +1,12 @@
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kai_py.core.dra.allocator import Allocator
+from kai_py.core.dra.claims import Constraint
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Options, Strategy
 from kai_py.core.placement.gang import Placer
@@ -14,7 +17,7 @@ from kai_py.core.tables.pods import PodState
 from tests.core.builders import Gang, Pod, Queue, bound, cluster, codes, decide, evicted, leaving, nominated, running
 from tests.core.builders import waiting as diagnosed
 from tests.core.claiming import Claimed, with_claims
-from tests.core_dra.builders import claim, device, gpus, partitioned, pool, profiles, request, want
+from tests.core_dra.builders import claim, device, gpus, own, partitioned, pool, profiles, request, want
 
 CPU = Pod(0, cpu=1)
 
@@ -339,3 +342,41 @@ def test_the_node_that_comes_nearest_is_found_behind_many_without_devices():
     reason = next(reason for one in decide(snapshot).diagnoses for reason in one.reasons)
     assert reason.code is ReasonCode.DEVICES_UNAVAILABLE
     assert (reason.details["node"], reason.details["needed"], reason.details["matched"]) == ("b", 3, 2)
+
+
+# -- claims that are made to be searched for -------------------------------------------------------
+
+
+def puzzles(count):
+    """Pods that each need a value that no two of many devices share, in a way that no sum disproves."""
+    devices = [device(f"d{n}", has={f"a{k}": n % (k + 2) for k in range(16)}) for n in range(128)]
+    same = [Constraint(own(f"a{n % 16}")) for n in range(32)]
+    return devices, {
+        f"c{n}": Claimed(claim(*[want() for _ in range(24 + n)], constraints=same), [f"g{n}-0"]) for n in range(count)
+    }
+
+
+def test_claims_that_explode_do_not_keep_others_waiting():
+    """Each alone may use up its budget on every node; all together they may not use up the cycle."""
+    devices, claims = puzzles(3)
+    names = ["a", "b", "c"]
+    slices = [one for name in names for part in range(8) for one in pool(f"{name}-{part}", *devices, node=name)]
+    gangs = {f"g{n}": Gang([CPU]) for n in range(3)} | {"plain": Gang([CPU])}
+    snapshot = cluster(nodes=dict.fromkeys(names, 0), gangs=gangs)
+    snapshot = with_claims(snapshot, slices, claims | {"c": Claimed(claim(want(2)), ["plain-0"])})
+    tried = []
+    allocate = Allocator.allocate
+
+    def counting(self, *what, **how):
+        found = allocate(self, *what, **how)
+        tried.append(found.steps)
+        return found
+
+    with patch.object(Allocator, "allocate", counting), patch("kai_py.core.state.claims._VAIN", 6_000):
+        result = decide(snapshot)
+    assert set(bound(result)) == {"plain-0"}
+    assert max(tried) > 4_000
+    assert sum(tried) < 6_000 + 4_001 + 501 * len(tried)
+    assert {one.details["why"] for reasons in diagnosed(result).values() for one in reasons.reasons[:1]} == {
+        "SearchCut"
+    }

@@ -4,8 +4,10 @@ import pytest
 
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Strategy
-from kai_py.core.result import ReasonCode
+from kai_py.core.result import Nominate, ReasonCode
 from tests.core.builders import Gang, Node, Pod, Queue, cluster, decide, evicted, moved, nominated, running, waiting
+from tests.core.claiming import Claimed, with_claims
+from tests.core_dra.builders import claim, gpus, pool, want
 
 CONSOLIDATE = (Action.ALLOCATE, Action.CONSOLIDATE)
 
@@ -147,3 +149,33 @@ def test_a_podgroup_that_may_not_be_placed_is_not_moved():
     assert set(moved(cycle({"a": 2, "b": 2}, gangs))) == {"y-0"}
     gangs["y"] = held(1, "b", created=9, blocked=ReasonCode.BACKING_OFF)
     assert set(moved(cycle({"a": 2, "b": 2}, gangs))) == {"x-0"}
+
+
+# -- claims move with their pods -------------------------------------------------------------------
+
+
+def claimed():
+    """Two nodes of four devices with two pods each that have a claim on one, and a pod that claims four."""
+    gangs = {name: Gang([running(name[0], 0, cpu=1)]) for name in ("a0", "a1", "b0", "b1")}
+    snapshot = cluster(nodes={"a": 0, "b": 0}, gangs=gangs | {"p": Gang([Pod(0, cpu=1)])})
+    slices = [one for node in "ab" for one in pool(node, *gpus(4), node=node)]
+    claims = {
+        f"c-{name}": Claimed(claim(want()), [f"{name}-0"], has=[f"g{name[1]}"], on=name[0], gpus=1) for name in gangs
+    }
+    return with_claims(snapshot, slices, claims | {"c-p": Claimed(claim(want(4)), ["p-0"], gpus=4)})
+
+
+def test_pods_move_with_their_claims_so_that_a_claim_on_all_devices_of_a_node_fits():
+    snapshot = claimed()
+    result = decide(snapshot, actions=CONSOLIDATE)
+    assert evicted(result) == {}
+    (place,) = {node for pod, node in nominated(result).items() if pod == "p-0"}
+    assert set(moved(result).values()) == {"a", "b"} - {place}
+    assert violations(snapshot, result) == ()
+    given = {
+        one.pod: sorted(device.device for granted in one.claims for device in granted.allocation.devices)
+        for one in result.decisions
+        if isinstance(one, Nominate)
+    }
+    assert given.pop("ns/p-0") == ["g0", "g1", "g2", "g3"]
+    assert sorted(device for found in given.values() for device in found) == ["g2", "g3"]

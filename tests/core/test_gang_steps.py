@@ -191,6 +191,11 @@ def test_a_higher_priority_goes_first():
     assert order(a=1, b=Gang(1, priority=75)) == ["b", "a"]
 
 
+def test_a_gang_that_has_lost_a_member_goes_before_those_that_have_not_begun():
+    assert order(fresh=2, broken=Gang([running("a"), Pod()], minimum=2)) == ["broken", "fresh"]
+    assert order(better=Gang(2, priority=75), broken=Gang([running("a"), Pod()], minimum=2)) == ["better", "broken"]
+
+
 def test_who_is_below_the_minimum_goes_before_who_has_it_and_that_before_who_grew():
     assert order(
         grew=Gang([*[running("a")] * 2, Pod()], minimum=1), has=Gang([running("a"), Pod()], minimum=1), below=1

@@ -299,6 +299,49 @@ def test_places_that_are_held_stay_in_one_domain():
     assert violations(following, second) == ()
 
 
+#: The floor again, with NVLink domains of two nodes each; two of them cross racks.
+LINKED = {
+    name: Node(2, labels={**node.labels, "link": link})
+    for (name, node), link in zip(FLOOR.items(), "aabcbcdd", strict=True)
+}
+LINKS = {"nv": ("link",)}
+
+
+def test_a_subgroup_may_ask_for_a_domain_of_another_topology():
+    """Only one rack has both of a pair of linked nodes and room for the rest."""
+    children = {"u": Sub(3, required="link", topology="nv"), "v": Sub(1)}
+    taken = {"r": Gang([running("xa1")])}
+    gangs = {**taken, "g": Gang(children=children, required="rack")}
+    result = decide(snapshot := cluster(nodes=LINKED, gangs=gangs, others=LINKS))
+    assert racks_of(of_g(bound(result))) == {"yb"}
+    assert violations(snapshot, result) == ()
+
+
+def test_what_keeps_a_subgroup_waiting_is_told_in_its_own_topology():
+    children = {"u": Sub(5, required="link", topology="nv"), "v": Sub(1)}
+    result = decide(cluster(nodes=LINKED, gangs={"g": Gang(children=children, required="zone")}, others=LINKS))
+    reason = waiting(result)["g"].reasons[0]
+    assert reason.code is ReasonCode.SUBGROUP_TOO_LARGE
+    assert reason.details == {
+        "topology": "nv",
+        "level": "link",
+        "domain": "a",
+        "fits": 4,
+        "pods": 5,
+        "subGroup": "u",
+    }
+
+
+def test_members_join_those_that_run_in_the_domain_of_their_own_topology():
+    children = {
+        "u": Sub([running("xb1"), Pod()], minimum=1, required="link", topology="nv"),
+        "v": Sub(1, required="rack"),
+    }
+    gangs = {"full": Gang([running("xb1")]), "g": Gang(children=children)}
+    places = of_g(bound(decide(cluster(nodes=LINKED, gangs=gangs, others=LINKS))))
+    assert places["g-u-1"] == "ya1"
+
+
 def test_reclaim_makes_room_in_one_domain_too():
     takers = {f"r{node}": Gang([running(node)] * 2, minimum=1, queue="rich") for node in FLOOR}
     queues = {"rich": Queue(quota=8), "poor": Queue(quota=8)}

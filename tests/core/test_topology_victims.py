@@ -134,3 +134,84 @@ def test_no_more_are_disturbed_than_the_best_domain_lacks(floor, wanted):
     result = decide(snapshot, actions=ACTIONS)
     lacking = [max(0, wanted - (gpus - taken)) for gpus, taken in floor.values() if gpus >= wanted]
     assert len(evicted(result)) + len(moved(result)) == min(lacking, default=0)
+
+
+# -- a level that is only preferred --------------------------------------------------------------------
+
+
+#: Three racks of two nodes with two GPUs each, in two zones.
+RACKS = {f"{path}{row}": rack(path) for path in ("xa", "xb", "ya") for row in (1, 2)}
+
+
+def full(*oldest, gpus=2, **what):
+    """A podgroup on every node of the racks; those that are named are the oldest, and go last."""
+    names = [*oldest, *(name for name in RACKS if name not in oldest)]
+    return {f"r{name}": Gang([running(name, gpus)], **what) for name in names}
+
+
+def test_of_victims_that_cost_the_same_those_in_one_domain_of_the_preferred_level_go():
+    """The youngest two are in two racks; of the four others, two are in one rack."""
+    gangs = {**full("xa1", "xa2", "xb1", "ya1"), "g": Gang(4, priority=75, preferred="rack")}
+    result = decide(snapshot := cluster(nodes=RACKS, gangs=gangs), actions=ACTIONS)
+    assert {node[:2] for node in of_g(nominated(result)).values()} == {"ya"}
+    assert evicted(result) == {"rya1-0": "g", "rya2-0": "g"}
+    assert violations(snapshot, result) == ()
+    gangs["g"] = Gang(4, priority=75)
+    assert evicted(decide(cluster(nodes=RACKS, gangs=gangs), actions=ACTIONS)) == {"rxb2-0": "g", "rya2-0": "g"}
+
+
+def test_a_wish_is_worth_nobody_more_important():
+    gangs = full("xa1", "xa2", "xb1", "ya1")
+    gangs |= {f"r{name}": Gang([running(name, 2)], priority=60) for name in ("xa1", "xa2", "xb1", "ya1")}
+    result = decide(cluster(nodes=RACKS, gangs={**gangs, "g": Gang(4, priority=75, preferred="rack")}), actions=ACTIONS)
+    assert evicted(result).keys() == {"rxb2-0", "rya2-0"}
+
+
+def test_nor_is_it_worth_more_work_than_restarts_cost():
+    """The others in either rack have run for a day."""
+    day, minute = 1_000_000.0 - 86_400, 1_000_000.0 - 60
+
+    def victims(started):
+        old = {f"r{name}": Gang([running(name, 2)], started=started) for name in ("xa1", "xa2", "xb1", "ya1")}
+        young = {f"r{name}": Gang([running(name, 2)], started=minute) for name in ("xb2", "ya2")}
+        gangs = {**old, **young, "g": Gang(4, priority=75, preferred="rack")}
+        return evicted(decide(cluster(nodes=RACKS, gangs=gangs), actions=ACTIONS)).keys()
+
+    assert victims(day) == {"rxb2-0", "rya2-0"}
+    assert victims(minute - 120) == {"rya1-0", "rya2-0"}
+
+
+def test_where_no_rack_can_be_had_one_zone_is_better_than_two():
+    """A rack has four places. Of zone x the first rack is left, which nobody may be ended in."""
+    kept = {f"k{name}": Gang([running(name, 2)], preemptible=False) for name in ("xa1", "ya1")}
+    young = {f"r{name}": Gang([running(name, 2)]) for name in ("xb1", "xa2", "ya2", "xb2")}
+    level = {"preferred": "rack"}
+    gangs = {**kept, **young, "g": Gang(6, priority=75, **level)}
+    result = decide(snapshot := cluster(nodes=RACKS, gangs=gangs), actions=ACTIONS)
+    assert {node[0] for node in of_g(nominated(result)).values()} == {"x"}
+    assert violations(snapshot, result) == ()
+
+
+def test_growth_makes_room_where_the_others_run_if_that_costs_no_more():
+    nodes = {**RACKS, "xa1": rack("xa", 4)}
+    gangs = {**full("xa1", "xa2", "xb1"), "g": Gang([running("xa1", 2), Pod(2)], priority=75, preferred="rack")}
+    result = decide(cluster(nodes=nodes, gangs=gangs), actions=ACTIONS)
+    assert of_g(nominated(result)) == {"g-1": "xa2"}
+
+
+def test_pods_that_differ_have_a_say_too():
+    gangs = {
+        **full("xa1", "xa2", "xb1", "ya1"),
+        "g": Gang([Pod(2), Pod(1), Pod(1)], priority=75, preferred="rack"),
+    }
+    result = decide(snapshot := cluster(nodes=RACKS, gangs=gangs), actions=ACTIONS)
+    assert {node[:2] for node in of_g(nominated(result)).values()} == {"ya"}
+    assert violations(snapshot, result) == ()
+
+
+def test_within_a_required_level_the_preferred_one_decides_between_equals():
+    """Room in the zone is to be made; of its two racks the one that can be had as a whole."""
+    gangs = {**full("ya1", "ya2", "xa1", "xb1"), "g": Gang(4, priority=75, required="zone", preferred="rack")}
+    result = decide(snapshot := cluster(nodes=RACKS, gangs=gangs), actions=ACTIONS)
+    assert len({node[:2] for node in of_g(nominated(result)).values()}) == 1
+    assert violations(snapshot, result) == ()

@@ -4,6 +4,7 @@ from itertools import combinations, product
 
 from kai_py.core.dra.capacity import taking
 from kai_py.core.dra.claims import ALL, MAX_DEVICES
+from kai_py.core.dra.devices import UNIT
 from kai_py.core.dra.taints import tolerated
 
 
@@ -11,7 +12,7 @@ def accepts(alternative, device):
     return all(one.matches(device) for one in (*alternative.device_class.selectors, *alternative.selectors))
 
 
-def problems(claims, chosen, assignment, inventory, ledger, rows):
+def problems(claims, chosen, assignment, inventory, ledger, rows, room=None):
     """What is wrong with an assignment. ``assignment[c][r]``: rows of devices; ``chosen[c][r]``: the alternative."""
     holders, charged, consumed, shared = {}, list(ledger.used), {}, set()
     for c, claim in enumerate(claims):
@@ -70,6 +71,29 @@ def problems(claims, chosen, assignment, inventory, ledger, rows):
     for (identity, name), amount in consumed.items():
         if ledger.consumed.get(identity, {}).get(name, 0) + amount > capacities[identity][name].value:
             yield "capacity"
+    if room is not None:
+        yield from node_problems(claims, chosen, assignment, inventory, room)
+
+
+def node_problems(claims, chosen, assignment, inventory, room):
+    """``room``: what is left of the node's memory, in whole units; claims are rounded up one by one."""
+    total = 0
+    for c, claim in enumerate(claims):
+        taken = 0
+        for r, wanted in enumerate(claim.requests):
+            alternative = wanted.alternatives[chosen[c][r]]
+            for row in () if alternative.admin else assignment[c][r]:
+                device = inventory.devices[row]
+                for share in device.node_shares:
+                    if not share.capacity:
+                        taken += share.multiplier
+                        continue
+                    amounts = dict(taking(alternative.capacity, device)) if device.shareable else {}
+                    used = amounts.get(share.capacity, device.capacities[share.capacity].value)
+                    taken += used * share.multiplier // UNIT
+        total += -(-taken // UNIT)
+    if total > room:
+        yield "node"
 
 
 def constraint_problems(claim, chosen, assignment, inventory):
@@ -108,7 +132,7 @@ def meant_by_all(alternative, inventory, ledger, rows):
     return meant
 
 
-def brute_force(claims, inventory, ledger, rows):
+def brute_force(claims, inventory, ledger, rows, room=None):
     """The first choice of alternatives for which any assignment is right, in their order; None if there is none."""
     slots = [(c, r) for c, claim in enumerate(claims) for r in range(len(claim.requests))]
     for picked in product(*(range(len(claims[c].requests[r].alternatives)) for c, r in slots)):
@@ -126,6 +150,6 @@ def brute_force(claims, inventory, ledger, rows):
             assignment = [[()] * len(claim.requests) for claim in claims]
             for (c, r), one in zip(slots, devices, strict=True):
                 assignment[c][r] = one
-            if next(problems(claims, chosen, assignment, inventory, ledger, rows), None) is None:
+            if next(problems(claims, chosen, assignment, inventory, ledger, rows, room), None) is None:
                 return picked
     return None

@@ -109,6 +109,11 @@ def mixed_choice(tree, constraint, request, demand, free, allowed):
 
 def arrangement(tree, root, request, free):
     """(level, misses) of the best arrangement of a tree of parts, by trying every node for every pod."""
+    return arrangement_across([tree], root, request, free)
+
+
+def arrangement_across(trees, root, request, free):
+    """The same where each part names its topology."""
     pods = [
         (c, chain) for leaf, chain in _leaves(root, ()) for c, count in enumerate(leaf.demand) for _ in range(count)
     ]
@@ -116,22 +121,26 @@ def arrangement(tree, root, request, free):
     where = {}
     best = None
 
-    def near(nodes, narrow):
+    def near(tree, nodes, narrow):
         levels = range(narrow, ROOT - 1, -1)
         return next(level for level in levels if len({int(tree.partition(level)[n]) for n in nodes}) == 1)
 
-    def misses(part, wide):
-        wide = max(wide, part.constraint.required)
+    def misses(part, around):
+        if part.constraint == ANYWHERE and part is not root:
+            return sum(misses(child, around) for child in part.children)
+        wide = max(around.get(part.tree, ROOT), part.constraint.required)
+        around = {**around, part.tree: wide}
         missed = 0
-        if part is not root and part.constraint != ANYWHERE and where.get(part.name):
+        if part is not root and where.get(part.name):
             narrow = max(wide, part.constraint.preferred)
-            missed = narrow - near(where[part.name], narrow)
-        return missed + sum(misses(child, wide) for child in part.children)
+            missed = narrow - near(trees[part.tree], where[part.name], narrow)
+        return missed + sum(misses(child, around) for child in part.children)
 
     def may(chain, node):
         for part in chain:
             level = part.constraint.required
             if level != ROOT:
+                tree = trees[part.tree]
                 domains = {int(tree.domain_idx[level, n]) for n in (*where.get(part.name, ()), node)}
                 if len(domains) > 1 or min(domains) < 0:
                     return False
@@ -141,7 +150,7 @@ def arrangement(tree, root, request, free):
         nonlocal best
         if position == len(pods):
             narrow = max(root.constraint.required, root.constraint.preferred)
-            key = (-near(where[root.name], narrow), misses(root, ROOT))
+            key = (-near(trees[root.tree], where[root.name], narrow), misses(root, {}))
             best = key if best is None else min(best, key)
             return
         c, chain = pods[position]

@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from kai_py import plan
 from kai_py.cli.app import COMMANDS
+from kai_py.minicluster.pools import nodes
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -46,3 +49,16 @@ def test_every_page_is_reached_from_the_readme() -> None:
         todo += [page.parent / target for target in _LINK.findall(page.read_text(encoding="utf-8"))]
     pages = {page.resolve() for page in (ROOT / "docs").rglob("*.md") if "decisions" not in page.parts}
     assert sorted(pages - reached) == []
+
+
+def test_plans_on_the_first_page_have_an_answer() -> None:
+    """With nodes beside them, as the page says."""
+    text = (ROOT / "docs" / "try-it.md").read_text(encoding="utf-8")
+    plans = [line for line in text.splitlines() if "kai-py plan" in line and "examples/" in line.partition("plan")[2]]
+    assert plans
+    for line in plans:
+        files = re.findall(r"-f (examples/\S*)", line)
+        manifests = [one for name in files for one in yaml.safe_load_all((ROOT / name).read_text(encoding="utf-8"))]
+        answer = plan([*nodes("h100", 20), *manifests]).to_dict()
+        assert answer["cycles"][0]["binds"], line
+        assert answer["cycles"][-1]["waiting"] == [], line

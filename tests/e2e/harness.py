@@ -181,7 +181,7 @@ class Cluster:
         """Run a scheduler; it is ready when the block begins."""
         stop, ready = asyncio.Event(), asyncio.Event()
         defaults: Json = {"leader_elect": False, "metrics_port": None, "probes_port": None, "decisions_at": None}
-        run = RunConfig(kubeconfig=str(self.kubeconfig), **{**defaults, **config})
+        run = RunConfig(**{"kubeconfig": str(self.kubeconfig), **defaults, **config})
         task = asyncio.create_task(run_scheduler(run, stop=stop, ready=ready))
         waiting = asyncio.create_task(ready.wait())
         try:

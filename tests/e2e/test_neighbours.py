@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from kai_py.operators.kinds import SERVICES
+
 from .harness import Cluster
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -56,3 +58,27 @@ async def test_namespaces_are_selected_by_their_labels(cluster: Cluster) -> None
         await cluster.pod("second", affinity={"podAntiAffinity": {REQUIRED: [term]}})
         places |= await cluster.until_bound("second")
     assert places["first"] != places["second"]
+
+
+async def test_pods_of_a_service_are_spread_although_they_say_nothing(cluster: Cluster) -> None:
+    """Alone they would be packed; those with GPUs still are."""
+    for number in range(3):
+        await cluster.nodes(1, prefix=f"n{number}", **{"kubernetes.io/hostname": f"n{number}-0"})
+    await cluster.queue("team")
+    for app in ("web", "model"):
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": app},
+            "spec": {"clusterIP": "None", "selector": {"app": app}},
+        }
+        await cluster.create(SERVICES.path(cluster.namespace), service)
+    async with cluster.scheduler():
+        for number in range(3):
+            await cluster.pod(f"web-{number}", gpus=0, app="web")
+            await cluster.pod(f"batch-{number}", gpus=0)
+            await cluster.pod(f"model-{number}", gpus=1, app="model")
+        kinds = ("web", "batch", "model")
+        places = await cluster.until_bound(*(f"{kind}-{number}" for kind in kinds for number in range(3)))
+    nodes = {kind: {node for pod, node in places.items() if pod.startswith(kind)} for kind in kinds}
+    assert {kind: len(found) for kind, found in nodes.items()} == {"web": 3, "batch": 1, "model": 1}

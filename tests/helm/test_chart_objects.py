@@ -103,6 +103,11 @@ def test_the_program_understands_the_containers_arguments():
     _, options = run_options(scheduler_container(render()))
     assert options["settings_configmap"] == f"{NAMESPACE}/kai-py-settings"
     assert (options["lease"], options["leader_elect"]) == (f"{NAMESPACE}/kai-py", True)
+    times = "lease_duration", "lease_renew_deadline", "lease_retry_period"
+    assert [options[name] for name in times] == [3, 2.0, 0.5]
+    slow = {"leaseDurationSeconds": 15, "renewDeadlineSeconds": 10, "retryPeriodSeconds": 2.5}
+    _, slower = run_options(scheduler_container(render({"leaderElection": slow})))
+    assert [slower[name] for name in times] == [15, 10.0, 2.5]
     assert (options["metrics_port"], options["probes_port"]) == (8080, 8081)
     assert options["decisions_address"] == "127.0.0.1:8082"
     _, exposed = run_options(scheduler_container(render({"decisions": {"expose": True, "port": 9}})))

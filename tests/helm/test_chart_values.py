@@ -37,6 +37,12 @@ def test_value_sets_are_accepted(values):
         ({"image": {"digest": "latest"}}, "/image/digest"),
         ({"metrics": {"port": 0}}, "/metrics/port"),
         ({"replicaCount": 2, "leaderElection": {"enabled": False}}, "two schedulers would bind the same pods"),
+        (
+            {"leaderElection": {"leaseDurationSeconds": 2}},
+            "leaseDurationSeconds must be more than renewDeadlineSeconds",
+        ),
+        ({"leaderElection": {"retryPeriodSeconds": 2}}, "renewDeadlineSeconds, and that more than retryPeriodSeconds"),
+        ({"leaderElection": {"leaseDurationSeconds": 2.5}}, "/leaderElection/leaseDurationSeconds"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name is needed"),
     ],
 )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from kai_py.operators.run import RunConfig
 
@@ -111,3 +118,81 @@ def test_everything_that_is_copied_is_let_through_and_exists():
 def test_the_charts_version_is_the_programs():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == PROJECT["version"]
+
+
+# -- what gets in ----------------------------------------------------------------------------------
+
+_PIN = re.compile(
+    r"^(?P<name>[a-z0-9-]+)==(?P<version>[^ ;]+)(?: ;[^\\]*)? \\\n(?P<hashes>(?:    --hash=.*\n)+)", re.MULTILINE
+)
+
+
+def pins():
+    return list(_PIN.finditer((ROOT / "image-requirements.txt").read_text()))
+
+
+def test_every_package_has_one_version_and_its_hashes():
+    names = [pin["name"] for pin in pins()]
+    lines = (ROOT / "image-requirements.txt").read_text().splitlines()
+    assert len(names) == len(set(names)) == sum(not line.startswith(("#", " ")) for line in lines)
+    for pin in pins():
+        assert re.fullmatch(r"(    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", pin["hashes"])
+
+
+def test_what_is_pinned_is_what_the_project_asks_for():
+    pinned = {pin["name"]: pin["version"] for pin in pins()}
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    for text in (*PROJECT["dependencies"], *build):
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(pinned[wanted.name]), f"{text}: run make lock"
+
+
+def test_nothing_is_installed_that_is_not_pinned():
+    installs = [
+        step for word, rest in instructions() if word == "RUN" for step in rest.split("&&") if "pip install" in step
+    ]
+    assert len(installs) == 2
+    assert "--require-hashes" in installs[0]
+    assert "--only-binary :all:" in installs[0]  # no code of a package runs while it is installed
+    assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(installs[1].split())
+
+
+def test_a_linter_finds_nothing():
+    program = Path(sys.executable).with_name("hadolint")
+    found = str(program) if program.exists() else shutil.which("hadolint")
+    if found is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([found, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "KAI_PY_IMAGE_STEPS" not in os.environ, reason="KAI_PY_IMAGE_STEPS is not set: it installs packages"
+)
+def test_every_step_of_the_build_works_in_a_clean_directory(tmp_path):
+    """The steps of the Dockerfile without an engine: elsewhere, and with the Python of the tests."""
+    source, target = tmp_path / "src", tmp_path / "opt"
+    source.mkdir()
+
+    def here(text):
+        return text.replace("/opt/kai-py", str(target)).replace("python -m venv", f"{sys.executable} -m venv")
+
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    environment |= {
+        name: value for name, value in os.environ.items() if name.lower().startswith(("pip_", "http", "ssl_"))
+    }
+    for word, rest in stages()[0][0]:
+        if word == "COPY":
+            *names, into = rest.split()
+            for name in names:
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, source / into, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+                else:
+                    shutil.copy(ROOT / name, source)
+        elif word == "RUN":
+            subprocess.run(["sh", "-ec", here(rest)], cwd=source, env=environment, check=True)
+    shutil.rmtree(source)
+    answer = subprocess.run([target / "bin" / "kai-py", "version"], capture_output=True, text=True, check=True, cwd="/")
+    assert answer.stdout.startswith(f"kai-py {PROJECT['version']} ")
+    assert not (target / "bin" / "pip").exists()

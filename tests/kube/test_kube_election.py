@@ -276,3 +276,62 @@ async def test_what_others_wrote_into_the_lease_stays(leases: LeaseServer, ours:
 def test_times_that_could_let_two_lead_are_refused():
     with pytest.raises(ValueError, match="duration > renew_deadline"):
         LeaseTimes(duration=10.0, renew_deadline=10.0)
+
+
+async def test_a_lease_that_runs_out_is_taken_at_that_moment_and_not_at_the_next_look(
+    leases: LeaseServer, client: ApiClient, clock: Clock
+):
+    times = LeaseTimes(duration=15.0, renew_deadline=14.0, retry=10.0)
+    ours = Leadership(client, "kube-system", "kai-py", "me", times=times, clock=clock, sleep=clock.sleep)
+    leases.held_by("other")
+    await ours._acquire()
+    assert clock.now == 1015.0
+
+
+async def test_what_the_lease_says_about_the_time_of_day_does_not_matter(
+    leases: LeaseServer, ours: Leadership, clock: Clock
+):
+    def renew(year: int) -> None:
+        leases.held_by("other")
+        leases.spec["renewTime"] = f"{year}-01-01T00:00:{leases.writes % 60:02}.000000Z"
+
+    renew(1970)
+    clock.on_sleep = lambda: renew(1970 + 200 * (leases.writes % 2))
+    async with ours.held():
+        await until(lambda: clock.now > 1100.0)
+        assert not ours.is_leader
+        stopped, clock.on_sleep = clock.now, lambda: None
+        await until(lambda: ours.is_leader)
+        assert clock.now >= stopped + 13.0
+
+
+async def test_a_lease_that_was_given_back_leaves_its_last_writes_time_to_arrive(
+    leases: LeaseServer, ours: Leadership, clock: Clock
+):
+    leases.held_by("")
+    await ours._acquire()
+    assert clock.now == 1001.0
+    ours.check()
+
+
+async def test_parts_of_a_second_are_rounded_up_for_others(leases: LeaseServer, client: ApiClient, clock: Clock):
+    times = LeaseTimes(duration=2.4, renew_deadline=2.3, retry=0.5)
+    ours = Leadership(client, "kube-system", "kai-py", "me", times=times, clock=clock, sleep=clock.sleep)
+    await ours._acquire()
+    assert leases.spec["leaseDurationSeconds"] == 3
+
+
+async def test_one_renewal_that_hangs_does_not_end_the_leadership(leases: LeaseServer, client: ApiClient, heard: Heard):
+    times = LeaseTimes(duration=2.0, renew_deadline=1.0, retry=0.05)
+    ours = Leadership(client, "kube-system", "kai-py", "me", times=times, on_lost=heard.say("lost"))
+
+    async def hang_once(request: web.Request) -> web.StreamResponse:
+        leases.down = None
+        await asyncio.sleep(2.0)
+        return await hang_up(request)
+
+    async with ours.held():
+        await until(lambda: ours.is_leader)
+        leases.down, before = hang_once, leases.writes
+        await until(lambda: leases.writes >= before + 4)
+        assert heard == []

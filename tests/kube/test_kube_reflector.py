@@ -398,3 +398,19 @@ async def test_selectors_namespace_and_metadata_alone_are_asked_for(
         assert asked.query["fieldSelector"] == "spec.nodeName!="
         assert asked.query["labelSelector"] == "app=a"
         assert "as=PartialObjectMetadata" in asked.headers["Accept"]
+
+
+async def test_what_a_watch_has_dropped_is_found_by_listing_again_after_a_while(
+    server: ScriptedServer, client: ApiClient, memory: Memory, waits: Waits
+):
+    now = 0.0
+    server.on("GET", PATH, page("a", "b"), page("b", "c", version=30))
+    server.on("WATCH", PATH, stream(event("BOOKMARK", {"metadata": {"resourceVersion": "20"}})), STAY)
+    reflector = Reflector(client, THINGS, memory, sleep=waits, clock=lambda: now)
+    with running(reflector):
+        await until(lambda: len(watches(server)) == 2)
+        assert memory.calls == ["replace"]
+    now = 3600.0
+    with running(reflector):
+        await until(lambda: reflector.relists == 2)
+    assert (memory.names, memory.deleted) == (["b", "c"], ["a"])

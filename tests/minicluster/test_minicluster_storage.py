@@ -238,3 +238,8 @@ spec:
         storage.delete("customresourcedefinitions.apiextensions.k8s.io", "gadgets.example.com")
         assert await comes(lambda: not storage.registry.knows("gadgets.example.com"))
         assert storage.find("customresourcedefinitions.apiextensions.k8s.io", "gadgets.example.com") is None
+
+
+def test_a_gate_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="feature gates that are not known here: Warp"):
+        Storage(gates={"Warp"})

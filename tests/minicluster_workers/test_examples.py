@@ -12,6 +12,7 @@ from kai_py.api.podgroup import PodGroup
 from kai_py.api.queue import Queue
 from kai_py.api.topology import Topology
 from kai_py.minicluster import pools
+from kai_py.minicluster.workers.owned_pods import INDEX
 from kai_py.settings.load import load_settings
 
 from .examples import EXAMPLES, GUIDE, PLANNED, apply, carry_out, documents
@@ -35,7 +36,7 @@ def test_the_guide_lists_every_example():
 def test_examples_say_what_our_models_understand():
     models = {"Queue": Queue, "PodGroup": PodGroup, "Topology": Topology}
     read = [models[one["kind"]].parse(one) for one in documents(*EXAMPLES) if one["kind"] in models]
-    assert len(read) == 9
+    assert len(read) == 11
     for one in documents(*EXAMPLES):
         if one["kind"] == "ConfigMap":
             assert load_settings(one["data"]["settings.yaml"]).gangs.staleness_grace_period.seconds == 120
@@ -57,7 +58,7 @@ async def test_all_examples_without_claims_are_accepted_planned_and_run(world: W
     pools.register(world.storage, pools.nodes("h100", 16))
     await apply(world, *documents(*PLAIN))
     pods = world.pods()
-    assert len(pods) == 1 + 4 + 4 + 5 + 8 + 4
+    assert len(pods) == 1 + 4 + 4 + 5 + 8 + 4 + 8
     result = plan([one for kind in PLANNED for one in world.storage.list(kind)]).to_dict()
     binds = [bind for cycle in result["cycles"] for bind in cycle["binds"]]
     assert {bind["pod"] for bind in binds} == {f"default/{one['metadata']['name']}" for one in pods}
@@ -65,6 +66,15 @@ async def test_all_examples_without_claims_are_accepted_planned_and_run(world: W
         one["metadata"]["name"]: one["metadata"]["labels"][pools.RACK_LABEL] for one in world.storage.list("nodes")
     }
     assert len({racks[bind["node"]] for bind in binds if bind["pod"].startswith("default/allreduce")}) == 1
+    cliques = {
+        one["metadata"]["name"]: one["metadata"]["labels"][pools.NVLINK_LABEL] for one in world.storage.list("nodes")
+    }
+    index = {one["metadata"]["name"]: one["metadata"]["labels"].get(INDEX) for one in pods}
+    pairs: dict[int, set[str]] = {}
+    for bind in binds:
+        if (name := bind["pod"].partition("/")[2]).startswith("tensor-pairs"):
+            pairs.setdefault(int(index[name]) // 2, set()).add(cliques[bind["node"]])
+    assert {number: len(found) for number, found in pairs.items()} == {0: 1, 1: 1, 2: 1, 3: 1}
     carry_out(world, binds)
     await world.pass_(1)
     assert {one["status"]["phase"] for one in world.pods()} == {"Running"}

@@ -48,6 +48,14 @@ def test_pod_level_requests_replace_and_overhead_adds():
     assert amounts(**spec) == {"cpu": 4250, "memory": 1 << 20, "pods": 1}
 
 
+def test_what_devices_take_of_the_node_adds_and_is_part_of_pod_level_requests():
+    spec = {"initContainers": [asking(cpu="3")], "containers": [asking(cpu="1", memory="1Mi")]}
+    taken = [{"cpu": "2500m"}, {"cpu": "1", "memory": "1Mi"}]
+    assert dict(requests_of(spec, taken=taken)) == {"cpu": 6500, "memory": 2 << 20, "pods": 1}
+    whole = spec | {"resources": {"requests": {"cpu": "8"}}}
+    assert dict(requests_of(whole, taken=taken)) == {"cpu": 8000, "memory": 2 << 20, "pods": 1}
+
+
 def test_what_does_not_fit_changes_nothing():
     rooms = Rooms()
     rooms.admit("a", "n", (("cpu", 600),), (("cpu", 1000),))

@@ -40,6 +40,12 @@ class Claims:
     async def give_back(self, seen, _kept, *, free):
         return self._answer("free" if free else "keep", seen, replace(seen.status, allocation=None, reserved_for=()))
 
+    async def publish_takes(self, pod, takes):
+        said = {one.resource_claim_name: (one.containers, dict(one.resources)) for one in takes}
+        self.did.append(("told", pod.name, said))
+        if ("told", pod.name) in self.refuses and takes:
+            raise self.refuses["told", pod.name]
+
     def _answer(self, what, seen, status):
         name = seen.metadata.name
         self.did.append((what, name))

@@ -152,8 +152,8 @@ def test_another_configmap_is_none_of_our_business():
 
 
 def test_unknown_kinds_are_named():
-    (warning,) = ask({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}})["warnings"]
-    assert "Service default/web" in warning
+    (warning,) = ask({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web"}})["warnings"]
+    assert "Secret default/web" in warning
 
 
 def test_a_pod_that_names_no_scheduler_is_pointed_out():

@@ -258,3 +258,27 @@ def test_a_pod_that_says_that_it_is_not_to_be_grouped_still_says_so():
     (hidden,), of = redacted([one])
     assert hidden["metadata"]["annotations"] == {"kai.scheduler/skip-podgrouper": "true"}
     assert hidden["metadata"]["labels"][of("acme.example/lead")] == "worker"
+
+
+def test_services_spread_their_pods_in_a_plan_and_in_its_redacted_copy():
+    """Replicas without GPUs are apart; what they are called makes no difference."""
+    nodes = [labelled(node(name), **{"kubernetes.io/hostname": name}) for name in "ab"]
+    pods = []
+    for name in ("web-1", "web-2"):
+        one = pod(name)
+        one["metadata"]["labels"] |= {"acme.example/app": "shop"}
+        one["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+        pods.append(one)
+    selector = {"acme.example/app": "shop"}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": {"selector": selector}}
+
+    def nodes_of(objects):
+        binds = [bind for cycle in plan(objects, now=NOW).to_dict()["cycles"] for bind in cycle["binds"]]
+        return [bind["node"] for bind in binds]
+
+    objects = [queue(), *nodes, *pods]
+    assert len(set(nodes_of(objects))) == 1
+    assert len(set(nodes_of([*objects, service]))) == 2
+    shown, _ = redacted([*objects, service])
+    assert "shop" not in json.dumps(shown)
+    assert len(set(nodes_of(shown))) == 2

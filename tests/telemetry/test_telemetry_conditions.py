@@ -118,6 +118,7 @@ NUMBERS = {
     ReasonCode.GANG_DOES_NOT_FIT: ("", {"nodes", "placed", "pods"}),
     ReasonCode.WAITING_FOR_RELEASE: ("", {"nominated", "pods"}),
     ReasonCode.QUEUE_DEPTH: ("", {"depth", "position"}),
+    ReasonCode.OUT_OF_TURN: ("", {"sorts"}),
 }
 
 

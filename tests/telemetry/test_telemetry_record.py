@@ -14,6 +14,8 @@ from kai_py.telemetry.record import Record
 from kai_py.telemetry.told import News, Told
 from tests.core.builders import Gang, Node, Queue, cluster, decide
 
+NOW = 1_000_000.0
+
 
 @pytest.fixture
 def lines():
@@ -130,11 +132,12 @@ def test_queue_gauges_are_in_base_units(record, metrics):
 
 
 def test_a_queue_that_is_gone_leaves_no_series(record, metrics):
+    bind = Bind("ns/t-0", "t-0", "n", "ns/t", Action.ALLOCATE)
     tell(record, cluster(nodes={"n": 1}, gangs={"t": Gang(2, queue="old")}, queues={"old": Queue(), "new": Queue()}))
-    metrics.pod_bound("old", waited=3.0)
-    assert 'queue="old"' in metrics.exposition().decode()
+    metrics.pod_bound(bind, NOW)
+    assert value(metrics, "kai_py_time_to_bind_seconds_count", queue="old", size="up to 8") == 1
     tell(record, cluster(nodes={"n": 1}, queues={"new": Queue()}))
-    metrics.pod_bound("old", waited=3.0)  # an answer that came late
+    metrics.pod_bound(bind, NOW)  # an answer that came late
     assert 'queue="old"' not in metrics.exposition().decode()
 
 

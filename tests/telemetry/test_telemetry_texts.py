@@ -279,6 +279,11 @@ GOLDEN = {
         "Too many podgroups of its queue come first: a cycle looks at 100.",
         "Wait, give it a higher priority, or raise actions.queueDepth in the settings.",
     ),
+    CODE.OUT_OF_TURN: (
+        Reason(CODE.OUT_OF_TURN, {"sorts": 200}),
+        "Its namespace has too many different podgroups in line, which take turns: a cycle looks at 200.",
+        "Wait for its turn, submit fewer different pods at once, or raise actions.sortsPerNamespace in the settings.",
+    ),
     CODE.OVER_FAIR_SHARE: (
         Reason(CODE.OVER_FAIR_SHARE, {**GATE, "requested": 4000}),
         (

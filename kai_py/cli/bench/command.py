@@ -22,6 +22,7 @@ from kai_py.cli.bench.live import Live, measure_binding, measure_rest, measure_s
 from kai_py.cli.bench.machine import machine
 from kai_py.cli.bench.scenes import SCENES
 from kai_py.cli.bench.shapes import SHAPES
+from kai_py.cli.bench.soak import measure_soak
 from kai_py.cli.failures import FAILED, Failure
 from kai_py.cli.options import Context, Kubeconfig, OutputOption
 from kai_py.cli.output import Output, Table, print_document, print_tables
@@ -294,6 +295,26 @@ def admission(
     """Measure admission: how long reviews of pods take at a steady rate, from a process of its own."""
     document = {"apiVersion": "kai-py/v1", "kind": "AdmissionBenchmark", "machine": machine()}
     print_document({**document, **uvloop.run(measure_admission(rate, seconds))}, Output.JSON)
+
+
+@app.command("soak")
+def soak(
+    pods: Annotated[int, typer.Option(min=10, help="How many come, in all.")] = 200_000,
+    nodes: Annotated[
+        int, typer.Option(min=1, max=5000, help="Nodes of eight GPUs; more pods come to more nodes.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 1,
+) -> None:
+    """Let pods come and go for a virtual day, in process, and check every decision.
+
+    Jobs arrive, run, end and are given up; nodes fail and are cordoned; quotas change. It fails when a decision
+    contradicts the rules, a node has more than it can take, a gang stays broken, or memory grows.
+    """
+    result = measure_soak(pods, nodes, seed)
+    print_document({"apiVersion": "kai-py/v1", "kind": "SoakBenchmark", "machine": machine(), **result}, Output.JSON)
+    if result["broken"] or not result["flat"]:
+        memory = f"memory after each tenth: {result['memoryMiB']} MiB"
+        raise Failure("the run did not hold what it should", [*result["contradictions"], memory], status=FAILED)
 
 
 @app.command("bind")

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from kai_py.api.dra_taint_rule import DeviceTaintRule
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.resource import ResourceSlice
+from kai_py.cluster.devices.labels import labels_by_node
 from kai_py.cluster.devices.slices import read_slice
 from kai_py.core.dra.blocks import Blocks
 from kai_py.core.dra.devices import Slice
@@ -23,6 +24,7 @@ class DeviceBook:
         faults: slice -> what is wrong with it. It is left out, old version included: its pool is incomplete then, and
             nobody counts on devices that may be gone.
         memo: what selectors said about devices; goes with the inventory.
+        revision: another object whenever slices or rules have changed.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,8 @@ class DeviceBook:
         self._rules: dict[str, DeviceTaintRule] = {}
         self._blocks = Blocks()
         self._inventory: Inventory | None = None
+        self._labels: dict[str, dict[str, str]] = {}
+        self.revision = object()
 
     def __len__(self) -> int:
         return len(self._sent)
@@ -53,7 +57,7 @@ class DeviceBook:
         if self._sent.pop(name, None) is None:
             return False
         self._slices.pop(name, None)
-        self._inventory = None
+        self._changed()
         return True
 
     def put_rule(self, rule: DeviceTaintRule) -> bool:
@@ -83,13 +87,23 @@ class DeviceBook:
             self.memo.keep(made.devices)
         return made
 
+    def labels(self, key: str) -> dict[str, str]:
+        """Node -> the value of an attribute; see :func:`kai_py.cluster.devices.labels.labels_by_node`."""
+        if key not in self._labels:
+            self._labels[key] = labels_by_node(self._slices.values(), key)
+        return self._labels[key]
+
+    def _changed(self) -> None:
+        self._inventory, self.revision = None, object()
+        self._labels.clear()
+
     def _read_all(self) -> None:
         for name in self._sent:
             self._read(name)
 
     def _read(self, name: str) -> None:
         rules = [self._rules[rule] for rule in sorted(self._rules)]
-        self._inventory = None
+        self._changed()
         try:
             self._slices[name] = read_slice(self._sent[name], rules)
         except MalformedObjectError as error:

@@ -16,6 +16,7 @@ from kai_py.core.dra.allocation import AllocatedDevice, ClaimAllocation
 from kai_py.core.dra.devices import DeviceId
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import Take
+from kai_py.core.dra.node_shares import NOTHING, OfNode, of_device, summed
 from kai_py.core.tables.classes import NodeTerm
 from kai_py.core.tables.classes import Requirement as CoreRequirement
 
@@ -68,6 +69,26 @@ def _taken(results: Iterable[ApiDevice], inventory: Inventory, where: str) -> It
             yield Take(identity)
         else:
             yield Take(identity, True, tuple(sorted(amounts(result.consumed_capacity, where, field).items())))
+
+
+def of_node(allocation: Allocation, inventory: Inventory, *, where: str) -> OfNode:
+    """What the devices of an allocation take of the node on which they are used, whoever made it.
+
+    Raises:
+        MalformedObjectError: a consumed capacity is not a quantity.
+    """
+    if not inventory.of_nodes:
+        return NOTHING
+    parts: list[OfNode] = []
+    for row, result in enumerate(allocation.devices.results):
+        identity = inventory.row_of_id.get(DeviceId(result.driver, result.pool, result.device))
+        if identity is None or result.admin_access:
+            continue
+        field = f"status.allocation.devices.results[{row}].consumedCapacity"
+        consumed = tuple(sorted(amounts(result.consumed_capacity, where, field).items()))
+        # Of several generations of a device the newest one says what it is.
+        parts.append(of_device(inventory.devices[inventory.devices_of_id[identity][-1]], consumed))
+    return summed(parts)
 
 
 def _result(device: AllocatedDevice, uid: str) -> ApiDevice:

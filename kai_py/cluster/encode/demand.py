@@ -12,6 +12,7 @@ from kai_py.api.pod import Pod
 from kai_py.api.selectors import NodeSelectorTerm
 from kai_py.api.selectors import Requirement as ApiRequirement
 from kai_py.cluster.encode.alignment import alignment_of
+from kai_py.cluster.encode.default_spread import DefaultSpread
 from kai_py.cluster.encode.neighbours import NOTHING, Asks, AsksReader
 from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.encode.shares import share_of
@@ -57,12 +58,16 @@ class DemandReader:
     """Reads what pods ask for, and remembers it: most pods ask for just the same as others before them.
 
     Reading a spec takes ten to twenty times as long as finding it again.
+
+    Attributes:
+        spreading: of pods that do not say how they want to be spread.
     """
 
     def __init__(self) -> None:
         self._heeds_images = False
         self._known: dict[bytes, Demand] = {}
         self._asks = AsksReader()
+        self.spreading = DefaultSpread()
         self._encoder = msgspec.msgpack.Encoder(enc_hook=dict)  # absent maps are proxies, which it does not know
 
     def heed_images(self, *, wanted: bool) -> bool:
@@ -104,7 +109,10 @@ class DemandReader:
             self._known[text] = demand
         if pod.metadata.annotations and (share := _share(pod, demand)) is not None:
             demand = replace(demand, constraints=replace(demand.constraints, share=share))
-        if (asks := self._asks.read(pod, foreign=stays)) is not NOTHING:
+        asks = self._asks.read(pod, foreign=stays)
+        if not (stays or spec.node_name or asks.spreads) and (spreads := self.spreading.of(pod, demand.request)):
+            asks = asks._replace(spreads=spreads)
+        if asks is not NOTHING:
             demand = replace(demand, asks=asks)
         if excluded:
             return replace(demand, constraints=replace(demand.constraints, excluded=excluded))

@@ -71,6 +71,8 @@ class AskedSpread(NamedTuple):
     hard: bool
     honors_affinity: bool
     honors_taints: bool
+    default: bool = False
+    lenient: bool = False
 
 
 class Asks(NamedTuple):

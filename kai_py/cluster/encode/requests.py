@@ -28,6 +28,29 @@ def pod_request(pod: Pod) -> Units:
     Raises:
         MalformedObjectError: a quantity cannot be read, is negative, or is more than any node has; names the field.
     """
+    total = _of_containers(pod)
+    if pod.spec.resources.requests or pod.spec.resources.limits:
+        total |= _pod_level(pod, total)
+    if pod.spec.overhead:
+        total = summed((total, _quantities(pod, pod.spec.overhead, "spec.overhead")))
+    total[PODS] = 1
+    return _bounded(pod, total)
+
+
+def left_by_containers(pod: Pod) -> Units:
+    """What the containers of a pod leave of what it asks for as a whole, base units; nothing where it asks for nothing.
+
+    Raises:
+        MalformedObjectError: see :func:`pod_request`.
+    """
+    if not (pod.spec.resources.requests or pod.spec.resources.limits):
+        return {}
+    containers = _of_containers(pod)
+    return {name: units - containers.get(name, 0) for name, units in _pod_level(pod, containers).items()}
+
+
+def _of_containers(pod: Pod) -> Units:
+    """What all containers need together."""
     statuses: dict[str, ContainerStatus] = {}
     if pod.spec.node_name:
         statuses = {one.name: one for one in (*pod.status.init_container_statuses, *pod.status.container_statuses)}
@@ -36,14 +59,7 @@ def pod_request(pod: Pod) -> Units:
         _running(pod, container, f"spec.containers[{row}]", statuses, infeasible)
         for row, container in enumerate(pod.spec.containers)
     )
-    if pod.spec.init_containers:
-        total = _with_init_containers(pod, total, statuses, infeasible)
-    if pod.spec.resources.requests or pod.spec.resources.limits:
-        total |= _pod_level(pod, total)
-    if pod.spec.overhead:
-        total = summed((total, _quantities(pod, pod.spec.overhead, "spec.overhead")))
-    total[PODS] = 1
-    return _bounded(pod, total)
+    return _with_init_containers(pod, total, statuses, infeasible) if pod.spec.init_containers else total
 
 
 def _with_init_containers(pod: Pod, total: Units, statuses: Mapping[str, ContainerStatus], infeasible: bool) -> Units:

@@ -49,9 +49,10 @@ _LARGEST_GROUP: Final = 4096
 
 
 class Levels(NamedTuple):
-    """What one subgroup asks for, resolved: row as in :class:`Asked`, levels of the topology."""
+    """What one subgroup asks for, resolved: row as in :class:`Asked`, and levels of a topology."""
 
     row: int
+    topology: Topology
     required: int
     preferred: int
 
@@ -98,32 +99,27 @@ def _asked(row: int, field: str, said: TopologyConstraint) -> Asked:
 
 def resolve(
     where: str, constraints: Sequence[Asked], topologies: Mapping[str, Topology | Fault]
-) -> tuple[Topology, tuple[Levels, ...]] | Fault:
-    """Find the levels that a podgroup names, or the first thing that is wrong.
+) -> tuple[Levels, ...] | Fault:
+    """Find the levels that a podgroup and its subgroups name, or the first thing that is wrong.
 
     Args:
         where: the podgroup, for faults.
         constraints: at least one.
         topologies: those that exist, or what is wrong with them.
     """
-    name = constraints[0].topology
+    levels = []
     for asked in constraints:
         if not asked.topology:
             return Fault(where, f"{asked.field}.topology", "is required where a level is named")
-        if asked.topology != name:
-            message = f"is {asked.topology}, but {constraints[0].field} is about {name}: one podgroup, one Topology"
-            return Fault(where, f"{asked.field}.topology", message)
-    topology = topologies.get(name)
-    if topology is None:
-        return Fault(where, f"{constraints[0].field}.topology", f"there is no Topology {name}")
-    if isinstance(topology, Fault):
-        return topology
-    levels = []
-    for asked in constraints:
+        topology = topologies.get(asked.topology)
+        if topology is None:
+            return Fault(where, f"{asked.field}.topology", f"there is no Topology {asked.topology}")
+        if isinstance(topology, Fault):
+            return topology
         if isinstance(found := _levels(where, asked, topology), Fault):
             return found
         levels.append(found)
-    return topology, tuple(levels)
+    return tuple(levels)
 
 
 def _levels(where: str, asked: Asked, topology: Topology) -> Levels | Fault:
@@ -142,7 +138,7 @@ def _levels(where: str, asked: Asked, topology: Topology) -> Levels | Fault:
         labels = ", ".join(level.label for level in topology.levels[: required + 1])
         message = f"no node is in a domain of {asked.required}: none has {_the_labels(required)} {labels}"
         return Fault(where, f"{asked.field}.requiredTopologyLevel", message)
-    return Levels(asked.row, required, preferred)
+    return Levels(asked.row, topology, required, preferred)
 
 
 def _the_labels(level: int) -> str:

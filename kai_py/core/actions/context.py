@@ -13,8 +13,9 @@ from typing import NamedTuple, TypeVarTuple
 import numpy as np
 
 from kai_py.core.gangs.members import Members
-from kai_py.core.gangs.order import BELOW_MINIMUM, Order, PodGroupRank, growth_stage
+from kai_py.core.gangs.order import Order, PodGroupRank, growth_stage
 from kai_py.core.gangs.steps import Gang, Step
+from kai_py.core.gangs.turns import out_of_turn
 from kai_py.core.options import Action, Options
 from kai_py.core.placement.gang import Placer
 from kai_py.core.queues.min_runtime import preempt_min_runtime, reclaim_min_runtime
@@ -58,6 +59,8 @@ class Context:
         made_way: podgroups for which others had to go in this cycle, by row, moved ones included.
         searched: choices of victims that a search tried before its budget ended it, by row and action.
         failed: podgroups over which we stumbled, and how; they are left alone for the rest of the cycle.
+        out_of_turn: podgroups of namespaces with too many sorts of them, which this cycle does not look at; None before
+            anybody has stood in line.
     """
 
     snapshot: Snapshot
@@ -80,6 +83,7 @@ class Context:
     made_way: set[int] = field(default_factory=set)
     searched: dict[tuple[int, Action], int] = field(default_factory=dict)
     failed: dict[int, Reason] = field(default_factory=dict)
+    out_of_turn: set[int] | None = None
 
     def isolated(self, podgroup: int, serve: Callable[[*Args], Reason | None], *args: *Args) -> Reason | None:
         """Serve a podgroup; an error of ours meanwhile ends neither the action nor the cycle.
@@ -184,7 +188,7 @@ class Context:
 
     def waiting(self, gang: Gang, step: Step) -> Waiting:
         """A podgroup in line for a step."""
-        stage = BELOW_MINIMUM if step.growth is None else growth_stage(gang)
+        stage = growth_stage(gang)
         return Waiting(self.queue_of(gang), self.order.rank(gang.podgroup, stage), step.cost, gang, step)
 
     def refuse(self, step: Step, reason: Reason) -> None:
@@ -219,10 +223,28 @@ class Context:
             queue.sort(key=attrgetter("rank"))
             for place, waiting in enumerate(queue, start=1):
                 self.position.setdefault(waiting.gang.podgroup, place)
+        self._take_turns(by_queue)
         if (depth := self.options.queue_depth.get(action)) is not None:
             for queue in by_queue.values():
                 self._send_away(queue, depth)
         return by_queue
+
+    def _take_turns(self, by_queue: dict[int, list[Waiting]]) -> None:
+        """Leave those alone whose turn it is not: the same ones in all actions, or some would evict without need."""
+        if self.out_of_turn is None:
+            self.out_of_turn, most = set(), self.options.sorts_per_namespace
+            keys, now = self.snapshot.podgroups.keys, self.snapshot.now
+            for queue in by_queue.values() if most else ():
+                if len({one.step.classes for one in queue}) <= most:  # and no namespace has more than all
+                    continue
+                line = [(one.gang.podgroup, keys[one.gang.podgroup].namespace, one.step.classes) for one in queue]
+                self.out_of_turn |= out_of_turn(line, most, now)
+            for waiting in (one for queue in by_queue.values() for one in queue):
+                if waiting.gang.podgroup in self.out_of_turn:
+                    self.refuse(waiting.step, Reason(ReasonCode.OUT_OF_TURN, {"sorts": most}))
+        if self.out_of_turn:
+            for queue in by_queue.values():
+                queue[:] = [one for one in queue if one.gang.podgroup not in self.out_of_turn]
 
     def _send_away(self, queue: list[Waiting], depth: int) -> None:
         """Refuse those beyond the depth of a queue."""

@@ -12,6 +12,7 @@ from kai_py.core.dra.claims import ALL, MAX_CONFIGURATIONS, MAX_DEVICES, Alterna
 from kai_py.core.dra.constraints import Bond
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
+from kai_py.core.dra.node_shares import NodeRoom, OfNode, of_claim
 from kai_py.core.dra.preference import GROUPING, Preference
 from kai_py.core.dra.reasons import explain
 from kai_py.core.dra.refusal import Refusal, RefusalCode
@@ -59,7 +60,13 @@ class Allocator:
         self._preference = Preference(inventory, options.grouping)
 
     def allocate(
-        self, claims: Sequence[Claim], node: int, ledger: DeviceLedger, *, steps: int | None = None
+        self,
+        claims: Sequence[Claim],
+        node: int,
+        ledger: DeviceLedger,
+        *,
+        steps: int | None = None,
+        room: NodeRoom | None = None,
     ) -> Allocation | Refusal:
         """Find devices on a node for all claims together; the ledger stays as it is.
 
@@ -71,36 +78,72 @@ class Allocator:
             node: row of the node.
             ledger: what is taken.
             steps: what is left of a budget for several nodes; None = as the options say.
+            room: what devices may take of the node, where they take anything; None = as much as they like.
         """
-        if (simple := self._at_once(claims, node, ledger)) is not None:
+        budget = self._options.steps if steps is None else min(steps, self._options.steps)
+        found = self._find(claims, node, ledger, budget)
+        if room is None or isinstance(found, Refusal):
+            return found
+        if (refusal := self._too_much(found, claims, room)) is None:
+            return found
+        # Others may take less of the node: the same search once more, and now it matters.
+        other = self._find(claims, node, ledger, budget - found.steps, room)
+        if isinstance(other, Refusal):
+            return other if other.code is RefusalCode.CUT else replace(refusal, steps=other.steps)
+        return other
+
+    def _too_much(self, found: Allocation, claims: Sequence[Claim], room: NodeRoom) -> Refusal | None:
+        """Why devices take too much of their node; None = they do not."""
+        parts: list[OfNode] = []
+        for number, (claim, given) in enumerate(zip(claims, found.claims, strict=True)):
+            part = of_claim(given, self.inventory)
+            if part and number in room.unused:
+                return Refusal(RefusalCode.NODE_UNUSED, claim.name)
+            parts.append(part)
+        shortages = room.shortages(parts)
+        if not shortages:
+            return None
+        takers = [claim.name for claim, part in zip(claims, parts, strict=True) if part]
+        return Refusal(RefusalCode.NODE_ROOM, takers[0] if len(takers) == 1 else "", shortages=shortages)
+
+    def _find(
+        self,
+        claims: Sequence[Claim],
+        node: int,
+        ledger: DeviceLedger,
+        budget: int,
+        room: NodeRoom | None = None,
+    ) -> Allocation | Refusal:
+        if room is None and (simple := self._at_once(claims, node, ledger)) is not None:
             return simple
         prepared = self._prepare(claims, node, ledger)
         if isinstance(prepared, Refusal):
             return prepared
         sight = self.inventory.at(node)
-        budget = self._options.steps if steps is None else min(steps, self._options.steps)
         try:
-            found = self._search(prepared, sight.rows, ledger, budget)
+            found = self._search(prepared, sight.rows, ledger, budget, room)
         except SearchStoppedError as stopped:
             return _stopped(stopped, claims)
         if not found.solved:
             return explain(found, prepared, claims, sight, ledger)
         return _writable(self._result(claims, prepared, found, node), claims)
 
-    def _search(self, asks: Sequence[Ask], rows: Sequence[int], ledger: DeviceLedger, budget: int) -> Found:
+    def _search(
+        self, asks: Sequence[Ask], rows: Sequence[int], ledger: DeviceLedger, budget: int, room: NodeRoom | None
+    ) -> Found:
         """Search; where a selector fails on a device that we prefer, once more in the order of the node.
 
         In that order a solution before the device makes the failure go unnoticed, as it does with kube-scheduler.
         """
         try:
-            return Strategy(asks, rows, ledger, self._preference, budget).solve()
+            return Strategy(asks, rows, ledger, self._preference, budget, room).solve()
         except SearchStoppedError as stopped:
             if stopped.option is None:
                 raise
             left = budget - stopped.steps
         place = {row: number for number, row in enumerate(rows)}
         plain = [replace(ask, options=tuple(one.sorted_by(place) for one in ask.options)) for ask in asks]
-        return Strategy(plain, rows, ledger, self._preference, left).solve()
+        return Strategy(plain, rows, ledger, self._preference, left, room).solve()
 
     def _at_once(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | None:
         """The answer to a single plain request, if it is yes: what the search would find, without a search."""

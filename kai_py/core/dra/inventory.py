@@ -172,6 +172,11 @@ class Inventory:
         return Seen.of(self)
 
     @cached_property
+    def of_nodes(self) -> frozenset[str]:
+        """What nodes offer themselves and some device takes."""
+        return frozenset(share.resource for device in self.devices for share in device.node_shares)
+
+    @cached_property
     def _plan(self) -> _Plan:
         return _Plan.of(self)
 

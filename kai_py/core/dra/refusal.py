@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class RefusalCode(StrEnum):
@@ -28,10 +29,22 @@ class RefusalCode(StrEnum):
     CONSTRAINT = "ConstraintNotMet"
     ALL_AGAINST_CONSTRAINT = "AllDevicesAgainstConstraint"
     TOGETHER = "RequestsCompete"
+    # of what devices take of their node
+    NODE_ROOM = "NodeTooFull"
+    NODE_UNUSED = "ClaimOfNoContainer"
+    NODE_SHARED = "ClaimUsedOnNode"
     # of claims that have devices
     ELSEWHERE = "DevicesElsewhere"
     # of the search
     CUT = "SearchCut"
+
+
+class Shortage(NamedTuple):
+    """Of a node's own resource devices take ``asked`` base units; ``left`` are left beside what the pod asks for."""
+
+    resource: str
+    asked: int
+    left: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class Refusal:
         available: how many of those are not tainted, large enough, and nobody has them.
         pools: incomplete or invalid pools that the node sees, as ``driver/pool``.
         counters: counters that are used up, as (pool, counter set, counter).
+        shortages: what devices take too much of that the node offers itself.
         message: what a selector said.
         steps: how many devices were tried.
     """
@@ -59,5 +73,6 @@ class Refusal:
     available: int = 0
     pools: tuple[str, ...] = ()
     counters: tuple[tuple[str, str, str], ...] = ()
+    shortages: tuple[Shortage, ...] = ()
     message: str = ""
     steps: int = 0

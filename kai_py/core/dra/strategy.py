@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kai_py.core.dra.asks import Ask, Option
 from kai_py.core.dra.ledger import DeviceLedger
+from kai_py.core.dra.node_shares import NodeRoom
 from kai_py.core.dra.preference import Preference, Size
 from kai_py.core.dra.search import Found, Search, SearchStoppedError
 from kai_py.core.dra.trial import Trial
@@ -25,10 +26,17 @@ class Strategy:
         ledger: what others have taken.
         preference: tells how large devices are.
         steps: how many devices may be tried in all.
+        room: what they may take of the node; None = that is no matter.
     """
 
     def __init__(
-        self, asks: Sequence[Ask], rows: Sequence[int], ledger: DeviceLedger, preference: Preference, steps: int
+        self,
+        asks: Sequence[Ask],
+        rows: Sequence[int],
+        ledger: DeviceLedger,
+        preference: Preference,
+        steps: int,
+        room: NodeRoom | None = None,
     ) -> None:
         self._asks = asks
         self._rows = rows
@@ -37,6 +45,7 @@ class Strategy:
         self._claims = sorted({ask.claim for ask in asks})
         self._left = steps
         self._spent = 0
+        self._room = room
 
     def solve(self) -> Found:
         """Search.
@@ -68,7 +77,7 @@ class Strategy:
             return None
 
     def _search(self, order: Sequence[int], budget: int) -> Found:
-        trial = Trial(self._ledger.inventory, self._ledger, max(self._claims, default=0) + 1)
+        trial = Trial(self._ledger.inventory, self._ledger, max(self._claims, default=0) + 1, self._room)
         search = Search(self._asks, order, self._rows, trial, self._ledger, budget=budget, spent=self._spent)
         try:
             return search.run()

@@ -110,7 +110,8 @@ class _Looks:
             left = tuple(
                 (name, capacity.value - consumed.get(name, 0)) for name, capacity in sorted(device.capacities.items())
             )
-        return accepted, values, ledger.whole[identity] > 0, ledger.shares[identity] > 0, device.shareable, left
+        taken = ledger.whole[identity] > 0, ledger.shares[identity] > 0
+        return accepted, values, *taken, device.shareable, left, device.node_shares
 
 
 def _acceptance(option: Option, row: int) -> tuple[object, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import Take
+from kai_py.core.dra.node_shares import OfNode
 from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.resources import Mask
 from kai_py.core.tables.classes import NodeTerm
@@ -26,11 +27,44 @@ class Held:
         takes: what a device ledger must count.
         terms: nodes that can use them, ORed; None = every node.
         allocation: what has to be written, if it was decided in this cycle; None if it was found.
+        of_node: what they take of the node on which they are used; (resource, billionths of its unit).
     """
 
     takes: tuple[Take, ...] = ()
     terms: tuple[NodeTerm, ...] | None = None
     allocation: ClaimAllocation | None = None
+    of_node: OfNode = ()
+
+
+class NodeTake(NamedTuple):
+    """What a claim takes of the node of a pod that uses it.
+
+    Attributes:
+        claim: its row.
+        amounts: (column in R, base units), by column; no zeros. Nothing where the pod as a whole asks for enough.
+    """
+
+    claim: int
+    amounts: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class NodeTerms:
+    """How claims of a pod class may take of nodes.
+
+    Attributes:
+        included: (column in R, base units) of what claims take that is in the request of the class already.
+        within: (column in R, base units) where the pod as a whole asks for an amount, from which its devices must take
+            what they take of the node: what its containers leave of it.
+        unused: places, in the order of the class' claims, of those that no container uses.
+    """
+
+    included: tuple[tuple[int, int], ...] = ()
+    within: tuple[tuple[int, int], ...] = ()
+    unused: frozenset[int] = frozenset()
+
+
+NO_TERMS: Final = NodeTerms()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +160,8 @@ class ClaimTable:
         of_class: row of a pod class -> the same, as far as pods of a class have it in common.
         counted: devices that queues are charged for, by column.
         memo: what selectors said in earlier snapshots.
+        node_takes: row of a pod on a node -> what its claims take of that node.
+        terms: row of a pod class -> how its claims may take of nodes, where there is anything to say.
     """
 
     inventory: Inventory
@@ -134,6 +170,13 @@ class ClaimTable:
     of_class: Mapping[int, tuple[Ask, ...]]
     counted: tuple[Counted, ...] = ()
     memo: SelectorMemo = field(default_factory=SelectorMemo, compare=False, repr=False)
+    node_takes: Mapping[int, tuple[NodeTake, ...]] = field(default_factory=dict)
+    terms: Mapping[int, NodeTerms] = field(default_factory=dict)
+
+    @property
+    def takes_of_nodes(self) -> bool:
+        """Whether any claim takes something of a node, or may."""
+        return bool(self.inventory.of_nodes or self.node_takes)
 
     def check(self, pods: int, classes: int) -> None:
         """Check all references.

@@ -9,6 +9,7 @@ from kai_py.core.dra.capacity import Taking
 from kai_py.core.dra.constraints import Bond, Values
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
+from kai_py.core.dra.node_shares import NodeRoom, NodeTally
 
 
 class Pick(NamedTuple):
@@ -44,7 +45,7 @@ class Trial:
         consumed: (name, capacity) -> amount that the picks take of shared devices.
     """
 
-    def __init__(self, inventory: Inventory, ledger: DeviceLedger, claims: int) -> None:
+    def __init__(self, inventory: Inventory, ledger: DeviceLedger, claims: int, room: NodeRoom | None = None) -> None:
         self.picks: list[Pick] = []
         self.held: set[int] = set()
         self.charged: dict[int, int] = {}
@@ -53,6 +54,7 @@ class Trial:
         self._ledger = ledger
         self._of_claim: list[set[int]] = [set() for _ in range(claims)]
         self._parts: dict[int, int] = {}
+        self._tally = None if room is None else NodeTally(room)
 
     def free(self, device: int, claim: int, *, admin: bool) -> bool:
         """Whether a device can be had at all: nobody has it, or for admin access the claim itself does not."""
@@ -84,7 +86,7 @@ class Trial:
         ]
 
     def take(self, device: int, claim: int, bonds: Sequence[Bond], amounts: Taking, *, admin: bool) -> bool:
-        """Take a device that is free and fits; False = counters, capacities or constraints forbid it."""
+        """Take a device that is free and fits; False = counters, capacities, constraints or its node forbid it."""
         inventory = self._inventory
         shareable = inventory.devices[device].shareable
         charges = inventory.charges[device]
@@ -104,6 +106,11 @@ class Trial:
                 return False
             before.append((bond, bond.state))
             bond.state = after
+        if self._tally is not None:
+            consumed = amounts if shareable else ()
+            if not self._tally.take(inventory.devices[device], claim, consumed, admin=admin):
+                _restore(before)
+                return False
         self._count(Pick(device, claim, admin, amounts, charged, tuple(before)), shareable=shareable)
         return True
 
@@ -122,6 +129,8 @@ class Trial:
             self._of_claim[pick.claim].discard(identity)
             if not pick.admin:
                 self.held.discard(identity)
+        if self._tally is not None:
+            self._tally.undo()
         _restore(pick.before)
 
     def clear(self) -> None:

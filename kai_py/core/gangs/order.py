@@ -7,7 +7,9 @@ from kai_py.core.tables.podgroups import PodGroupTable
 
 PodGroupRank = tuple[int, int, float, str, int]
 
-BELOW_MINIMUM, AT_MINIMUM, ABOVE_MINIMUM = range(3)
+#: Broken has pods that run without what they need: a member was lost, or a scheduler while it started them. They hold
+#: what they have for nothing, until the rest comes or their grace is over.
+BROKEN, BELOW_MINIMUM, AT_MINIMUM, ABOVE_MINIMUM = range(4)
 
 
 class Order:
@@ -18,7 +20,7 @@ class Order:
         self._priority, self._created = podgroups.priority.data, podgroups.created.data
 
     def rank(self, row: int, stage: int) -> PodGroupRank:
-        """Sort key: higher priority first, then who is below its minimum, then age, then uid, then the table's order.
+        """Sort key: higher priority first, then the stage, then age, then uid, then the table's order.
 
         Args:
             row: of the podgroup.
@@ -28,7 +30,7 @@ class Order:
 
 
 def growth_stage(gang: Gang) -> int:
-    """Whether a podgroup is below its minimum, has exactly that, or has grown beyond it."""
+    """Whether a podgroup is below its minimum, broken or not begun, has exactly that, or has grown beyond it."""
     if not gang.satisfied(gang.root):
-        return BELOW_MINIMUM
+        return BROKEN if gang.begun() else BELOW_MINIMUM
     return ABOVE_MINIMUM if gang.surplus() else AT_MINIMUM

@@ -99,6 +99,11 @@ class Gang:
                 return False
         return True
 
+    def begun(self) -> bool:
+        """Whether any of its pods runs, or is about to start."""
+        allocated, root = self.ledger.cells.allocated, self.root
+        return allocated[root.row] > 0 if root.leaf else any(allocated[leaf.row] for leaf in leaves(root))
+
     def surplus(self) -> bool:
         """Whether some leaf has more than its minimum."""
         return any(self._have(leaf, self.ledger.cells.active) > leaf.minimum for leaf in leaves(self.root))

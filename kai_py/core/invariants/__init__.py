@@ -11,6 +11,7 @@ from kai_py.core.invariants.claims import CLAIMS
 from kai_py.core.invariants.evicting import EVICTING
 from kai_py.core.invariants.near import NEAR
 from kai_py.core.invariants.neighbours import NEIGHBOURS
+from kai_py.core.invariants.node_shares import NODE_SHARES
 from kai_py.core.invariants.outcome import Outcome, Violation
 from kai_py.core.invariants.placing import PLACING, diagnoses, malformed
 from kai_py.core.invariants.sharing import SHARING
@@ -38,7 +39,7 @@ def violations(snapshot: Snapshot, result: CycleResult, options: Options | None 
     outcome = Outcome(snapshot, result, options or Options())
     checked = [
         violation
-        for check in (*PLACING, *NEAR, *NEIGHBOURS, *SHARING, *CLAIMS, *ZONES, *VOLUMES, *EVICTING)
+        for check in (*PLACING, *NEAR, *NEIGHBOURS, *SHARING, *CLAIMS, *NODE_SHARES, *ZONES, *VOLUMES, *EVICTING)
         for violation in check(outcome)
     ]
     return (*checked, *diagnoses(outcome))

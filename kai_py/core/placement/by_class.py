@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kai_py.core.options import Options
 from kai_py.core.placement.claims import ClaimView
 from kai_py.core.placement.fragments import Fragments
@@ -30,6 +32,7 @@ class Views:
         self._suitabilities = Suitabilities(ledger.snapshot, options)
         self._fragments = Fragments(ledger, self._suitabilities)
         self._views: dict[int, View] = {}
+        self._inner: dict[PodClass, ClassView] = {}
         self.near: dict[int, Neighbourhood] = {}
 
     def of(self, class_idx: int) -> View:
@@ -49,10 +52,22 @@ class Views:
 
     def _make(self, class_idx: int) -> View:
         pod = self._ledger.snapshot.classes.classes[class_idx]
-        kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
-        inner = kind(class_idx, self._suitabilities.of(pod), self._ledger, self._options, self._fragments)
-        view, volumes = self._among_neighbours(class_idx, pod, inner), self._ledger.volumes
+        view, volumes = self._among_neighbours(class_idx, pod, self._alone(class_idx, pod)), self._ledger.volumes
         return view if pod.volumes is None or volumes is None else VolumeView(view, volumes, pod.volumes)
+
+    def _alone(self, class_idx: int, pod: PodClass) -> ClassView:
+        """The view of a class, neighbours apart: one for all classes that differ in their neighbours only.
+
+        Replicas of a hundred Services are a hundred classes, most of which ask for the same.
+        """
+        key = replace(pod, kind=NONE)
+        found = self._inner.get(key)
+        if found is None:
+            kind = ClaimView if pod.claims else ClassView if pod.share is None else SharingView
+            found = kind(class_idx, self._suitabilities.of(pod), self._ledger, self._options, self._fragments)
+            if kind is ClassView:
+                self._inner[key] = found
+        return found
 
     def _among_neighbours(self, class_idx: int, pod: PodClass, view: ClassView) -> View:
         neighbours, nodes = self._ledger.neighbours, self._ledger.snapshot.nodes

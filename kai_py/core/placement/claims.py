@@ -36,6 +36,7 @@ _REASONS: Final = {
     RefusalCode.IN_USE: FilterReason.DEVICES_IN_USE,
     RefusalCode.COUNTERS_USED_UP: FilterReason.COUNTERS_USED_UP,
     RefusalCode.CAPACITY_USED_UP: FilterReason.CAPACITY_USED_UP,
+    RefusalCode.NODE_ROOM: FilterReason.DEVICES_TAKE_NODE,
     RefusalCode.POOL_INCOMPLETE: FilterReason.POOLS_UNSETTLED,
     RefusalCode.POOL_INVALID: FilterReason.POOLS_UNSETTLED,
 }
@@ -63,7 +64,9 @@ class ClaimView(ClassView):
         self._class_idx = class_idx
         self._asks = ledger.claims.table.of_class[class_idx]
         self._wishes = _wishes(self._asks)
+        self._least: Amounts | None = None
         super().__init__(class_idx, suitability, ledger, options, fragments)
+        self._least = self._claims.least(self._asks, class_idx)
         self._binpack = options.gpu is Strategy.BINPACK
         self._by_devices = 0.0
         self._scale: Shares = np.ones(0)
@@ -91,7 +94,7 @@ class ClaimView(ClassView):
             allowed &= within
         left, value = [_ATTEMPTS] * len(self._wishes), self._packed_value()
         for later, (wish, asks) in product((False, True), enumerate(self._wishes)):
-            mask = allowed & self._claims.possible(asks, later=later)
+            mask = allowed & self._claims.possible(asks, later=later) & self._roomy(later=later)
             if not later:
                 mask &= self._now
             values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
@@ -104,6 +107,15 @@ class ClaimView(ClassView):
                 values[node] = NOWHERE
                 left[wish] -= 1
         return None
+
+    def _roomy(self, *, later: bool) -> Mask | bool:
+        """``(N,)`` nodes that may have room for what devices take of them; False is certain, True is not."""
+        if self._least is None:
+            return True
+        free = self._ledger.free
+        soon = free + self._ledger.releasing
+        left = soon if later else np.minimum(free, soon)
+        return np.asarray(((self._least <= 0) | (self.request + self._least <= left)).all(axis=1))
 
     def _prepared(self, node: int, asks: Sequence[Ask], later: bool) -> bool:
         """Whether alternatives that were left out let the claims be: of all devices each pool has to be known."""
@@ -120,7 +132,7 @@ class ClaimView(ClassView):
         return found or self._on(node, self._asks, later=True)
 
     def _on(self, node: int, asks: Sequence[Ask], *, later: bool) -> Place | None:
-        grants = self._claims.find(asks, node, later=later)
+        grants = self._claims.find(asks, node, later=later, class_idx=self._class_idx)
         if grants is None or isinstance(grants, Refusal):
             return None
         return Place(node, not later, (), grants, self._at(node).seat)
@@ -128,17 +140,28 @@ class ClaimView(ClassView):
     def slots(self, by_amounts: Amounts, *, later: bool) -> Amounts:
         """How many pods each node takes, by its devices too; an upper bound. See :meth:`ClassView.slots`."""
         by_amounts = super().slots(by_amounts, later=later)
+        if self._least is not None:
+            by_amounts = np.minimum(by_amounts, self._slots_beside(self._least, later=later))
         count = self._claims.slots(self._asks, later=later)
         if count is not None:
             return np.minimum(by_amounts, count)
         return np.where(self._claims.possible(self._asks, later=later), by_amounts, 0)
+
+    def _slots_beside(self, least: Amounts, *, later: bool) -> Amounts:
+        """``(N,)`` at most so many pods find room with what their devices take of the node."""
+        free = self._ledger.free + self._ledger.releasing if later else self._ledger.free
+        slots: Amounts = np.full(len(free), np.iinfo(np.int64).max, dtype=np.int64)
+        for column in np.flatnonzero((least > 0).any(axis=0)):
+            each = self.request[column] + np.maximum(least[:, column], 0)
+            np.minimum(slots, np.maximum(free[:, column], 0) // np.maximum(each, 1), out=slots)
+        return slots
 
     def explain(self) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
         """Why no node takes the class; of nodes that have room for everything but devices, what devices they lack."""
         reasons, missing = super().explain()
         self.refresh()
         nodes = np.flatnonzero(self._value != NOWHERE).tolist()
-        lacking = Counter(_REASONS.get(self._claims.lack(self._asks, node), _OTHER) for node in nodes[:_LOOKED_AT])
+        lacking = Counter(_REASONS.get(self._lack(node), _OTHER) for node in nodes[:_LOOKED_AT])
         lacking[_OTHER] += len(nodes[_LOOKED_AT:])
         reasons.update({str(reason): count for reason, count in lacking.items() if count})
         return reasons, missing
@@ -153,7 +176,7 @@ class ClaimView(ClassView):
             return Reason(ReasonCode.CLAIM_IN_FULL_USE, {"claim": self._claims.table.claims[row].key})
         nearest: tuple[tuple[int, int, int], Refusal, int] | None = None
         for node in sorted(nodes[:_LOOKED_AT], key=self._distance)[:_EXPLAINED]:
-            found = self._claims.find(self._asks, node, later=True)
+            found = self._claims.find(self._asks, node, later=True, class_idx=self._class_idx)
             if isinstance(found, Refusal):
                 key = found.available, found.matched, -node
                 if nearest is None or key > nearest[0]:
@@ -172,17 +195,22 @@ class ClaimView(ClassView):
             "pools": ", ".join(found.pools),
             "counters": ", ".join("/".join(one) for one in found.counters),
             "message": found.message,
+            **{f"node {short.resource}": short.asked for short in found.shortages},
             **self._wanted(found),
         }
         numbers = ("needed", "matched", "available") if found.needed else ()
         return Reason(
             ReasonCode.DEVICES_UNAVAILABLE,
-            {key: value for key, value in details.items() if value or key in numbers},
+            {key: value for key, value in details.items() if value or key in numbers}
+            | {f"left {short.resource}": short.left for short in found.shortages},
         )
 
     def _distance(self, node: int) -> tuple[bool, bool]:
         """How far a node is from having the devices: those without any of the kind, or any at all, say nothing."""
-        return self._claims.lack(self._asks, node) in _FAR, not self._claims.table.inventory.at(node).rows
+        return self._lack(node) in _FAR, not self._claims.table.inventory.at(node).rows
+
+    def _lack(self, node: int) -> RefusalCode:
+        return self._claims.lack(self._asks, node, self._class_idx)
 
     def _is_anybodys(self, claim: str) -> bool:
         """Whether a claim is one pod's own, and stands here for those of all pods of the class."""

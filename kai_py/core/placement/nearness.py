@@ -25,6 +25,7 @@ from kai_py.core.topology.choose import choose
 from kai_py.core.topology.favour import favour
 from kai_py.core.topology.parts import Part
 from kai_py.core.topology.program import SEARCHES, Budget
+from kai_py.core.topology.several import arrange_across
 
 #: Integer programs that a cycle may begin altogether, in those that one question may begin. Greedy answers come after.
 _QUESTIONS: Final = 16
@@ -45,16 +46,18 @@ class Wish:
     """What a step of a podgroup with constraints asks for. Equal wishes have the same answer.
 
     Attributes:
-        topology_idx: row of the topology.
+        topology_idx: row of the topology that the podgroup as a whole is about, or else the first part that asks.
         classes: rows of the pod classes; the amounts in ``tree`` are in this order.
         tree: the podgroup, with what is to be placed and where members stay.
         inside: whether a subgroup has a constraint of its own.
+        several: whether parts are about different topologies.
     """
 
     topology_idx: int
     classes: tuple[int, ...]
     tree: Part
     inside: bool
+    several: bool = False
 
     @cached_property
     def required(self) -> bool:
@@ -115,8 +118,9 @@ class Nearness:
         for pod in step.pods:
             counts = asked.setdefault(pods.subgroup_idx.item(pod), [0] * len(classes))
             counts[classes.index(pods.class_idx.item(pod))] += 1
-        tree = self._part(step.path[-1], asked, self._staying(first, last), (0,) * len(classes))
-        return Wish(rows.item(0), classes, tree, self._table.asks_inside(first, last))
+        tree = self._part(step.path[-1], asked, self._staying(first, last), (0,) * len(classes), rows.item(0))
+        several = bool((rows != rows.item(0)).any())
+        return Wish(rows.item(0), classes, tree, self._table.asks_inside(first, last), several)
 
     def _rows(self, podgroup: int) -> tuple[int, int]:
         offset = self._ledger.snapshot.podgroups.offset
@@ -148,15 +152,23 @@ class Nearness:
         return {of.item(start): np.unique(nodes[start:end]).tolist() for start, end in zip(begin, ends, strict=True)}
 
     def _part(
-        self, subgroup: Subgroup, asked: dict[int, list[int]], stay: dict[int, list[int]], nothing: tuple[int, ...]
+        self,
+        subgroup: Subgroup,
+        asked: dict[int, list[int]],
+        stay: dict[int, list[int]],
+        nothing: tuple[int, ...],
+        around: int,
     ) -> Part:
+        """A subgroup with all below it; one that asks for nothing counts to the topology of the part around it."""
         row, table = subgroup.row, self._table
+        tree = around if table.topology_idx.item(row) == NONE else table.topology_idx.item(row)
         return Part(
             subgroup.name,
             tuple(asked[row]) if row in asked else nothing,
             Constraint(table.required.item(row), table.preferred.item(row)),
-            tuple(self._part(child, asked, stay, nothing) for child in subgroup.children),
+            tuple(self._part(child, asked, stay, nothing, tree) for child in subgroup.children),
             tuple(stay.get(row, ())),
+            tree,
         )
 
     def together(self, wish: Wish, step: Step, nodes: Sequence[int]) -> bool:
@@ -171,8 +183,8 @@ class Nearness:
         places: dict[str, list[int]] = {}
         for pod, node in zip(step.pods, nodes, strict=True):
             places.setdefault(self._ledger.snapshot.subgroups.names[of.item(pod)], []).append(node)
-        topology = self._table.topologies[wish.topology_idx]
         for part in _parts(wish.tree):
+            topology = self._table.topologies[part.tree]
             below = [node for one in _parts(part) for node in (*one.pinned, *places.get(one.name, ()))]
             if below and not Pinned(np.array(below, dtype=np.int32)).within(topology, part.constraint.required):
                 return False
@@ -191,7 +203,7 @@ class Nearness:
         if within is not None:
             offer = offer.within(within)
         if wish.inside:
-            return self._arranged(wish, step, topology, offer)
+            return self._arranged(wish, step, offer)
         found = choose(topology, wish.tree.constraint, offer, wish.demand, pinned=wish.pinned, budget=self._budget)
         if isinstance(found, Shortfall):
             return found
@@ -203,7 +215,7 @@ class Nearness:
             return Seats((int(counts.sum(axis=0).argmax()),), found.mask)
         # Where several domains are needed, the last one is filled first; KAI Scheduler does so.
         order = np.argsort(-topology.partition(found.cover_level), kind="stable").astype(np.int32)
-        nodes = self._deal(wish, step, step.pods, order, counts[:, order])
+        nodes = self._deal(topology, wish, step, step.pods, order, counts[:, order])
         return Seats(tuple(nodes[pod] for pod in step.pods), found.mask)
 
     def domains(self, wish: Wish) -> Iterator[Mask]:
@@ -230,32 +242,39 @@ class Nearness:
         slots = [view.slots(slots, later=later) for view, slots in zip(views, offer.slots, strict=True)]
         return Offer(np.array(slots), request, free)
 
-    def _arranged(self, wish: Wish, step: Step, topology: Topology, offer: Offer) -> Seats | Shortfall:
-        found = arrange(topology, wish.tree, offer, budget=self._budget)
+    def _arranged(self, wish: Wish, step: Step, offer: Offer) -> Seats | Shortfall:
+        topologies = self._table.topologies
+        if wish.several:
+            found = arrange_across(topologies, wish.tree, offer, budget=self._budget)
+        else:
+            found = arrange(topologies[wish.topology_idx], wish.tree, offer, budget=self._budget)
         if isinstance(found, Shortfall):
             return found
         snapshot = self._ledger.snapshot
         by_leaf: dict[str, list[int]] = {}
         for pod in step.pods:
             by_leaf.setdefault(snapshot.subgroups.names[snapshot.pods.subgroup_idx.item(pod)], []).append(pod)
+        tree_of = {part.name: part.tree for part in _parts(wish.tree)}
         nodes: dict[int, int] = {}
         for places in found.leaves:
             pods = by_leaf[places.name]
-            nodes |= self._deal(wish, step, pods, places.nodes, places.counts)
+            topology = topologies[tree_of[places.name]]
+            nodes |= self._deal(topology, wish, step, pods, places.nodes, places.counts)
         return Seats(tuple(nodes[pod] for pod in step.pods), None)
 
-    def _deal(self, wish: Wish, step: Step, pods: Sequence[int], nodes: Rows, counts: Amounts) -> dict[int, int]:
+    def _deal(
+        self, topology: Topology, wish: Wish, step: Step, pods: Sequence[int], nodes: Rows, counts: Amounts
+    ) -> dict[int, int]:
         staying = self._members(*self._rows(step.podgroup)).tolist()
         if len(pods) < len(step.pods):  # subgroups are dealt to one by one
             of = self._ledger.snapshot.pods.subgroup_idx
             staying = [pod for pod in staying if of.item(pod) == of.item(pods[0])]
-        topology = self._table.topologies[wish.topology_idx]
         pattern = self._table.pattern_of(step.podgroup)
         return deal(self._ledger, topology, pattern, pods, wish.classes, nodes, counts, staying)
 
     def reason(self, wish: Wish, shortfall: Shortfall) -> Reason:
         """A shortfall as a reason."""
-        topology = self._table.topologies[wish.topology_idx]
+        topology = self._table.topologies[wish.topology_idx if shortfall.tree is None else shortfall.tree]
         details: dict[str, object] = {
             "topology": topology.name,
             "level": "" if shortfall.level == ROOT else str(topology.levels[shortfall.level]),

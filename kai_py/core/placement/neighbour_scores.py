@@ -84,7 +84,7 @@ class Likes(Wishes):
 class SoftSpread(Wishes):
     """Constraints with ScheduleAnyway: the fewer pods a domain has, the better (PodTopologySpread's score).
 
-    Nodes that lack a label are worth nothing.
+    Nodes that lack a label are worth nothing, or, where constraints are lenient, what the labels that they have say.
     """
 
     def __init__(
@@ -96,9 +96,11 @@ class SoftSpread(Wishes):
     ) -> None:
         keys = tuple(dict.fromkeys(spread.key for spread in spreads))
         domains = [neighbours.domain(spread.key) for spread in spreads]
-        self._inside: Mask = np.logical_and.reduce([considered, *(domain >= 0 for domain in domains)])
+        self._lenient = [spread.lenient for spread in spreads]
+        needed = [domain >= 0 for domain, lenient in zip(domains, self._lenient, strict=True) if not lenient]
+        self._inside: Mask = np.logical_and.reduce([considered, *needed])
         super().__init__([tally_of(spread, keys) for spread in spreads], domains, self._inside)
-        self._factors = [log(len(np.unique(domain[self._inside])) + 2) for domain in domains]
+        self._factors = [log(_domains(domain[self._inside]) + 2) for domain in domains]
         self._floors = [float(spread.max_skew - 1) for spread in spreads]
 
     def worth(self, weight: float) -> Shares:
@@ -109,7 +111,15 @@ class SoftSpread(Wishes):
         return worth
 
     def _by_domain(self, row: int) -> Shares:
-        return super()._by_domain(row) * self._factors[row] + self._floors[row]
+        sums = super()._by_domain(row) * self._factors[row] + self._floors[row]
+        if self._lenient[row]:
+            sums[-1] = 0.0
+        return sums
 
     def _relative(self, raw: Shares, least: float, most: float) -> Shares:
         return np.asarray((most + least - raw) / most) if most > 0.0 else np.ones(len(raw))
+
+
+def _domains(found: Rows) -> int:
+    """How many domains there are among those of some nodes; -1 is none."""
+    return int(np.count_nonzero(np.bincount(found[found >= 0])))

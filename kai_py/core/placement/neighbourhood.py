@@ -70,8 +70,18 @@ class Neighbourhood:
         spreads = self._kind.spreads
         self.helped = bool(self._kind.affinity) or any(spread.hard for spread in spreads)
         self._likes = Likes(self._row, neighbours, allowed)
-        self._soft = SoftSpread([spread for spread in spreads if not spread.hard], self._tally_of, neighbours, allowed)
-        self._weights = options.weights.get("podAffinity", 0.0), options.weights.get("podSpread", 0.0)
+        self._soft = SoftSpread(
+            [spread for spread in spreads if not (spread.hard or spread.default)], self._tally_of, neighbours, allowed
+        )
+        self._default = SoftSpread(
+            [spread for spread in spreads if spread.default and not spread.hard], self._tally_of, neighbours, allowed
+        )
+        weights = options.weights
+        self._weights = (
+            weights.get("podAffinity", 0.0),
+            weights.get("podSpread", 0.0),
+            weights.get("defaultSpread", 0.0),
+        )
         self.now: Mask = np.ones(len(nodes), dtype=np.bool_)
         self.later: Mask = self.now
         self.single: Mask = np.zeros(len(nodes), dtype=np.bool_)
@@ -126,7 +136,7 @@ class Neighbourhood:
         """Pods that count for a constraint, on nodes that count: with all labels, and where its policies allow."""
         table = self._neighbours.table
         weights = dict.fromkeys(table.selected(spread.matcher), 1) if spread.matcher >= 0 else {}
-        counted = self._inside(keys)
+        counted = self._inside([spread.key] if spread.lenient else keys)
         if spread.honors_affinity:
             counted = counted & node_affinity(self._pod, self._nodes)
         if spread.honors_taints:
@@ -141,7 +151,7 @@ class Neighbourhood:
     @property
     def matters(self) -> bool:
         """Whether it makes any difference."""
-        return bool(self._rules) or self._likes.any or self._soft.any
+        return bool(self._rules) or self._likes.any or self._soft.any or self._default.any
 
     # -- answers -------------------------------------------------------------------------------------
 
@@ -155,10 +165,13 @@ class Neighbourhood:
 
     def bonus(self) -> Shares | None:
         """``(N,)`` what wishes add to the value of nodes; None without wishes."""
-        likes, spread = self._weights
+        likes, spread, default = self._weights
         total = self._likes.worth(likes) if self._likes.any and likes else None
         if self._soft.any and spread:
             more = self._soft.worth(spread)
+            total = more if total is None else total + more
+        if self._default.any and default:
+            more = self._default.worth(default)
             total = more if total is None else total + more
         return total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.index import UNLIMITED, DeviceIndex
 from kai_py.core.dra.lacking import lack_of
 from kai_py.core.dra.ledger import DeviceLedger, Take
+from kai_py.core.dra.node_shares import NodeRoom, of_claim
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.table import MAX_CONSUMERS, Ask, ClaimTable, Extended, Held, Parts
+from kai_py.core.dra.table import MAX_CONSUMERS, NO_TERMS, Ask, ClaimTable, Extended, Held, Parts
 from kai_py.core.resources import Amounts, Mask
+from kai_py.core.state.node_shares import NodeShares
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.requirements import matches_term
 from kai_py.core.tables.snapshot import Snapshot
@@ -24,6 +26,11 @@ from kai_py.core.tables.snapshot import Snapshot
 #: Per claim of a pod the devices that it brings; None where the claim has devices that it joins.
 Grants = tuple[Held | None, ...]
 NO_GRANTS: Grants = ()
+
+#: When so many devices have been tried in vain in a cycle, a second of work, every search has to do with a few:
+#: claims that are made to be searched for must not keep all others waiting. Ordinary ones need a step for each device.
+_VAIN: Final = 50_000
+_FEW: Final = 500
 
 
 class Use(NamedTuple):
@@ -63,10 +70,12 @@ class Claims:
         start: what is taken now or later. Who starts now must not take what is promised for later either.
         later: what is taken once leaving pods are gone and nominated ones are there.
         allocator: finds devices.
+        node_shares: what devices take of nodes; None where none takes anything.
     """
 
-    def __init__(self, snapshot: Snapshot, table: ClaimTable) -> None:
+    def __init__(self, snapshot: Snapshot, table: ClaimTable, node_shares: NodeShares | None = None) -> None:
         self.table = table
+        self.node_shares = node_shares
         self.allocator = Allocator(table.inventory, table.memo)
         users = [[claim.leaving, 0] for claim in table.claims]
         states, nodes = snapshot.pods.state, snapshot.pods.node_idx
@@ -90,6 +99,8 @@ class Claims:
         self._start_index = DeviceIndex(self.allocator, self.start)
         self._later_index = DeviceIndex(self.allocator, self.later)
         self._masks: dict[tuple[object, ...], Mask] = {}
+        #: So many devices were tried in vain in this cycle.
+        self._vain = 0
 
     # -- changes -----------------------------------------------------------------------------------
 
@@ -183,31 +194,84 @@ class Claims:
         assert count is not None
         return count
 
-    def find(self, asks: Sequence[Ask], node: int, *, later: bool) -> Grants | Refusal | None:
+    def find(self, asks: Sequence[Ask], node: int, *, later: bool, class_idx: int = NONE) -> Grants | Refusal | None:
         """Devices on one node for all claims together.
+
+        Args:
+            asks: the claims.
+            node: the node.
+            later: once leaving pods are gone.
+            class_idx: of the pod; decides what the devices may take of the node.
 
         Returns:
             What to bring; else why not; None where a claim has its devices elsewhere, or serves nobody else.
         """
         brings: list[bool] = []
         fresh: list[Claim] = []
-        for ask in _asks_on(node, asks):
+        joins: list[tuple[int, int, Held]] = []
+        places: list[int] = []
+        for place, ask in enumerate(_asks_on(node, asks)):
             joined, asked = (None, None) if ask is None else self._look(ask, later=later)
             if asked is not None:
                 fresh.append(asked)
+                places.append(place)
             elif ask is not None and (joined is None or not self._reaches(joined, node)):
                 return None
+            elif isinstance(ask, int) and joined is not None and joined.of_node:
+                joins.append((place, ask, joined))
             brings.append(asked is not None)
+        room = None
+        if self.node_shares is not None and class_idx != NONE and (joins or self.table.inventory.of_nodes):
+            unused = self.table.terms.get(class_idx, NO_TERMS).unused
+            numbers = frozenset(number for number, place in enumerate(places) if place in unused)
+            room = self.node_shares.room(class_idx, node, later=later, unused=numbers)
+            beside = self._beside(room, joins, unused, node, later=later)
+            if isinstance(beside, Refusal):
+                return beside
+            room = beside
         if not fresh:
             return (None,) * len(asks)
-        found = self.allocator.allocate(fresh, node, self.later if later else self.start)
+        steps = None if self._vain < _VAIN else _FEW
+        found = self.allocator.allocate(fresh, node, self.later if later else self.start, steps=steps, room=room)
         if isinstance(found, Refusal):
+            self._vain += found.steps
             return found
         new = self._held(found)
         return tuple(next(new) if brought else None for brought in brings)
 
-    def lack(self, asks: Sequence[Ask], node: int) -> RefusalCode:
-        """What one node lacks for claims once leaving pods are gone."""
+    def _beside(
+        self,
+        room: NodeRoom,
+        joins: Sequence[tuple[int, int, Held]],
+        unused: frozenset[int],
+        node: int,
+        *,
+        later: bool,
+    ) -> NodeRoom | Refusal:
+        """What a node has left beside claims that have devices, as (place, row, devices); or why they cannot be used.
+
+        What is charged to one pod cannot be shared with another one on the same node.
+        """
+        assert self.node_shares is not None
+        for place, row, held in joins:
+            name = self.table.claims[row].asked.name
+            if place in unused:
+                return Refusal(RefusalCode.NODE_UNUSED, name)
+            if self.node_shares.used(row, node, later=later):
+                return Refusal(RefusalCode.NODE_SHARED, name)
+            if shortages := room.shortages([held.of_node]):
+                return Refusal(RefusalCode.NODE_ROOM, name, shortages=shortages)
+            room = room.less(room.units(held.of_node))
+        return room
+
+    def least(self, asks: Sequence[Ask], class_idx: int) -> Amounts | None:
+        """``(N, R)`` what devices take of nodes at least; None where they take nothing. See ``NodeShares.least``."""
+        if self.node_shares is None or not self.table.inventory.of_nodes:
+            return None
+        return self.node_shares.least(class_idx, asks, self.allocator.verdicts)
+
+    def lack(self, asks: Sequence[Ask], node: int, class_idx: int = NONE) -> RefusalCode:
+        """What one node lacks for claims of a pod of a class once leaving pods are gone."""
         fresh = []
         for ask in _asks_on(node, asks):
             if ask is None:
@@ -217,7 +281,11 @@ class Claims:
                 fresh.append(asked)
             elif joined is None or not self._reaches(joined, node):
                 return RefusalCode.ELSEWHERE
-        return lack_of(self.allocator, fresh, node, self.later)
+        code = lack_of(self.allocator, fresh, node, self.later)
+        if code is RefusalCode.TOGETHER and self.node_shares is not None:
+            found = self.find(asks, node, later=True, class_idx=class_idx)
+            return found.code if isinstance(found, Refusal) else code
+        return code
 
     def own(self, pod: int) -> Grants | None:
         """What an evicted pod has to bring to go on with just the devices that it has; None if somebody has them."""
@@ -292,8 +360,11 @@ class Claims:
 
     def _held(self, found: Allocation) -> Iterator[Held]:
         for claim in found.claims:
-            takes = Allocation((claim,)).takes(self.table.inventory)
-            yield Held(takes, None if claim.term is None else (claim.term,), claim)
+            inventory = self.table.inventory
+            of_node = of_claim(claim, inventory) if inventory.of_nodes else ()
+            yield Held(
+                Allocation((claim,)).takes(inventory), None if claim.term is None else (claim.term,), claim, of_node
+            )
 
     def _reached(self, held: Held) -> Mask:
         """``(N,)`` nodes that can use the devices."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kai_py.core.dra.ledger import Take
+from kai_py.core.dra.node_shares import OfNode
 from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
 from kai_py.core.state.claims import Claims, Grants
 from kai_py.core.state.ledger import Ledger
@@ -120,8 +121,9 @@ class _Writer:
         granted = () if ledger.claims is None else self._granted(ledger.claims, pod, now=last.kind is Kind.PLACE)
         zones = () if ledger.snapshot.zones is None else ledger.snapshot.zones.named(last.node, last.seat)
         picked = () if ledger.volumes is None else ledger.volumes.decided(pod)
+        of_node = () if ledger.node_shares is None else _of_node(ledger.claims, pod, now=last.kind is Kind.PLACE)
         node = self._nodes[last.node]
-        return kind(str(key), key.uid, node, podgroup, last.action, last.devices, granted, zones, picked)
+        return kind(str(key), key.uid, node, podgroup, last.action, last.devices, granted, zones, picked, of_node)
 
     def _granted(self, claims: Claims, pod: int, *, now: bool) -> tuple[Granted, ...]:
         """The claims of a pod that get devices in this cycle and that no pod before it has named."""
@@ -135,6 +137,18 @@ class _Writer:
                 claim = claims.table.claims[row]
                 found.append(Granted(claim.key, claim.uid, held.allocation, claim.extended is not None))
         return tuple(found)
+
+
+def _of_node(claims: Claims | None, pod: int, *, now: bool) -> tuple[tuple[str, OfNode], ...]:
+    """What the devices of a pod take of its node, claim by claim."""
+    found = []
+    for row in () if claims is None else claims.table.of_pod.get(pod, ()):
+        assert claims is not None
+        use = claims.uses[row]
+        held = use.now if now else use.later
+        if held is not None and held.of_node:
+            found.append((claims.table.claims[row].key, held.of_node))
+    return tuple(found)
 
 
 def place_of(operation: Operation) -> tuple[int, tuple[str, ...], tuple[tuple[Take, ...], ...], Seat]:

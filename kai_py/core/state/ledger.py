@@ -12,6 +12,7 @@ from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.state.claims import Claims
 from kai_py.core.state.devices import Devices
 from kai_py.core.state.neighbours import Neighbours
+from kai_py.core.state.node_shares import NodeShares
 from kai_py.core.state.volumes import Volumes
 from kai_py.core.state.zones import Zones
 from kai_py.core.tables.pods import NONE, USING, PodState
@@ -44,6 +45,7 @@ class Ledger:
         pending: ``(S,)`` pods of a leaf subgroup that are to be placed.
         devices: devices that are shared; None where nobody shares. Each counts as a whole one in ``free``.
         claims: claims on devices; None where no pod has any.
+        node_shares: what devices take of nodes; None where none takes anything.
         volumes: volumes that pods get, and what nodes attach; None where no pod has any.
         neighbours: who is near whom; None where nobody cares.
         zones: NUMA nodes; None where no kubelet aligns pods.
@@ -70,7 +72,10 @@ class Ledger:
         table = snapshot.devices
         self.devices = None if table is None else Devices(snapshot, table, self.free, self.releasing)
 
-        self.claims = None if snapshot.claims is None else Claims(snapshot, snapshot.claims)
+        held = snapshot.claims
+        shares = held is not None and held.takes_of_nodes
+        self.node_shares = NodeShares(snapshot, held, self.free, self.releasing) if shares and held else None
+        self.claims = None if held is None else Claims(snapshot, held, self.node_shares)
 
         self.volumes = None if snapshot.volumes is None else Volumes(snapshot, snapshot.volumes)
         near = snapshot.neighbours
@@ -78,12 +83,12 @@ class Ledger:
         self.zones = None if snapshot.zones is None else Zones(snapshot, snapshot.zones)
 
         ours = pods.subgroup_idx != NONE
-        held = ours & (pods.state == PodState.BOUND)
-        self.active = _count(pods.subgroup_idx[held], len(snapshot.subgroups))
+        bound = ours & (pods.state == PodState.BOUND)
+        self.active = _count(pods.subgroup_idx[bound], len(snapshot.subgroups))
         self.allocated = self.active.copy()
         self.pending = _count(pods.subgroup_idx[ours & (pods.state == PodState.PENDING)], len(snapshot.subgroups))
-        self.queue_allocated = charge(snapshot, held)
-        self.queue_non_preemptible = charge(snapshot, held, only=~snapshot.podgroups.preemptible)
+        self.queue_allocated = charge(snapshot, bound)
+        self.queue_non_preemptible = charge(snapshot, bound, only=~snapshot.podgroups.preemptible)
         self.cells = Cells(self.state.data, self.node.data, self.active.data, self.allocated.data, self.pending.data)
         self.touched: list[int] = []
         self.freed = 0

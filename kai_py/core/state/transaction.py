@@ -14,6 +14,7 @@ from kai_py.core.resources import Amounts
 from kai_py.core.state import volumes
 from kai_py.core.state.claims import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
+from kai_py.core.state.node_shares import NO_TAKES, Takes
 from kai_py.core.tables.pods import NONE, PodState
 from kai_py.core.tables.queues import ROOT
 from kai_py.core.tables.zones import NO_SEAT, Seat
@@ -34,7 +35,8 @@ class Operation(NamedTuple):
     """One journal entry; knows all that its inverse needs.
 
     ``devices`` are those of which a pod takes a share; ``grants`` are what it brings to its claims, and ``claims`` is
-    what becomes of them; ``seat`` is what it takes of NUMA nodes; ``volumes`` is what becomes of volumes.
+    what becomes of them; ``takes`` is what they take of the node beside its request; ``seat`` is what it takes of NUMA
+    nodes; ``volumes`` is what becomes of volumes.
     """
 
     kind: Kind
@@ -51,6 +53,8 @@ class Operation(NamedTuple):
     seat: Seat = NO_SEAT
     before_seat: Seat = NO_SEAT
     volumes: volumes.Change | None = None
+    takes: Takes = NO_TAKES
+    before_takes: Takes = NO_TAKES
 
 
 # A class' members are looked up slowly; these are read for every pod that is placed.
@@ -92,6 +96,7 @@ class Transaction:
         self._neighbours = ledger.neighbours
         self._zones = ledger.zones
         self._volumes = ledger.volumes
+        self._shares = ledger.node_shares
 
     def place(
         self,
@@ -187,6 +192,8 @@ class Transaction:
                 self._sit(operation.pod, operation.before_devices)
             if operation.claims and self._claims is not None:
                 self._claims.undo(operation.claims)
+            if self._shares is not None:
+                self._shares.sit(operation.pod, operation.before_takes)
             if self._zones is not None:
                 self._zones.sit(operation.pod, operation.before_seat)
             if operation.volumes is not None and self._volumes is not None:
@@ -239,8 +246,28 @@ class Transaction:
             sat = self._zones.seat(pod)
             self._zones.sit(pod, seat)
         moved = None if self._volumes is None else self._reach(kind, pod, node, state)
+        takes = had = NO_TAKES
+        if self._shares is not None:
+            had = self._shares.of_pod.get(pod, NO_TAKES)
+            takes = self._taken(kind, pod, changes)
+            self._shares.sit(pod, takes)
         operation = Operation(
-            kind, pod, node, state, was_on, action, preemptor, devices, before, grants, changes, seat, sat, moved
+            kind,
+            pod,
+            node,
+            state,
+            was_on,
+            action,
+            preemptor,
+            devices,
+            before,
+            grants,
+            changes,
+            seat,
+            sat,
+            moved,
+            takes,
+            had,
         )
         self.journal.append(operation)
         self._apply(operation, 1)
@@ -265,6 +292,14 @@ class Transaction:
         if kind is _EVICT and self.ledger.node.item(pod) == NONE:
             return ()  # its node is gone, and with it whatever it had there
         return claims.leave(pod, now=kind is _WITHDRAW and state == _ALLOCATED)
+
+    def _taken(self, kind: Kind, pod: int, changes: Sequence[Change]) -> Takes:
+        """What a pod's claims take of its node, or give back."""
+        assert self._shares is not None
+        if kind is _PLACE or kind is _NOMINATE:
+            now = kind is _PLACE
+            return self._shares.takes(pod, [(one.claim, one.after.now if now else one.after.later) for one in changes])
+        return self._shares.of_pod.get(pod, NO_TAKES)
 
     def _reach(self, kind: Kind, pod: int, node: int, state: int) -> volumes.Change | None:
         """Let a pod use its volumes, or no longer."""
@@ -301,6 +336,8 @@ class Transaction:
         """What changes on a node beside amounts."""
         if operation.devices and self._devices is not None:
             self._devices.shift(operation.pod, operation.node, operation.devices, gained, now=now)
+        if self._shares is not None:
+            self._shares.shift(operation.pod, operation.node, operation.takes, gained, now=now)
         if self._neighbours is not None:
             evicts = operation.kind is _EVICT
             self._neighbours.shift(operation.pod, operation.node, gained, now=now, evicts=evicts)

@@ -58,6 +58,8 @@ class Spread(NamedTuple):
         hard: or only a wish.
         honors_affinity: whether only nodes count that the pod's node selector and affinity allow.
         honors_taints: whether only nodes count whose taints the pod tolerates.
+        default: nobody has asked for it in the pod: it is a default of the cluster.
+        lenient: nodes without the label are as good as empty ones; for soft constraints only.
     """
 
     key: str
@@ -68,6 +70,8 @@ class Spread(NamedTuple):
     hard: bool = True
     honors_affinity: bool = True
     honors_taints: bool = False
+    default: bool = False
+    lenient: bool = False
 
 
 class Kind(NamedTuple):

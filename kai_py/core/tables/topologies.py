@@ -16,7 +16,7 @@ from kai_py.core.tables.pods import NONE
 
 @dataclass(frozen=True)
 class TopologyTable:
-    """Constraints by subgroup; those of a podgroup stand at its root. All of a podgroup are about one topology.
+    """Constraints by subgroup; those of a podgroup stand at its root. Each may be about a topology of its own.
 
     Attributes:
         topologies: ``(T,)`` those that somebody asks for, over all nodes, in the order of names.
@@ -41,7 +41,12 @@ class TopologyTable:
         return np.flatnonzero(self.topology_idx != NONE).astype(np.int32)
 
     def topology_of(self, first: int, last: int) -> Topology | None:
-        """The topology of a podgroup whose subgroups have the rows from ``first`` to before ``last``."""
+        """The topology that a podgroup is about, or else the first of its subgroups that asks for something.
+
+        Args:
+            first: row of the podgroup's root.
+            last: the row behind its last subgroup.
+        """
         begin = int(np.searchsorted(self.asking, first))
         if begin == len(self.asking) or (row := self.asking.item(begin)) >= last:
             return None

@@ -101,6 +101,7 @@ class Shortfall:
         part: the subgroup that it is about, the first of those that are alike; empty = the whole. If not one of them
             fits anywhere, ``level``, ``domain``, ``fits`` and ``pods`` are those of one; else they say how many pods
             of all of them fit into the domain of the whole.
+        tree: row of the topology that ``level`` is of; None = the one that the whole is about.
     """
 
     code: ShortfallCode
@@ -110,6 +111,7 @@ class Shortfall:
     pods: int
     exact: bool = True
     part: str = ""
+    tree: int | None = None
 
 
 @dataclass(frozen=True)

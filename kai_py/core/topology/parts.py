@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from kai_py.core.resources import Amounts, Rows
+from kai_py.core.tables.domains import ROOT
 from kai_py.core.topology.choice import ANYWHERE, Constraint
 
 
@@ -21,6 +24,7 @@ class Part:
         demand: ``(C,)`` pods of its own; zeros unless it is a leaf.
         children: subgroups.
         pinned: rows of nodes where members of its own run that stay.
+        tree: row of the topology that the constraint is about; without a constraint it says nothing.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Part:
     constraint: Constraint = ANYWHERE
     children: tuple[Part, ...] = ()
     pinned: tuple[int, ...] = ()
+    tree: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,12 @@ class Box:
     """Pods that must be in one domain, and the boxes inside it. Equal boxes are interchangeable, and compare equal.
 
     Attributes:
-        widest: the level that is required; at least that of the box around it.
+        widest: the level that is required; at least that of the boxes around it that are about the same topology.
         narrowest: the level to try first, at least ``widest``.
         demand: ``(C,)`` pods that are in no box inside.
         inside: boxes, and how many of each.
         pinned: nodes where members run, those of inner boxes included.
+        tree: row of the topology whose levels these are.
     """
 
     widest: int
@@ -86,6 +92,7 @@ class Box:
     demand: tuple[int, ...]
     inside: tuple[tuple[Box, int], ...]
     pinned: tuple[int, ...]
+    tree: int = 0
 
     @property
     def total(self) -> Amounts:
@@ -111,9 +118,14 @@ class Wrapped:
     inside: tuple[Wrapped, ...]
 
 
-def wrap(part: Part, widest: int | None = None) -> Wrapped:
-    """Make boxes of a tree of parts. Parts without a constraint belong to the box around them."""
-    required = part.constraint.required if widest is None else max(widest, part.constraint.required)
+def wrap(part: Part, around: Mapping[int, int] = MappingProxyType({})) -> Wrapped:
+    """Make boxes of a tree of parts. Parts without a constraint belong to the box around them.
+
+    Args:
+        part: the outermost.
+        around: by row of a topology, the level that the boxes around it require.
+    """
+    required = max(around.get(part.tree, ROOT), part.constraint.required)
     narrowest = max(required, part.constraint.narrowest)
     leaves: list[Part] = []
     boxes: list[Wrapped] = []
@@ -127,11 +139,13 @@ def wrap(part: Part, widest: int | None = None) -> Wrapped:
             if child.constraint == ANYWHERE:
                 rest.append(child)
                 pinned |= set(child.pinned)
-        inner = [wrap(child, required) for child in here.children if child.constraint != ANYWHERE]
+        inner = [
+            wrap(child, {**around, part.tree: required}) for child in here.children if child.constraint != ANYWHERE
+        ]
         # Where nothing waits, only the place of what runs counts, and that is known to the box around it.
         pinned |= {node for each in inner for node in each.box.pinned}
         boxes += [each for each in inner if each.box.size]
     counted = Counter(each.box for each in boxes)
     demand = tuple(map(sum, zip(*(leaf.demand for leaf in leaves), strict=True))) if leaves else (0,) * len(part.demand)
-    box = Box(required, narrowest, demand, tuple(counted.items()), tuple(sorted(pinned)))
+    box = Box(required, narrowest, demand, tuple(counted.items()), tuple(sorted(pinned)), part.tree)
     return Wrapped(box, part.name, tuple(leaves), tuple(boxes))

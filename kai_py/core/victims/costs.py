@@ -93,6 +93,20 @@ class Costs:
             gpus=sum([chunk.cost[_GPU] for chunk in taken]),
         )
 
+    def as_cheap(self, price: Price, other: Price) -> bool:
+        """Whether a price is no higher than another one in anything that matters.
+
+        Of work, less than what the restarts of the other's victims cost anyway is no difference: no two podgroups
+        started in the same second.
+        """
+        return (
+            price.over_budget <= other.over_budget
+            and price.importance <= other.importance
+            and price.work <= other.work + self._restart * other.gpus / DEVICE
+            and price.pods <= other.pods
+            and price.gpus <= other.gpus
+        )
+
     def begin(self, state: NDArray[np.uint8]) -> None:
         """A new search: what was evicted since the last one counts against the budgets.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from kai_py.core.gangs.steps import Step
 from kai_py.core.placement.gang import Placer
+from kai_py.core.placement.nearness import Wish
 from kai_py.core.resources import Amounts, Mask, Rows
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.tables.domains import ROOT
@@ -40,7 +41,7 @@ class DomainChoice(NamedTuple):
 
 
 class Domains:
-    """Domains of the required level, and what candidates would free in each.
+    """Domains of one level, and what candidates would free in each.
 
     Args:
         domain_idx: ``(N,)`` domain of each node; ``NONE`` = of none, or of none that is in question.
@@ -67,12 +68,19 @@ class Domains:
 
     @classmethod
     def of(cls, step: Step, placer: Placer, ledger: Ledger, costs: Costs) -> Domains | None:
-        """For a step whose podgroup requires a level as a whole; None for others."""
+        """Domains of the level that the podgroup of a step requires as a whole; None if it requires none."""
         wish = placer.wish(step)
-        if wish is None or wish.tree.constraint.required == ROOT or ledger.snapshot.topologies is None:
+        return None if wish is None else cls.at(wish.tree.constraint.required, wish, placer, ledger, costs)
+
+    @classmethod
+    def at(cls, level: int, wish: Wish, placer: Placer, ledger: Ledger, costs: Costs) -> Domains | None:
+        """Domains of a level of the topology that a podgroup is about as a whole; None for ``ROOT``.
+
+        Where members run already, the domain of the first of them alone.
+        """
+        if level == ROOT or ledger.snapshot.topologies is None:
             return None
-        topology = ledger.snapshot.topologies.topologies[wish.topology_idx]
-        domain_idx = topology.domain_idx[wish.tree.constraint.required]
+        domain_idx = ledger.snapshot.topologies.topologies[wish.topology_idx].domain_idx[level]
         if wish.pinned.size:  # who runs already decides
             domain_idx = np.where(domain_idx == domain_idx[wish.pinned[0]], domain_idx, NONE).astype(np.int32)
         views, later = [placer.view(row) for row in wish.classes], ledger.free + ledger.releasing

@@ -11,7 +11,7 @@ A search that was ended by its budget goes on in the next cycle with the choices
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from kai_py.core.victims.chunks import Chunk
 from kai_py.core.victims.costs import Costs
 from kai_py.core.victims.departures import Departures
 from kai_py.core.victims.domains import DomainChoice, Domains
+from kai_py.core.victims.nearer import Nearer
 from kai_py.core.victims.offers import Choice, Offers
 from kai_py.core.victims.room import Room
 from kai_py.core.victims.simulation import Simulation
@@ -78,6 +79,7 @@ class Search:
         self._costs = costs
         costs.begin(ledger.state)
         self._skip = skip
+        self._nearer = Nearer(step, placer, ledger, simulation, costs)
         self._tried: set[tuple[int, ...]] = set()
         snapshot = ledger.snapshot
         self._classes = list(step.classes)
@@ -112,6 +114,7 @@ class Search:
         """
         if self._simulation.succeeds((), None):
             return None
+        candidates = replace(candidates, chunks=self._nearer.follow(candidates.chunks))
         # Where the step finds places, its queue is what stands in the way: no matter where victims are.
         alike = len(set(self._classes)) == 1 and not self._shared and self._simulation.refusal is None
         domains = Domains.of(self._step, self._placer, self._ledger, self._costs)
@@ -121,7 +124,9 @@ class Search:
             refusal = self._alike(candidates)
         else:
             refusal = self._mixed(candidates)
-        return (candidates.proof() or refusal) if refusal is not None else None
+        if refusal is None:
+            return None if self._nearer.settle() else self._simulation.refusal
+        return candidates.proof() or refusal
 
     def _simulate(self, victims: tuple[int, ...], taken: Sequence[Chunk], choice: Choice | DomainChoice | None) -> bool:
         """Try a choice, unless it was tried, now or in an earlier cycle, or the budget is used up."""

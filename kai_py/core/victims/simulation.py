@@ -64,6 +64,8 @@ class Simulation:
         self.refusal: Reason | None = None
         #: The victim without whom the last refusal of the rule would have been none.
         self.blamed: Chunk | None = None
+        #: With whom the last try has succeeded, on which nodes, and who of them was lost or moved.
+        self.success: tuple[Sequence[Chunk], Mask | None, Sequence[Chunk]] | None = None
 
     def succeeds(self, victims: Sequence[Chunk], nodes: Mask | None) -> bool:
         """Try it, with the step on some nodes only; what is not acceptable is undone, and ``refusal`` says why.
@@ -86,6 +88,7 @@ class Simulation:
             if refusal is None and (taken_over := [chunk for chunk in lost if chunk.podgroup in self._made_way]):
                 refusal, blamed = self._rule.accepts(lost, [*disturbed, *self._inherited(start)]), taken_over[0]
             if refusal is None:
+                self.success = victims, nodes, disturbed
                 return True
             self.refusal, self.blamed = refusal, blamed
         self._transaction.rollback(start)

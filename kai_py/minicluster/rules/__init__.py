@@ -5,6 +5,7 @@ One module per kind or family. Must not store anything: rules change the object 
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from kai_py.minicluster.kinds import (
@@ -26,6 +27,7 @@ from .base import Rules
 from .claims import ClaimRules, ClaimTemplateRules, DeviceClassRules
 from .crds import DefinitionRules
 from .namespaces import NamespaceRules
+from .node_takes import GATE
 from .nodes import NodeRules
 from .pods import PodRules
 from .priority import PriorityClassRules
@@ -43,9 +45,18 @@ from .small import (
     VolumeRules,
 )
 
+#: Gates that can be switched on; they are off by default.
+GATES: Final = frozenset({GATE})
 
-def builtin_rules() -> dict[str, Rules]:
-    """Kind key → its rules, fresh for each cluster: services count their addresses."""
+
+def builtin_rules(gates: AbstractSet[str] = frozenset()) -> dict[str, Rules]:
+    """Kind key → its rules, fresh for each cluster: services count their addresses.
+
+    Raises:
+        ValueError: a gate is not one of ``GATES``.
+    """
+    if unknown := gates - GATES:
+        raise ValueError(f"feature gates that are not known here: {', '.join(sorted(unknown))}")
     return {
         BUDGETS.key: BudgetRules(),
         CLAIMS.key: ClaimRules(),
@@ -53,11 +64,11 @@ def builtin_rules() -> dict[str, Rules]:
         EVENTS.key: EventRules(),
         NAMESPACES.key: NamespaceRules(),
         NODES.key: NodeRules(),
-        PODS.key: PodRules(),
+        PODS.key: PodRules(gates),
         PRIORITY_CLASSES.key: PriorityClassRules(),
         RUNTIME_CLASSES.key: RuntimeClassRules(),
         SECRETS.key: ConfigRules(secret=True),
-        SLICES.key: SliceRules(),
+        SLICES.key: SliceRules(gates),
         "configmaps": ConfigRules(secret=False),
         "cronjobs.batch": workloads.CronJobRules(),
         "daemonsets.apps": workloads.DAEMON_SETS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from kai_py.minicluster.metadata import (
 from kai_py.minicluster.refusals import Faults
 
 from .capacities import check_capacity
+from .node_takes import GATE, MAPPINGS, check_mappings
 from .pod_spec import check_node_selector
 
 Object = dict[str, Any]
@@ -43,9 +45,10 @@ _SEMVER: Final = re.compile(
 )
 
 
-def drop_gated(device: Object) -> None:
-    """Drop the fields of a device whose gates are off."""
-    device.pop("nodeAllocatableResourceMappings", None)
+def drop_gated(device: Object, gates: AbstractSet[str] = frozenset()) -> None:
+    """Drop the fields of a device whose gates are off, except for ``gates``."""
+    if GATE not in gates:
+        device.pop(MAPPINGS, None)
     for value in (device.get("attributes") or {}).values():
         for key in _GATED_VALUES & value.keys():
             del value[key]
@@ -96,6 +99,7 @@ def check_device(device: Object, field: str, *, per_device: bool, faults: Faults
     _check_taints(device.get("taints") or [], f"{field}.taints", faults)
     _check_consumption(device.get("consumesCounters") or [], f"{field}.consumesCounters", faults)
     check_binding_conditions(device, field, faults)
+    check_mappings(device, field, faults)
     if per_device:
         check_place(device, field, _PLACES, faults)
     elif any(place in device for place in _PLACES):

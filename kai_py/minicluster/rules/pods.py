@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from kai_py.minicluster.refusals import Faults
 
 from .base import Object, Reader, Rules
+from .node_takes import GATE, STATUSES, check_statuses
 from .pod_claims import check_pod_claims
 from .pod_defaults import default_pod_spec, default_tolerations, qos_class
 from .pod_spec import check_pod_spec
@@ -26,7 +28,10 @@ _GATED_OFF: Final = ("schedulingGroup", "workloadRef")
 
 
 class PodRules(Rules):
-    """Rules of pods."""
+    """Rules of pods. ``gates`` are on though they are off by default."""
+
+    def __init__(self, gates: AbstractSet[str] = frozenset()) -> None:
+        self._gates = gates
 
     def default(self, obj: Object) -> None:
         """See :class:`Rules`."""
@@ -70,7 +75,8 @@ class PodRules(Rules):
     def prepare_status(self, new: Object, old: Object, _reader: Reader) -> None:
         """A status write cannot change what the server derives, nor who owns the pod."""
         status = new.setdefault("status", {})
-        status.pop("nodeAllocatableResourceClaimStatuses", None)  # its gate is off
+        if GATE not in self._gates:
+            status.pop(STATUSES, None)
         status.setdefault("phase", "Pending")
         if "qosClass" in old.get("status", {}):
             status["qosClass"] = old["status"]["qosClass"]
@@ -105,6 +111,7 @@ class PodRules(Rules):
         if nominated and node and nominated != old.get("status", {}).get("nominatedNodeName", ""):
             faults.forbidden("status.nominatedNodeName", "may not be set on a pod that is assigned to a node")
         check_pod_claims(new["status"], new["spec"], faults)
+        check_statuses(new["status"], new["spec"], faults)
 
 
 def _check_additions(new: Object, old: Object, faults: Faults) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from kai_py.minicluster.metadata import check_label_name, now
@@ -9,6 +10,7 @@ from kai_py.minicluster.refusals import Faults
 
 from .base import Object, Reader, Rules
 from .devices import check_counters, check_device, check_driver, check_place, check_pool_name, drop_gated
+from .node_takes import MAPPINGS
 
 _MAX_DEVICES: Final = 128
 _MAX_SPECIAL_DEVICES: Final = 64
@@ -17,18 +19,23 @@ _PLACES: Final = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelectio
 
 
 class SliceRules(Rules):
-    """Rules of ResourceSlices."""
+    """Rules of ResourceSlices. ``gates`` are on though they are off by default."""
+
+    def __init__(self, gates: AbstractSet[str] = frozenset()) -> None:
+        self._gates = gates
 
     def default(self, obj: Object) -> None:
         """Taints carry the time they were added."""
         for device in (obj.get("spec") or {}).get("devices") or ():
+            for mapping in (device.get(MAPPINGS) or {}).values():
+                mapping.setdefault("allocationMultiplier", "1")
             for taint in device.get("taints") or ():
                 taint.setdefault("timeAdded", now())
 
     def prepare_create(self, obj: Object, _reader: Reader) -> None:
         """Fields whose gates are off are dropped."""
         for device in obj["spec"].get("devices") or ():
-            drop_gated(device)
+            drop_gated(device, self._gates)
 
     def prepare_update(self, new: Object, _old: Object, reader: Reader) -> None:
         """See :meth:`prepare_create`."""

@@ -62,7 +62,7 @@ def bound_pod(pod: Object) -> BoundPod:
         phase=status.get("phase", "Pending"),
         grace=meta.get("deletionGracePeriodSeconds", 0) if "deletionTimestamp" in meta else None,
         started=seconds_of(started) if started else None,
-        requests=requests_of(spec, claimed=_claimed(status)),
+        requests=requests_of(spec, claimed=_claimed(status), taken=_taken(status)),
         behaviour=_behaviour(meta.get("annotations") or {}),
         revision=int(meta["resourceVersion"]),
     )
@@ -72,6 +72,11 @@ def _claimed(status: Object) -> frozenset[str]:
     """Extended resources that a claim on devices stands for."""
     mappings = (status.get("extendedResourceClaimStatus") or {}).get("requestMappings") or ()
     return frozenset(mapping["resourceName"] for mapping in mappings)
+
+
+def _taken(status: Object) -> list[Mapping[str, str]]:
+    """What devices take of the node, claim by claim."""
+    return [one.get("resources") or {} for one in status.get("nodeAllocatableResourceClaimStatuses") or ()]
 
 
 _USUAL: Final = Behaviour()

@@ -20,12 +20,15 @@ Amounts = tuple[tuple[str, int], ...]
 _POD_LEVEL: Final = ("cpu", "memory", "hugepages-")
 
 
-def requests_of(spec: Object, *, claimed: frozenset[str] = frozenset()) -> Amounts:
+def requests_of(
+    spec: Object, *, claimed: frozenset[str] = frozenset(), taken: Iterable[Mapping[str, str]] = ()
+) -> Amounts:
     """What a pod with this spec takes from its node, itself included: it is one of the node's ``pods``.
 
     Args:
         spec: of the pod.
         claimed: extended resources that a claim on devices stands for: not the node gives them.
+        taken: what devices of its claims take of the node, as its status says.
     """
     running: dict[str, int] = {"pods": 1}
     peak: dict[str, int] = {}
@@ -39,6 +42,8 @@ def requests_of(spec: Object, *, claimed: frozenset[str] = frozenset()) -> Amoun
     for container in spec.get("containers") or ():
         _add(running, _units_of(container))
     _raise_to(running, peak)
+    for resources in taken:
+        _add(running, {name: _units(name, text) for name, text in resources.items()})
     running |= {name: units for name, units in _units_of(spec).items() if name.startswith(_POD_LEVEL)}
     _add(running, {name: _units(name, text) for name, text in (spec.get("overhead") or {}).items()})
     return _shared(tuple(sorted((name, units) for name, units in running.items() if units and name not in claimed)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from kai_py.api.keys import BATCH_MIN_MEMBER_ANNOTATION, JOBSET_INDEX_LABEL, JOBSET_JOB_LABEL
+from kai_py.api.keys import BATCH_MIN_MEMBER_ANNOTATION, JOB_INDEX_LABEL, JOBSET_INDEX_LABEL, JOBSET_JOB_LABEL
 from kai_py.api.podgroup import SubGroup
 from kai_py.podgrouper.fields import Field
 from kai_py.podgrouper.kinds.base import document, group_for, member, name_for, pod_field
+from kai_py.podgrouper.kinds.segments import Cut, cut_by_template
 from kai_py.podgrouper.kinds.subgroups import TEMPLATE, checked, constraint_of, leaf, limited, parent
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Membership
@@ -23,6 +24,7 @@ class _Shape(NamedTuple):
     in_order: bool
     subgroups: tuple[SubGroup, ...]
     names: frozenset[str]
+    cuts: Mapping[str, Cut]
 
 
 def jobset(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
@@ -48,6 +50,8 @@ def jobset(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
     replica = _replica(str(name.text()), str(index.text()))
     if replica not in shape.names:
         raise index.wrong(f"{source.where} has no replica of this number of {name.text()!r}")
+    if (cut := shape.cuts.get(str(name.text()))) is not None:
+        replica = cut.segment(replica, pod_field(lineage, "labels", JOB_INDEX_LABEL))
     group = group_for(
         lineage,
         owner,
@@ -65,16 +69,24 @@ def _shape(source: Field, owner: Ancestor) -> _Shape:
     jobs = list(listed.items())
     if not jobs:
         raise listed.fault("a JobSet needs at least one")
-    subgroups = checked(listed, (subgroup for one in jobs for subgroup in _job(one)))
+    cuts = {str(one.at("name").text()): cut for one in jobs if (cut := _cut(one, owner)) is not None}
+    subgroups = checked(listed, (subgroup for one in jobs for subgroup in _job(one, cuts)))
     names = tuple(str(one.at("name").text()) for one in jobs if _replicas(one))
     if not names:
         raise listed.fault("no Job has any replica")
     in_order = source.at("spec", "startupPolicy", "startupPolicyOrder").text() == "InOrder"
     minimum = min(_asked(source, owner) or (1 if in_order else len(names)), len(names))
-    return _Shape(names, minimum, in_order, subgroups, frozenset(one.name for one in subgroups if one.parent))
+    replicas = frozenset(one.name for one in subgroups if one.parent in names)
+    return _Shape(names, minimum, in_order, subgroups, replicas, cuts)
 
 
-def _job(source: Field) -> Iterator[SubGroup]:
+def _cut(job: Field, owner: Ancestor) -> Cut | None:
+    """How the pods of a replica are cut, by annotations of their template, or of their Job's."""
+    of_pods = job.at("template", "spec", "template", "metadata", "annotations")
+    return cut_by_template(of_pods, owner) or cut_by_template(job.at(*TEMPLATE), owner)
+
+
+def _job(source: Field, cuts: Mapping[str, Cut]) -> Iterator[SubGroup]:
     """The subgroups of a replicated Job; none if it has no replicas."""
     name, replicas = source.at("name"), _replicas(source)
     if not name.text():
@@ -86,8 +98,15 @@ def _job(source: Field) -> Iterator[SubGroup]:
     asked = annotations.at(BATCH_MIN_MEMBER_ANNOTATION).numeral(least=1)
     minimum, topology = _pods(source) if asked is None else asked, constraint_of(annotations)
     yield parent(name, str(name.text()), replicas)
+    cut, above = cuts.get(str(name.text())), str(name.text())
     for index in range(replicas):
-        yield leaf(name, _replica(str(name.text()), index), minimum, parent=str(name.text()), topology=topology)
+        replica = _replica(above, index)
+        pods = max(_indices(source), minimum)
+        if cut is None or not pods:
+            yield leaf(name, replica, minimum, parent=above, topology=topology)
+        else:
+            yield parent(name, replica, -(-pods // cut.size), above=above, topology=topology)
+            yield from cut.segments(replica, pods, minimum, above=replica)
 
 
 def _replicas(source: Field) -> int:
@@ -101,6 +120,12 @@ def _pods(source: Field) -> int:
     parallelism, completions = spec.at("parallelism").number(), spec.at("completions").number()
     pods = 1 if parallelism is None else parallelism
     return pods if completions is None else min(pods, completions)
+
+
+def _indices(source: Field) -> int:
+    """How many indices the pods of a replica have altogether."""
+    completions = source.at("template", "spec", "completions").number()
+    return _pods(source) if completions is None else completions
 
 
 def _replica(job: str, index: object) -> str:

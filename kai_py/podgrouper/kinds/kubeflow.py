@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kai_py.api import keys
 from kai_py.podgrouper.fields import Field
-from kai_py.podgrouper.kinds.base import Rule, document, group_for, member
+from kai_py.podgrouper.kinds.base import Rule, document, group_for, member, pod_field
+from kai_py.podgrouper.kinds.segments import divide
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Membership
 from kai_py.podgrouper.traits import TRAIN, Context
@@ -22,10 +24,31 @@ def training_job(replica_specs: str, *required: str) -> Rule:
     def rule(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
         source = document(lineage, owner)
         minimum = minimum_of(source, lambda: all_replicas(source, replica_specs, *required))
-        group = group_for(lineage, owner, context, priority=TRAIN, min_member=minimum)
-        return member(group, context, written=True)
+        return divided(lineage, owner, context, source.at("spec", replica_specs), minimum)
 
     return rule
+
+
+def divided(
+    lineage: Lineage, owner: Ancestor, context: Context, roles: Field, minimum: int, *, absent: tuple[str, ...] = ()
+) -> Membership:
+    """The podgroup of a job, in segments if a template asks for them.
+
+    Args:
+        lineage: the pod and its owners.
+        owner: the job.
+        context: remembers.
+        roles: of the spec.
+        minimum: pods that must start together.
+        absent: roles that are not waited for.
+    """
+    known = ("division", minimum, absent)
+    division = context.memo.of(owner.known, known, lambda: divide(roles, owner, minimum, absent=absent))
+    group = group_for(lineage, owner, context, priority=TRAIN, min_member=minimum, sub_groups=division.subgroups)
+    labels = lineage.itself.labels
+    role = labels.get(keys.KUBEFLOW_REPLICA_TYPE_LABEL) or labels.get(keys.KUBEFLOW_ROLE_LABEL, "")
+    index = pod_field(lineage, "labels", keys.KUBEFLOW_REPLICA_INDEX_LABEL)
+    return member(group, context, written=True, subgroup=division.subgroup(role.lower(), index))
 
 
 def minimum_of(source: Field, otherwise: Callable[[], int]) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kai_py.api.keys import KUBEFLOW_JOB_LABEL, KUBEFLOW_ROLE_LABEL
-from kai_py.podgrouper.kinds.base import document, group_for, member
-from kai_py.podgrouper.kinds.kubeflow import all_replicas, minimum_of
+from kai_py.podgrouper.kinds.base import document
+from kai_py.podgrouper.kinds.kubeflow import all_replicas, divided, minimum_of
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Membership
-from kai_py.podgrouper.traits import TRAIN, Context
+from kai_py.podgrouper.traits import Context
 
 _LAUNCHER = "launcher"
 
@@ -21,10 +21,11 @@ def mpi_job(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
     source = document(lineage, owner)
     minimum = minimum_of(source, lambda: all_replicas(source, "mpiReplicaSpecs", "Launcher", "Worker"))
     delayed = source.at("spec", "launcherCreationPolicy").text() == "WaitForWorkersReady"
+    roles, absent = source.at("spec", "mpiReplicaSpecs"), tuple[str, ...]()
     if delayed and not _has_launcher(lineage, owner, context):
-        launchers = source.at("spec", "mpiReplicaSpecs", "Launcher", "replicas").number(least=1) or 1
-        minimum = max(minimum - launchers, 0)
-    return member(group_for(lineage, owner, context, priority=TRAIN, min_member=minimum), context, written=True)
+        launchers = roles.at("Launcher", "replicas").number(least=1) or 1
+        minimum, absent = max(minimum - launchers, 0), ("Launcher",)
+    return divided(lineage, owner, context, roles, minimum, absent=absent)
 
 
 def _has_launcher(lineage: Lineage, owner: Ancestor, context: Context) -> bool:

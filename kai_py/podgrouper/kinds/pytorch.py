@@ -9,8 +9,8 @@ from kai_py.api.podgroup import SubGroup
 from kai_py.podgrouper.fields import Field
 from kai_py.podgrouper.kinds.base import document, group_for, member, pod_field
 from kai_py.podgrouper.kinds.kubeflow import all_replicas, minimum_of
-from kai_py.podgrouper.kinds.segments import segment_constraint
-from kai_py.podgrouper.kinds.subgroups import TEMPLATE, checked, leaf, limited, parent
+from kai_py.podgrouper.kinds.segments import Cut, segment_constraint
+from kai_py.podgrouper.kinds.subgroups import TEMPLATE, checked, leaf, parent
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Membership
 from kai_py.podgrouper.traits import TRAIN, Context
@@ -82,13 +82,10 @@ def _subgroups(
         yield leaf(source, _WORKER, needed)
         return
     template = source.at("spec", _SPECS, "Worker", *TEMPLATE)
-    segments = -(-workers // segment)
-    limited(template.at(keys.SEGMENT_SIZE_ANNOTATION), segments)
-    topology = segment_constraint(lineage, owner, template)
-    yield parent(source, _WORKER, segments)
-    for index in range(segments):
-        size = min(segment, workers - index * segment) if index * segment < needed else 0
-        yield leaf(source, f"{_WORKER}-{index}", size, parent=_WORKER, topology=topology)
+    said = template.at(keys.SEGMENT_SIZE_ANNOTATION)
+    cut = Cut(said, segment, segment_constraint(lineage, owner, template))
+    yield parent(source, _WORKER, -(-workers // segment))
+    yield from cut.segments(_WORKER, workers, needed, above=_WORKER)
 
 
 def _segment_size(source: Field) -> int | None:

@@ -36,9 +36,11 @@ def leaf(
     return _made(source, lambda: SubGroup(name=name, parent=parent, min_member=minimum, topology_constraint=topology))
 
 
-def parent(source: Field, name: str, minimum: int, *, topology: TopologyConstraint | None = None) -> SubGroup:
-    """A subgroup of subgroups, of which so many must be satisfied."""
-    return _made(source, lambda: SubGroup(name=name, min_sub_group=minimum, topology_constraint=topology))
+def parent(
+    source: Field, name: str, minimum: int, *, above: str = "", topology: TopologyConstraint | None = None
+) -> SubGroup:
+    """A subgroup of subgroups, of which so many must be satisfied; ``above`` is the one that it is in itself."""
+    return _made(source, lambda: SubGroup(name=name, parent=above, min_sub_group=minimum, topology_constraint=topology))
 
 
 def _made(source: Field, make: Callable[[], SubGroup]) -> SubGroup:

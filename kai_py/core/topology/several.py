@@ -1,0 +1,209 @@
+"""The question about a podgroup whose parts speak of several topologies: racks by network and NVLink domains, say.
+
+Domains of one topology are nested or apart; those of two may cross. So a box is at a set of nodes here: what its domain
+and those of all boxes around it have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kai_py.core.resources import Amounts, Mask
+from kai_py.core.tables.domains import ROOT, Topology
+from kai_py.core.topology.alike import required_domain
+from kai_py.core.topology.candidates import SEARCHES, Candidates
+from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
+from kai_py.core.topology.crossing import cross
+from kai_py.core.topology.nest import allowed_domain, copies_that_fit
+from kai_py.core.topology.packing import Load, greedy
+from kai_py.core.topology.parts import Arrangement, Box, Part, Wrapped, wrap
+from kai_py.core.topology.positions import Position, compact, leaves_of
+from kai_py.core.topology.program import Budget, Outcome
+
+#: Domains of one level that are tried in vain: those of the whole, and those of one box in it.
+_TRIES = 4 * SEARCHES
+
+
+def arrange_across(
+    topologies: Sequence[Topology], podgroup: Part, offer: Offer, *, budget: Budget | None = None
+) -> Arrangement | Shortfall:
+    """Choose domains for all parts of a podgroup together, all pods or none, each in the topology of its part.
+
+    The order of preferences is that of :func:`kai_py.core.topology.arrange.arrange`: the podgroup's required level,
+    then the narrowest level of its own topology that holds all, then the fewest levels by which subgroups miss what
+    they prefer. A greedy try answers first; where it fails, or misses a preference, an integer program decides.
+
+    Args:
+        topologies: by row; all over the same nodes.
+        podgroup: its tree of parts; a part without a constraint belongs to the one around it.
+        offer: what the nodes offer to the classes, without the places of members that stay.
+        budget: how much may be searched.
+
+    Returns:
+        An arrangement, not exact where a search ended early; or what is missing where.
+    """
+    wrapped = wrap(podgroup)
+    box, pinned = wrapped.box, Pinned(np.array(wrapped.box.pinned, dtype=np.int32))
+    if (apart := next(_apart(topologies, wrapped), None)) is not None:
+        return apart
+    inside, refusal = required_domain(topologies[box.tree], podgroup.constraint, offer.slots, box.size, pinned)
+    if refusal is not None:
+        return refusal
+    load = Load.of(offer.within(inside), box.total)
+    candidates = Candidates(topologies[box.tree], load, pinned)
+    search = _Across(topologies, candidates, wrapped, budget or Budget())
+    for level in range(box.narrowest, box.widest - 1, -1):
+        if (position := search.at(level)) is not None:
+            leaves = tuple(leaves_of(wrapped, position))
+            return Arrangement(level, position.domain, leaves, position.misses, search.proven)
+    return search.shortfall()
+
+
+@dataclass
+class _Across:
+    """One arrangement; ``proven`` turns False when some search ends before its end."""
+
+    topologies: Sequence[Topology]
+    candidates: Candidates
+    wrapped: Wrapped
+    budget: Budget
+    proven: bool = True
+
+    def at(self, level: int) -> Position | None:
+        """The best position whose domain is of a level of the podgroup's own topology."""
+        best: Position | None = None
+        topology = self.candidates.topology
+        for number, domain in enumerate(self.candidates.possible(level).tolist()):
+            if number >= (SEARCHES if best is not None else _TRIES):
+                self.proven = False
+                break
+            nodes = topology.partition(level) == domain
+            position = self._in(Position(self.wrapped.box, level, domain), nodes)
+            if position is not None and (best is None or position.misses < best.misses):
+                best = position
+            if best is not None and best.misses == 0:
+                break
+        return best
+
+    def _in(self, root: Position, nodes: Mask) -> Position | None:
+        load, found = self.candidates.load, None
+        if _Fill(self.topologies, load).fill(root, nodes):
+            found = root
+            if found.misses == 0:
+                return found
+        outcome, exact = cross(self.topologies, root.box, root.level, root.domain, nodes, load, self.budget)
+        self.proven &= outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
+        if exact is not None and (found is None or exact.misses < found.misses):
+            return exact
+        return found
+
+    def shortfall(self) -> Shortfall:
+        """What to tell: too little room altogether, or for one kind of subgroup, or for all of them together."""
+        load, level = self.candidates.load, self.wrapped.box.widest
+        whole = self.candidates.nearest(level, proven=self.proven)
+        if whole.fits < whole.pods:
+            return whole
+        for inner in self.wrapped.inside:
+            box, topology = inner.box, self.topologies[inner.box.tree]
+            alone = allowed_domain(topology, box, box.widest)
+            slots = topology.sums(box.widest, np.where(alone, load.slots, 0).T)
+            fits = np.minimum(slots, box.total).sum(axis=1)
+            best = int(fits.argmax())
+            if fits[best] < box.size:
+                return _too_large(topology, box, box.widest, best, int(fits[best]), box.size, inner.name)
+        for inner in self.wrapped.inside:
+            box, topology = inner.box, self.topologies[inner.box.tree]
+            count = dict(self.wrapped.box.inside)[box]
+            copies = int(copies_that_fit(topology, box, ROOT, load)[0])
+            if copies < count:
+                return _too_large(topology, box, ROOT, 0, copies * box.size, count * box.size, inner.name)
+        return Shortfall(ShortfallCode.PARTS_COLLIDE, level, whole.domain, whole.fits, whole.pods, self.proven)
+
+
+def _too_large(topology: Topology, box: Box, level: int, part: int, fits: int, pods: int, name: str) -> Shortfall:
+    path = topology.name_of(level, part) if fits else ()
+    return Shortfall(ShortfallCode.PART_TOO_LARGE, level, path, fits, pods, part=name, tree=box.tree)
+
+
+def _apart(topologies: Sequence[Topology], wrapped: Wrapped) -> Iterator[Shortfall]:
+    """Subgroups whose members already run in several domains of the level that they require."""
+    for inner in wrapped.inside:
+        box = inner.box
+        pinned = Pinned(np.array(box.pinned, dtype=np.int32))
+        if box.pinned and not pinned.within(topologies[box.tree], box.widest):
+            yield Shortfall(ShortfallCode.PINNED_APART, box.widest, (), 0, box.size, part=inner.name, tree=box.tree)
+        yield from _apart(topologies, inner)
+
+
+class _Fill:
+    """The greedy try: the hardest box first, each into the tightest domain that takes it."""
+
+    def __init__(self, topologies: Sequence[Topology], load: Load) -> None:
+        self._topologies = topologies
+        self._load = load
+        self._free = load.free.copy()
+        self._slots = load.slots.copy()
+
+    def fill(self, position: Position, nodes: Mask) -> bool:
+        """Place all boxes inside a position, then its own pods, on some ``(N,)`` nodes."""
+        hardest = sorted(position.box.inside, key=lambda each: (self._widest(each[0], nodes), -each[0].size))
+        for box, count in hardest:
+            if not all(self._one(position, nodes, box) for _ in range(count)):
+                return False
+        return self._own(position, nodes)
+
+    def _widest(self, box: Box, nodes: Mask) -> int:
+        """Nodes of the largest domain that a box may have: who has the least choice comes first."""
+        topology = self._topologies[box.tree]
+        inside = nodes & allowed_domain(topology, box, box.widest)
+        return int(np.bincount(topology.partition(box.widest)[inside], minlength=1).max())
+
+    def _one(self, around: Position, nodes: Mask, box: Box) -> bool:
+        topology, tries = self._topologies[box.tree], 0
+        for level in range(box.narrowest, box.widest - 1, -1):
+            inside = nodes & allowed_domain(topology, box, level)
+            slots: Amounts = topology.sums(level, np.where(inside, self._slots, 0).T)
+            room = slots.sum(axis=1)
+            parts = np.flatnonzero((slots >= box.total).all(axis=1))
+            for part in parts[np.lexsort((parts, room[parts]))].tolist():
+                if (tries := tries + 1) > _TRIES:
+                    return False
+                position, before = Position(box, level, part), (self._free.copy(), self._slots.copy())
+                if self.fill(position, inside & (topology.partition(level) == part)):
+                    around.inside.append(position)
+                    return True
+                self._free, self._slots = before
+        return False
+
+    def _own(self, position: Position, inside: Mask) -> bool:
+        demand = np.array(position.box.demand, dtype=np.int64)
+        asked = np.flatnonzero(demand)
+        if not asked.size:
+            return True
+        topology, nodes = self._topologies[position.box.tree], np.flatnonzero(inside).astype(np.int32)
+        nodes = nodes[np.argsort(topology.by_name[nodes])]
+        slots = np.minimum(self._slots[:, nodes], demand[:, None])
+        if len(asked) == 1:
+            row = asked.item(0)
+            if slots[row].sum() < demand[row]:
+                return False
+            counts = np.zeros_like(slots)
+            counts[row] = compact(topology, position.level, nodes, self._slots[row, nodes], int(demand[row]))
+        else:
+            counts = greedy(Load(demand, self._load.request, self._free[nodes], slots))
+            if counts.sum() < demand.sum():
+                return False
+        self._take(position, nodes, counts)
+        return True
+
+    def _take(self, position: Position, nodes: np.ndarray, counts: Amounts) -> None:
+        position.put(nodes, counts)
+        self._free[nodes] -= counts.T @ self._load.request
+        for row, request in enumerate(self._load.request):
+            asked = np.flatnonzero(request)
+            if asked.size:
+                room = (self._free[nodes][:, asked] // request[asked]).min(axis=1)
+                self._slots[row, nodes] = np.minimum(self._load.slots[row, nodes], room)
