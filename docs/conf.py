@@ -56,6 +56,7 @@ CONTENTS: Final = {
         "devices",
         "workloads",
         "minicluster",
+        "survival",
         "benchmarks",
     ],
     "Runbooks": ["runbooks/README"],
