@@ -57,6 +57,7 @@ CONTENTS: Final = {
         "workloads",
         "survival",
         "minicluster",
+        "survival",
         "benchmarks",
     ],
     "Runbooks": ["runbooks/README"],
