@@ -57,7 +57,6 @@ CONTENTS: Final = {
         "workloads",
         "survival",
         "minicluster",
-        "survival",
         "benchmarks",
     ],
     "Runbooks": ["runbooks/README"],
