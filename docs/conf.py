@@ -31,6 +31,7 @@ CONTENTS: Final = {
         "guides/decisions",
         "guides/bug-report",
         "guides/access",
+        "guides/shared-gpus",
         "guides/usage-over-time",
         "guides/kubectl",
         "guides/conformance",

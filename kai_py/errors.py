@@ -149,6 +149,19 @@ class ClaimRefusedError(KaiError):
     code = "ClaimRefused"
 
 
+class ShareRefusedError(ClaimRefusedError):
+    """A part of a GPU cannot be had for a pod; the pods that were to start with it are not bound.
+
+    ``blame`` tells whether the node is at fault, so that another one should be tried.
+    """
+
+    code = "ShareRefused"
+
+    def __init__(self, message: str, *, blame: bool = False) -> None:
+        super().__init__(message)
+        self.blame = blame
+
+
 class LeaseLostError(KaiError):
     """This process is not the leader, so it must not send decisions."""
 

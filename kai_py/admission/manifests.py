@@ -1,4 +1,4 @@
-"""The ValidatingWebhookConfiguration: which requests are asked about.
+"""The webhook configurations: which requests are asked about.
 
 Every webhook has ``failurePolicy: Ignore`` and two seconds, so that the cluster goes on while we are down; conditions
 keep away what is not ours, so that most pods of a cluster never ask.
@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from kai_py.admission.shared_gpus import ANNOTATIONS as SHARING
 from kai_py.api.keys import QUEUE_LABEL, SCHEDULER_NAME
 
 NAME: Final = "kai-py"
@@ -70,6 +71,36 @@ def webhook_configuration(
                 matchConditions=[named],
             ),
         ],
+    }
+
+
+def mutating_configuration(
+    client: Client,
+    *,
+    name: str = NAME,
+    scheduler_names: Sequence[str] = (SCHEDULER_NAME,),
+    annotations: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """The MutatingWebhookConfiguration, without ``caBundle``: pods that share GPUs are prepared for it.
+
+    Args:
+        client: as for :func:`webhook_configuration`.
+        name: of the object.
+        scheduler_names: pods with one of these are asked about.
+        annotations: of the object.
+    """
+    ours = {"name": "ours", "expression": f"object.spec.schedulerName in {json.dumps(list(scheduler_names))}"}
+    asks = " || ".join(f"'{key}' in object.metadata.annotations" for key in SHARING)
+    env = "has(c.env) && c.env.exists(e, e.name == 'NVIDIA_VISIBLE_DEVICES')"
+    looks = f"object.spec.containers.exists(c, {env})"
+    first = f"has(object.spec.initContainers) && object.spec.initContainers.exists(c, {env})"
+    about_gpus = f"(has(object.metadata.annotations) && ({asks})) || {looks} || ({first})"
+    conditions = [ours, {"name": "shares-or-looks-at-gpus", "expression": about_gpus}]
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name} | ({"annotations": annotations} if annotations else {}),
+        "webhooks": [_webhook(client, "shared-gpus", "", "v1", "pods", ["CREATE"], matchConditions=conditions)],
     }
 
 

@@ -56,11 +56,13 @@ class Verdict:
         refusal: why not, in a sentence; empty = let in.
         code: HTTP status of a refusal.
         warnings: shown to whoever asked, also where it is let in.
+        changes: steps of a JSON patch of the object, where it is let in.
     """
 
     refusal: str = ""
     code: int = INVALID
     warnings: tuple[str, ...] = ()
+    changes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def allowed(self) -> bool:

@@ -26,6 +26,8 @@ NODE_POOL_LABEL: Final = "kai.scheduler/node-pool"
 #: Where KAI looks for a queue's name when nothing says ``kai.scheduler/queue``.
 PROJECT_LABEL: Final = "project"
 GPU_GROUP_LABEL: Final = "runai-gpu-group"
+#: On a reservation pod: which installation has made it. Ours.
+RESERVED_BY_LABEL: Final = "kai.scheduler/reserved-by"
 
 # annotations --------------------------------------------------------------------------------------
 PODGROUP_ANNOTATION: Final = "pod-group-name"
@@ -47,6 +49,17 @@ STALE_SINCE_ANNOTATION: Final = "kai.scheduler/stale-podgroup-timestamp"
 GPU_FRACTION_ANNOTATION: Final = "gpu-fraction"
 GPU_MEMORY_ANNOTATION: Final = "gpu-memory"
 GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
+#: Which container gets the share; the first one without it.
+GPU_FRACTION_CONTAINER_ANNOTATION: Final = "gpu-fraction-container-name"
+#: The pod talks to an MPS server on its node.
+MPS_ANNOTATION: Final = "mps"
+#: What the ConfigMaps that show a pod its devices are called, but for the container's number.
+SHARED_GPU_CONFIGMAP_ANNOTATION: Final = "runai/shared-gpu-configmap"
+RECEIVED_TYPE_ANNOTATION: Final = "received-resource-type"
+#: On a reservation pod: the device that it has, as its container has found it.
+RESERVED_DEVICE_ANNOTATION: Final = "run.ai/reserve_for_gpu_index"
+#: On a pod with a share: the devices that it was shown. Ours.
+SHOWN_DEVICES_ANNOTATION: Final = "kai.scheduler/gpu-devices"
 #: Which NUMA nodes a pod takes: as somebody on its node has seen it, and as the scheduler expected it.
 NUMA_OBSERVED_ANNOTATION: Final = "kai.scheduler/numa-placement-observed"
 NUMA_PREDICTED_ANNOTATION: Final = "kai.scheduler/numa-placement-predicted"

@@ -34,7 +34,7 @@ COMMANDS: Final = {
     "run": ("kai_py.cli.run", "Schedule pods of a cluster, until stopped."),
     "webhooks": (
         "kai_py.cli.webhooks",
-        "Check queues, podgroups, pods and settings before they are let in.",
+        "Check queues, podgroups, pods and settings before they are let in, and prepare pods that share GPUs.",
     ),
     "minicluster": ("kai_py.cli.minicluster", "Start a cluster in this process: an API server and fake nodes."),
     "demo": ("kai_py.cli.demo.command", "Watch four teams share a GPU cluster for a minute."),

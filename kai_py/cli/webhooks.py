@@ -10,7 +10,7 @@ import typer
 import uvloop
 import yaml
 
-from kai_py.admission.manifests import service_client, webhook_configuration
+from kai_py.admission.manifests import mutating_configuration, service_client, webhook_configuration
 from kai_py.api.keys import SCHEDULER_NAME
 from kai_py.cli.failures import Failure
 from kai_py.cli.options import Context, Kubeconfig, named_object, written
@@ -52,7 +52,7 @@ def webhooks(
         str,
         typer.Option(
             metavar="NAME",
-            help="The ValidatingWebhookConfiguration that is told to trust the certificate; empty: none.",
+            help="The webhook configurations that are told to trust the certificate; empty: none.",
         ),
     ] = _DEFAULTS.configuration,
     settings_configmap: Annotated[
@@ -62,7 +62,7 @@ def webhooks(
         int, typer.Option(min=0, max=65535, help="Serve the liveness probe at /healthz; 0 = do not.")
     ] = _DEFAULTS.probes_port or 0,
     manifest: Annotated[
-        bool, typer.Option("--manifest", help="Print the ValidatingWebhookConfiguration, and serve nothing.")
+        bool, typer.Option("--manifest", help="Print the webhook configurations, and serve nothing.")
     ] = False,
     scheduler_name: Annotated[
         list[str] | None,
@@ -77,7 +77,7 @@ def webhooks(
     ] = LogFormat.CONSOLE,
     log_level: Annotated[LogLevel, typer.Option(help="The lowest level that is logged.")] = LogLevel.INFO,
 ) -> None:
-    """Check queues, podgroups, pods and settings before they are let in.
+    """Check queues, podgroups, pods and settings before they are let in, and prepare pods that share GPUs.
 
     While nobody answers, everything is let in: the scheduler looks again, and what it cannot use waits and says why.
 
@@ -100,13 +100,11 @@ def webhooks(
         probes_port=probes_port or None,
     )
     if manifest:
-        made = webhook_configuration(
-            service_client(*config.service),
-            name=configuration or _DEFAULTS.configuration,
-            settings=config.settings_configmap,
-            scheduler_names=scheduler_name or (SCHEDULER_NAME,),
-        )
-        print(yaml.safe_dump(made, sort_keys=False), end="")
+        name, ours = configuration or _DEFAULTS.configuration, tuple(scheduler_name or (SCHEDULER_NAME,))
+        client = service_client(*config.service)
+        made = webhook_configuration(client, name=name, settings=config.settings_configmap, scheduler_names=ours)
+        changing = mutating_configuration(client, name=name, scheduler_names=ours)
+        print(yaml.safe_dump_all([made, changing], sort_keys=False), end="")
         return
     configure(log_format.value, log_level.value)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 
 from msgspec.structs import replace
 
+from kai_py.api.keys import NVIDIA_GPU
 from kai_py.api.pod import Pod
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.default_spread import known_by
@@ -17,6 +18,7 @@ from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.phases import Assumptions
 from kai_py.cluster.pods import Place, PodBook, PodFacts, facts_of
 from kai_py.cluster.reading import PodReader, Stubs
+from kai_py.cluster.reservations import ReservationBook, Seat, shown_devices
 from kai_py.cluster.terms import Terms
 from kai_py.core.tables.pods import PodKey
 
@@ -36,6 +38,7 @@ class PodLayout:
         pods: where pods are laid out.
         assumptions: decisions that are on their way.
         history: learns whose pods never preempt.
+        reservations: tells what the pods that hold shared GPUs count as.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class PodLayout:
         pods: PodBook,
         assumptions: Assumptions,
         history: HistoryBook,
+        reservations: ReservationBook | None = None,
     ) -> None:
+        self._reservations = reservations or ReservationBook()
         self._reader = reader
         self._classes = classes
         self._labels = labels
@@ -150,10 +155,10 @@ class PodLayout:
         changed = [self._regroup(key, now) for key in keys]
         return any(changed) | self._spread(keys)
 
-    def share_gpus(self, *, allowed: bool, now: float) -> None:
-        """Whether pods that wait may have parts of GPUs, from now on; at first they may."""
-        if allowed != self._reader.gpu_sharing:
-            self._reader.gpu_sharing = allowed
+    def share_gpus(self, *, allowed: bool, now: float, prepared: bool = False) -> None:
+        """Whether pods that wait may have parts of GPUs, from now on, and only ``prepared`` ones; at first all may."""
+        if (allowed, prepared) != (self._reader.gpu_sharing, self._reader.shares_prepared):
+            self._reader.gpu_sharing, self._reader.shares_prepared = allowed, prepared
             for key in list(self._kept):
                 self.again(key, now)
 
@@ -212,6 +217,9 @@ class PodLayout:
         if place is not None:
             self._history.heed(place.group, pod.metadata)
         demand, problem = self._reader.demand(pod, key, now, ours=place is not None)
+        reserves = not ours and self._reservations.covers(pod)
+        if reserves and not self._reservations.counts(pod):
+            demand = demand.without(NVIDIA_GPU)
         share = demand.constraints.share
         facts = facts_of(
             pod,
@@ -223,7 +231,21 @@ class PodLayout:
             groups=groups_of(pod, share.devices) if share is not None and (pod.spec.node_name or promised) else (),
             label_set=self._labels.take(pod.metadata.namespace, known_by(pod.metadata)),
         )
-        return self._lay(before, facts)
+        if reserves and (since := self._reservations.idle_since(pod, now)) is not None:
+            facts = replace(facts, deleted=min(facts.deleted, since))
+        changed = self._lay(before, facts)
+        if facts.groups and (devices := shown_devices(pod.metadata.annotations)):
+            for group in facts.groups:
+                self._reservations.tell(Seat(facts.node, group), devices)
+        return changed
+
+    def recount_reservations(self, now: float) -> None:
+        """Count pods anew that hold shared GPUs, where somebody has come to share one, or the last one has gone."""
+        seats, self._reservations.changed = self._reservations.changed, set()
+        for seat in seats:
+            for one, pod in self._reservations.pods_of(seat):
+                if one.key in self._pods.facts:
+                    self._read(one.key, pod, now, ours=False)
 
     def _regroup(self, key: PodKey, now: float | None) -> bool:
         """Find a pod's place anew. Without ``now``, one that had none stays without."""

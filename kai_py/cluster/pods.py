@@ -21,6 +21,7 @@ from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.encode.zones import Seating, seating_of
 from kai_py.cluster.labels import LabelBook
 from kai_py.cluster.phases import InFlight
+from kai_py.cluster.reservations import ReservationBook
 from kai_py.cluster.rows import Slots, SortedRows
 from kai_py.cluster.terms import Terms
 from kai_py.core.resources import Rows
@@ -211,9 +212,17 @@ class PodBook:
         classes: counts who uses its numbers.
         labels: counts who uses its numbers.
         leaf_of: the slot of a place among the leaves of all podgroups.
+        reservations: told who shares which device.
     """
 
-    def __init__(self, classes: ClassBook, labels: LabelBook, leaf_of: Callable[[Place], int]) -> None:
+    def __init__(
+        self,
+        classes: ClassBook,
+        labels: LabelBook,
+        leaf_of: Callable[[Place], int],
+        reservations: ReservationBook | None = None,
+    ) -> None:
+        self._reservations = reservations or ReservationBook()
         self.facts: dict[PodKey, PodFacts] = {}
         self.sharing: dict[PodKey, tuple[str, ...]] = {}
         self.seated: dict[PodKey, Seating] = {}
@@ -246,8 +255,9 @@ class PodBook:
         node, state = facts.node, facts.state
         if groups := facts.gpu_groups:
             self.sharing[facts.key] = groups
-        else:
-            self.sharing.pop(facts.key, None)
+            self._reservations.sit(facts.key, node, groups)
+        elif self.sharing.pop(facts.key, None) is not None:
+            self._reservations.sit(facts.key, "", ())
         if seating := facts.seating:
             self.seated[facts.key] = seating
         else:
@@ -290,7 +300,8 @@ class PodBook:
         if facts is not None:
             self._release(facts)
             self._rows.drop(key)
-            self.sharing.pop(key, None)
+            if self.sharing.pop(key, None) is not None:
+                self._reservations.sit(key, "", ())
             self.seated.pop(key, None)
             self._note_health(key, Health.READY)
         return facts

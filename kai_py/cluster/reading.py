@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from kai_py.api.keys import SHARED_GPU_CONFIGMAP_ANNOTATION
 from kai_py.api.meta import NO_STRINGS, ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.pod import Pod, PodSpec
 from kai_py.cluster.encode.default_spread import DefaultSpread
@@ -48,6 +49,7 @@ class PodReader:
 
     Attributes:
         gpu_sharing: whether pods may have parts of GPUs.
+        shares_prepared: whether such pods must have been prepared for it when they were made.
         runtimes: which RuntimeClasses there are.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
         untold: owners that cannot be understood, by uid, and why; emptied by whoever tells their users.
@@ -60,6 +62,7 @@ class PodReader:
         self._stuck: dict[str, Blocked] = {}
         self._told: dict[str, tuple[Fault, ...]] = {}
         self.gpu_sharing = True
+        self.shares_prepared = False
         self.runtimes = RuntimeBook()
         self._group_of = grouper
         self._owners = owners
@@ -140,6 +143,12 @@ class PodReader:
             return demand, stuck
         if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing)) is not None:
             return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
+        must_be_prepared = self.shares_prepared and demand.constraints.share is not None
+        if must_be_prepared and not pod.metadata.annotations.get(SHARED_GPU_CONFIGMAP_ANNOTATION):
+            return demand, (
+                ReasonCode.SHARE_UNPREPARED,
+                {"pod": str(key), "annotation": SHARED_GPU_CONFIGMAP_ANNOTATION},
+            )
         if self._failures.paused(key, now):
             why = self._failures.why(key)
             return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)} | ({"message": why} if why else {}))

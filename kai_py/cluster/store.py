@@ -42,6 +42,7 @@ from kai_py.cluster.pods import FINISHED, PodBook, key_of
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
 from kai_py.cluster.reading import PodReader
+from kai_py.cluster.reservations import ReservationBook
 from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.scope import Scope
 from kai_py.cluster.topologies import TopologyBook
@@ -92,7 +93,8 @@ class Store:
         labels = LabelBook()
         self.budgets = BudgetBook(labels)
         self.neighbours = NeighbourBook(self.classes, labels, namespaces)
-        self.pods = PodBook(self.classes, labels, self.groups.leaf_of)
+        self.reservations = ReservationBook(self.scope.name)
+        self.pods = PodBook(self.classes, labels, self.groups.leaf_of, self.reservations)
         self.groups.facts = self.pods.facts
         self.owners = OwnerBook()
         self.around = Around(self.owners, self.topologies.topologies)
@@ -113,6 +115,7 @@ class Store:
             pods=self.pods,
             assumptions=self.assumptions,
             history=self.history,
+            reservations=self.reservations,
         )
         self.lineages = Lineages(self.owners, self.layout, self._reader, self.history)
         self.decisions = Decisions(
@@ -150,12 +153,16 @@ class Store:
 
     def put_pod(self, pod: Pod, now: float) -> bool:
         """Take in a pod as a watch reports it."""
+        reserves = self.reservations.covers(pod) and self.reservations.see(pod)
+        return self._put_pod(pod, now) | reserves
+
+    def _put_pod(self, pod: Pod, now: float) -> bool:
         key, leaving = key_of(pod), pod.metadata.deletion_timestamp is not None
         if (other := self._named(*key[:2])) is not None and other != key:
             self.drop_pod(other)  # deleted and made anew while nobody was watching
         if pod.status.phase in FINISHED or (leaving and not pod.spec.node_name):
             self._note_success(pod)
-            return self.drop_pod(key)
+            return self._drop_pod(key)
         if pod.spec.node_name:
             self.decisions.confirm(key, wants_node=True)
             self.failures.forget(key)
@@ -163,8 +170,9 @@ class Store:
         if leaving:
             self.decisions.confirm(key, wants_node=False)
         ours = pod.spec.scheduler_name in self.scope.scheduler_names and self.scope.covers(pod.metadata.labels)
+        ours = ours and not self.reservations.covers(pod)  # nobody schedules them, and nobody ends them
         if not (ours or pod.spec.node_name or pod.status.nominated_node_name):
-            return self.drop_pod(key, over=False)
+            return self._drop_pod(key, over=False)
         if ours and not pod.spec.node_name:
             self.held.see(key, pod.status.nominated_node_name)
         self._names.setdefault(key.namespace, {})[key.name] = key
@@ -187,7 +195,12 @@ class Store:
                 self.history.succeeded(place.group)
 
     def drop_pod(self, key: PodKey, *, over: bool = True) -> bool:
-        """Forget a pod, because it is over or because it does not matter any more."""
+        """Forget a pod that is gone."""
+        self.reservations.drop(key)
+        return self._drop_pod(key, over=over)
+
+    def _drop_pod(self, key: PodKey, *, over: bool = True) -> bool:
+        """Forget what is known of a pod, because it is over or because it does not matter any more."""
         self.held.drop(key)
         self.volumes.forget(key)
         self.rollouts.drop(key)
@@ -213,7 +226,8 @@ class Store:
 
     def known_pods(self) -> list[PodKey]:
         """All pods that are remembered, also those that are left alone or cannot be understood."""
-        return [key for names in self._names.values() for key in names.values()]
+        named = [key for names in self._names.values() for key in names.values()]
+        return [*named, *self.reservations.failed()]
 
     def _named(self, namespace: str, name: str) -> PodKey | None:
         names = self._names.get(namespace)
@@ -391,6 +405,7 @@ class Store:
         Args:
             now: seconds since the epoch.
         """
+        self.layout.recount_reservations(now)
         self._spread_by_services(now)
         axis = self.axis()
         nodes = self.nodes.table(axis)

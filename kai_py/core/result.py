@@ -40,6 +40,8 @@ class ReasonCode(StrEnum):
     VOLUME_PREPARED = "VolumeBeingBound"
     RUNTIME_CLASS_MISSING = "RuntimeClassDoesNotExist"
     UNSUPPORTED = "Unsupported"
+    SHARE_UNPREPARED = "SharedGpuNotPrepared"
+    SHARE_RESERVED = "SharedGpuBeingReserved"
     BACKING_OFF = "BackingOff"
     # gates
     GANG_NOT_READY = "GangNotReady"
@@ -103,6 +105,8 @@ NODES_WOULD_NOT_HELP: Final = frozenset(
         ReasonCode.VOLUME_PREPARED,
         ReasonCode.RUNTIME_CLASS_MISSING,
         ReasonCode.UNSUPPORTED,
+        ReasonCode.SHARE_UNPREPARED,
+        ReasonCode.SHARE_RESERVED,
         ReasonCode.BACKING_OFF,
         ReasonCode.GANG_NOT_READY,
         ReasonCode.GATED,

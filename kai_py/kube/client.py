@@ -28,6 +28,7 @@ from kai_py.kube.status import error_of
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 
 #: Bounds one request as a whole. The server gives up by itself after 60 s; ours may be repeated, so we are shorter.

@@ -141,6 +141,14 @@ class PodWriter:
             return Result(Outcome.ALREADY_BOUND, message)
         return Result(Outcome.CONFLICT, message)
 
+    async def manifest_of(self, namespace: str, name: str, uid: str = "") -> dict[str, Any] | None:
+        """A pod as the server has it, whichever has the name where no uid is given; None if it is not there."""
+        try:
+            pod: dict[str, Any] = await self._sender.get_object(_pod_path(namespace, name))
+        except NotFoundError:
+            return None
+        return pod if uid in ("", pod["metadata"]["uid"]) else None
+
     async def node_of(self, namespace: str, name: str, uid: str) -> str:
         """The node of a pod; empty if it has none, or is not there any more."""
         try:
@@ -175,9 +183,17 @@ class PodWriter:
         condition = PodCondition("DisruptionTarget", "True", "PreemptionByScheduler", message, transitioned_at=at)
         return await self._patch_status(namespace, name, uid, {"conditions": [condition.document()]})
 
-    async def label(self, namespace: str, name: str, uid: str, labels: Mapping[str, str | None]) -> Result:
-        """Set labels of a pod; a None removes one."""
-        patch = {"metadata": {"uid": uid, "labels": labels}}
+    async def label(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        labels: Mapping[str, str | None],
+        annotations: Mapping[str, str | None] | None = None,
+    ) -> Result:
+        """Set labels and annotations of a pod; a None removes one."""
+        meta: dict[str, Any] = {"uid": uid, "labels": labels} | ({"annotations": annotations} if annotations else {})
+        patch = {"metadata": meta}
         return await self._act("PATCH", _pod_path(namespace, name), patch, content_type=STRATEGIC_MERGE_PATCH)
 
     async def _patch_status(self, namespace: str, name: str, uid: str, status: dict[str, Any]) -> Result:

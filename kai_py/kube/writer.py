@@ -10,7 +10,7 @@ import msgspec
 
 from kai_py.errors import NotFoundError
 from kai_py.kube.claims import ClaimWriter
-from kai_py.kube.client import MERGE_PATCH, ApiClient, Fence
+from kai_py.kube.client import JSON_PATCH, MERGE_PATCH, ApiClient, Fence
 from kai_py.kube.pods import PodWriter
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.sender import Sender
@@ -96,6 +96,26 @@ class Writer(PodWriter):
     async def merge(self, resource: AnyKind, namespace: str, name: str, patch: Document) -> bytes:
         """Merge a patch into an object."""
         return await self._merge(resource.path(namespace, name), patch)
+
+    async def patch_where(
+        self, resource: AnyKind, namespace: str, name: str, tests: Document, values: Document
+    ) -> bytes:
+        """Set fields of an object, if others have the values that are expected.
+
+        Args:
+            resource: its kind.
+            namespace: of the object.
+            name: of the object.
+            tests: JSON pointers and what is expected there.
+            values: JSON pointers and what to put there.
+
+        Raises:
+            InvalidError: something else is there.
+        """
+        steps = [{"op": "test", "path": at, "value": value} for at, value in tests.items()]
+        steps += [{"op": "add", "path": at, "value": value} for at, value in values.items()]
+        path = resource.path(namespace, name)
+        return await self._sender.send("PATCH", path, msgspec.json.encode(steps), content_type=JSON_PATCH)
 
     async def remove(self, resource: AnyKind, namespace: str, name: str) -> bool:
         """Delete an object; tells whether it was there."""

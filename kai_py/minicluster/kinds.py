@@ -150,6 +150,7 @@ PRIORITY_CLASSES: Final = _builtin(
     "scheduling.k8s.io", "PriorityClass", "priorityclasses", short="pc", scope="Cluster", generation=True
 )
 RUNTIME_CLASSES: Final = _builtin("node.k8s.io", "RuntimeClass", "runtimeclasses", scope="Cluster", unconditional=False)
+CONFIG_MAPS: Final = _builtin("", "ConfigMap", "configmaps", short="cm")
 CRDS: Final = _builtin(
     "apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", short="crd crds", scope="Cluster",
     sub="status", categories="api-extensions", generation=True, unconditional=False,
@@ -161,7 +162,7 @@ BUILTIN: Final[tuple[Kind, ...]] = (
     NODES,
     EVENTS,
     SECRETS,
-    _builtin("", "ConfigMap", "configmaps", short="cm"),
+    CONFIG_MAPS,
     _builtin("", "Service", "services", short="svc", sub="status", categories="all"),
     _builtin("", "ServiceAccount", "serviceaccounts", short="sa"),
     _builtin("", "PodTemplate", "podtemplates", generation=True),

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from kai_py.api.meta import PartialObject
-from kai_py.errors import ApiError, ConflictError, Fault, InputError, NotFoundError
+from kai_py.errors import ApiError, ConflictError, Fault, ForbiddenError, InputError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.resource import ResourceKind
 
@@ -24,6 +24,9 @@ _log = structlog.get_logger()
 SECRETS: Final = ResourceKind("", "v1", "secrets", PartialObject)
 CONFIGURATIONS: Final = ResourceKind(
     "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", PartialObject, namespaced=False
+)
+MUTATING: Final = ResourceKind(
+    "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", PartialObject, namespaced=False
 )
 CERTIFICATE: Final = "tls.crt"
 KEY: Final = "tls.key"
@@ -152,13 +155,15 @@ class SecretKeeper:
         return new
 
 
-async def trust(client: ApiClient, configuration: str, bundle: bytes) -> bool:
+async def trust(
+    client: ApiClient, configuration: str, bundle: bytes, kind: ResourceKind[PartialObject] = CONFIGURATIONS
+) -> bool:
     """Let the API server trust a bundle in every webhook of a configuration; tells whether that was new.
 
     Raises:
         ApiError: the configuration is not there, or cannot be written.
     """
-    path = CONFIGURATIONS.path("", configuration)
+    path = kind.path("", configuration)
     found = await client.get_object(path)
     text, changed = _text(bundle), False
     for webhook in found.get("webhooks") or ():
@@ -176,7 +181,7 @@ class Certificates:
     Args:
         client: the API server.
         keeper: the Secret.
-        configuration: name of the ValidatingWebhookConfiguration; empty = somebody else says whom to trust.
+        configuration: name of the two webhook configurations; empty = somebody else says whom to trust.
         folder: where the files are written.
     """
 
@@ -185,6 +190,7 @@ class Certificates:
         self._keeper = keeper
         self._configuration = configuration
         self._folder = folder
+        self._warned = False
 
     async def look(self) -> None:
         """Renew what has to be, write the files where they differ, and tell the API server whom to trust.
@@ -201,6 +207,19 @@ class Certificates:
                 file.write_bytes(content)
         if self._configuration and await trust(self._client, self._configuration, pair.bundle):
             _log.info("webhooks trusted", configuration=self._configuration)
+        if self._configuration:
+            await self._trust_mutating(pair.bundle)
+
+    async def _trust_mutating(self, bundle: bytes) -> None:
+        """The same for the webhook that changes pods, which an installation need not have."""
+        try:
+            if await trust(self._client, self._configuration, bundle, MUTATING):
+                _log.info("webhook that prepares pods is trusted", configuration=self._configuration)
+            self._warned = False
+        except (NotFoundError, ForbiddenError) as error:
+            if not self._warned:
+                _log.warning("pods that share GPUs are not prepared for it", error=str(error))
+                self._warned = True
 
     async def run(self) -> None:
         """Look every minute, until cancelled."""

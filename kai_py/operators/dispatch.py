@@ -25,9 +25,10 @@ from kai_py.kube.backoff import Backoff
 from kai_py.kube.pods import Outcome, Result
 from kai_py.kube.writer import Writer
 from kai_py.operators.claims import ClaimKeeper
+from kai_py.operators.reservations import ReservationKeeper
 from kai_py.operators.starts import Job, Starts
 from kai_py.operators.volumes import VolumeKeeper
-from kai_py.settings.model import Eviction
+from kai_py.settings.model import Eviction, Settings
 from kai_py.telemetry.conditions import eviction_note
 from kai_py.telemetry.metrics import Metrics
 
@@ -58,10 +59,12 @@ class Dispatcher:
         eviction: how pods are evicted; asked before every cycle's decisions.
         preparing: told about pods whose devices or volumes are being prepared, and what is missing; must not block.
         binding_timeout: seconds that this may take; asked each time.
+        settings: how GPUs are held that pods share; asked each time.
         clock: seconds since the epoch.
 
     Attributes:
         keeper: writes about claims.
+        shares: writes about shared GPUs.
         starts: pods with claims on their way.
     """
 
@@ -76,6 +79,7 @@ class Dispatcher:
         eviction: Callable[[], Eviction] = Eviction,
         preparing: Callable[[Sequence[Bind], Reason], None] = lambda _binds, _reason: None,
         binding_timeout: Callable[[], float] = lambda: 600.0,
+        settings: Callable[[], Settings] = Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -86,10 +90,12 @@ class Dispatcher:
         self._clock = clock
         self._eviction = eviction
         self.keeper = ClaimKeeper(store.claims, writer.claims, metrics, clock)
+        self.shares = ReservationKeeper(store, writer, settings, clock)
         self.starts = Starts(
             store,
             self.keeper,
             VolumeKeeper(store.volumes, writer),
+            self.shares,
             enqueue=self._enqueue,
             bind=lambda bind: self._run((bind,)),
             refuse=self._not_started,
@@ -288,7 +294,12 @@ class Dispatcher:
         """Write down on which devices a pod gets its share, before it can start there; a pod that waits has none."""
         stale = self._store.layout.device_labels(pod_of(decision))
         labels: dict[str, str | None] = {**dict.fromkeys(stale), **labels_of(decision.gpu_groups)}
-        return await self._writer.label(namespace, name, decision.uid, labels)
+        if not self.shares.needs(decision):
+            return await self._writer.label(namespace, name, decision.uid, labels)
+        shown = await self.shares.show(decision)
+        if isinstance(shown, Result):
+            return shown
+        return await self._writer.label(namespace, name, decision.uid, labels, shown)
 
     def _answered(self, decision: Bind | Evict, result: Result) -> bool:
         if isinstance(decision, Bind):

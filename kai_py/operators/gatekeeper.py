@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from kai_py.admission import podgroups, pods, queues, settings
+from kai_py.admission import podgroups, pods, queues, settings, shared_gpus
 from kai_py.admission.verdict import LET_IN, Known, Request, Verdict
 from kai_py.api.queue import Queue
 from kai_py.cluster.access import path
@@ -130,6 +130,14 @@ class Gatekeeper:
             _log.exception("not decided, let in", object=request.name, namespace=request.namespace)
             return Verdict(warnings=("kai-py could not check this object; see its log",))
         return verdict
+
+    def prepared(self, request: Request, token: str) -> dict[str, Any] | None:
+        """How a pod must be changed to share a GPU; None if it need not, or where we stumble."""
+        try:
+            return shared_gpus.prepared(request.new, self.known, token)
+        except Exception:  # the edge: our own mistake must never keep anybody from working
+            _log.exception("not prepared", object=request.name, namespace=request.namespace)
+            return None
 
     async def _ask(self, question: Awaitable[None]) -> None:
         """Ask the API server something; without an answer in time, what is known has to do."""

@@ -121,6 +121,10 @@ class Intake:
     def _take(self, resource: ResourceKind[Any], events: Sequence[tuple[EventType, Any]]) -> bool:
         """Take in objects one by one; tells whether any matters to a cycle."""
         matters = [self._isolated(resource, event, obj) for event, obj in events]
+        if resource == PODS:
+            holding = self._store.reservations.namespace
+            if reservations := [obj.metadata.key for _, obj in events if obj.metadata.namespace == holding]:
+                self._claims_changed(reservations)
         if resource in (CLAIMS, VOLUME_CLAIMS):
             self._claims_changed([obj.metadata.key for _, obj in events])
         return any(matters)

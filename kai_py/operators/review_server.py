@@ -7,6 +7,7 @@ patches, a logger, a state for its retries. Here a review is decoded, decided an
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -148,6 +149,8 @@ def _reply(review: _Review, verdict: Verdict) -> Json:
     response: Json = {"uid": review.request.uid, "allowed": verdict.allowed}
     if verdict.warnings:
         response["warnings"] = list(verdict.warnings)
+    if verdict.allowed and verdict.changes:
+        response |= {"patchType": "JSONPatch", "patch": base64.b64encode(_encode(verdict.changes)).decode()}
     if not verdict.allowed:
         response["status"] = {"message": verdict.refusal, "code": verdict.code}
     return {"apiVersion": review.apiVersion, "kind": "AdmissionReview", "response": response}

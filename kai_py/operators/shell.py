@@ -58,6 +58,7 @@ from kai_py.operators.provisioning import Provisioning
 from kai_py.operators.queue_status import queue_statuses
 from kai_py.operators.settings import KEY, LiveSettings
 from kai_py.operators.shadow import SHADOW_KEY, Previewer, Shadow
+from kai_py.operators.spare_reservations import SpareReservations
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.unused_claims import UnusedClaims
 from kai_py.operators.usage import UsageKeeper
@@ -123,7 +124,8 @@ class Shell:
         self.grouping.serve(self.store)
         self.store.claims.follows_extended = True
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
-        self.store.layout.share_gpus(allowed=settings.current.gpu_sharing == "trusted", now=clock())
+        self.store.reservations.namespace = settings.current.gpu_reservation.namespace
+        self._share_gpus()
         self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
         self.store.spread_by_default(settings.current.placement.default_topology_spread, clock())
         self.cycles = CycleLoop(
@@ -139,6 +141,7 @@ class Shell:
             eviction=lambda: self.settings.current.eviction,
             preparing=self._preparing,
             binding_timeout=lambda: self.settings.current.dra.binding_timeout.seconds,
+            settings=lambda: self.settings.current,
             clock=clock,
         )
         self._gangs = GangStatuses(
@@ -165,6 +168,15 @@ class Shell:
             node_of=writer.node_of,
             leading=self.leading,
             wake=self.cycles.wake,
+        )
+        self._spare = SpareReservations(
+            self.store,
+            client,
+            writer,
+            self.dispatcher.shares,
+            leading=self.leading,
+            tell=self.record_event,
+            clock=clock,
         )
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
@@ -275,6 +287,7 @@ class Shell:
             self._spawn(watch.run(), "watch settings")
         self._spawn(self.dispatcher.run(), "binder")
         self._spawn(self._sweeper.run(), "claims")
+        self._spawn(self._spare.run(), "reservations")
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._gangs.run(), "gang statuses")
@@ -397,12 +410,19 @@ class Shell:
             self._regroup()
         self.store.accounting = self.settings.accounting
         now, current = self._clock(), self.settings.current
-        self.store.layout.share_gpus(allowed=current.gpu_sharing == "trusted", now=now)
+        self._share_gpus()
         self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
         self.store.spread_by_default(current.placement.default_topology_spread, now)
         self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
         self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
         self.cycles.wake()
+
+    def _share_gpus(self) -> None:
+        """Whether pods share GPUs, and whether these are held for them."""
+        current, book = self.settings.current, self.store.reservations
+        book.enabled = current.gpu_sharing == "reservation"
+        allowed = current.gpu_sharing != "none"
+        self.store.layout.share_gpus(allowed=allowed, prepared=book.enabled, now=self._clock())
 
     def _cycle_done(self, done: Done) -> None:
         """Send the decisions, then tell."""

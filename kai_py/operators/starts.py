@@ -1,6 +1,7 @@
 """Pods with claims on their way to their nodes: first all claims of those that start together, then their bindings.
 
-Claims are those on devices, and those on volumes that pods get with their nodes.
+Claims are those on devices, and those on volumes that pods get with their nodes. GPUs that pods share are held for them
+in the same way: first all of them, then the bindings.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from kai_py.cluster.decisions import pod_of
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Granted, Reason, ReasonCode
 from kai_py.core.tables.pods import PodKey
-from kai_py.errors import ClaimRefusedError, KaiError, LeaseLostError
+from kai_py.errors import ClaimRefusedError, KaiError, LeaseLostError, ShareRefusedError
 from kai_py.operators.claims import ClaimKeeper
+from kai_py.operators.reservations import ReservationKeeper
 from kai_py.operators.volumes import VolumeKeeper, claims_of
 
 _log = structlog.get_logger()
@@ -48,6 +50,7 @@ class Start:
         until: when the watch need not have shown our writes any more, seconds since the epoch.
         told: what they wait for, as far as that has been said.
         asked: when all was written, seconds since the epoch.
+        awaited: claims and reservation pods whose changes are waited for.
     """
 
     binds: tuple[Bind, ...]
@@ -58,6 +61,7 @@ class Start:
     until: float = 0.0
     told: Reason | None = None
     asked: float = 0.0
+    awaited: frozenset[Name] = frozenset()
     keys: tuple[PodKey, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +75,7 @@ class Starts:
         store: the memory.
         keeper: writes claims.
         volumes: asks for volumes.
+        shares: has shared GPUs held.
         enqueue: takes a job for whoever has time; with ``first``, before all that waits already.
         bind: sends a binding.
         refuse: takes back the decision about a pod, after its claims have been given back.
@@ -85,6 +90,7 @@ class Starts:
         store: Store,
         keeper: ClaimKeeper,
         volumes: VolumeKeeper,
+        shares: ReservationKeeper,
         *,
         enqueue: Callable[..., None],
         bind: Callable[[Bind], Awaitable[None]],
@@ -98,6 +104,7 @@ class Starts:
         self._objects = store.claims.objects
         self._keeper = keeper
         self._volumes = volumes
+        self._shares = shares
         self._enqueue = enqueue
         self._bind = bind
         self._refuse = refuse
@@ -120,7 +127,10 @@ class Starts:
 
     def needs_claims(self, binds: Iterable[Bind]) -> bool:
         """Whether any of these pods has claims."""
-        return any(bind.claims or bind.volumes or self._store.claims.needed_by(pod_of(bind)) for bind in binds)
+        return any(
+            bind.claims or bind.volumes or self._shares.needs(bind) or self._store.claims.needed_by(pod_of(bind))
+            for bind in binds
+        )
 
     def begin(self, binds: Iterable[Bind]) -> None:
         """Get the claims of pods that start together, then bind them. The decisions have been assumed."""
@@ -131,14 +141,18 @@ class Starts:
         expected = {name: self._objects.devices(name) for name in names}
         unmade = [(pod_of(bind), one) for bind in whole for one in bind.claims if one.extended and not one.uid]
         with_volumes = [bind for bind in whole if bind.volumes]
+        sharing = [bind for bind in whole if self._shares.needs(bind)]
         telling = [bind for bind in whole if self._store.claims.has_to_tell(pod_of(bind), bind.of_node)]
-        start = Start(whole, expected, len(expected) + len(unmade) + len(with_volumes) + len(telling))
+        others = len(unmade) + len(with_volumes) + len(sharing) + len(telling)
+        start = Start(whole, expected, len(expected) + others)
         for name in list(expected):
             self._enqueue(partial(self._secure, start, name))
         for key, granted in unmade:
             self._enqueue(partial(self._make, start, key, granted))
         for bind in with_volumes:
             self._enqueue(partial(self._ask, start, bind))
+        for bind in sharing:
+            self._enqueue(partial(self._prepare, start, bind))
         for bind in telling:
             self._enqueue(partial(self._tell, start, bind))
 
@@ -180,6 +194,7 @@ class Starts:
 
     def done(self, key: PodKey) -> None:
         """A pod was bound: its claims are its own."""
+        self._shares.done(key)
         self._claims_of.pop(key, None)
         self._told.discard(key)
 
@@ -209,6 +224,10 @@ class Starts:
         """Ask for the volumes of one pod."""
         await self._through(start, f"volumes of pod {bind.pod}", lambda: self._volumes.ask(bind))
 
+    async def _prepare(self, start: Start, bind: Bind) -> None:
+        """Have the devices held that one pod shares."""
+        await self._through(start, f"shared GPU of pod {bind.pod}", lambda: self._shares.prepare(bind))
+
     async def _tell(self, start: Start, bind: Bind) -> None:
         """Say in a pod's status what its devices take of its node."""
         key = pod_of(bind)
@@ -222,6 +241,7 @@ class Starts:
                 await work()
             except (ClaimRefusedError, LeaseLostError) as error:
                 start.refusal = error
+                start.blame |= isinstance(error, ShareRefusedError) and error.blame
             except Exception as error:  # the edge of the loop: one claim must not stop the others
                 _log.exception("claim passed over", about=what)
                 start.refusal = ClaimRefusedError(f"{what}: internal error: {error}")
@@ -229,7 +249,8 @@ class Starts:
         if not start.left:
             start.asked = self._clock()
             start.until = start.asked + SHOWN_WITHIN
-            for one in (*start.expected, *claims_of(start.binds)):
+            start.awaited = frozenset((*start.expected, *claims_of(start.binds), *self._shares.names(start.binds)))
+            for one in start.awaited:
                 self._waiting[one].add(start)
             self._brief.add(start)
             self._any.set()
@@ -249,7 +270,7 @@ class Starts:
                     self._parked()
                 return
         self._brief.discard(start)
-        for name in {*start.expected, *claims_of(start.binds)}:
+        for name in start.awaited:
             self._waiting[name].discard(start)
             if not self._waiting[name]:
                 del self._waiting[name]
@@ -285,7 +306,17 @@ class Starts:
             if found.missing:
                 details = {"claim": "/".join(name), "missing": found.missing}
                 missing = missing or Reason(ReasonCode.DEVICES_PREPARED, details)
-        return missing or self._missing_volumes(start, now)
+        return missing or self._missing_volumes(start, now) or self._missing_devices(start, now)
+
+    def _missing_devices(self, start: Start, now: float) -> Reason | tuple[()]:
+        for bind in start.binds:
+            try:
+                if missing := self._shares.missing(bind, now - start.asked):
+                    return missing
+            except ShareRefusedError as error:
+                start.refusal, start.blame = error, error.blame
+                return ()
+        return ()
 
     def _missing_volumes(self, start: Start, now: float) -> Reason | tuple[()]:
         for bind in start.binds:

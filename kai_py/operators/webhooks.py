@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import kopf
 import structlog
 
-from kai_py.admission import podgroups, pods, queues, settings, topologies
+from kai_py.admission import podgroups, pods, queues, settings, shared_gpus, topologies
 from kai_py.admission.manifests import NAME
 from kai_py.admission.verdict import LET_IN, Request, Verdict
 from kai_py.errors import NotFoundError
@@ -37,7 +38,8 @@ class WebhookConfig:
         hosts: further names and addresses for the certificate.
         secret: (namespace, name) of the Secret that keeps the certificate.
         cert_dir: a folder with ``tls.crt`` and ``tls.key`` that somebody else renews; then no Secret is used.
-        configuration: ValidatingWebhookConfiguration that gets our ``caBundle``; empty = none.
+        configuration: the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration of this name get our
+            ``caBundle``; empty = none.
         settings_configmap: (namespace, name); read again every few seconds.
         probes_port: None or 0 = none.
     """
@@ -146,7 +148,7 @@ def registry(gatekeeper: Gatekeeper) -> kopf.OperatorRegistry:
 
 
 def review_server(gatekeeper: Gatekeeper) -> ReviewServer:
-    """One path for each kind, as the ValidatingWebhookConfiguration names them."""
+    """One path for each kind, as the webhook configurations name them, and one for pods that share GPUs."""
     deciders: dict[str, Decide] = {
         "queues": queues.decide,
         "podgroups": podgroups.decide,
@@ -166,5 +168,11 @@ def review_server(gatekeeper: Gatekeeper) -> ReviewServer:
 
         return answer
 
+    async def preparing(request: Request, name: str) -> Verdict:
+        verdict = await answering("pods", shared_gpus.decide)(request, name)
+        changed = gatekeeper.prepared(request, secrets.token_hex(4)) if verdict.allowed else None
+        return verdict if changed is None else replace(verdict, changes=shared_gpus.steps(changed))
+
     answers = {path: answering(path, decide) for path, decide in deciders.items()}
+    answers["shared-gpus"] = preparing
     return ReviewServer(answers, {"pods": read_pod})

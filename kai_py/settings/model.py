@@ -457,6 +457,41 @@ class Admission(SettingsGroup):
     """For pods whose label names a queue that does not exist or that their namespace may not use. `refuse`, the
     default: the author is told at once. `warn`: they are let in and wait, which suits queues that are made later than
     their pods."""
+    visible_devices: Literal["ignore", "warn", "refuse"] = "ignore"
+    """For pods of ours that set `NVIDIA_VISIBLE_DEVICES` themselves, by which they see GPUs that they were not given.
+    `refuse`: they are not let in. `warn`: they are, and their author is told. `ignore`, the default, as in KAI: some
+    images of clusters with other ways to guard their GPUs need it. Pods of other schedulers are not looked at: device
+    plugins and monitoring are among them."""
+
+
+_ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+_Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+
+
+class GpuReservation(SettingsGroup):
+    """The pods that hold whole GPUs for those that share them (`gpuSharing: reservation`)."""
+
+    namespace: _Namespace = "kai-resource-reservation"
+    """Where they are. KAI's namespace by default, so that those that KAI has left behind are recognised. A change
+    takes effect when the scheduler is started again."""
+    service_account: _ObjectName = "kai-resource-reservation"
+    """As whom they run: it has to be allowed to get and patch pods in their namespace, and nothing else."""
+    image: Annotated[str, Field(min_length=1)] = "ghcr.io/nvidia/kai-scheduler/resourcereservation:v0.13.0"
+    """What they run: it finds the one GPU that it has, and writes the GPU's UUID into the annotation
+    `run.ai/reserve_for_gpu_index` of its own pod. KAI's by default."""
+    runtime_class_name: Annotated[str, Field(max_length=253)] = "nvidia"
+    """RuntimeClass of these pods, and of pods with a part of a GPU that name none. KAI's by default, which NVIDIA's GPU
+    operator installs. Empty: none is set."""
+    priority_class_name: Annotated[str, Field(max_length=253)] = ""
+    """PriorityClass of these pods. This scheduler never ends one for others' sake, but another one on the same nodes,
+    or a kubelet in need, may. Empty by default, because a class has to exist."""
+    timeout: Annotated[Duration, AfterValidator(_not_negative)] = Duration.of_seconds(60)
+    """How long a pod with a part of a GPU waits for the device to be reported, after it was given a node. Then it goes
+    elsewhere, and keeps away from the node for five minutes. A minute by default: the first time the image has to be
+    pulled."""
+    cdi: bool = False
+    """Whether devices are named to the container runtime by the Container Device Interface
+    (`k8s.device-plugin.nvidia.com/gpu=<UUID>`) instead of by their UUIDs. Off by default, as in KAI."""
 
 
 class Autoscaling(SettingsGroup):
@@ -511,8 +546,12 @@ class Settings(SettingsGroup):
     """How nodes are asked for."""
     admission: Admission = Admission()
     """What the webhooks do."""
-    gpu_sharing: Literal["none", "trusted"] = "none"
+    gpu_sharing: Literal["none", "reservation", "trusted"] = "none"
     """What becomes of pods that ask for a part of a GPU (`gpu-fraction`, `gpu-memory`). `none`: they wait, and are told
-    so. `trusted`: they are placed and labelled with their device (`runai-gpu-group`), and that is all: nothing shows a
-    pod its device or keeps it to its part, so something else on the nodes has to. `none` by default, because a pod that
-    was promised half a device and sees all of them would disturb others. `plan` answers as with `trusted`, always."""
+    so. `reservation`: as in KAI, a pod of ours holds each shared GPU and tells which one it is, and the pods that share
+    it see no other. `trusted`: pods are placed and labelled with their device (`runai-gpu-group`), and that is all:
+    nothing shows a pod its device, so something else on the nodes has to. Nothing keeps a pod to its part of the memory
+    in any of them. `none` by default, as in KAI, because `reservation` needs the webhooks, an image and a namespace.
+    `plan` places such pods, always."""
+    gpu_reservation: GpuReservation = GpuReservation()
+    """How GPUs are held for `gpuSharing: reservation`."""

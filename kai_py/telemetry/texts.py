@@ -16,6 +16,7 @@ from kai_py.telemetry.amounts import amount, per_unit
 from kai_py.telemetry.case import Case
 from kai_py.telemetry.claim_texts import CLAIM_TEXTS
 from kai_py.telemetry.places import histogram, node_next_step
+from kai_py.telemetry.share_texts import SHARE_TEXTS
 from kai_py.telemetry.text import Text, about, fixed
 from kai_py.telemetry.topology_texts import TOPOLOGY_TEXTS
 from kai_py.telemetry.victim_texts import VICTIM_TEXTS
@@ -347,6 +348,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     ),
     **CLAIM_TEXTS,
     **VOLUME_TEXTS,
+    **SHARE_TEXTS,
     **TOPOLOGY_TEXTS,
     **VICTIM_TEXTS,
 }

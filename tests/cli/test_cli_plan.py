@@ -80,9 +80,9 @@ def test_manifests_come_from_files_folders_and_standard_input_at_once(kai, tmp_p
 
 
 def test_warnings_go_to_standard_error(kai, cluster):
-    answer = kai("plan", "-f", cluster, "-f", "-", stdin="apiVersion: v1\nkind: Service\nmetadata: {name: web}\n")
-    assert answer.stderr.startswith("warning: standard input: Service default/web")
-    assert "Service" not in answer.stdout
+    answer = kai("plan", "-f", cluster, "-f", "-", stdin="apiVersion: v1\nkind: Secret\nmetadata: {name: web}\n")
+    assert answer.stderr.startswith("warning: standard input: Secret default/web")
+    assert "Secret" not in answer.stdout
 
 
 def test_all_faults_are_told_with_file_document_object_and_field(kai, cluster, tmp_path):

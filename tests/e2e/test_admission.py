@@ -12,10 +12,11 @@ import msgspec
 import pytest
 import yaml
 
-from kai_py.admission.manifests import service_client, webhook_configuration
+from kai_py.admission.manifests import mutating_configuration, service_client, webhook_configuration
+from kai_py.admission.shared_gpus import configmaps_of
 from kai_py.errors import ApiError, NotFoundError
 from kai_py.operators import access
-from kai_py.operators.certificates import BUNDLE, CONFIGURATIONS, SECRETS
+from kai_py.operators.certificates import BUNDLE, CONFIGURATIONS, MUTATING, SECRETS
 from kai_py.operators.kinds import CONFIG_MAPS, NAMESPACES, PODS, QUEUES
 from kai_py.operators.webhooks import WebhookConfig, serve_webhooks
 
@@ -57,7 +58,7 @@ async def restricted(cluster: Cluster, folder: Path) -> Path:
         {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": look[1:]},
         {
             "apiGroups": ["admissionregistration.k8s.io"],
-            "resources": ["validatingwebhookconfigurations"],
+            "resources": ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
             "resourceNames": [NAME],
             "verbs": ["get", "update"],
         },
@@ -96,9 +97,11 @@ async def webhooks(cluster: Cluster, folder: Path) -> AsyncIterator[None]:
     made = webhook_configuration(
         {"url": f"https://127.0.0.1:{port}"}, name=NAME, settings=(cluster.namespace, "kai-py-settings")
     )
-    for one in made["webhooks"]:
+    changing = mutating_configuration({"url": f"https://127.0.0.1:{port}"}, name=NAME)
+    for one in (*made["webhooks"], *changing["webhooks"]):
         one["timeoutSeconds"] = 10  # this machine may be busy
     await cluster.create(CONFIGURATIONS.path(), made)
+    await cluster.create(MUTATING.path(), changing)
     stop, ready = asyncio.Event(), asyncio.Event()
     config = dataclasses.replace(config_for(cluster, port), kubeconfig=str(await restricted(cluster, folder)))
     serving = asyncio.create_task(serve_webhooks(config, stop=stop, ready=ready))
@@ -171,6 +174,50 @@ async def test_a_cycle_of_queues_and_a_forbidden_queue_are_refused(guarded: Clus
 async def test_the_manifest_for_a_service_is_taken_by_the_server(guarded: Cluster) -> None:
     made = webhook_configuration(service_client("kai-scheduler", "kai-py-webhooks"), name="kai-py-dry")
     await guarded.client.post(f"{CONFIGURATIONS.path()}?dryRun=All&fieldValidation=Strict", made)
+    changing = mutating_configuration(service_client("kai-scheduler", "kai-py-webhooks"), name="kai-py-dry")
+    await guarded.client.post(f"{MUTATING.path()}?dryRun=All&fieldValidation=Strict", changing)
+
+
+def sharing(name: str, *containers: Json, **annotations: str) -> Json:
+    """A pod that asks for a part of a GPU, or looks at one."""
+    sent = {key.replace("_", "-"): text for key, text in annotations.items()}
+    made = [{"image": "example.com/main:1", **one} for one in containers or ({"name": "main"},)]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"kai.scheduler/queue": "team"}, "annotations": sent},
+        "spec": {"schedulerName": "kai-scheduler", "containers": made},
+    }
+
+
+async def test_a_pod_that_shares_a_gpu_is_prepared_for_it(guarded: Cluster, tmp_path: Path) -> None:
+    cluster = guarded
+    text = "{gpuSharing: reservation, gpuReservation: {runtimeClassName: ''}, admission: {visibleDevices: refuse}}"
+    await cluster.create(CONFIG_MAPS.path(cluster.namespace), settings(text))
+    await cluster.queue("team")
+    pods = PODS.path(cluster.namespace)
+    async with webhooks(cluster, tmp_path):
+        variable = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}
+        beside = {"name": "beside", "env": [{"name": "A", "value": "b"}]}
+        made = await cluster.create(
+            pods, sharing("half", beside, {"name": "main"}, gpu_fraction="0.5", gpu_fraction_container_name="main")
+        )
+        prefix = made["metadata"]["annotations"]["runai/shared-gpu-configmap"]
+        first, second = made["spec"]["containers"]
+        assert prefix.startswith("half-")
+        assert first["env"] == [{"name": "A", "value": "b"}]
+        source = {"configMapKeyRef": {"name": f"{prefix}-1", "key": "NVIDIA_VISIBLE_DEVICES"}}
+        assert {"name": "NVIDIA_VISIBLE_DEVICES", "valueFrom": source} in second["env"]
+        assert configmaps_of(made) == (f"{prefix}-1",)
+
+        with pytest.raises(ApiError, match=r"gpu-fraction\]: should be above 0 and at most 1, not '2'"):
+            await cluster.create(pods, sharing("two", gpu_fraction="2"))
+        with pytest.raises(ApiError, match="a pod does not choose the GPUs that it sees"):
+            await cluster.create(pods, sharing("peek", {"name": "main", "env": [variable]}))
+        with pytest.raises(ApiError, match=r"\[mps\]: needs gpu-fraction beside it"):
+            await cluster.create(pods, sharing("mps", mps="true"))
+        plain = await cluster.create(pods, sharing("plain"))
+        assert "env" not in plain["spec"]["containers"][0]
 
 
 async def test_while_nobody_answers_everything_is_let_in(guarded: Cluster, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ EVERYTHING: Json = {
 VALUE_SETS: dict[str, Json] = {
     "defaults": {},
     "everything": EVERYTHING,
+    "sharing": {"settings": {"gpuSharing": "reservation"}},
     "cert-manager": {"webhooks": {"certificates": "certManager"}},
     "alone": {"replicaCount": 1, "leaderElection": {"enabled": False}, "crds": {"upgrade": False}},
     "bare": {

@@ -27,6 +27,8 @@ PATHS = {
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    "Namespace": "/api/v1/namespaces",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "Pod": "/api/v1/namespaces/{}/pods",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
@@ -43,7 +45,7 @@ PATHS = {
     "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 }
 #: Kinds of the API server's own admission.
-ADMISSION = {kind for kind in PATHS if kind.startswith("Validating")}
+ADMISSION = {kind for kind in PATHS if kind.startswith(("Validating", "Mutating"))}
 #: Kinds of the Prometheus operator and of cert-manager, which no test has.
 MONITORING = {"ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
 

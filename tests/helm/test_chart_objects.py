@@ -29,6 +29,8 @@ from .charts import (
 TEMPLATES = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
 #: Kinds whose objects live in no namespace.
 CLUSTER_WIDE = {
+    "MutatingWebhookConfiguration",
+    "Namespace",
     "ClusterRole",
     "ClusterRoleBinding",
     "PriorityClass",

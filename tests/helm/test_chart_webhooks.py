@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from kai_py.admission.manifests import service_client, webhook_configuration
+from kai_py.admission.manifests import mutating_configuration, service_client, webhook_configuration
 from kai_py.cli.webhooks import app
 from kai_py.errors import ApiError
 from kai_py.kube.client import ApiClient, connect
@@ -31,6 +31,9 @@ def test_the_configuration_is_what_the_program_prints(values: Json) -> None:
     names = values.get("settings", {}).get("schedulerNames", ["kai-scheduler"])
     printed = webhook_configuration(service_client(NAMESPACE, NAME), name=NAME, scheduler_names=names)
     assert found["webhooks"] == printed["webhooks"]
+    changing = one_of(render(values), "MutatingWebhookConfiguration", NAME)
+    printed = mutating_configuration(service_client(NAMESPACE, NAME), name=NAME, scheduler_names=names)
+    assert changing["webhooks"] == printed["webhooks"]
 
 
 def test_by_default_nobody_is_refused_while_nobody_answers() -> None:
@@ -70,8 +73,9 @@ def test_certificates_come_from_us_or_from_cert_manager_and_never_from_both() ->
     certificate = one_of(managed, "Certificate", NAME)["spec"]
     assert certificate["dnsNames"] == [f"{NAME}.{NAMESPACE}.svc"]
     assert certificate["issuerRef"] == {"name": NAME, "kind": "Issuer", "group": "cert-manager.io"}
-    configuration = one_of(managed, "ValidatingWebhookConfiguration", NAME)
-    assert configuration["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": f"{NAMESPACE}/{NAME}"}
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+        configuration = one_of(managed, kind, NAME)
+        assert configuration["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": f"{NAMESPACE}/{NAME}"}
     (volume,) = [
         one
         for one in one_of(managed, "Deployment", NAME)["spec"]["template"]["spec"]["volumes"]
@@ -137,15 +141,16 @@ async def test_a_cycle_of_queues_is_refused_through_the_installed_configuration(
             await client.post(PODS.path("somewhere"), pod("intruder", "closed"))
         await client.post(PODS.path("somewhere"), pod("ours", "team"))
         secret = await client.get_object(path_of(one_of(objects, "Secret", NAME)))
-        trusted = await client.get_object(path_of(one_of(objects, "ValidatingWebhookConfiguration", NAME)))
-        assert {one["clientConfig"]["caBundle"] for one in trusted["webhooks"]} == {secret["data"][BUNDLE]}
+        for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+            trusted = await client.get_object(path_of(one_of(objects, kind, NAME)))
+            assert {one["clientConfig"]["caBundle"] for one in trusted["webhooks"]} == {secret["data"][BUNDLE]}
     # Nobody answers any more: everything is let in.
     await client.patch(QUEUES.path("", "org"), {"spec": {"parentQueue": "team"}})
     await rights(audited, objects)
     for name in ("org", "team", "closed"):
         await client.delete(QUEUES.path("", name))
-    await client.delete(path_of(one_of(objects, "ValidatingWebhookConfiguration", NAME)))
-    await client.delete(path_of(one_of(objects, "Secret", NAME)))
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "Secret"):
+        await client.delete(path_of(one_of(objects, kind, NAME)))
 
 
 async def rights(audited: Audited, objects: list[Json]) -> None:

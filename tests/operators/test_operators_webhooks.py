@@ -13,7 +13,7 @@ from kai_py.admission import pods, queues
 from kai_py.admission.verdict import Known, Request, Verdict
 from kai_py.api.queue import Queue
 from kai_py.errors import ConflictError, NotFoundError, UnavailableError
-from kai_py.operators.certificates import CERTIFICATE, SecretKeeper, lasts, make, trust
+from kai_py.operators.certificates import CERTIFICATE, Certificates, SecretKeeper, lasts, make, trust
 from kai_py.operators.gatekeeper import Gatekeeper
 
 QUEUES, NAMESPACE = "/apis/scheduling.run.ai/v2/queues", "/api/v1/namespaces/ns"
@@ -173,6 +173,32 @@ async def test_every_webhook_is_told_whom_to_trust_and_only_when_that_is_new():
     assert await trust(server, "kai-py", b"new")
     assert {one["clientConfig"]["caBundle"] for one in server.objects[at]["webhooks"]} == {"bmV3"}
     assert not await trust(server, "kai-py", b"new")
+
+
+async def test_the_webhook_that_changes_pods_is_trusted_too_where_there_is_one(tmp_path):
+    group = "/apis/admissionregistration.k8s.io/v1"
+    server = Server()
+    server.objects[f"{group}/validatingwebhookconfigurations/kai-py"] = {"webhooks": [{"clientConfig": {}}]}
+    keeper = SecretKeeper(server, ("kai", "hooks"), ["hooks.kai.svc"])
+    certificates = Certificates(server, keeper, "kai-py", tmp_path)
+    await certificates.look()  # an installation of before has none
+    changing = f"{group}/mutatingwebhookconfigurations/kai-py"
+    server.objects[changing] = {"webhooks": [{"clientConfig": {}}]}
+    await certificates.look()
+    (one,) = server.objects[changing]["webhooks"]
+    assert one["clientConfig"]["caBundle"] == server.objects[SECRET]["data"]["ca.crt"]
+
+
+async def test_our_own_mistake_leaves_a_pod_unprepared_and_lets_it_in():
+    gatekeeper = Gatekeeper(Server(), ("kai", "settings"))
+    gatekeeper.put_settings({"settings.yaml": "gpuSharing: reservation"})
+    pod = {
+        "metadata": {"annotations": {"gpu-fraction": "0.5"}},
+        "spec": {"schedulerName": "kai-scheduler", "containers": [{"name": "main"}]},
+    }
+    assert gatekeeper.prepared(Request("CREATE", pod), "1") is not None
+    broken = {**pod, "spec": {**pod["spec"], "containers": [{"name": "main", "env": ["?"]}]}}
+    assert gatekeeper.prepared(Request("CREATE", broken), "1") is None
 
 
 async def test_a_queue_that_has_not_changed_is_not_understood_again(monkeypatch: pytest.MonkeyPatch):

@@ -167,6 +167,25 @@ GOLDEN = {
         "PersistentVolumeClaim team/data has no volume yet: its storage class is fast.",
         "See why the claim is not bound: kubectl describe it.",
     ),
+    CODE.SHARE_UNPREPARED: (
+        Reason(CODE.SHARE_UNPREPARED, {"pod": "team/half", "annotation": "runai/shared-gpu-configmap"}),
+        "Pod team/half is not prepared to share a GPU: it lacks the annotation runai/shared-gpu-configmap.",
+        (
+            "See that the webhooks run (kai-py webhooks) and that the MutatingWebhookConfiguration is there, then make "
+            "the pod anew."
+        ),
+    ),
+    CODE.SHARE_RESERVED: (
+        Reason(CODE.SHARE_RESERVED, {"node": "gpu-1", "reservation": "kai-resource-reservation/gpu-reservation-x"}),
+        (
+            "A GPU is being reserved on gpu-1 for pods that share it: kai-resource-reservation/gpu-reservation-x has "
+            "not said its device."
+        ),
+        (
+            "Wait; if it takes long, look at the reservation pod. After the setting `gpuReservation.timeout` the pod "
+            "goes elsewhere."
+        ),
+    ),
     CODE.VOLUME_PREPARED: (
         Reason(CODE.VOLUME_PREPARED, {"claim": "team/data"}),
         "PersistentVolumeClaim team/data waits for its volume.",

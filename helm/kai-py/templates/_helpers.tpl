@@ -96,7 +96,19 @@ volumes:
 {{- end }}
 
 {{- define "kai-py.sharedGpus" -}}
-{{- if or .Values.rbac.sharedGpus (eq (dig "gpuSharing" "none" .Values.settings) "trusted") }}true{{ end }}
+{{- if or .Values.rbac.sharedGpus (include "kai-py.reservesGpus" .) (eq (dig "gpuSharing" "none" .Values.settings) "trusted") }}true{{ end }}
+{{- end }}
+
+{{- define "kai-py.reservesGpus" -}}
+{{- if eq (dig "gpuSharing" "none" .Values.settings) "reservation" }}true{{ end }}
+{{- end }}
+
+{{- define "kai-py.reservationNamespace" -}}
+{{- dig "gpuReservation" "namespace" "kai-resource-reservation" .Values.settings }}
+{{- end }}
+
+{{- define "kai-py.reservationAccount" -}}
+{{- dig "gpuReservation" "serviceAccount" "kai-resource-reservation" .Values.settings }}
 {{- end }}
 
 {{- define "kai-py.accessReviews" -}}

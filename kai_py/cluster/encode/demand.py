@@ -43,6 +43,10 @@ class Demand:
             amounts[axis.index[name]] = units
         return replace(self.constraints, request=tuple(amounts))
 
+    def without(self, resource: str) -> Demand:
+        """The same without a resource."""
+        return Demand(tuple(one for one in self.request if one[0] != resource), self.constraints, self.asks)
+
 
 #: Of a pod that stays where it is only what it takes matters: daemon pods name one node each.
 _UNCONSTRAINED: Final = PodClass(())

@@ -16,7 +16,7 @@ def unsupported_by(pod: Pod, *, gpu_sharing: bool = True) -> str | None:
     spec = pod.spec
     for annotation in () if gpu_sharing else (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION):
         if annotation in pod.metadata.annotations:
-            return f"metadata.annotations[{annotation}], unless the setting gpuSharing is trusted"
+            return f"metadata.annotations[{annotation}], unless the setting gpuSharing is reservation or trusted"
     if spec.resource_claims and not {GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION}.isdisjoint(
         pod.metadata.annotations
     ):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
+from kai_py.api.keys import RESERVED_DEVICE_ANNOTATION
 from kai_py.errors import ApiError
 from kai_py.minicluster.kinds import CLAIMS, NODES, PODS
 from kai_py.minicluster.options import DeleteOptions
@@ -20,6 +21,7 @@ from . import pod_status
 from .agenda import Agenda
 from .bound_pods import Behaviour, BoundPod, bound_pod
 from .clock import Clock, WallClock, timestamp
+from .device_plugins import DevicePlugin, gpus_of, has_configmaps, is_reservation
 from .heartbeats import Heartbeats
 from .mirror import Key, Mirror
 from .node_status import address_of, set_ready
@@ -95,6 +97,7 @@ class Kubelets:
         self._heartbeats = Heartbeats(self._clock, heartbeat)
         self._plans: dict[Key, _Plan] = {}
         self._rooms = Rooms()
+        self._plugin = DevicePlugin()
         self._waiting: dict[str, set[Key]] = {}
         self._down: set[str] = set()
         self._storage: Storage | None = None
@@ -161,6 +164,7 @@ class Kubelets:
     def _pod_changed(self, key: Key, before: BoundPod | None, after: BoundPod | None) -> None:
         if before is not None and (after is None or after.phase in _FINISHED):
             self._rooms.release([before.uid])
+            self._plugin.release(before.uid)
         if after is None:
             self._plans.pop(key, None)
         else:
@@ -217,8 +221,9 @@ class Kubelets:
         if now < plan.starts:
             return plan.starts
         obj = self._cluster().get(PODS.key, key[1], key[0])
-        if not self._is_prepared(obj):
+        if not (self._is_prepared(obj) and has_configmaps(self._cluster(), obj)):
             return now + _PREPARE_AGAIN
+        obj = self._found_out(obj, node)
         self.started += 1
         self._write(obj, pod_status.running(obj, now=self._now(), host_ip=node.address, pod_ip=_pod_ip(self.started)))
         if behaviour.duration is None:
@@ -286,6 +291,15 @@ class Kubelets:
         status = (claim or {}).get("status") or {}
         uids = {consumer["uid"] for consumer in status.get("reservedFor") or ()}
         return "allocation" in status and pod["metadata"]["uid"] in uids
+
+    def _found_out(self, pod: Object, node: KnownNode) -> Object:
+        """What the container of a reservation pod does first: it looks at its GPU, and says which one it is."""
+        device = self._plugin.device_of(pod["metadata"]["uid"], pod["spec"]["nodeName"], gpus_of(pod), node.offered)
+        annotations = pod["metadata"].setdefault("annotations", {})
+        if not device or not is_reservation(pod) or annotations.get(RESERVED_DEVICE_ANNOTATION):
+            return pod
+        annotations[RESERVED_DEVICE_ANNOTATION] = device
+        return self._cluster().update(PODS.key, pod)
 
     def _refuse(self, key: Key, reason: str, message: str) -> None:
         obj = self._cluster().get(PODS.key, key[1], key[0])
