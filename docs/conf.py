@@ -45,6 +45,7 @@ CONTENTS: Final = {
         "reference/reasons",
         "honours",
         "limits",
+        "survival",
         "glossary",
     ],
     "Explanation": [
