@@ -45,7 +45,6 @@ CONTENTS: Final = {
         "reference/reasons",
         "honours",
         "limits",
-        "survival",
         "glossary",
     ],
     "Explanation": [
