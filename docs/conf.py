@@ -55,7 +55,6 @@ CONTENTS: Final = {
         "numa",
         "devices",
         "workloads",
-        "survival",
         "minicluster",
         "benchmarks",
     ],
