@@ -276,3 +276,17 @@ def test_who_gives_way_while_it_stands_in_line_does_not_grow_back():
     assert {"r1-0", "r1-1", "r1-2"} <= set(evicted(result))
     assert "r1-3" not in nominated(result)
     assert violations(snapshot, result) == ()
+
+
+def test_a_queue_that_has_just_been_given_places_gives_them_back_with_what_stands_beside_them():
+    gangs = {
+        "r": Gang([running("a", 6), running("b", 2)], minimum=1, queue="rich"),
+        "new": Gang([Pod(3)] * 2, queue="rich"),
+        "p": Gang([Pod(8)], queue="poor"),
+    }
+    queues = {"rich": Queue(quota=8), "poor": Queue(quota=8)}
+    snapshot = cluster(nodes={"a": Node(gpus=6), "b": Node(gpus=8)}, queues=queues, gangs=gangs)
+    result = decide(snapshot, actions=RECLAIM)
+    assert evicted(result) == {"r-1": "p"}
+    assert waiting(result)["new"].reasons[0].code == ReasonCode.OUTRANKED
+    assert violations(snapshot, result) == ()

@@ -160,6 +160,33 @@ def test_who_is_asked_for_its_new_place_and_spared_moves_for_the_same_one_as_bef
     assert whose(ledger, transaction) == ["ns/h"]
 
 
+def test_who_is_moved_within_the_cycle_has_its_place_by_the_action_that_gave_it_one_first():
+    transaction, ledger, rows = moved_for_h()
+    transaction.evict(rows["h-0"], action=Action.RECLAIM, preemptor=2)
+    transaction.nominate(rows["u-0"], 0, action=Action.RECLAIM)
+    transaction.nominate(rows["h-0"], 1, action=Action.RECLAIM, spared_for=2)
+    found = decisions_of(ledger, transaction.journal)
+    assert [(d.pod, d.action) for d in found if isinstance(d, Nominate)] == [
+        ("ns/h-0", Action.CONSOLIDATE),
+        ("ns/g-0", Action.CONSOLIDATE),
+        ("ns/u-0", Action.RECLAIM),
+    ]
+    assert whose(ledger, transaction) == ["ns/h"]
+
+
+def test_who_only_moves_has_not_got_back_the_place_that_others_moved_for():
+    gangs = {"g": Gang([running("a")]), "h": Gang([running("b"), Pod()], minimum=1), "u": 1}
+    transaction, ledger, rows = begin(cluster(nodes={"a": 8, "b": 8, "c": 8}, gangs=gangs))
+    transaction.evict(rows["g-0"], action=Action.CONSOLIDATE, preemptor=1)
+    transaction.nominate(rows["h-1"], 0, action=Action.CONSOLIDATE)
+    transaction.nominate(rows["g-0"], 2, action=Action.CONSOLIDATE)
+    for victim in ("h-0", "h-1"):
+        transaction.evict(rows[victim], action=Action.RECLAIM, preemptor=2)
+    transaction.nominate(rows["u-0"], 1, action=Action.RECLAIM)
+    transaction.nominate(rows["h-0"], 0, action=Action.RECLAIM, spared_for=2)
+    assert whose(ledger, transaction) == ["ns/u", "ns/u"]
+
+
 def test_starts_become_nominations_and_evictions_stay_evictions():
     snapshot = cluster(nodes={"a": 8, "b": 8}, gangs={"g": 2, "v": Gang([running("b")]), "w": 1})
     transaction, ledger, rows = begin(snapshot)

@@ -11,7 +11,7 @@ from kai_py.core.invariants.outcome import Outcome, Violation, joined, rows_wher
 from kai_py.core.options import Action
 from kai_py.core.queues.min_runtime import preempt_min_runtime, reclaim_min_runtime
 from kai_py.core.resources import ACCOUNTED, GPU, Amounts
-from kai_py.core.result import Decision, Evict, Nominate
+from kai_py.core.result import Decision, Evict, Nominate, ReasonCode
 from kai_py.core.tables.pods import NONE, PodState
 
 _GPU = ACCOUNTED.index(GPU)
@@ -181,7 +181,8 @@ def reclaims(outcome: Outcome) -> Iterator[Violation]:
 def _within_share(outcome: Outcome, search: Search, mine: int, cost: Amounts) -> Iterator[Violation]:
     """Before it loses the last podgroup's pods, a queue is above what it is entitled to, or above quota for a quota.
 
-    With those pods the podgroup may have held others, that were given places in this cycle and went together with them.
+    With those pods the podgroup may have held others, that were given places in this cycle and went together with them;
+    and the last one may be a podgroup that was given all of its places in this cycle.
     """
     table, fair = outcome.snapshot.queues, outcome.result.shares.fair_share
     entitled = np.where(np.isinf(table.quota), table.limit, np.minimum(table.limit, np.maximum(table.quota, fair)))
@@ -192,10 +193,12 @@ def _within_share(outcome: Outcome, search: Search, mine: int, cost: Amounts) ->
     waiting = waiting[~np.isin(waiting, outcome.placed)]
     groups_waiting = outcome.podgroups(waiting)
     by_queue: dict[tuple[int, int], list[Amounts]] = {}
-    for podgroup in np.unique(groups).tolist():
+    losers = np.unique(groups).tolist()
+    for podgroup in (*losers, *_outranked(outcome)):
         pieces = outcome.costs(joined(lost[groups == podgroup], waiting[groups_waiting == podgroup]))
         ours, theirs = _leveled(table.paths[mine], table.paths[outcome.snapshot.podgroups.queue_idx[podgroup]])
-        by_queue.setdefault((ours, theirs), []).append(pieces[theirs])
+        if podgroup in losers or (ours, theirs) in by_queue:
+            by_queue.setdefault((ours, theirs), []).append(pieces[theirs])
     for (ours, theirs), pieces_lost in by_queue.items():
         within_quota = (search.held[ours] + cost <= table.quota[ours]).all()
         last = [after[theirs] + piece for piece in pieces_lost]
@@ -203,6 +206,13 @@ def _within_share(outcome: Outcome, search: Search, mine: int, cost: Amounts) ->
         above_quota = any((held > table.quota[theirs]).any() for held in last)
         if not (above_share or (within_quota and above_quota)):
             yield Violation(table.names[theirs], "loses to reclaim what it is entitled to")
+
+
+def _outranked(outcome: Outcome) -> Iterator[int]:
+    """Podgroups that were given places in this cycle and lost them to others."""
+    for one in outcome.result.diagnoses:
+        if any(reason.code is ReasonCode.OUTRANKED for reason in one.reasons):
+            yield outcome.row_of_podgroup[one.podgroup]
 
 
 def _moves(outcome: Outcome, search: Search, cost: Amounts) -> Iterator[Violation]:

@@ -51,10 +51,14 @@ def account(ledger: Ledger, journal: Iterable[Operation]) -> Account:
         pod, kind = operation.pod, operation.kind
         if kind is Kind.WITHDRAW:
             withdrawn[pod], last[pod] = (last[pod], evicted.get(pod)), operation
-        elif operation.preemptor != NONE and pod in withdrawn and _given(withdrawn[pod][0]) == _given(operation):
-            last[pod], before = withdrawn.pop(pod)  # spared: as if nobody had asked
-            if before is not None:
-                evicted[pod] = before
+        elif operation.preemptor != NONE and pod in withdrawn:
+            first, before = withdrawn.pop(pod)
+            if _given(first) == _given(operation):
+                last[pod] = first  # spared: as if nobody had asked
+                if before is not None:
+                    evicted[pod] = before
+            else:
+                last[pod] = operation._replace(action=first.action)  # what it got before is elsewhere now
         else:
             last.pop(pod, None)
             last[pod] = operation
@@ -64,7 +68,7 @@ def account(ledger: Ledger, journal: Iterable[Operation]) -> Account:
             evicted[pod] = evicted[pod]._replace(action=operation.action, preemptor=operation.preemptor)
         elif kind is Kind.WITHDRAW:
             ousted[group.item(subgroup.item(pod))] = operation
-        elif ousted:
+        elif ousted and pod not in evicted:  # who only moves has gained nothing
             ousted.pop(group.item(subgroup.item(pod)), None)
     for pod, eviction in evicted.items():
         if last[pod].kind is Kind.NOMINATE and place_of(last[pod]) == place_of(eviction):
