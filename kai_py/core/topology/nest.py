@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from kai_py.core.resources import Amounts, Mask, Rows
+from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.domains import ROOT, Topology
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.cover import smallest_cover
+from kai_py.core.topology.filling import Filling
 from kai_py.core.topology.layout import first_of
-from kai_py.core.topology.packing import Load, greedy
+from kai_py.core.topology.packing import Load
 from kai_py.core.topology.parts import Box
 from kai_py.core.topology.positions import Position, compact
 
@@ -52,12 +53,10 @@ def nest(topology: Topology, box: Box, level: int, domain: int, load: Load) -> P
     return root if _Nest(topology, load).fill(root) else None
 
 
-class _Nest:
+class _Nest(Filling):
     def __init__(self, topology: Topology, load: Load) -> None:
+        super().__init__(load)
         self._topology = topology
-        self._load = load
-        self._free = load.free.copy()
-        self._slots = load.slots.copy()
 
     def fill(self, position: Position) -> bool:
         """Place all boxes inside a position, then its own pods."""
@@ -66,16 +65,7 @@ class _Nest:
             alone = not box.inside and np.count_nonzero(box.demand) == 1 and not box.pinned
             if not (self._alike(position, box, count) if alone else self._one_by_one(position, box, count)):
                 return False
-        return self._own(position)
-
-    def _take(self, position: Position, nodes: Rows, counts: Amounts) -> None:
-        position.put(nodes, counts)
-        self._free[nodes] -= counts.T @ self._load.request
-        for row, request in enumerate(self._load.request):
-            asked = np.flatnonzero(request)
-            if asked.size:
-                room = (self._free[nodes][:, asked] // request[asked]).min(axis=1)
-                self._slots[row, nodes] = np.minimum(self._load.slots[row, nodes], room)
+        return self._own(self._topology, position, self._topology.members(position.level, position.domain))
 
     def _alike(self, around: Position, box: Box, count: int) -> bool:
         topology = self._topology
@@ -118,24 +108,3 @@ class _Nest:
                     return True
                 self._free, self._slots = before
         return False
-
-    def _own(self, position: Position) -> bool:
-        demand = np.array(position.box.demand, dtype=np.int64)
-        if not demand.any():
-            return True
-        nodes = self._topology.members(position.level, position.domain)
-        slots = np.minimum(self._slots[:, nodes], demand[:, None])
-        asked = np.flatnonzero(demand)
-        if len(asked) == 1:
-            if slots[asked[0]].sum() < demand[asked[0]]:
-                return False
-            counts = np.zeros_like(slots)
-            counts[asked[0]] = compact(
-                self._topology, position.level, nodes, self._slots[asked[0], nodes], int(demand[asked[0]])
-            )
-        else:
-            counts = greedy(Load(demand, self._load.request, self._free[nodes], slots))
-            if counts.sum() < demand.sum():
-                return False
-        self._take(position, nodes, counts)
-        return True

@@ -17,10 +17,11 @@ from kai_py.core.topology.alike import required_domain
 from kai_py.core.topology.candidates import SEARCHES, Candidates
 from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.crossing import cross
+from kai_py.core.topology.filling import Filling
 from kai_py.core.topology.nest import allowed_domain, copies_that_fit
-from kai_py.core.topology.packing import Load, greedy
+from kai_py.core.topology.packing import Load
 from kai_py.core.topology.parts import Arrangement, Box, Part, Wrapped, wrap
-from kai_py.core.topology.positions import Position, compact, leaves_of
+from kai_py.core.topology.positions import Position, leaves_of
 from kai_py.core.topology.program import Budget, Outcome
 
 #: Domains of one level that are tried in vain: those of the whole, and those of one box in it.
@@ -138,14 +139,12 @@ def _apart(topologies: Sequence[Topology], wrapped: Wrapped) -> Iterator[Shortfa
         yield from _apart(topologies, inner)
 
 
-class _Fill:
+class _Fill(Filling):
     """The greedy try: the hardest box first, each into the tightest domain that takes it."""
 
     def __init__(self, topologies: Sequence[Topology], load: Load) -> None:
+        super().__init__(load)
         self._topologies = topologies
-        self._load = load
-        self._free = load.free.copy()
-        self._slots = load.slots.copy()
 
     def fill(self, position: Position, nodes: Mask) -> bool:
         """Place all boxes inside a position, then its own pods, on some ``(N,)`` nodes."""
@@ -153,7 +152,8 @@ class _Fill:
         for box, count in hardest:
             if not all(self._one(position, nodes, box) for _ in range(count)):
                 return False
-        return self._own(position, nodes)
+        topology, rows = self._topologies[position.box.tree], np.flatnonzero(nodes).astype(np.int32)
+        return self._own(topology, position, rows[np.argsort(topology.by_name[rows])])
 
     def _widest(self, box: Box, nodes: Mask) -> int:
         """Nodes of the largest domain that a box may have: who has the least choice comes first."""
@@ -177,33 +177,3 @@ class _Fill:
                     return True
                 self._free, self._slots = before
         return False
-
-    def _own(self, position: Position, inside: Mask) -> bool:
-        demand = np.array(position.box.demand, dtype=np.int64)
-        asked = np.flatnonzero(demand)
-        if not asked.size:
-            return True
-        topology, nodes = self._topologies[position.box.tree], np.flatnonzero(inside).astype(np.int32)
-        nodes = nodes[np.argsort(topology.by_name[nodes])]
-        slots = np.minimum(self._slots[:, nodes], demand[:, None])
-        if len(asked) == 1:
-            row = asked.item(0)
-            if slots[row].sum() < demand[row]:
-                return False
-            counts = np.zeros_like(slots)
-            counts[row] = compact(topology, position.level, nodes, self._slots[row, nodes], int(demand[row]))
-        else:
-            counts = greedy(Load(demand, self._load.request, self._free[nodes], slots))
-            if counts.sum() < demand.sum():
-                return False
-        self._take(position, nodes, counts)
-        return True
-
-    def _take(self, position: Position, nodes: np.ndarray, counts: Amounts) -> None:
-        position.put(nodes, counts)
-        self._free[nodes] -= counts.T @ self._load.request
-        for row, request in enumerate(self._load.request):
-            asked = np.flatnonzero(request)
-            if asked.size:
-                room = (self._free[nodes][:, asked] // request[asked]).min(axis=1)
-                self._slots[row, nodes] = np.minimum(self._load.slots[row, nodes], room)
