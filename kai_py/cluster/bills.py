@@ -15,7 +15,7 @@ from kai_py.core.dra.inventory import NOWHERE, Inventory
 from kai_py.core.dra.selectors import Selector, SelectorError, SelectorMemo
 from kai_py.core.dra.table import Counted, Parts
 from kai_py.core.resources import Mask
-from kai_py.settings.model import GpuParts
+from kai_py.settings.devices import GpuParts
 
 #: The counter, or capacity, by which parts are measured where settings say so.
 MEMORY: Final = "memory"

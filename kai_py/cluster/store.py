@@ -57,7 +57,7 @@ from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.pods import PodKey
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.errors import Fault
-from kai_py.settings.model import DefaultTopologySpread
+from kai_py.settings.placement import DefaultTopologySpread
 
 #: How often the histories of podgroups that are gone are thrown away, in seconds.
 SWEEP: Final = 60.0

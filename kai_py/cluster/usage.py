@@ -18,7 +18,7 @@ from cronsim import CronSim
 from numpy.typing import NDArray
 
 from kai_py.core.resources import Amounts, Shares
-from kai_py.settings.model import Usage
+from kai_py.settings.fairness import Usage
 
 #: The ConfigMap beside the settings in which the book is kept, and its key.
 USAGE_NAME: Final = "kai-py-usage"

@@ -28,7 +28,8 @@ from kai_py.operators.claims import ClaimKeeper
 from kai_py.operators.reservations import ReservationKeeper
 from kai_py.operators.starts import Job, Starts
 from kai_py.operators.volumes import VolumeKeeper
-from kai_py.settings.model import Eviction, Settings
+from kai_py.settings.eviction import Eviction
+from kai_py.settings.model import Settings
 from kai_py.telemetry.conditions import eviction_note
 from kai_py.telemetry.metrics import Metrics
 

@@ -14,7 +14,7 @@ from kai_py.kube.reflector import Reflector
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.wire import EventType
 from kai_py.operators.kinds import CONFIG_MAPS
-from kai_py.settings.model import ConfigMapName
+from kai_py.settings.workloads import ConfigMapName
 from kai_py.telemetry.events import EventText, Regarding
 
 Spawn = Callable[[Coroutine[Any, Any, object], str], asyncio.Task[object]]

@@ -10,7 +10,7 @@ from kai_py.api.keys import GPU_GROUP_LABEL, NVIDIA_GPU, RESERVED_BY_LABEL
 from kai_py.cluster.reservations import Seat, name_of
 from kai_py.core.tables.devices import Share
 from kai_py.core.tables.pods import PodKey
-from kai_py.settings.model import GpuReservation
+from kai_py.settings.devices import GpuReservation
 
 #: KAI's label of these pods.
 APP: Final = "kai-resource-reservation"

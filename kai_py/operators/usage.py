@@ -17,7 +17,7 @@ from kai_py.kube.client import ApiClient
 from kai_py.kube.writer import Writer
 from kai_py.operators.config_maps import put_config_map
 from kai_py.operators.kinds import CONFIG_MAPS
-from kai_py.settings.model import Usage
+from kai_py.settings.fairness import Usage
 
 _log = structlog.get_logger()
 

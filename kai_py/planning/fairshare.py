@@ -16,7 +16,7 @@ from kai_py.cluster.encode.times import seconds
 from kai_py.core.queues.fair_share import fair_shares
 from kai_py.core.tables.queues import ROOT, QueueTable
 from kai_py.errors import Fault, InputError
-from kai_py.settings.model import SettingsGroup
+from kai_py.settings.base import SettingsGroup
 
 Json = dict[str, Any]
 _MEGABYTE: Final = 1_000_000.0

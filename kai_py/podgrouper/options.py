@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from kai_py.settings.model import PodGroups
+from kai_py.settings.workloads import PodGroups
 
 #: How the pods of a declared kind are divided into podgroups.
 Granularity = Literal["workload", "pod"]

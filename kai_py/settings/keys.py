@@ -8,7 +8,8 @@ from typing import get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from kai_py.settings.model import Settings, SettingsGroup
+from kai_py.settings.base import SettingsGroup
+from kai_py.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)

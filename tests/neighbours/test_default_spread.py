@@ -16,7 +16,7 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.state.ledger import Ledger
 from kai_py.errors import SettingsError
 from kai_py.settings.load import load_settings
-from kai_py.settings.model import DefaultTopologySpread
+from kai_py.settings.placement import DefaultTopologySpread
 from tests.cluster.objects import NOW, node, put, reference
 from tests.core.builders import bound, waiting
 from tests.neighbours.test_neighbours_scenarios import decide

@@ -12,7 +12,8 @@ from kai_py.errors import Fault, ForbiddenError, NotFoundError, SettingsError, U
 from kai_py.operators.documents import ConfigMapWatch, Followed, settings_event
 from kai_py.operators.kinds import CONFIG_MAPS
 from kai_py.operators.run import _settings_in, _usable
-from kai_py.settings.model import ConfigMapName, Settings
+from kai_py.settings.model import Settings
+from kai_py.settings.workloads import ConfigMapName
 from kai_py.telemetry.events import Regarding
 
 

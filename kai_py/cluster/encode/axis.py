@@ -12,7 +12,8 @@ import numpy as np
 
 from kai_py.api.keys import AMD_GPU, NVIDIA_DEVICES, NVIDIA_GPU
 from kai_py.core.resources import ACCOUNTED, COMMON, CPU, DEVICE, GPU, ResourceAxis
-from kai_py.settings.model import GpuParts, Settings
+from kai_py.settings.devices import GpuParts
+from kai_py.settings.model import Settings
 
 #: Resources whose unit is a whole GPU that may be shared: they are kept in thousandths.
 GPU_RESOURCES: Final = frozenset({NVIDIA_GPU, AMD_GPU})

@@ -17,7 +17,7 @@ from kai_py.api.pod import Pod
 from kai_py.cluster.encode.neighbours import AskedSpread, Matcher
 from kai_py.cluster.encode.selectors import Selector
 from kai_py.cluster.services import ServiceBook
-from kai_py.settings.model import DefaultTopologySpread
+from kai_py.settings.placement import DefaultTopologySpread
 
 _ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 #: Stands for a label with the uid of whoever controls a pod. No label is spelled so.
