@@ -55,6 +55,7 @@ CONTENTS: Final = {
         "numa",
         "devices",
         "workloads",
+        "survival",
         "minicluster",
         "benchmarks",
     ],
