@@ -29,6 +29,18 @@ class Change(NamedTuple):
     picks: tuple[int, ...] = ()
 
 
+class _Counts(NamedTuple):
+    """What a class asks of volumes, counted.
+
+    Attributes:
+        picks: (choice, how many of its volumes).
+        drivers: (column of the driver, volumes of it), those that are attached somewhere already included.
+    """
+
+    picks: tuple[tuple[int, int], ...]
+    drivers: tuple[tuple[int, int], ...]
+
+
 class _When:
     """What is in use at one time.
 
@@ -83,6 +95,9 @@ class Volumes:
         #: By choice: what is left of it, by node.
         self._free: dict[int, Amounts] = {}
         self._shelves = Shelves(table, len(snapshot.nodes))
+        self._counted: dict[VolumeAsk, _Counts] = {}
+        #: What was chosen last, and when: whoever is given a node has just been told that it has volumes there.
+        self._chosen: tuple[VolumeAsk, tuple[int, int, int], tuple[int, ...] | None] | None = None
         nodes = self._nodes = len(snapshot.nodes)
         self._all: Rows = np.arange(nodes, dtype=np.int32)
         self._now, self._later = _When(nodes, len(table.drivers)), _When(nodes, len(table.drivers))
@@ -181,6 +196,12 @@ class Volumes:
 
     def choose(self, ask: VolumeAsk, node: int) -> tuple[int, ...] | None:
         """Volumes on one node for a pod that picks, claim by claim; None where one is missing."""
+        moment = node, len(self.changed), self.upheavals
+        if self._chosen is None or self._chosen[0] is not ask or self._chosen[1] != moment:
+            self._chosen = ask, moment, self._choose(ask, node)
+        return self._chosen[2]
+
+    def _choose(self, ask: VolumeAsk, node: int) -> tuple[int, ...] | None:
         chosen: list[int] = []
         for number in ask.picks:
             choice = self.table.choices[number]
@@ -213,7 +234,7 @@ class Volumes:
     def left(self, ask: VolumeAsk, rows: Rows | slice) -> Amounts:
         """Pods of a class that find volumes on each of some nodes, at most; not bounded where they are made."""
         count = np.full(len(self._all[rows]), _ANY, dtype=np.int64)
-        for number, picks in Counter(ask.picks).items():
+        for number, picks in self._counts(ask).picks:
             if number not in self._settled:
                 free = np.minimum(count, self._free_of(number)[rows] // picks)
                 count = np.where(self.table.choices[number].made[rows], count, free)
@@ -250,7 +271,7 @@ class Volumes:
         when = self._later if later else self._now
         nodes = self._all[rows]
         count = np.full(len(nodes), _ANY, dtype=np.int64)
-        for driver, volumes in self._attaching(ask):
+        for driver, volumes in self._counts(ask).drivers:
             left = self.table.limits[rows, driver] - when.attached[rows, driver]
             new = np.full(len(nodes), volumes, dtype=np.int64)
             for handle in ask.shared:
@@ -260,11 +281,13 @@ class Volumes:
             count = np.minimum(count, fits)
         return count
 
-    def _attaching(self, ask: VolumeAsk) -> list[tuple[int, int]]:
-        """Volumes by driver, those that are attached somewhere already included."""
-        total = Counter(dict(ask.attached))
-        total.update(self.table.driver_of.item(handle) for handle in ask.shared)
-        return sorted(total.items())
+    def _counts(self, ask: VolumeAsk) -> _Counts:
+        found = self._counted.get(ask)
+        if found is None:
+            drivers = Counter(dict(ask.attached))
+            drivers.update(self.table.driver_of.item(handle) for handle in ask.shared)
+            found = self._counted[ask] = _Counts(tuple(Counter(ask.picks).items()), tuple(sorted(drivers.items())))
+        return found
 
     def unused(self, ask: VolumeAsk, rows: Rows | slice, *, later: bool) -> Mask:
         """On which of some nodes nobody uses what the class cannot share."""
