@@ -23,6 +23,7 @@ from kai_py.kube.listing import list_all
 from kai_py.kube.pods import Result
 from kai_py.kube.recorder import EventRecorder, Reference
 from kai_py.kube.reflector import Reflector
+from kai_py.kube.resource import ResourceKind
 from kai_py.kube.writer import Writer
 from kai_py.operators.access import QueueReviews
 from kai_py.operators.dispatch import Dispatcher
@@ -125,9 +126,7 @@ class Shell:
         self.store.claims.follows_extended = True
         self.store.owners.kinds.follow((kind.group, OWNER_KINDS[kind.plural]) for kind in OWNERS)
         self.store.reservations.namespace = settings.current.gpu_reservation.namespace
-        self._share_gpus()
-        self.store.heed_images(wanted=settings.current.placement.weights.image_locality > 0, now=clock())
-        self.store.spread_by_default(settings.current.placement.default_topology_spread, clock())
+        self._heed_settings()
         self.cycles = CycleLoop(
             self.store, lambda: self.settings.options, leading=self.leading, done=self._cycle_done, clock=clock
         )
@@ -191,8 +190,6 @@ class Shell:
             namespace=namespace,
             clock=clock,
         )
-        self.store.access.review(wanted=settings.current.queues.authorization == "subjectAccessReview")
-        self.store.rollouts.enable(wanted=settings.current.pod_groups.rollout_surge)
         self._reviews = QueueReviews(client, self.store.access, self.cycles.wake)
         self.shadow = preview and Shadow(
             client,
@@ -216,34 +213,38 @@ class Shell:
         self._told = Told(patience=PATIENCE)
         self._record = Record(metrics, self._told)
         self.decisions = DecisionLog()
-        claims = Reflector(client, CLAIMS, self.intake, dispensable=True)
-        self.store.claims.served = lambda: claims.served
         self._owners = OwnerFollower(
             client, self.store, self.intake, lambda: self.grouping.registry, self.cycles.wake, clock
         )
-        self.reflectors = [
-            Reflector(client, PRIORITY_CLASSES, self.intake),
-            Reflector(client, PODS, self.intake, paged=self.intake),
-            Reflector(client, NODES, self.intake),
-            Reflector(client, BUDGETS, self.intake, dispensable=True),
-            Reflector(client, NAMESPACES, self.intake, dispensable=True),
-            Reflector(client, DEVICE_CLASSES, self.intake, dispensable=True),
-            Reflector(client, SLICES, self.intake, dispensable=True),
-            claims,
-            *(Reflector(client, kind, self.intake, dispensable=True) for kind in STORAGE),
-            Reflector(client, ZONES, self.intake, dispensable=True),
-            Reflector(client, RUNTIMES, self.intake, dispensable=True),
-            Reflector(client, SERVICES, self.intake, dispensable=True),
-            *(
-                Reflector(client, kind, self.intake, metadata_only=kind.struct is PartialObject, optional=True)
-                for kind in OWNERS
-            ),
-        ]
+        self.reflectors = self._watches()
         metrics.watches.of(lambda: watched([*self.reflectors, *self._owners.reflectors.values()], self.store))
         self._tasks: list[asyncio.Task[object]] = []
         if leadership is not None:
             leadership.on_change(started=self._started_leading, lost=self._stopped_leading)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def _watches(self) -> list[Reflector[Any]]:
+        """One for every kind that decides."""
+
+        def watch(kind: ResourceKind[Any]) -> Reflector[Any]:
+            return Reflector(self.client, kind, self.intake, dispensable=True)
+
+        around: tuple[ResourceKind[Any], ...] = (BUDGETS, NAMESPACES, DEVICE_CLASSES, SLICES)
+        further: tuple[ResourceKind[Any], ...] = (*STORAGE, ZONES, RUNTIMES, SERVICES)
+        claims = watch(CLAIMS)
+        self.store.claims.served = lambda: claims.served
+        return [
+            Reflector(self.client, PRIORITY_CLASSES, self.intake),
+            Reflector(self.client, PODS, self.intake, paged=self.intake),
+            Reflector(self.client, NODES, self.intake),
+            *map(watch, around),
+            claims,
+            *map(watch, further),
+            *(
+                Reflector(self.client, kind, self.intake, metadata_only=kind.struct is PartialObject, optional=True)
+                for kind in OWNERS
+            ),
+        ]
 
     def leading(self) -> bool:
         """Whether we may decide and write at this moment."""
@@ -408,21 +409,19 @@ class Shell:
         self._defaults.follow(self.settings.current.pod_groups.default_priorities_config_map)
         if self.grouping.configure():
             self._regroup()
-        self.store.accounting = self.settings.accounting
-        now, current = self._clock(), self.settings.current
-        self._share_gpus()
-        self.store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
-        self.store.spread_by_default(current.placement.default_topology_spread, now)
-        self.store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
-        self.store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
+        self._heed_settings()
         self.cycles.wake()
 
-    def _share_gpus(self) -> None:
-        """Whether pods share GPUs, and whether these are held for them."""
-        current, book = self.settings.current, self.store.reservations
-        book.enabled = current.gpu_sharing == "reservation"
-        allowed = current.gpu_sharing != "none"
-        self.store.layout.share_gpus(allowed=allowed, prepared=book.enabled, now=self._clock())
+    def _heed_settings(self) -> None:
+        """What the memory does as the settings say, is as they say now."""
+        store, now, current = self.store, self._clock(), self.settings.current
+        store.accounting = self.settings.accounting
+        store.reservations.enabled = held = current.gpu_sharing == "reservation"
+        store.layout.share_gpus(allowed=current.gpu_sharing != "none", prepared=held, now=now)
+        store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
+        store.spread_by_default(current.placement.default_topology_spread, now)
+        store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
+        store.access.review(wanted=current.queues.authorization == "subjectAccessReview")
 
     def _cycle_done(self, done: Done) -> None:
         """Send the decisions, then tell."""
