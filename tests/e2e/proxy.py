@@ -112,8 +112,13 @@ class Proxy:
         """Break all connections, and refuse new ones."""
         self.break_watches()
         if self._runner is not None:
+            server = self._runner.server
             await self._runner.cleanup()
             self._runner = None
+            await asyncio.sleep(0.1)  # who was accepted meanwhile is there now
+            for late in server.connections if server is not None else ():
+                late.force_close()
+            await asyncio.sleep(0)
 
     def break_watches(self) -> None:
         """End all watches in the middle."""
