@@ -83,6 +83,7 @@ class Proxy:
         self._runner: web.AppRunner | None = None
         self._port = 0
         self._watches: set[asyncio.Transport] = set()
+        self._connections: set[asyncio.Transport] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Proxy]:
@@ -118,7 +119,10 @@ class Proxy:
             await asyncio.sleep(0.1)  # who was accepted meanwhile is there now
             for late in server.connections if server is not None else ():
                 late.force_close()
-            await asyncio.sleep(0)
+            for transport in self._connections:
+                transport.abort()
+            self._connections.clear()
+            await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop
 
     def break_watches(self) -> None:
         """End all watches in the middle."""
@@ -126,6 +130,8 @@ class Proxy:
             transport.abort()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            self._connections.add(request.transport)
         call = Call(request.method, request.raw_path, await request.read())
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return Answer(401).response()
