@@ -11,16 +11,13 @@ from kai_py.core.resources import Amounts
 from kai_py.core.tables.domains import Topology
 from kai_py.core.topology.alike import required_domain
 from kai_py.core.topology.assign import assign
-from kai_py.core.topology.candidates import SEARCHES, Candidates
+from kai_py.core.topology.candidates import Candidates, fewest_misses
 from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.nest import allowed_domain, copies_that_fit, nest
 from kai_py.core.topology.packing import Load
 from kai_py.core.topology.parts import Arrangement, Part, Wrapped, wrap
 from kai_py.core.topology.positions import Position, leaves_of
 from kai_py.core.topology.program import Budget, Outcome
-
-#: Domains of one level that are tried in vain.
-_TRIES = 4 * SEARCHES
 
 
 def arrange(
@@ -71,16 +68,8 @@ class _Arranging:
 
     def at(self, level: int) -> Position | None:
         """The best position whose domain is of a level."""
-        best: Position | None = None
-        for number, domain in enumerate(self._possible(level)):
-            if number >= (SEARCHES if best is not None else _TRIES):
-                self.proven = False
-                break
-            position = self._in(level, domain)
-            if position is not None and (best is None or position.misses < best.misses):
-                best = position
-            if best is not None and best.misses == 0:
-                break
+        best, all_tried = fewest_misses(self._possible(level), lambda domain: self._in(level, domain))
+        self.proven &= all_tried
         return best
 
     def _possible(self, level: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,12 @@ from kai_py.core.tables.domains import Topology
 from kai_py.core.tables.pods import NONE
 from kai_py.core.topology.choice import Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.packing import Load, greedy
+from kai_py.core.topology.positions import Position
 
 #: Domains of one level that are searched in full; the others are ranked by their room alone.
 SEARCHES = 8
+#: Domains of one level that are tried in vain.
+TRIES = 4 * SEARCHES
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,25 @@ class Candidates:
                 best, fits = part, found
         path = self.topology.name_of(level, best) if fits else ()
         return Shortfall(ShortfallCode.TOO_SMALL, level, path, fits, int(self.load.demand.sum()), proven)
+
+
+def fewest_misses(domains: Sequence[int], into: Callable[[int], Position | None]) -> tuple[Position | None, bool]:
+    """The position that misses the fewest preferred levels, of those in some domains of a level, best domain first.
+
+    Args:
+        domains: of the level.
+        into: the best position in one of them; None where none was found.
+
+    Returns:
+        The position, the first one among equals, and whether none of the domains was left out that could be better.
+    """
+    best: Position | None = None
+    for number, domain in enumerate(domains):
+        if number >= (SEARCHES if best is not None else TRIES):
+            return best, False
+        position = into(domain)
+        if position is not None and (best is None or position.misses < best.misses):
+            best = position
+        if best is not None and best.misses == 0:
+            break
+    return best, True

@@ -14,7 +14,7 @@ import numpy as np
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.domains import ROOT, Topology
 from kai_py.core.topology.alike import required_domain
-from kai_py.core.topology.candidates import SEARCHES, Candidates
+from kai_py.core.topology.candidates import TRIES, Candidates, fewest_misses
 from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
 from kai_py.core.topology.crossing import cross
 from kai_py.core.topology.filling import Filling
@@ -23,9 +23,6 @@ from kai_py.core.topology.packing import Load
 from kai_py.core.topology.parts import Arrangement, Box, Part, Wrapped, wrap
 from kai_py.core.topology.positions import Position, leaves_of
 from kai_py.core.topology.program import Budget, Outcome
-
-#: Domains of one level that are tried in vain: those of the whole, and those of one box in it.
-_TRIES = 4 * SEARCHES
 
 
 def arrange_across(
@@ -75,18 +72,12 @@ class _Across:
 
     def at(self, level: int) -> Position | None:
         """The best position whose domain is of a level of the podgroup's own topology."""
-        best: Position | None = None
-        topology = self.candidates.topology
-        for number, domain in enumerate(self.candidates.possible(level).tolist()):
-            if number >= (SEARCHES if best is not None else _TRIES):
-                self.proven = False
-                break
-            nodes = topology.partition(level) == domain
-            position = self._in(Position(self.wrapped.box, level, domain), nodes)
-            if position is not None and (best is None or position.misses < best.misses):
-                best = position
-            if best is not None and best.misses == 0:
-                break
+        parts, box = self.candidates.topology.partition(level), self.wrapped.box
+        best, all_tried = fewest_misses(
+            self.candidates.possible(level).tolist(),
+            lambda domain: self._in(Position(box, level, domain), parts == domain),
+        )
+        self.proven &= all_tried
         return best
 
     def _in(self, root: Position, nodes: Mask) -> Position | None:
@@ -169,7 +160,7 @@ class _Fill(Filling):
             room = slots.sum(axis=1)
             parts = np.flatnonzero((slots >= box.total).all(axis=1))
             for part in parts[np.lexsort((parts, room[parts]))].tolist():
-                if (tries := tries + 1) > _TRIES:
+                if (tries := tries + 1) > TRIES:
                     return False
                 position, before = Position(box, level, part), (self._free.copy(), self._slots.copy())
                 if self.fill(position, inside & (topology.partition(level) == part)):
