@@ -31,7 +31,7 @@ from kai_py.cli.demo.stage import Place, the_place
 from kai_py.cli.demo.story import End, Ends, Runs, Step, Submit, cast as cast_of, story
 from kai_py.cli.demo.teams import PRODUCT, RESEARCH, STUDIO, Queue, queues
 from kai_py.cli.demo.workload import TOPOLOGY, Kind, Workload
-from kai_py.cli.demo.world import PODS, QUEUES, Thing, World
+from kai_py.cli.demo.world import CLAIMS, PODS, QUEUES, Thing, World
 from kai_py.cli.minicluster import workers
 from kai_py.kube.client import ApiClient, connect
 from kai_py.minicluster import MiniCluster
@@ -211,7 +211,9 @@ async def test_installed_at_work_tuned_and_killed_nothing_is_lost(server: Server
     teams = queues(server.place.gpus, server.place.claimable)
     steps = story(server.place.gpus, server.place.claimable)
     actors = cast_of(steps)
-    lowest = tuple(replace(one, quota=min(one.quota, other.quota)) for one, other in zip(teams, tuned(teams), strict=True))
+    both = zip(teams, tuned(teams), strict=True)
+    # Who has the least excess may lose a whole gang (docs/fairness.md), and here gangs are large.
+    lowest = tuple(replace(one, quota=one.quota if one == new else min(one.quota, new.quota) - MORE) for one, new in both)
     async with (
         replicas(server, tmp_path) as (leader, standby),
         at_work(server, lowest, actors) as production,
@@ -222,6 +224,7 @@ async def test_installed_at_work_tuned_and_killed_nothing_is_lost(server: Server
         await production.director.play(part(steps, MIDDLE, 1.0))
         assert production.missing() == []
         await killed_in_the_rush(production, actors, leader, standby)
+        await production.world.until(lambda: not any("allocation" in one.status for one in production.world.all(CLAIMS)), 30)
         production.referee.close()
     assert production.missing() == []
     assert production.referee.faults == ()
