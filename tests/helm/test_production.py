@@ -81,7 +81,9 @@ class Server:
 def values(place: Place) -> Json:
     """What the teams of the demo need, as values of the chart."""
     teams = {one.name: one.manifest()["spec"] for one in queues(place.gpus, place.claimable)}
-    return {"queues": teams, "topologies": {TOPOLOGY: topology(TOPOLOGY)["spec"]}}
+    # Nobody is moved: a Job of the story takes the loss of a single pod for its end.
+    settings = {"actions": {"order": ["allocate", "reclaim", "preempt", "staleGangEviction"]}}
+    return {"queues": teams, "topologies": {TOPOLOGY: topology(TOPOLOGY)["spec"]}, "settings": settings}
 
 
 @pytest.fixture(params=["embedded", "real"])
