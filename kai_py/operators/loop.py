@@ -98,7 +98,7 @@ class CycleLoop:
         """One cycle; returns its length in seconds."""
         self.number += 1
         started = time.perf_counter()
-        self._store.tidy(self._clock())
+        self._store.carryover.tidy(self._clock())
         # Never during a cycle: what selectors said about devices is remembered in one place, which taking tidies up.
         snapshot = self._store.take(self._clock())
         taken = time.perf_counter()

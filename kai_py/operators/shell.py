@@ -427,7 +427,7 @@ class Shell:
         """Send the decisions, then tell."""
         done = replace(done, result=self._provisioning.take(done.snapshot, done.result))
         self.metrics.snapshot_seconds.observe(done.snapshot_seconds)
-        self.store.remember(done.result, self._clock())
+        self.store.carryover.remember(done.result, self._clock())
         self.dispatcher.submit(done.result.decisions)
         report = self._record.cycle(
             done.result, done.snapshot, number=done.number, seconds=done.seconds, now=time.monotonic()
@@ -448,7 +448,7 @@ class Shell:
         if result is not None and result.ok:
             self.record_event(events.decided(decision))
             if isinstance(decision, Evict):
-                self.store.evicted(decision, self._clock())
+                self.store.carryover.evicted(decision, self._clock())
             elif isinstance(decision, Bind):
                 self.metrics.pod_bound(decision, self._clock())
         elif isinstance(decision, Bind):

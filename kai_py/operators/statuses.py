@@ -91,7 +91,7 @@ class StatusWriter:
 
     def memory(self) -> None:
         """Note what has to outlive this process: times in annotations of podgroups, held places as nominations."""
-        for name, stamps in self._store.stamps():
+        for name, stamps in self._store.carryover.stamps():
             self._put(("stamps", name), partial(self._writer.patch_metadata, PODGROUPS, *name, annotations=stamps))
         for key in self._store.held.unwritten():
             self._put(("nomination", key), partial(self._nominate, key))
