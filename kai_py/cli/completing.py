@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from kai_py.api.meta import PartialObject
 from kai_py.errors import KaiError
@@ -22,7 +22,7 @@ from kai_py.operators.kinds import PODGROUPS, PODS, QUEUES
 #: Seconds until a shell has waited long enough.
 _PATIENCE: Final = 3.0
 _NAMESPACES: Final = ResourceKind("", "v1", "namespaces", PartialObject, namespaced=False)
-_PREFIXES: Final = {"pod/": PODS, "podgroup/": PODGROUPS, "queue/": QUEUES}
+_PREFIXES: Final[dict[str, ResourceKind[Any]]] = {"pod/": PODS, "podgroup/": PODGROUPS, "queue/": QUEUES}
 
 
 def value_of(words: Sequence[str], *flags: str) -> str | None:
@@ -62,7 +62,7 @@ def subjects(words: Sequence[str], typed: str) -> list[str]:
     return _ask(words, ask)
 
 
-async def _names(client: ApiClient, kind: ResourceKind, namespace: str) -> list[str]:  # type: ignore[type-arg]  # any
+async def _names(client: ApiClient, kind: ResourceKind[Any], namespace: str) -> list[str]:
     return [str(one["metadata"]["name"]) for one in await list_all(client, kind, namespace)]
 
 

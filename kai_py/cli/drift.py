@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -181,7 +180,7 @@ def _print(
 def _cells(wanted: object, live: object) -> tuple[str, str]:
     """Two values in cells; of what is too long for one, the part in which they differ. The document has all of it."""
     texts = _text(wanted), _text(live)
-    same = len(os.path.commonprefix(texts))
+    same = next((at for at, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
     begin = max(0, same - _BEFORE) if max(map(len, texts)) > _CELL else 0
     return _part(texts[0], begin), _part(texts[1], begin)
 

@@ -121,6 +121,15 @@ def run(
             "asks needs a token, and the verb get on the nonResourceURL /decisions.",
         ),
     ] = _socket(_DEFAULTS.decisions_at),
+    pod: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="The pod that this process runs in: its condition kai.scheduler/SettingsAccepted says whether the "
+            "settings are in force, and if not, why.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat, typer.Option(help="Log lines for people, or one JSON object per line.")
     ] = LogFormat.CONSOLE,
@@ -150,6 +159,7 @@ def run(
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
         decisions_at=_host_and_port(decisions_address),
+        pod=named_object(pod) if pod is not None else None,
     )
     try:
         uvloop.run(run_scheduler(config))

@@ -66,6 +66,7 @@ class RunConfig:
         metrics_port, probes_port: None or 0 = none.
         decisions_at: host and port of the decision log; None = it is not served.
         identity: unique among replicas; by default the host's name and a random part.
+        pod: (namespace, name) of the pod that we run in, which gets a condition about the settings; None = in none.
     """
 
     kubeconfig: str | None = None
@@ -81,6 +82,7 @@ class RunConfig:
     probes_port: int | None = 8081
     decisions_at: tuple[str, int] | None = ("127.0.0.1", 8082)
     identity: str | None = None
+    pod: tuple[str, str] | None = None
 
 
 async def run_scheduler(
@@ -181,6 +183,7 @@ def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: 
         identity=identity,
         namespace=config.settings_configmap[0],
         document=document,
+        pod=config.pod,
         preview=previewer(config.kubeconfig, config.context, document) if document is not None else None,
     )
     return Shell(parts)

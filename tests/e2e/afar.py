@@ -119,7 +119,7 @@ class Afar:
                     raise ApiError(str(error)) from error
         if answer.status >= http.HTTPStatus.BAD_REQUEST:
             raise ApiError(f"{method} {path}: {said.decode()[:500]}", status=answer.status)
-        return cast(Object, json.loads(said))
+        return cast("Object", json.loads(said))
 
 
 async def _events(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Event]:
@@ -151,7 +151,7 @@ def _path(kind: str, namespace: str, name: str = "", subresource: str = "") -> s
 def storage_at(kubeconfig: Path) -> Iterator[Storage]:
     """A server's storage, for what is written for that of the embedded one. Its calls block."""
     with contextlib.closing(Afar(kubeconfig)) as afar:
-        yield cast(Storage, afar)
+        yield cast("Storage", afar)
 
 
 @contextlib.contextmanager

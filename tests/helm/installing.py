@@ -126,9 +126,10 @@ async def replica(
     """
     (container,) = one_of(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    arguments = [one.replace("$(POD_NAME)", log.stem) for one in container["args"]]  # as kubelets do
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "kai_py", *container["args"], stdout=output, stderr=output, env=environment
+            sys.executable, "-m", "kai_py", *arguments, stdout=output, stderr=output, env=environment
         )
         try:
             yield process
