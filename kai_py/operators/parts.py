@@ -20,6 +20,7 @@ from kai_py.operators.gang_statuses import GangStatuses
 from kai_py.operators.grouping import LiveGrouping
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import OWNER_KINDS, OWNERS
+from kai_py.operators.last_settings import LastSettings
 from kai_py.operators.loop import CycleLoop
 from kai_py.operators.own_pod import OwnPod
 from kai_py.operators.owners import OwnerFollower
@@ -283,6 +284,12 @@ class Parts:
             wake=self.cycles.wake,
             clock=self.clock,
         )
+
+    @cached_property
+    def last_settings(self) -> LastSettings | None:
+        """Keeps the last good settings for whoever is started later."""
+        where = self._document
+        return where and LastSettings(self.client, self.writer, self.settings, where[0], self.leading)
 
     @cached_property
     def shadow(self) -> Shadow | None:

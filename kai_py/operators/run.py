@@ -33,6 +33,7 @@ from kai_py.kube.reviews import Reviews
 from kai_py.operators.decision_server import serving
 from kai_py.operators.handlers import registry
 from kai_py.operators.kinds import CONFIG_MAPS
+from kai_py.operators.last_settings import read_last
 from kai_py.operators.parts import Parts
 from kai_py.operators.settings import FIXED, KEY, LiveSettings
 from kai_py.operators.shadow import previewer
@@ -138,7 +139,7 @@ async def _settings_in(client: ApiClient, place: tuple[str, str], stop: asyncio.
     while not stop.is_set():
         try:
             found = decode(ConfigMap, await client.get(CONFIG_MAPS.path(*place)))
-            return _usable(found.data.get(KEY, ""), f"ConfigMap {'/'.join(place)}")
+            return await _good(client, place, found.data.get(KEY, ""))
         except (NotFoundError, MalformedObjectError):
             break
         except ApiError as error:
@@ -149,6 +150,23 @@ async def _settings_in(client: ApiClient, place: tuple[str, str], stop: asyncio.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RETRY)
     return Settings()
+
+
+async def _good(client: ApiClient, place: tuple[str, str], document: str) -> Settings:
+    """The settings; where they have faults, the last good ones.
+
+    Raises:
+        SettingsError: nothing says which pods are ours.
+        ApiError: the server does not answer.
+    """
+    where = f"ConfigMap {'/'.join(place)}"
+    try:
+        return load_settings(document, where=where)
+    except SettingsError:
+        if (last := await read_last(client, place[0])) is None:
+            return _usable(document, where)
+        _log.error("settings refused, beginning with the last good ones", where=where)
+        return last
 
 
 def _usable(document: str, where: str) -> Settings:
