@@ -70,8 +70,8 @@ _Pod = Annotated[
     str | None,
     typer.Option(
         metavar="NAMESPACE/NAME",
-        help="The pod that this process runs in: its condition kai.scheduler/SettingsAccepted says whether the settings "
-        "are in force, and if not, why.",
+        help="The pod that this process runs in: its condition kai.scheduler/SettingsAccepted says whether the "
+        "settings are in force, and if not, why.",
         show_default=False,
     ),
 ]
