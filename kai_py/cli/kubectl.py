@@ -27,6 +27,9 @@ _TAKE_FILES: Final = frozenset({"-f", "--filename", "--from-snapshot", "--kubeco
 
 #: Flags of kubectl that have a value and often stand before the verb.
 _ANYWHERE: Final = frozenset({"-n", "--namespace", "--kubeconfig", "--context"})
+_NAMESPACE: Final = frozenset({"-n", "--namespace"})
+#: Verbs about things in namespaces; for others the flag means nothing, as in ``kubectl get nodes -n team-a``.
+_NAMESPACED: Final = frozenset({"why", "top"})
 
 
 class Verbs(LazyGroup):
@@ -61,7 +64,20 @@ def main() -> None:
 def verb_first(words: Sequence[str]) -> list[str]:
     """Move kubectl's own flags behind the verb: kubectl takes them in either place, a command takes them last."""
     flags, words = _flags_before(words)
+    if words[:1] and words[0] not in _NAMESPACED:
+        flags = [word for flag in _pairs(flags) if flag[0].partition("=")[0] not in _NAMESPACE for word in flag]
     return [*words[:1], *flags, *words[1:]]
+
+
+def _pairs(flags: Sequence[str]) -> list[list[str]]:
+    """Each flag with its value."""
+    pairs: list[list[str]] = []
+    for word in flags:
+        if word.partition("=")[0] in _ANYWHERE and (not pairs or "=" in pairs[-1][0] or len(pairs[-1]) > 1):
+            pairs.append([word])
+        else:
+            pairs[-1].append(word)
+    return pairs
 
 
 def _flags_before(words: Sequence[str]) -> tuple[list[str], list[str]]:

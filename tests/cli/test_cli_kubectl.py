@@ -48,6 +48,9 @@ def test_top_shows_who_holds_what(kai, taken):
     assert lines[0].split() == ["PODGROUP", "QUEUE", "PODS", "NODES", "GPUS", "CPU", "MEMORY", "SINCE"]
     assert len(lines) == 2
     assert lines[1].split()[1:6] == ["team", "1", "1", "1", "GPU"]
+    assert kai("top", "--from-snapshot", taken, "-n", lines[1].partition("/")[0]).stdout.splitlines() == lines
+    assert kai("top", "--from-snapshot", taken, "-n", "elsewhere", "-A").stdout.splitlines() == lines
+    assert kai("top", "--from-snapshot", taken, "-n", "elsewhere").stdout == ""
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,8 @@ def test_flags_of_kubectl_may_stand_before_the_verb():
         "why", "-n", "a", "--context=c", "x", "-o", "json",
     ]  # fmt: skip
     assert verb_first(["queues", "-w"]) == ["queues", "-w"]
+    assert verb_first(["-n", "a", "--context", "c", "queues"]) == ["queues", "--context", "c"]
+    assert verb_first(["--namespace=a", "-n", "b", "top"]) == ["top", "--namespace=a", "-n", "b"]
     assert verb_first(["-n"]) == ["-n"]
     assert verb_first([]) == []
 
