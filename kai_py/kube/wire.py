@@ -46,6 +46,7 @@ class _Event(msgspec.Struct, Generic[T]):
     type: EventType
     object: T
 
+
 _PAGE = msgspec.json.Decoder(_Page)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _VERSIONED = msgspec.json.Decoder(_Versioned)
