@@ -38,6 +38,7 @@ from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.phases import Assumptions, Event
+from kai_py.cluster.pod_group_claims import KIND as POD_GROUP
 from kai_py.cluster.pods import FINISHED, PodBook, key_of
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
@@ -128,6 +129,9 @@ class Store:
             claims=self.claims,
             volumes=self.volumes,
         )
+        self.claims.pod_groups.find = lambda name: self.owners.find((*POD_GROUP, *name))
+        self.claims.pod_groups.served = lambda: self.around.serves(*POD_GROUP)
+        self.claims.pod_groups.waits = self.decisions.waits
         self._searched: Mapping[tuple[str, str], int] = {}
         #: By namespace and name, which are fewer strings than keys.
         self._names: dict[str, dict[str, PodKey]] = {}
@@ -271,7 +275,7 @@ class Store:
 
     def put_owner(self, owner: PartialObject, now: float) -> bool:
         """Take in something that owns pods, or describes a gang: it decides about grouping."""
-        return self.lineages.put(owner, now)
+        return self.lineages.put(owner, now) | self.claims.pod_groups.concerns(owner)
 
     def drop_owner(self, uid: str) -> bool:
         """Forget an owner."""
