@@ -51,7 +51,7 @@ def reserved(name="c", device="gpu-0", *, ours=True, uid="u-group"):
 
 def world(*objects, pod_group=None):
     store = filled(*objects)
-    store.put_owner(pod_group or group(SHARED), NOW)
+    store.lineages.put(pod_group or group(SHARED), NOW)
     return store
 
 
@@ -130,7 +130,7 @@ def test_a_group_that_is_not_known_yet_is_waited_for_where_there_may_be_one():
     assert blocked(store) == []
     store.owners.kinds.follow([("scheduling.k8s.io", "PodGroup")])
     assert blocked(store) == [(ReasonCode.CLAIM_MISSING, {"pod_group": "default/group"})]
-    assert store.put_owner(group(SHARED), NOW)
+    assert store.lineages.put(group(SHARED), NOW)
     assert blocked(store) == []
 
 
