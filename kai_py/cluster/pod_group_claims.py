@@ -110,6 +110,11 @@ class PodGroupClaims:
         agreed = any(name == claim and entry in known.entries for entry, name in needs.entries)
         return known.uid if agreed else ""
 
+    def agreed(self, pod_group: Name, entry: Entry) -> str:
+        """The uid of a PodGroup if an entry of a pod is one of its, too; else empty."""
+        known = self._known(pod_group)
+        return known.uid if known is not None and entry in known.entries else ""
+
     def makes_missing(self, needs: Needs) -> bool:
         """Whether the first claim of a pod that is not known by name is to be made for its PodGroup."""
         known = self._known(needs.pod_group) if needs.pod_group is not None else None
