@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from kai_py.minicluster import DeleteOptions
+from kai_py import plan
+from kai_py.minicluster import DeleteOptions, pools
+from kai_py.minicluster.devices.offers import Offer, equip
 
+from .examples import BASE, FOLDER, PLANNED, apply, documents
 from .test_workers_claims import CLAIMS, PROTECTION, TEMPLATES, allocate, claiming, claims, shared, template
 from .world import World
 
@@ -150,3 +153,32 @@ async def test_without_the_gate_the_field_is_gone_and_pods_have_claims_of_their_
         await world.settle()
         [claim] = claims(world)
         assert claim["metadata"]["ownerReferences"][0]["kind"] == "Pod"
+
+
+async def test_the_example_of_a_shared_claim_is_planned_and_runs_to_its_end(gated: World):
+    nodes = [equip(node, Offer.parse("whole+fabric")) for node in pools.nodes("a100", 4)]
+    pools.register(gated.storage, nodes)
+    await gated.settle()
+    await apply(gated, *documents(*BASE, FOLDER / "pod-groups" / "shared-claim.yaml"))
+    await gated.settle()
+    [claim] = claims(gated)
+    objects = [one for kind in (*PLANNED, POD_GROUPS) for one in gated.storage.list(kind)]
+    result = plan(objects).to_dict()
+    assert result["warnings"] == []
+    [binds] = [cycle["binds"] for cycle in result["cycles"] if cycle["binds"]]
+    given = [one for bind in binds for one in bind.get("claims") or ()]
+    assert (len(binds), [one["claim"] for one in given]) == (4, [f"default/{claim['metadata']['name']}"])
+    claim["metadata"]["finalizers"] = [PROTECTION]
+    claim = gated.storage.update(CLAIMS, claim)
+    group = gated.storage.get(POD_GROUPS, "readers", "default")
+    identity = {"name": "readers", "uid": group["metadata"]["uid"]}
+    consumer = {"apiGroup": "scheduling.k8s.io", "resource": "podgroups", **identity}
+    claim["status"] = {"allocation": given[0]["allocation"], "reservedFor": [consumer]}
+    gated.storage.update(CLAIMS, claim, subresource="status")
+    for bind in binds:
+        gated.storage.bind("default", bind["pod"].partition("/")[2], bind["node"])
+    await gated.pass_(1)
+    assert {one["status"]["phase"] for one in gated.pods()} == {"Running"}
+    await gated.pass_(60)
+    assert {one["status"]["phase"] for one in gated.pods()} == {"Succeeded"}
+    assert claims(gated)[0]["status"]["reservedFor"] == [consumer]
