@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from kai_py.api.keys import ALLOCATED_ANNOTATION
+from kai_py.api.keys import ALLOCATED_ANNOTATION, POD_CLAIM_ANNOTATION
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping, Pod, PodClaimStatus, PodResourceClaim
 from kai_py.api.resource import ResourceClaim, ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate
@@ -38,6 +38,8 @@ class ClaimKeeper:
         self, book: ClaimBook, claims: Iterable[ResourceClaim], templates: Iterable[ResourceClaimTemplate]
     ) -> None:
         self._book = book
+        #: Claims of PodGroups, by the uid and what the entry is called.
+        self._shared: dict[tuple[str, str], str] = {}
         self._templates = {template.metadata.key: template for template in templates}
         for claim in claims:
             # Versions are the API server's to give; what is changed here has none.
@@ -56,31 +58,43 @@ class ClaimKeeper:
             template = self._templates.get((pod.metadata.namespace, one.resource_claim_template_name))
             if template is None:
                 continue  # the pod waits, and says for what
-            owner, uid = self._owner(pod, one)
-            name = f"{owner}-{one.name}"
-            meta = ObjectMeta(
-                name=name,
-                namespace=pod.metadata.namespace,
-                uid=f"{uid}-{one.name}",
-                labels=template.spec.metadata.labels,
-                annotations=template.spec.metadata.annotations,
-            )
-            if owner == pod.metadata.name or meta.key not in self._book.objects.by_name:
-                self._book.put(ResourceClaim(meta, template.spec.spec))
-            made.append(PodClaimStatus(one.name, name))
+            made.append(PodClaimStatus(one.name, self._made(pod, one, template)))
         if not made:
             return pod
         statuses = (*pod.status.resource_claim_statuses, *made)
         return replace(pod, status=replace(pod.status, resource_claim_statuses=statuses))
 
-    def _owner(self, pod: Pod, one: PodResourceClaim) -> tuple[str, str]:
-        """Name and uid of whom a claim is made for: the pod, or its PodGroup."""
-        group, meta = pod.spec.scheduling_group, pod.metadata
-        if group is not None and group.pod_group_name:
-            entry = one.name, "", one.resource_claim_template_name or ""
-            if uid := self._book.pod_groups.agreed((meta.namespace, group.pod_group_name), entry):
-                return group.pod_group_name, uid
-        return meta.name, meta.uid
+    def _made(self, pod: Pod, one: PodResourceClaim, template: ResourceClaimTemplate) -> str:
+        """The name of the claim that is made for an entry of a pod; once for its PodGroup, if that has it too."""
+        owner, uid = pod.metadata.name, pod.metadata.uid
+        group, namespace = pod.spec.scheduling_group, pod.metadata.namespace
+        entry = one.name, "", one.resource_claim_template_name or ""
+        shared = "" if group is None else self._book.pod_groups.agreed((namespace, group.pod_group_name), entry)
+        if group is not None and shared:
+            if (known := self._of_pod_group(namespace, shared, one.name)) is not None:
+                return known
+            owner, uid = group.pod_group_name, shared
+        meta = ObjectMeta(
+            name=f"{owner}-{one.name}",
+            namespace=namespace,
+            uid=f"{uid}-{one.name}",
+            labels=template.spec.metadata.labels,
+            annotations=template.spec.metadata.annotations,
+        )
+        self._book.put(ResourceClaim(meta, template.spec.spec))
+        if shared:
+            self._shared[shared, one.name] = meta.name
+        return meta.name
+
+    def _of_pod_group(self, namespace: str, uid: str, entry: str) -> str | None:
+        """The claim of a PodGroup: one that was made here, or that the cluster has; None as long as there is none."""
+        if (uid, entry) not in self._shared:
+            for key, claim in self._book.objects.by_name.items():
+                owner, said = claim.metadata.controller, claim.metadata.annotations.get(POD_CLAIM_ANNOTATION)
+                if key[0] == namespace and owner is not None and (owner.uid, said) == (uid, entry):
+                    self._shared[uid, entry] = key[1]
+                    break
+        return self._shared.get((uid, entry))
 
     def write(self, pod: Pod, bind: Bind) -> Pod:
         """Store the devices that a pod brings to its claims, and reserve all its claims for it, or its PodGroup.

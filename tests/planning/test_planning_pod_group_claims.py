@@ -43,6 +43,15 @@ def test_a_gang_gets_one_claim_where_each_pod_would_get_its_own():
     assert binds(alone) == {}
 
 
+def test_a_pod_that_joins_uses_the_claim_that_the_cluster_has_made_for_its_group():
+    owner = {"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "name": "group", "uid": "u-group"}
+    made = {"resource.kubernetes.io/pod-claim-name": "gpu"}
+    meta = {"ownerReferences": [owner | {"controller": True}], "annotations": made}
+    there = claim("group-gpu-x7k2p", of=None, metadata=meta)
+    result = planned(slice_of("n1", 1), template("gpu"), there, member("late"), group(ENTRY))
+    assert list(devices(result)) == ["default/group-gpu-x7k2p"]
+
+
 def test_whoever_waits_for_the_template_of_its_group_is_told():
     result = planned(slice_of("n1", 1), member("a"), group(ENTRY))
     (reason,) = reasons(result).values()
