@@ -28,6 +28,7 @@ from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.cluster.needs import Needs, needs_of, split
 from kai_py.cluster.node_prices import NodePrices, node_prices
 from kai_py.cluster.node_takes import NodeTakes
+from kai_py.cluster.shares.book import ShareBook
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.node_shares import OfNode
@@ -89,6 +90,8 @@ class ClaimBook:
         self.objects.changed = self._laid.changed
         self._classes: dict[str, DeviceClassSpec] = {}
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
+        #: Pods whose claim is the part of GPUs that they ask for by annotation.
+        self.shares = ShareBook(self.devices, self._reader.device_class)
         self._needs: dict[PodKey, Needs] = {}
         #: Pods whose status says what devices take of their nodes.
         self._told: set[PodKey] = set()
@@ -164,6 +167,7 @@ class ClaimBook:
         before = self._needs.get(key)
         self._needs[key] = needs
         self._uids.add(key.uid)
+        self.shares.see(key, pod)
         if needs.of_node:
             self._told.add(key)
         elif self._told:
@@ -186,6 +190,7 @@ class ClaimBook:
             return False
         self._uids.discard(key.uid)
         self._told.discard(key)
+        self.shares.forget(key)
         return True
 
     def _forget_over(self) -> None:
@@ -382,7 +387,10 @@ class ClaimBook:
                 "field": "spec.resourceClaims: it does not serve resource.k8s.io/v1, or not to us",
             }
         if needs.missing:
-            return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
+            return self.shares.problem(split(needs.missing)) or (
+                ReasonCode.CLAIM_MISSING,
+                {"claim": needs.missing},
+            )
         for name in needs.claims:
             if name == needs.extended:
                 continue  # without it, another one is made

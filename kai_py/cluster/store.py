@@ -45,6 +45,7 @@ from kai_py.cluster.reading import PodReader
 from kai_py.cluster.reservations import ReservationBook
 from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.scope import Scope
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.topologies import TopologyBook
 from kai_py.cluster.volumes.book import VolumeBook
 from kai_py.cluster.volumes.constrain import VolumeTables
@@ -303,6 +304,11 @@ class Store:
         """Whether it matters which images nodes have; known of a node from its next change on. At first it does not."""
         self.nodes.heeds_images = wanted
         self.layout.heed_images(wanted=wanted, now=now)
+
+    def share_gpus(self, ways: Ways, now: float) -> None:
+        """By which ways pods that wait may have parts of GPUs. At first all may, and nobody asks how they learn which."""
+        self.claims.shares.ways = ways
+        self.layout.share_gpus(ways, now)
 
     def spread_by_default(self, wanted: DefaultTopologySpread, now: float) -> None:
         """How pods are spread that do not say it themselves. At first they are not."""

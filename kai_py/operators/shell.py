@@ -14,6 +14,7 @@ import structlog
 from kai_py.api.configmap import ConfigMap
 from kai_py.api.meta import NO_STRINGS, PartialObject
 from kai_py.cluster.scope import Scope
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.store import Store
 from kai_py.core.result import Bind, Decision, Evict, Reason
 from kai_py.errors import ApiError, Fault, NotFoundError
@@ -416,8 +417,9 @@ class Shell:
         """What the memory does as the settings say, is as they say now."""
         store, now, current = self.store, self._clock(), self.settings.current
         store.accounting = self.settings.accounting
-        store.reservations.enabled = held = current.gpu_sharing == "reservation"
-        store.layout.share_gpus(allowed=current.gpu_sharing != "none", prepared=held, now=now)
+        ways = Ways.of(current)
+        store.reservations.enabled = ways.offers("reservation")
+        store.share_gpus(ways, now)
         store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
         store.spread_by_default(current.placement.default_topology_spread, now)
         store.rollouts.enable(wanted=current.pod_groups.rollout_surge)
