@@ -59,6 +59,7 @@ from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.provisioning import Provisioning
 from kai_py.operators.queue_status import queue_statuses
 from kai_py.operators.settings import KEY, LiveSettings
+from kai_py.operators.share_templates import ShareTemplates
 from kai_py.operators.shadow import SHADOW_KEY, Previewer, Shadow
 from kai_py.operators.spare_reservations import SpareReservations
 from kai_py.operators.statuses import StatusWriter
@@ -178,6 +179,9 @@ class Shell:
             tell=self.record_event,
             clock=clock,
         )
+        self._share_templates = ShareTemplates(
+            self.store, client, writer, leading=self.leading, wake=self.cycles.wake
+        )
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
         self.statuses = StatusWriter(
@@ -290,6 +294,7 @@ class Shell:
         self._spawn(self.dispatcher.run(), "binder")
         self._spawn(self._sweeper.run(), "claims")
         self._spawn(self._spare.run(), "reservations")
+        self._spawn(self._share_templates.run(), "templates for parts of GPUs")
         self._spawn(self.statuses.run(), "statuses")
         self._spawn(self._podgroups.run(), "podgroups")
         self._spawn(self._gangs.run(), "gang statuses")

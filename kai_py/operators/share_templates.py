@@ -1,0 +1,152 @@
+"""Makes the templates from which pods get claims on parts of GPUs, and takes away those that no pod names any more.
+
+A template's name follows from what is asked for, and its content from that and from the devices that there are. So a
+process that dies between any two writes leaves nothing that the next one would not have made, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from kai_py.api.keys import SHARE_CONTENT_ANNOTATION, SHARE_TEMPLATE_LABEL
+from kai_py.api.resource import DeviceClaim
+from kai_py.cluster.claim_objects import Name
+from kai_py.cluster.shares.template import content_of, template_of
+from kai_py.cluster.store import Store
+from kai_py.errors import ApiError, ConflictError
+from kai_py.kube.client import ApiClient
+from kai_py.kube.listing import list_all
+from kai_py.kube.writer import Writer
+from kai_py.operators.kinds import CLAIM_TEMPLATES
+from kai_py.operators.sweeping import Sweeper
+
+_log = structlog.get_logger()
+
+#: How often to look, in seconds, where nothing calls for it.
+EVERY: Final = 5.0
+#: After a call, so many seconds pass until we look: pods come in bursts.
+BURST: Final = 0.05
+#: A template that no pod names is kept for so many looks, about a minute: pods of a workload come one after another.
+KEPT: Final = 12
+
+
+class ShareTemplates(Sweeper):
+    """Keeps templates in step with the pods that name them.
+
+    Args:
+        store: the memory.
+        client: to list templates of ours.
+        writer: the door to the API server.
+        leading: whether we may write.
+        wake: called when a pod waits for another reason than before.
+    """
+
+    def __init__(
+        self, store: Store, client: ApiClient, writer: Writer, *, leading: Callable[[], bool], wake: Callable[[], None]
+    ) -> None:
+        super().__init__(EVERY, leading)
+        self._store = store
+        self._book = store.claims.shares
+        self._client = client
+        self._writer = writer
+        self._wake = wake
+        self._maker = store.reservations.maker
+        self._called = asyncio.Event()
+        self._book.lacking = self._called.set
+        #: Templates that no pod names -> at how many looks they were seen so.
+        self._idle: dict[Name, int] = {}
+        #: Whether there may be templates of ours that no pod names.
+        self._left = True
+
+    async def pause(self) -> None:
+        """Until a pod calls for a template, or a while has passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._every):
+                await self._called.wait()
+                await asyncio.sleep(BURST)
+        self._called.clear()
+
+    def forget(self) -> None:
+        """See :meth:`Sweeper.forget`."""
+        self._idle.clear()
+        self._book.known.clear()
+        self._left = True
+
+    async def look(self) -> None:
+        """Make what is missing, make anew what has become wrong, and take away what has not been named for long."""
+        if not (self._book.used or self._left):
+            return
+        try:
+            found = await self._templates()
+        except ApiError as error:
+            _log.warning("templates for parts of GPUs not read", why=str(error))
+            found = {}
+            if not self._book.used:
+                self._left = False  # nobody needs them: a server without claims, or one that does not let us
+        wanted = self._book.wanted()
+        self._book.known = set(found)
+        for name, claim in wanted.items():
+            await self._one(name, self._keep(name, claim, found.get(name)))
+        unnamed = found.keys() - self._book.used
+        self._idle = {name: self._idle.get(name, 0) + 1 for name in unnamed}
+        for name in sorted(name for name in unnamed if self._idle[name] > KEPT):
+            await self._one(name, self._remove(name))
+        self._left = bool(unnamed) if not self._book.used else True
+
+    async def _one(self, name: Name, work: Any) -> None:
+        await self.isolated(work, "template for parts of GPUs not kept", template="/".join(name))
+
+    async def _templates(self) -> dict[Name, Mapping[str, Any]]:
+        """Metadata of all templates of ours."""
+        selector = f"{SHARE_TEMPLATE_LABEL}={self._maker}"
+        found = await list_all(self._client, CLAIM_TEMPLATES, labelSelector=selector)
+        return {(one["metadata"]["namespace"], one["metadata"]["name"]): one["metadata"] for one in found}
+
+    async def _keep(self, name: Name, claim: DeviceClaim, found: Mapping[str, Any] | None) -> None:
+        """Make a template, or make it anew: its content cannot be changed."""
+        content = content_of(claim)
+        if found is None or (found.get("annotations") or {}).get(SHARE_CONTENT_ANNOTATION) != content:
+            if found is not None:
+                await self._writer.remove(CLAIM_TEMPLATES, *name)
+            await self._make(name, claim)
+        await self._renew_claims(name, content)
+
+    async def _make(self, name: Name, claim: DeviceClaim) -> None:
+        try:
+            await self._writer.create(CLAIM_TEMPLATES, template_of(name, claim, self._maker))
+        except ConflictError:
+            pass  # ours after a lost answer, or somebody else's, which is used as it is
+        except ApiError as error:
+            if self._book.refused.get(name) != str(error):
+                self._book.refused[name] = str(error)
+                self._wake()
+            raise
+        if self._book.refused.pop(name, None) is not None:
+            self._wake()
+        self._book.known.add(name)
+        _log.info("template made for parts of GPUs", template="/".join(name))
+
+    async def _renew_claims(self, name: Name, content: str) -> None:
+        """Have claims made anew that came from the template when the cluster had other devices, and have none yet."""
+        for key, sharer in self._book.waiting(name):
+            claim = self._store.claims.objects.by_name.get(sharer.claim) if sharer.claim is not None else None
+            if claim is None or claim.status.allocation is not None or claim.status.reserved_for:
+                continue
+            made_from = claim.metadata.annotations.get(SHARE_CONTENT_ANNOTATION)
+            if made_from in (None, content) or self._store.assumptions.get(key) is not None:
+                continue
+            await self._writer.claims.delete(claim)
+            _log.info("claim on a part of a GPU given up for a new one", claim="/".join(claim.metadata.key))
+
+    async def _remove(self, name: Name) -> None:
+        """Take a template away, unless a pod has come that names it."""
+        if name in self._book.used:
+            return
+        self._book.known.discard(name)
+        await self._writer.remove(CLAIM_TEMPLATES, *name)
+        _log.info("template for parts of GPUs taken away", template="/".join(name))
