@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping, Pod, PodClaimStatus
-from kai_py.api.resource import Consumer, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate
+from kai_py.api.resource import ClaimTemplate, Consumer, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.devices.results import written
 from kai_py.cluster.extended_rows import UNNAMED
 from kai_py.cluster.needs import needs_of, split
+from kai_py.cluster.pods import key_of
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.result import Bind, Granted
 
@@ -46,7 +47,7 @@ class ClaimKeeper:
         for one in pod.spec.resource_claims:
             if not one.resource_claim_template_name or one.name in named:
                 continue
-            template = self._templates.get((pod.metadata.namespace, one.resource_claim_template_name))
+            template = self._template(pod, (pod.metadata.namespace, one.resource_claim_template_name))
             if template is None:
                 continue  # the pod waits, and says for what
             name = f"{pod.metadata.name}-{one.name}"
@@ -63,6 +64,19 @@ class ClaimKeeper:
             return pod
         statuses = (*pod.status.resource_claim_statuses, *made)
         return replace(pod, status=replace(pod.status, resource_claim_statuses=statuses))
+
+    def _template(self, pod: Pod, name: Name) -> ResourceClaimTemplate | None:
+        """A template of the input, or the one that the scheduler would make for a part of a GPU."""
+        if (known := self._templates.get(name)) is not None:
+            return known
+        shares = self._book.shares
+        shares.see(key_of(pod), pod)
+        claim = shares.claim_for(name)
+        if claim is None:
+            return None
+        meta = ObjectMeta(name[1], namespace=name[0])
+        made = self._templates[name] = ResourceClaimTemplate(meta, ClaimTemplate(spec=ResourceClaimSpec(claim)))
+        return made
 
     def write(self, pod: Pod, bind: Bind) -> Pod:
         """Store the devices that a pod brings to its claims, and reserve all its claims for it.

@@ -24,8 +24,9 @@ def _lacking(case: Case) -> str:
     return ""
 
 
-def _not_offered(_: Case) -> str:
-    return "no parts of GPUs can be claimed"
+def _not_offered(case: Case) -> str:
+    said = "no parts of GPUs can be claimed"
+    return f"{said}: {case.name('message')}" if case.name("message") else said
 
 
 def _reserved(case: Case) -> str:
@@ -52,7 +53,6 @@ SHARE_TEXTS: Final[Mapping[str, Text]] = {
         "made.",
         "Compare the setting gpuShareClaims with what the driver offers: kubectl get deviceclasses, and the capacities "
         "in kubectl get resourceslices -o yaml.",
-        evidence=lambda case: case.name("message"),
         used=frozenset({"message"}),
     ),
     ReasonCode.SHARE_RESERVED: Text(
