@@ -7,6 +7,7 @@ process that dies between any two writes leaves nothing that the next one would 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -16,6 +17,7 @@ import structlog
 from kai_py.api.keys import SHARE_CONTENT_ANNOTATION, SHARE_TEMPLATE_LABEL
 from kai_py.api.resource import DeviceClaim
 from kai_py.cluster.claim_objects import Name
+from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.shares.template import content_of, template_of
 from kai_py.cluster.store import Store
 from kai_py.errors import ApiError, ConflictError
@@ -31,6 +33,9 @@ _log = structlog.get_logger()
 EVERY: Final = 5.0
 #: After a call, so many seconds pass until we look: pods come in bursts.
 BURST: Final = 0.05
+#: A younger claim is not given up, seconds: kube-controller-manager remembers claims that it has made for a minute, and
+#: takes one that is gone for being there.
+SETTLED: Final = 90.0
 #: A template that no pod names is kept for so many looks, about a minute: pods of a workload come one after another.
 KEPT: Final = 12
 
@@ -44,10 +49,18 @@ class ShareTemplates(Sweeper):
         writer: the door to the API server.
         leading: whether we may write.
         wake: called when a pod waits for another reason than before.
+        clock: seconds since the epoch.
     """
 
     def __init__(
-        self, store: Store, client: ApiClient, writer: Writer, *, leading: Callable[[], bool], wake: Callable[[], None]
+        self,
+        store: Store,
+        client: ApiClient,
+        writer: Writer,
+        *,
+        leading: Callable[[], bool],
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(EVERY, leading)
         self._store = store
@@ -55,6 +68,7 @@ class ShareTemplates(Sweeper):
         self._client = client
         self._writer = writer
         self._wake = wake
+        self._clock = clock
         self._maker = store.reservations.maker
         self._called = asyncio.Event()
         self._book.lacking = self._called.set
@@ -85,9 +99,8 @@ class ShareTemplates(Sweeper):
             found = await self._templates()
         except ApiError as error:
             _log.warning("templates for parts of GPUs not read", why=str(error))
-            found = {}
-            if not self._book.used:
-                self._left = False  # nobody needs them: a server without claims, or one that does not let us
+            self._left = bool(self._book.used)  # where nobody needs them, we need not be allowed to
+            return
         wanted = self._book.wanted()
         self._book.known = set(found)
         for name, claim in wanted.items():
@@ -96,7 +109,7 @@ class ShareTemplates(Sweeper):
         self._idle = {name: self._idle.get(name, 0) + 1 for name in unnamed}
         for name in sorted(name for name in unnamed if self._idle[name] > KEPT):
             await self._one(name, self._remove(name))
-        self._left = bool(unnamed) if not self._book.used else True
+        self._left = bool(unnamed or self._book.used)
 
     async def _one(self, name: Name, work: Any) -> None:
         await self.isolated(work, "template for parts of GPUs not kept", template="/".join(name))
@@ -110,15 +123,17 @@ class ShareTemplates(Sweeper):
     async def _keep(self, name: Name, claim: DeviceClaim, found: Mapping[str, Any] | None) -> None:
         """Make a template, or make it anew: its content cannot be changed."""
         content = content_of(claim)
-        if found is None or (found.get("annotations") or {}).get(SHARE_CONTENT_ANNOTATION) != content:
-            if found is not None:
-                await self._writer.remove(CLAIM_TEMPLATES, *name)
-            await self._make(name, claim)
-        await self._renew_claims(name, content)
+        if found is not None and (found.get("annotations") or {}).get(SHARE_CONTENT_ANNOTATION) == content:
+            await self._renew_claims(name, content)
+            return
+        if found is not None:
+            await self._writer.remove(CLAIM_TEMPLATES, *name)
+        await self._make(name, claim)
 
     async def _make(self, name: Name, claim: DeviceClaim) -> None:
         try:
             await self._writer.create(CLAIM_TEMPLATES, template_of(name, claim, self._maker))
+            _log.info("template made for parts of GPUs", template="/".join(name))
         except ConflictError:
             pass  # ours after a lost answer, or somebody else's, which is used as it is
         except ApiError as error:
@@ -129,13 +144,15 @@ class ShareTemplates(Sweeper):
         if self._book.refused.pop(name, None) is not None:
             self._wake()
         self._book.known.add(name)
-        _log.info("template made for parts of GPUs", template="/".join(name))
 
     async def _renew_claims(self, name: Name, content: str) -> None:
         """Have claims made anew that came from the template when the cluster had other devices, and have none yet."""
         for key, sharer in self._book.waiting(name):
             claim = self._store.claims.objects.by_name.get(sharer.claim) if sharer.claim is not None else None
             if claim is None or claim.status.allocation is not None or claim.status.reserved_for:
+                continue
+            made_at = claim.metadata.creation_timestamp
+            if made_at is None or self._clock() - seconds(made_at) < SETTLED:
                 continue
             made_from = claim.metadata.annotations.get(SHARE_CONTENT_ANNOTATION)
             if made_from in (None, content) or self._store.assumptions.get(key) is not None:

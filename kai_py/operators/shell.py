@@ -180,7 +180,7 @@ class Shell:
             clock=clock,
         )
         self._share_templates = ShareTemplates(
-            self.store, client, writer, leading=self.leading, wake=self.cycles.wake
+            self.store, client, writer, leading=self.leading, wake=self.cycles.wake, clock=clock
         )
         name = min(scope.scheduler_names)
         self.recorder = EventRecorder(client, name, identity)
