@@ -11,7 +11,7 @@ from kai_py.api.node import Node
 from kai_py.api.numa import NodeResourceTopology
 from kai_py.api.pod import Pod
 from kai_py.api.policy import PodDisruptionBudget
-from kai_py.api.resource import DeviceClass, ResourceClaimTemplate, ResourceSlice
+from kai_py.api.resource import DeviceClass, ResourceSlice
 from kai_py.api.runtime import RuntimeClass
 from kai_py.api.scheduling import PriorityClass
 from kai_py.api.service import Service
@@ -31,7 +31,6 @@ from kai_py.kube.resource import ResourceKind
 __all__ = [
     "BUDGETS",
     "CLAIMS",
-    "CLAIM_TEMPLATES",
     "CONFIG_MAPS",
     "DEVICE_CLASSES",
     "NODES",
@@ -65,7 +64,6 @@ ZONES: Final = ResourceKind(
 
 #: Dynamic resource allocation, which a server need not have.
 DEVICE_CLASSES: Final = ResourceKind(CLAIMS.group, "v1", "deviceclasses", DeviceClass, namespaced=False)
-CLAIM_TEMPLATES: Final = ResourceKind(CLAIMS.group, "v1", "resourceclaimtemplates", ResourceClaimTemplate)
 SLICES: Final = ResourceKind(CLAIMS.group, "v1", "resourceslices", ResourceSlice, namespaced=False)
 #: In the order in which they are looked for; where there are none, the first is watched in case it comes.
 TAINT_RULES: Final = tuple(

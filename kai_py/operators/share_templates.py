@@ -15,20 +15,23 @@ from typing import Any, Final
 import structlog
 
 from kai_py.api.keys import SHARE_CONTENT_ANNOTATION, SHARE_TEMPLATE_LABEL
-from kai_py.api.resource import DeviceClaim
+from kai_py.api.resource import DeviceClaim, ResourceClaimTemplate
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.shares.template import content_of, template_of
 from kai_py.cluster.store import Store
 from kai_py.errors import ApiError, ConflictError
+from kai_py.kube.claims import CLAIMS
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
+from kai_py.kube.resource import ResourceKind
 from kai_py.kube.writer import Writer
-from kai_py.operators.kinds import CLAIM_TEMPLATES
 from kai_py.operators.sweeping import Sweeper
 
 _log = structlog.get_logger()
 
+#: Listed and written here alone, and nowhere watched.
+CLAIM_TEMPLATES: Final = ResourceKind(CLAIMS.group, CLAIMS.version, "resourceclaimtemplates", ResourceClaimTemplate)
 #: How often to look, in seconds, where nothing calls for it.
 EVERY: Final = 5.0
 #: After a call, so many seconds pass until we look: pods come in bursts.

@@ -16,7 +16,6 @@ from kai_py.errors import ConflictError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
 from kai_py.operators.kinds import (
-    CLAIM_TEMPLATES,
     CLAIMS,
     NODES,
     OWNERS,
@@ -27,6 +26,7 @@ from kai_py.operators.kinds import (
     VOLUME_CLAIMS,
     VOLUMES,
 )
+from kai_py.operators.share_templates import CLAIM_TEMPLATES
 from kai_py.operators.run import RunConfig, run_scheduler
 
 Json = dict[str, Any]

@@ -24,7 +24,8 @@ from kai_py.kube.listing import list_all
 from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.workers.claims import Claims
 from kai_py.operators import share_templates
-from kai_py.operators.kinds import CLAIM_TEMPLATES, CLAIMS, CONFIG_MAPS, DEVICE_CLASSES, PODS, SLICES
+from kai_py.operators.kinds import CONFIG_MAPS, DEVICE_CLASSES, PODS, SLICES
+from kai_py.operators.share_templates import CLAIM_TEMPLATES
 from kai_py.settings.load import load_settings
 
 from .claims import claims, gang, said
