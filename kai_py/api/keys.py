@@ -55,7 +55,7 @@ GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
 GPU_FRACTION_CONTAINER_ANNOTATION: Final = "gpu-fraction-container-name"
 #: By which of the ways that settings offer a pod shares GPUs; the setting's own one without it. Ours.
 GPU_SHARING_ANNOTATION: Final = "kai.scheduler/gpu-sharing"
-#: The entry of ``spec.resourceClaims`` that stands for a pod's part of GPUs, and how names of its templates begin. Ours.
+#: The entry of ``spec.resourceClaims`` that is a pod's part of GPUs, and how names of its templates begin. Ours.
 SHARE_CLAIM: Final = "kai-gpu-share"
 #: On templates of ours and their claims: what was put into them, as a hash.
 SHARE_CONTENT_ANNOTATION: Final = "kai.scheduler/gpu-share-content"

@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping, Pod, PodClaimStatus
-from kai_py.api.resource import ClaimTemplate, Consumer, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate
+from kai_py.api.resource import (
+    ClaimTemplate,
+    Consumer,
+    ResourceClaim,
+    ResourceClaimSpec,
+    ResourceClaimStatus,
+    ResourceClaimTemplate,
+)
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.devices.results import written

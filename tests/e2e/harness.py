@@ -26,8 +26,8 @@ from kai_py.operators.kinds import (
     VOLUME_CLAIMS,
     VOLUMES,
 )
-from kai_py.operators.share_templates import CLAIM_TEMPLATES
 from kai_py.operators.run import RunConfig, run_scheduler
+from kai_py.operators.share_templates import CLAIM_TEMPLATES
 
 Json = dict[str, Any]
 PATIENCE = 20.0

@@ -12,14 +12,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
 from kai_py.admission.shared_gpus import faults, prepared
 from kai_py.admission.verdict import Known
 from kai_py.cluster.shares.ways import Ways
-from kai_py.errors import NotFoundError
 from kai_py.kube.listing import list_all
 from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.workers.claims import Claims
@@ -28,7 +26,7 @@ from kai_py.operators.kinds import CONFIG_MAPS, DEVICE_CLASSES, PODS, SLICES
 from kai_py.operators.share_templates import CLAIM_TEMPLATES
 from kai_py.settings.load import load_settings
 
-from .claims import claims, gang, said
+from .claims import claims, gang
 from .conftest import CRDS, _cluster
 from .control_plane import assets, running_process
 from .harness import Cluster, Json

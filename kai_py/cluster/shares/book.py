@@ -132,7 +132,9 @@ class ShareBook:
             return ReasonCode.SHARE_NOT_OFFERED, {"message": f"there is no DeviceClass {ask.device_class}"}
         if claim_of(ask, self._kinds_for(ask)) is None:
             capacities = " and ".join((ask.memory, *ask.in_proportion))
-            text = f"DeviceClass {ask.device_class} has no device that may be allocated several times and has {capacities}"
+            text = (
+                f"DeviceClass {ask.device_class} has no device that may be allocated several times and has {capacities}"
+            )
             return ReasonCode.SHARE_NOT_OFFERED, {"message": text}
         if (why := self.refused.get(template)) is not None:
             return ReasonCode.SHARE_NOT_OFFERED, {"message": f"its template cannot be made: {why}"}
