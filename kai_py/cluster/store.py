@@ -139,7 +139,7 @@ class Store(Books):
         self.layout.heed_images(wanted=wanted, now=now)
 
     def share_gpus(self, ways: Ways, now: float) -> None:
-        """By which ways pods that wait may have parts of GPUs. At first all may, and nobody asks how they learn which."""
+        """By which ways pods that wait may have parts of GPUs. At first all may, and nobody asks if they are prepared."""
         self.claims.shares.ways = ways
         self.layout.share_gpus(ways, now)
 

@@ -62,8 +62,8 @@ class GpuShareClaims(SettingsGroup):
     """Which devices are shared, and what of them (`gpuSharing: claims`)."""
 
     device_class_name: Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")] = ""
-    """DeviceClass of the GPUs that are shared, which a driver's installation brings. Of its devices those count that may
-    be allocated several times. Has to be given where pods may share GPUs by claims; empty by default, because drivers
+    """DeviceClass of the GPUs that are shared, which a driver's installation brings. Those of its devices count that
+    may be allocated several times. Has to be given where pods may share GPUs by claims; empty by default, because drivers
     call it differently."""
     memory: _Capacity = "memory"
     """The capacity of these devices that is their memory, as the driver names it. Without a domain it is the driver's

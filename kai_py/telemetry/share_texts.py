@@ -37,7 +37,7 @@ def _reserved(case: Case) -> str:
 SHARE_TEXTS: Final[Mapping[str, Text]] = {
     ReasonCode.SHARE_UNPREPARED: Text(
         _unprepared,
-        "A pod with a part of a GPU learns its device from a ConfigMap, or gets it by a claim, and its container has to "
+        "A pod with a part of a GPU learns its device from a ConfigMap, or gets it by a claim. Its container has to "
         "refer to that from the start: the webhooks add it when the pod is made. This one was made while they did not "
         "answer, or they are not installed, or the settings have changed since, so that nobody makes what it refers "
         "to. It would see no GPU, or all of them.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from kai_py.api.keys import GPU_SHARING_ANNOTATION
@@ -25,7 +25,7 @@ class Ways:
 
     default: GpuSharing = "trusted"
     choices: frozenset[GpuSharing] = frozenset()
-    claims: GpuShareClaims = GpuShareClaims()
+    claims: GpuShareClaims = field(default_factory=GpuShareClaims)
     trusting: bool = False
 
     @classmethod
