@@ -74,6 +74,8 @@ NUMA_PREDICTED_ANNOTATION: Final = "kai.scheduler/numa-placement-predicted"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
 #: On a ResourceClaim: who has allocated it, and when. Ours.
 ALLOCATED_ANNOTATION: Final = "kai.scheduler/allocated"
+#: On a claim that was made from a template: which of its pod's claims it is.
+POD_CLAIM_NAME_ANNOTATION: Final = "resource.kubernetes.io/pod-claim-name"
 EXTENDED_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/extended-resource-claim"
 SEGMENT_SIZE_ANNOTATION: Final = "kai.scheduler/segment-size"
 SEGMENT_REQUIRED_ANNOTATION: Final = "kai.scheduler/segment-topology-required-placement"

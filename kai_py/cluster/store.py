@@ -139,7 +139,7 @@ class Store(Books):
         self.layout.heed_images(wanted=wanted, now=now)
 
     def share_gpus(self, ways: Ways, now: float) -> None:
-        """By which ways pods that wait may have parts of GPUs. At first all may, and nobody asks if they are prepared."""
+        """By which ways pods that wait may have parts of GPUs; at first all may, whether prepared or not."""
         self.claims.shares.ways = ways
         self.layout.share_gpus(ways, now)
 

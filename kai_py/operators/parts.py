@@ -204,9 +204,7 @@ class Parts:
     @cached_property
     def share_templates(self) -> ShareTemplates:
         """Makes templates of claims on parts of GPUs."""
-        return ShareTemplates(
-            self.store, self.client, self.writer, leading=self.leading, wake=self.cycles.wake, clock=self.clock
-        )
+        return ShareTemplates(self.store, self.client, self.writer, leading=self.leading, wake=self.cycles.wake)
 
     @cached_property
     def provisioning(self) -> Provisioning:

@@ -7,8 +7,7 @@ process that dies between any two writes leaves nothing that the next one would 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,8 +16,7 @@ import structlog
 from kai_py.api.keys import SHARE_CONTENT_ANNOTATION, SHARE_TEMPLATE_LABEL
 from kai_py.api.resource import DeviceClaim, ResourceClaimTemplate
 from kai_py.cluster.claim_objects import Name
-from kai_py.cluster.encode.times import seconds
-from kai_py.cluster.shares.template import content_of, template_of
+from kai_py.cluster.shares.template import claim_metadata, content_of, template_of
 from kai_py.cluster.store import Store
 from kai_py.errors import ApiError, ConflictError
 from kai_py.kube.claims import CLAIMS
@@ -26,7 +24,7 @@ from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
 from kai_py.kube.writer import Writer
-from kai_py.operators.sweeping import Sweeper
+from kai_py.operators.sweeping import Suspects, Sweeper
 
 _log = structlog.get_logger()
 
@@ -36,9 +34,6 @@ CLAIM_TEMPLATES: Final = ResourceKind(CLAIMS.group, CLAIMS.version, "resourcecla
 EVERY: Final = 5.0
 #: After a call, so many seconds pass until we look: pods come in bursts.
 BURST: Final = 0.05
-#: A younger claim is not given up, seconds: kube-controller-manager remembers claims that it has made for a minute, and
-#: takes one that is gone for being there.
-SETTLED: Final = 90.0
 #: A template that no pod names is kept for so many looks, about a minute: pods of a workload come one after another.
 KEPT: Final = 12
 
@@ -52,7 +47,6 @@ class ShareTemplates(Sweeper):
         writer: the door to the API server.
         leading: whether we may write.
         wake: called when a pod waits for another reason than before.
-        clock: seconds since the epoch.
     """
 
     def __init__(
@@ -63,7 +57,6 @@ class ShareTemplates(Sweeper):
         *,
         leading: Callable[[], bool],
         wake: Callable[[], None],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(EVERY, leading)
         self._store = store
@@ -71,12 +64,12 @@ class ShareTemplates(Sweeper):
         self._client = client
         self._writer = writer
         self._wake = wake
-        self._clock = clock
         self._maker = store.reservations.maker
         self._called = asyncio.Event()
         self._book.lacking = self._called.set
         #: Templates that no pod names -> at how many looks they were seen so.
         self._idle: dict[Name, int] = {}
+        self._gone = Suspects[Name]()
         #: Whether there may be templates of ours that no pod names.
         self._left = True
 
@@ -91,6 +84,7 @@ class ShareTemplates(Sweeper):
     def forget(self) -> None:
         """See :meth:`Sweeper.forget`."""
         self._idle.clear()
+        self._gone.clear()
         self._book.known.clear()
         self._left = True
 
@@ -106,8 +100,9 @@ class ShareTemplates(Sweeper):
             return
         wanted = self._book.wanted()
         self._book.known = set(found)
+        missing = self._gone.again(self._missing(wanted))
         for name, claim in wanted.items():
-            await self._one(name, self._keep(name, claim, found.get(name)))
+            await self._one(name, self._keep(name, claim, found.get(name), missing))
         unnamed = found.keys() - self._book.used
         self._idle = {name: self._idle.get(name, 0) + 1 for name in unnamed}
         for name in sorted(name for name in unnamed if self._idle[name] > KEPT):
@@ -123,11 +118,13 @@ class ShareTemplates(Sweeper):
         found = await list_all(self._client, CLAIM_TEMPLATES, labelSelector=selector)
         return {(one["metadata"]["namespace"], one["metadata"]["name"]): one["metadata"] for one in found}
 
-    async def _keep(self, name: Name, claim: DeviceClaim, found: Mapping[str, Any] | None) -> None:
-        """Make a template, or make it anew: its content cannot be changed."""
+    async def _keep(
+        self, name: Name, claim: DeviceClaim, found: Mapping[str, Any] | None, missing: frozenset[Name]
+    ) -> None:
+        """Make a template, or make it anew: its content cannot be changed. Then have claims follow."""
         content = content_of(claim)
         if found is not None and (found.get("annotations") or {}).get(SHARE_CONTENT_ANNOTATION) == content:
-            await self._renew_claims(name, content)
+            await self._renew_claims(name, claim, missing)
             return
         if found is not None:
             await self._writer.remove(CLAIM_TEMPLATES, *name)
@@ -148,20 +145,34 @@ class ShareTemplates(Sweeper):
             self._wake()
         self._book.known.add(name)
 
-    async def _renew_claims(self, name: Name, content: str) -> None:
-        """Have claims made anew that came from the template when the cluster had other devices, and have none yet."""
+    async def _renew_claims(self, name: Name, claim: DeviceClaim, missing: frozenset[Name]) -> None:
+        """Make claims anew that say what the template said when there were other devices, or that are gone.
+
+        kube-controller-manager would not: it remembers claims that it has made, and takes them for being there. A claim
+        of the same name is what the pod's status names already.
+        """
+        content = content_of(claim)
         for key, sharer in self._book.waiting(name):
-            claim = self._store.claims.objects.by_name.get(sharer.claim) if sharer.claim is not None else None
-            if claim is None or claim.status.allocation is not None or claim.status.reserved_for:
+            if sharer.claim is None or self._store.assumptions.get(key) is not None:
                 continue
-            made_at = claim.metadata.creation_timestamp
-            if made_at is None or self._clock() - seconds(made_at) < SETTLED:
-                continue
-            made_from = claim.metadata.annotations.get(SHARE_CONTENT_ANNOTATION)
-            if made_from in (None, content) or self._store.assumptions.get(key) is not None:
-                continue
-            await self._writer.claims.delete(claim)
-            _log.info("claim on a part of a GPU given up for a new one", claim="/".join(claim.metadata.key))
+            old = self._store.claims.objects.by_name.get(sharer.claim)
+            if old is None and sharer.claim not in missing:
+                continue  # the watch may be behind
+            if old is not None:
+                made_from = old.metadata.annotations.get(SHARE_CONTENT_ANNOTATION)
+                if made_from in (None, content) or old.status.allocation is not None or old.status.reserved_for:
+                    continue
+                await self._writer.claims.delete(old)
+            with suppress(ConflictError):  # somebody else was faster
+                await self._writer.claims.create(key.namespace, claim_metadata(sharer.claim, key, content), claim)
+            _log.info("claim on a part of a GPU made anew", claim="/".join(sharer.claim), pod=str(key))
+
+    def _missing(self, names: Iterable[Name]) -> Iterator[Name]:
+        """Claims that pods wait with, by their status, and that are not there."""
+        for name in names:
+            for _, sharer in self._book.waiting(name):
+                if sharer.claim is not None and sharer.claim not in self._store.claims.objects.by_name:
+                    yield sharer.claim
 
     async def _remove(self, name: Name) -> None:
         """Take a template away, unless a pod has come that names it."""

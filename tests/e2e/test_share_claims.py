@@ -7,7 +7,6 @@ cluster's there. On a real one the webhook prepares pods; the embedded server as
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from kai_py.kube.listing import list_all
 from kai_py.minicluster import MiniCluster
 from kai_py.minicluster.workers.claims import Claims
 from kai_py.operators import share_templates
-from kai_py.operators.kinds import CONFIG_MAPS, DEVICE_CLASSES, PODS, SLICES
+from kai_py.operators.kinds import CLAIMS, CONFIG_MAPS, DEVICE_CLASSES, PODS, SLICES
 from kai_py.operators.share_templates import CLAIM_TEMPLATES
 from kai_py.settings.load import load_settings
 
@@ -203,11 +202,7 @@ async def test_what_is_missing_is_said_and_then_made_up_for(
 async def test_a_claim_by_the_cards_that_there_are_is_made_anew_when_another_card_comes(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if cluster.real and "SLOW" not in os.environ:
-        pytest.skip("takes two minutes there: kube-controller-manager remembers claims that are gone")
     monkeypatch.setattr(share_templates, "EVERY", 0.2)
-    if not cluster.real:
-        monkeypatch.setattr(share_templates, "SETTLED", 0.0)
     await cluster.nodes(2, gpus=0)
     await device_class(cluster)
     await offer(cluster, "node-0", "24Gi")
@@ -218,7 +213,7 @@ async def test_a_claim_by_the_cards_that_there_are_is_made_anew_when_another_car
         await share(cluster, "most", gpu_fraction="0.75")
         assert "capacity" in await cluster.until(lambda: cluster.message("most"))
         await offer(cluster, "node-1", "80Gi")
-        await cluster.until_bound("most", patience=150)
+        await cluster.until_bound("most")
         assert await device_of(cluster, "most") == ("node-1", "gpu-0", {"memory": "60Gi", "cores": "75"})
 
 
@@ -243,6 +238,25 @@ async def test_a_template_that_somebody_deletes_comes_back_and_a_new_leader_know
             return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
 
         await cluster.until(back)
+
+
+async def test_a_claim_that_somebody_deletes_comes_back(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_templates, "EVERY", 0.2)
+    await cluster.nodes(1, gpus=0)
+    await device_class(cluster)
+    await offer(cluster, "node-0", "80Gi")
+    await cluster.queue("team")
+    async with sharing(cluster, tmp_path):
+        await share(cluster, "whole", gpu_fraction="1")
+        await cluster.until_bound("whole")
+        await share(cluster, "waits", gpu_memory="8000")
+        await cluster.until(lambda: cluster.message("waits"))
+        (status,) = (await cluster.pods())["waits"]["status"]["resourceClaimStatuses"]
+        await cluster.client.delete(CLAIMS.path(cluster.namespace, status["resourceClaimName"]))
+        await cluster.delete_pod("whole")
+        await cluster.until_bound("waits")
 
 
 async def test_a_pod_that_nobody_has_prepared_waits_and_is_told_so(cluster: Cluster, tmp_path: Path) -> None:

@@ -14,7 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
-from kai_py.api.keys import SHARE_CONTENT_ANNOTATION, SHARE_TEMPLATE_LABEL
+from kai_py.api.keys import (
+    POD_CLAIM_NAME_ANNOTATION,
+    SHARE_CLAIM,
+    SHARE_CONTENT_ANNOTATION,
+    SHARE_TEMPLATE_LABEL,
+)
 from kai_py.api.resource import (
     CapacityRequirements,
     CelSelector,
@@ -30,6 +35,7 @@ from kai_py.cluster.shares.asks import ShareAsk
 from kai_py.cluster.shares.kinds import DeviceKind, can_give, part_of
 from kai_py.core.dra.devices import UNIT
 from kai_py.core.tables.devices import MILLION
+from kai_py.core.tables.pods import PodKey
 
 #: Alternatives of a request (``resource.k8s.io/v1``).
 MOST_ALTERNATIVES: Final = 8
@@ -132,4 +138,16 @@ def template_of(name: Name, claim: DeviceClaim, maker: str) -> dict[str, Any]:
             "metadata": {"annotations": content},
             "spec": {"devices": msgspec.json.decode(_encode(claim))},
         },
+    }
+
+
+def claim_metadata(name: Name, pod: PodKey, content: str) -> dict[str, Any]:
+    """Metadata of a claim as the claim controller makes it of a template, under a name that the pod's status has."""
+    namespace, own = name
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
+    return {
+        "name": own,
+        "namespace": namespace,
+        "annotations": {SHARE_CONTENT_ANNOTATION: content, POD_CLAIM_NAME_ANNOTATION: SHARE_CLAIM},
+        "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
     }
