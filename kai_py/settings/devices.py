@@ -63,8 +63,8 @@ class GpuShareClaims(SettingsGroup):
 
     device_class_name: Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")] = ""
     """DeviceClass of the GPUs that are shared, which a driver's installation brings. Those of its devices count that
-    may be allocated several times. Has to be given where pods may share GPUs by claims; empty by default, because
-    drivers call it differently."""
+    may be allocated several times. Has to be given where pods may share GPUs by claims, and has to be among
+    `dra.gpuClasses` then, so that queues pay; empty by default, because drivers call it differently."""
     memory: _Capacity = "memory"
     """The capacity of these devices that is their memory, as the driver names it. Without a domain it is the driver's
     own. `memory` by default, as HAMi's driver has it."""

@@ -172,8 +172,14 @@ class Settings(SettingsGroup):
     def _ways_to_share(self) -> Self:
         """Each way that is offered can be gone, and of a device plugin's GPUs there is one book."""
         offered = {self.gpu_sharing, *self.gpu_sharing_choices}
-        if "claims" in offered and not self.gpu_share_claims.device_class_name:
+        found = self.gpu_share_claims.device_class_name
+        if "claims" in offered and not found:
             raise ValueError("gpuSharing claims needs gpuShareClaims.deviceClassName")
+        if "claims" in offered and found not in self.dra.gpu_classes:
+            raise ValueError(
+                f"gpuSharing claims needs {found!r} among dra.gpuClasses, and the driver of its devices if that has "
+                "another name: parts of GPUs would cost queues nothing"
+            )
         if {"reservation", "trusted"} <= offered:
             raise ValueError("gpuSharing and gpuSharingChoices cannot offer both reservation and trusted")
         return self

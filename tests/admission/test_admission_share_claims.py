@@ -12,7 +12,8 @@ CLAIM = "kai-gpu-share"
 
 
 def known(classes=None, **more):
-    settings = {"gpuSharing": "claims", "gpuShareClaims": {"deviceClassName": "shared"}, **more}
+    ours = {"gpuShareClaims": {"deviceClassName": "shared"}, "dra": {"gpuClasses": ["shared"]}}
+    settings = {"gpuSharing": "claims", **ours, **more}
     return Known(settings=load_settings(settings), device_classes=classes)
 
 

@@ -182,7 +182,8 @@ def test_what_a_claim_answers_is_not_counted_twice():
     assert share_of(claiming("of-somebody", gpu_fraction="0.5")) == Share(millionths=500_000)
 
 
-WAYS = Ways.of(load_settings({"gpuSharing": "claims", "gpuShareClaims": {"deviceClassName": "shared"}}))
+SHARED = {"gpuShareClaims": {"deviceClassName": "shared"}, "dra": {"gpuClasses": ["shared"]}}
+WAYS = Ways.of(load_settings({"gpuSharing": "claims", **SHARED}))
 
 
 def put(store, made):

@@ -32,7 +32,11 @@ from .harness import Cluster, Json
 from .test_admission import settings, webhooks
 
 DRIVER = CLASS = "shared.example.com"
-DOCUMENT = {"gpuSharing": "claims", "gpuShareClaims": {"deviceClassName": CLASS, "inProportion": ["cores"]}}
+DOCUMENT = {
+    "gpuSharing": "claims",
+    "gpuShareClaims": {"deviceClassName": CLASS, "inProportion": ["cores"]},
+    "dra": {"gpuClasses": [CLASS]},
+}
 
 
 @pytest.fixture(params=["embedded", "real"])

@@ -8,7 +8,11 @@ from tests.planning.builders import NOW, node, pod, podgroup, queue
 from tests.planning.test_planning_claims import device_class, slice_of
 
 DRIVER = "shared.example.com"
-SETTINGS = {"gpuSharing": "claims", "gpuShareClaims": {"deviceClassName": "shared", "inProportion": ["cores"]}}
+SETTINGS = {
+    "gpuSharing": "claims",
+    "gpuShareClaims": {"deviceClassName": "shared", "inProportion": ["cores"]},
+    "dra": {"gpuClasses": ["shared", DRIVER]},
+}
 
 
 def capacity(value, least, step):
@@ -68,10 +72,9 @@ def test_parts_of_several_gpus_are_parts_of_different_ones():
 
 
 def test_queues_pay_for_the_part():
-    settings = {**SETTINGS, "dra": {"gpuClasses": ["shared"]}}
     objects = [one for one in cluster("80Gi") if one["kind"] != "Queue"]
     pods = [sharing(name, gpu_fraction="0.5") for name in ("a", "b")]
-    found = planned(*objects, queue(limit=0.5), *pods, settings=settings)
+    found = planned(*objects, queue(limit=0.5), *pods)
     assert nodes_of(found) == {"default/a": "n0", "default/b": None}
 
 
