@@ -49,14 +49,13 @@ class ShareBook:
         class_of: a DeviceClass by its name.
 
     Attributes:
-        ways: as settings say.
         known: templates that the API server has; whoever makes them keeps this.
         refused: templates that it has refused, and why.
         lacking: called when a pod needs a template that is not known.
     """
 
     def __init__(self, devices: DeviceBook, class_of: Callable[[str], DeviceClass | None]) -> None:
-        self.ways = Ways()
+        self._ways = Ways()
         self.known: set[Name] = set()
         self.refused: dict[Name, str] = {}
         self.lacking: Callable[[], None] = lambda: None
@@ -65,6 +64,21 @@ class ShareBook:
         self._sharers: dict[PodKey, Sharer] = {}
         self._by_template: dict[Name, set[PodKey]] = {}
         self._kinds: dict[tuple[object, ...], tuple[DeviceKind, ...]] = {}
+        #: What was found for each template: every pod that names one asks, in every snapshot.
+        self._asks: dict[Name, ShareAsk | None] = {}
+        self._claims: dict[Name, tuple[tuple[DeviceKind, ...], DeviceClaim | None]] = {}
+
+    @property
+    def ways(self) -> Ways:
+        """By which ways pods share GPUs."""
+        return self._ways
+
+    @ways.setter
+    def ways(self, ways: Ways) -> None:
+        if ways != self._ways:
+            self._ways = ways
+            self._asks.clear()
+            self._claims.clear()
 
     def see(self, key: PodKey, pod: Pod) -> None:
         """Take in a pod that has claims."""
@@ -80,6 +94,8 @@ class ShareBook:
         claim = (key.namespace, name) if (name := names.get(entry.name)) else None
         sharer = self._sharers[key] = Sharer(template, share, claim, waits=not pod.spec.node_name)
         self._by_template.setdefault(template, set()).add(key)
+        if self._asks.get(template) is None:
+            self._asks.pop(template, None)  # this pod may say what the others did not
         if sharer.waits and claim is None and template not in self.known:
             self.lacking()
 
@@ -91,7 +107,8 @@ class ShareBook:
             users.discard(key)
             if not users:
                 del self._by_template[sharer.template]
-                self.refused.pop(sharer.template, None)
+                for found in (self.refused, self._asks, self._claims):
+                    found.pop(sharer.template, None)
 
     @property
     def used(self) -> frozenset[Name]:
@@ -108,14 +125,20 @@ class ShareBook:
         """What the templates say that pods wait with, as far as it can be said now."""
         found = {}
         for template in sorted(self._by_template):
-            if any(True for _ in self.waiting(template)) and (claim := self.claim_for(template)) is not None:
+            waits = any(self._sharers[key].waits for key in self._by_template[template])
+            if waits and (claim := self.claim_for(template)) is not None:
                 found[template] = claim
         return found
 
     def claim_for(self, template: Name) -> DeviceClaim | None:
         """What a template says; None if nobody asks for it under these settings, or it cannot be said now."""
         ask = self._ask(template)
-        return claim_of(ask, self._kinds_for(ask)) if ask is not None and self._class_of(ask.device_class) else None
+        if ask is None or self._class_of(ask.device_class) is None:
+            return None
+        kinds, known = self._kinds_for(ask), self._claims.get(template)
+        if known is None or known[0] is not kinds:
+            known = self._claims[template] = kinds, claim_of(ask, kinds)
+        return known[1]
 
     def problem(self, template: Name) -> Problem | None:
         """Why a template is not there that a pod's claim is to be made from; None = it takes its time, or is not ours.
@@ -130,7 +153,7 @@ class ShareBook:
             return ReasonCode.SHARE_UNPREPARED, {"template": "/".join(template)}
         if self._class_of(ask.device_class) is None:
             return ReasonCode.SHARE_NOT_OFFERED, {"message": f"there is no DeviceClass {ask.device_class}"}
-        if claim_of(ask, self._kinds_for(ask)) is None:
+        if self.claim_for(template) is None:
             capacities = " and ".join((ask.memory, *ask.in_proportion))
             text = (
                 f"DeviceClass {ask.device_class} has no device that may be allocated several times and has {capacities}"
@@ -142,15 +165,12 @@ class ShareBook:
 
     def _ask(self, template: Name) -> ShareAsk | None:
         """What is asked for by a template's name: that of a pod that has it, if settings still give it that name."""
-        if not self.ways.offers("claims"):
-            return None
-        for key in sorted(self._by_template.get(template, ())):
-            share = self._sharers[key].share
-            if share is not None and _is_claimable(share):
-                ask = ShareAsk.of(share, self.ways.claims)
-                if ask.template == template[1]:
-                    return ask
-        return None
+        if template not in self._asks:
+            shares = {self._sharers[key].share for key in self._by_template.get(template, ())}
+            offered = shares if self.ways.offers("claims") else ()
+            asks = (ShareAsk.of(one, self.ways.claims) for one in offered if one is not None and _is_claimable(one))
+            self._asks[template] = next((ask for ask in asks if ask.template == template[1]), None)
+        return self._asks[template]
 
     def _kinds_for(self, ask: ShareAsk) -> tuple[DeviceKind, ...]:
         found = self._class_of(ask.device_class)
