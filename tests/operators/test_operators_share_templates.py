@@ -84,10 +84,10 @@ def offer(store, node, memory):
     store.claims.devices.put(convert(ResourceSlice, shared_gpus(node, 1, memory)))
 
 
-def half(store, name="p", *, claim="", on=""):
+def half(store, name="p", *, claim="", on="", template=NAME):
     waiting = pod(name, requests={"cpu": "1"}, on=on, annotations={"gpu-fraction": "0.5"})
     made = msgspec.to_builtins(waiting, enc_hook=dict)
-    made["spec"]["resourceClaims"] = [{"name": "kai-gpu-share", "resourceClaimTemplateName": NAME}]
+    made["spec"]["resourceClaims"] = [{"name": "kai-gpu-share", "resourceClaimTemplateName": template}]
     if claim:
         made["status"] = {"resourceClaimStatuses": [{"name": "kai-gpu-share", "resourceClaimName": claim}]}
     store.put_pod(convert(type(waiting), made), NOW)
@@ -179,6 +179,15 @@ async def test_somebody_elses_template_of_that_name_is_left_alone(store, server,
     await templates.sweep()
     await templates.sweep()
     assert server.templates == {NAME: theirs}
+
+
+async def test_no_template_is_made_of_another_class_than_settings_name(store, server, templates):
+    """Its author may make pods, and perhaps no claims: nobody gets one on other devices through us."""
+    other = ShareAsk(Share(millionths=500_000), "of-the-administrators", "memory", ("cores",)).template
+    half(store, template=other)
+    await templates.sweep()
+    assert server.templates == {}
+    assert blocked(store.take(NOW), "pg-p-uid-p") == "SharedGpuNotPrepared"
 
 
 async def test_who_leads_no_more_stops(store, server, templates):
