@@ -66,6 +66,8 @@ class ShareTemplates(Sweeper):
         self._wake = wake
         self._maker = store.reservations.maker
         self._called = asyncio.Event()
+        #: Whether a pod called for this look: such ones are no measure of time.
+        self._woken = False
         self._book.lacking = self._called.set
         #: Templates that no pod names -> at how many looks they were seen so.
         self._idle: dict[Name, int] = {}
@@ -79,6 +81,7 @@ class ShareTemplates(Sweeper):
             async with asyncio.timeout(self._every):
                 await self._called.wait()
                 await asyncio.sleep(BURST)
+        self._woken = self._called.is_set()
         self._called.clear()
 
     def forget(self) -> None:
@@ -104,7 +107,7 @@ class ShareTemplates(Sweeper):
         for name, claim in wanted.items():
             await self._one(name, self._keep(name, claim, found.get(name), missing))
         unnamed = found.keys() - self._book.used
-        self._idle = {name: self._idle.get(name, 0) + 1 for name in unnamed}
+        self._idle = {name: self._idle.get(name, 0) + (not self._woken) for name in unnamed}
         for name in sorted(name for name in unnamed if self._idle[name] > KEPT):
             await self._one(name, self._remove(name))
         self._left = bool(unnamed or self._book.used)

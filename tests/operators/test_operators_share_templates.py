@@ -157,6 +157,21 @@ async def test_it_goes_a_while_after_the_last_pod_that_names_it(store, server, t
     await templates.sweep()
 
 
+async def test_looks_that_pods_call_for_do_not_count(store, server, templates):
+    store.drop_pod(await made(store, templates))
+    for _ in range(KEPT + 5):
+        templates._called.set()
+        await templates.pause()
+        await templates.sweep()
+    assert NAME in server.templates
+
+
+async def made(store, templates):
+    key = half(store)
+    await templates.sweep()
+    return key
+
+
 async def test_what_the_server_refuses_is_said_and_tried_again(store, server, templates, woken):
     half(store)
     server.error = ForbiddenError("you may not")
