@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import structlog
 
+from kai_py.api.decode import convert
 from kai_py.api.keys import SHARE_CONTENT_ANNOTATION, SHARE_TEMPLATE_LABEL
 from kai_py.api.resource import DeviceClaim, ResourceClaimTemplate
 from kai_py.cluster.claim_objects import Name
-from kai_py.cluster.shares.template import claim_metadata, content_of, template_of
+from kai_py.cluster.shares.template import claim_metadata, content_of, covers, template_of
 from kai_py.cluster.store import Store
-from kai_py.errors import ApiError, ConflictError
+from kai_py.errors import ApiError, ConflictError, MalformedObjectError
 from kai_py.kube.claims import CLAIMS
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
@@ -116,20 +117,21 @@ class ShareTemplates(Sweeper):
         await self.isolated(work, "template for parts of GPUs not kept", template="/".join(name))
 
     async def _templates(self) -> dict[Name, Mapping[str, Any]]:
-        """Metadata of all templates of ours."""
+        """All templates of ours."""
         selector = f"{SHARE_TEMPLATE_LABEL}={self._maker}"
         found = await list_all(self._client, CLAIM_TEMPLATES, labelSelector=selector)
-        return {(one["metadata"]["namespace"], one["metadata"]["name"]): one["metadata"] for one in found}
+        return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in found}
 
     async def _keep(
         self, name: Name, claim: DeviceClaim, found: Mapping[str, Any] | None, missing: frozenset[Name]
     ) -> None:
         """Make a template, or make it anew: its content cannot be changed. Then have claims follow."""
-        content = content_of(claim)
-        if found is not None and (found.get("annotations") or {}).get(SHARE_CONTENT_ANNOTATION) == content:
-            await self._renew_claims(name, claim, missing)
-            return
         if found is not None:
+            content = (found["metadata"].get("annotations") or {}).get(SHARE_CONTENT_ANNOTATION, "")
+            made = claim if content == content_of(claim) else _claim_in(found)
+            if made is not None and covers(made, claim):
+                await self._renew_claims(name, made, content, missing)
+                return
             await self._writer.remove(CLAIM_TEMPLATES, *name)
         await self._make(name, claim)
 
@@ -148,13 +150,12 @@ class ShareTemplates(Sweeper):
             self._wake()
         self._book.known.add(name)
 
-    async def _renew_claims(self, name: Name, claim: DeviceClaim, missing: frozenset[Name]) -> None:
+    async def _renew_claims(self, name: Name, claim: DeviceClaim, content: str, missing: frozenset[Name]) -> None:
         """Make claims anew that say what the template said when there were other devices, or that are gone.
 
         kube-controller-manager would not: it remembers claims that it has made, and takes them for being there. A claim
         of the same name is what the pod's status names already.
         """
-        content = content_of(claim)
         for key, sharer in self._book.waiting(name):
             if sharer.claim is None or self._store.assumptions.get(key) is not None:
                 continue
@@ -184,3 +185,11 @@ class ShareTemplates(Sweeper):
         self._book.known.discard(name)
         await self._writer.remove(CLAIM_TEMPLATES, *name)
         _log.info("template for parts of GPUs taken away", template="/".join(name))
+
+
+def _claim_in(template: Mapping[str, Any]) -> DeviceClaim | None:
+    """What claims of a template say; None if it cannot be read."""
+    try:
+        return convert(ResourceClaimTemplate, template).spec.spec.devices
+    except MalformedObjectError:
+        return None

@@ -130,6 +130,17 @@ async def test_it_follows_the_cards_that_there_are_and_so_do_claims_without_devi
     assert (server.deleted_claims, server.made_claims) == (["p-claim"], ["p-claim"])
 
 
+async def test_a_size_that_goes_stays_in_it_and_comes_back_without_a_write(store, server, templates):
+    offer(store, "n1", "24Gi")
+    half(store)
+    await templates.sweep()
+    assert store.claims.devices.drop("n1-shared.example.com")
+    await templates.sweep()
+    offer(store, "n1", "24Gi")
+    await templates.sweep()
+    assert (server.writes, amount(server)) == (["create"], ["12Gi", "40Gi"])
+
+
 async def test_a_claim_that_is_gone_is_made_when_it_is_still_gone(store, server, templates):
     half(store, claim="p-claim")
     await templates.sweep()

@@ -30,7 +30,7 @@ from kai_py.api.resource import (
     SubRequest,
 )
 from kai_py.cluster.claim_objects import Name
-from kai_py.cluster.devices.amounts import quantity
+from kai_py.cluster.devices.amounts import amounts, quantity
 from kai_py.cluster.shares.asks import ShareAsk
 from kai_py.cluster.shares.kinds import DeviceKind, can_give, part_of
 from kai_py.core.dra.devices import UNIT
@@ -55,7 +55,7 @@ def claim_of(ask: ShareAsk, kinds: Sequence[DeviceKind]) -> DeviceClaim | None:
         ask: what a pod wants.
         kinds: of devices that the class has, with the ask's capacities, the memory first; at most eight.
     """
-    ways = [_exactly(ask, kind, amounts) for kind in kinds if (amounts := _amounts(ask, kind)) is not None]
+    ways = [_exactly(ask, kind, found) for kind in kinds if (found := _amounts(ask, kind)) is not None]
     if ask.share.memory and (not ways or not ask.in_proportion):
         # Any device will do that has so much; if none has, the claim waits and says so.
         ways = [_exactly(ask, None, {ask.memory: ask.share.memory * _MEBIBYTE})]
@@ -79,22 +79,22 @@ def _amounts(ask: ShareAsk, kind: DeviceKind) -> dict[str, int] | None:
         wanted = part_of(memory, part)
     if wanted is None:
         return None
-    amounts = {ask.memory: wanted}
+    found = {ask.memory: wanted}
     for name, capacity in others:
         if (amount := part_of(capacity, part)) is None:
             return None
-        amounts[name] = amount
-    return amounts
+        found[name] = amount
+    return found
 
 
-def _exactly(ask: ShareAsk, kind: DeviceKind | None, amounts: dict[str, int]) -> dict[str, Any]:
+def _exactly(ask: ShareAsk, kind: DeviceKind | None, wanted: dict[str, int]) -> dict[str, Any]:
     """A request for parts of devices of a kind, or of any."""
     expression = _SHAREABLE if kind is None else " && ".join((_SHAREABLE, *_conditions(kind)))
     return {
         "device_class_name": ask.device_class,
         "selectors": (DeviceSelector(CelSelector(expression)),),
         "count": ask.share.devices,
-        "capacity": CapacityRequirements({name: quantity(amount) for name, amount in amounts.items()}),
+        "capacity": CapacityRequirements({name: quantity(amount) for name, amount in wanted.items()}),
     }
 
 
@@ -113,6 +113,27 @@ def _conditions(kind: DeviceKind) -> list[str]:
 def content_of(claim: DeviceClaim) -> str:
     """A hash of what is claimed: the API server writes quantities in its own way, so that specs cannot be compared."""
     return hashlib.sha256(_encode(claim)).hexdigest()[:_DIGITS]
+
+
+def covers(made: DeviceClaim, wanted: DeviceClaim) -> bool:
+    """Whether a claim says all that another one does. A size of card that has gone harms nobody, and may come back.
+
+    Amounts are compared as numbers.
+    """
+    return _said(wanted) <= _said(made)
+
+
+def _said(claim: DeviceClaim) -> set[tuple[object, ...]]:
+    ways = [way for one in claim.requests for way in ((one.exactly,) if one.exactly else one.first_available)]
+    return {
+        (
+            way.device_class_name,
+            tuple(one.cel.expression for one in way.selectors if one.cel is not None),
+            way.count,
+            frozenset(amounts(way.capacity.requests, "", "").items()) if way.capacity is not None else None,
+        )
+        for way in ways
+    }
 
 
 def template_of(name: Name, claim: DeviceClaim, maker: str) -> dict[str, Any]:
