@@ -74,8 +74,6 @@ NUMA_PREDICTED_ANNOTATION: Final = "kai.scheduler/numa-placement-predicted"
 SKIP_PODGROUPER: Final = "kai.scheduler/skip-podgrouper"
 #: On a ResourceClaim: who has allocated it, and when. Ours.
 ALLOCATED_ANNOTATION: Final = "kai.scheduler/allocated"
-#: On a claim that was made from a template: which of its pod's claims it is.
-POD_CLAIM_NAME_ANNOTATION: Final = "resource.kubernetes.io/pod-claim-name"
 EXTENDED_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/extended-resource-claim"
 SEGMENT_SIZE_ANNOTATION: Final = "kai.scheduler/segment-size"
 SEGMENT_REQUIRED_ANNOTATION: Final = "kai.scheduler/segment-topology-required-placement"
@@ -107,6 +105,8 @@ SPARK_SELECTOR_LABEL: Final = "spark-app-selector"
 # Kubernetes' own ----------------------------------------------------------------------------------
 #: Without this finalizer nobody takes a claim's devices back.
 CLAIM_PROTECTION: Final = "resource.kubernetes.io/delete-protection"
+#: Names the entry of ``spec.resourceClaims`` for which a claim was made from a template.
+POD_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/pod-claim-name"
 LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 #: Which of its Job's, or of its StatefulSet's pods a pod is.

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from kai_py.api.keys import (
-    POD_CLAIM_NAME_ANNOTATION,
+    POD_CLAIM_ANNOTATION,
     SHARE_CLAIM,
     SHARE_CONTENT_ANNOTATION,
     SHARE_TEMPLATE_LABEL,
@@ -169,6 +169,6 @@ def claim_metadata(name: Name, pod: PodKey, content: str) -> dict[str, Any]:
     return {
         "name": own,
         "namespace": namespace,
-        "annotations": {SHARE_CONTENT_ANNOTATION: content, POD_CLAIM_NAME_ANNOTATION: SHARE_CLAIM},
+        "annotations": {SHARE_CONTENT_ANNOTATION: content, POD_CLAIM_ANNOTATION: SHARE_CLAIM},
         "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
     }
