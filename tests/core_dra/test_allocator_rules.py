@@ -241,6 +241,13 @@ def test_a_selector_that_fails_on_the_device_that_fits_best_does_not_hide_the_on
     assert names(small_fails(device("tiny", capacity={"mem": 10}))) == ["tiny"]
 
 
+def test_a_selector_that_fails_before_the_device_that_fits_best_counts_as_with_kube_scheduler():
+    devices = [device("large", capacity={"mem": 80}), device("small", capacity={"mem": 40})]
+    world = World(pool("pool", *devices))
+    refusal = world.allocate(claim(want(selectors=(Named(broken=("large",)),))))
+    assert (refusal.code, refusal.message) == (RefusalCode.SELECTOR_FAILED, "no such key on large")
+
+
 def test_a_device_that_is_not_needed_may_be_beyond_a_selector():
     world = World(pool("pool", *gpus(2)))
     assert names(world.allocate(claim(want(selectors=(Named(broken=("g1",)),))))) == ["g0"]

@@ -131,19 +131,23 @@ class Allocator:
     def _search(
         self, asks: Sequence[Ask], rows: Sequence[int], ledger: DeviceLedger, budget: int, room: NodeRoom | None
     ) -> Found:
-        """Search; where a selector fails on a device that we prefer, once more in the order of the node.
+        """Search. Where a selector fails on a device, first in the order of the node, as kube-scheduler does.
 
-        In that order a solution before the device makes the failure go unnoticed, as it does with kube-scheduler.
+        Whether that order comes to the device before it has found a solution decides whether the failure counts; if it
+        does not, our own order may still find better devices.
         """
-        try:
+        if not any(option.failed(row) for ask in asks for option in ask.options for row in option.candidates):
             return Strategy(asks, rows, ledger, self._preference, budget, room).solve()
-        except SearchStoppedError as stopped:
-            if stopped.option is None:
-                raise
-            left = budget - stopped.steps
         place = {row: number for number, row in enumerate(rows)}
         plain = [replace(ask, options=tuple(one.sorted_by(place) for one in ask.options)) for ask in asks]
-        return Strategy(plain, rows, ledger, self._preference, left, room).solve()
+        found = Strategy(plain, rows, ledger, self._preference, budget, room).solve()
+        if not found.solved:
+            return found
+        try:
+            better = Strategy(asks, rows, ledger, self._preference, budget - found.steps, room).solve()
+        except SearchStoppedError:
+            return found
+        return replace(better if better.solved else found, steps=found.steps + better.steps)
 
     def _at_once(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | None:
         """The answer to a single plain request, if it is yes: what the search would find, without a search."""
