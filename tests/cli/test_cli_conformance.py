@@ -37,7 +37,9 @@ async def cluster(folder: Path, *offers: str, also: tuple[object, ...] = ()) -> 
 @contextlib.asynccontextmanager
 async def scheduler(kubeconfig: Path) -> AsyncIterator[None]:
     stop, ready = asyncio.Event(), asyncio.Event()
-    config = RunConfig(kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=None, probes_port=None)
+    config = RunConfig(
+        kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=None, probes_port=None, decisions_at=None
+    )
     task = asyncio.create_task(run_scheduler(config, stop=stop, ready=ready))
     try:
         await asyncio.wait_for(ready.wait(), 20)
