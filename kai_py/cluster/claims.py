@@ -327,7 +327,7 @@ class ClaimBook:
         made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over, takes)
         classes, class_idx = made.classes(classes, axis.accounting)
         pods, podgroups = hold_back(dataclasses.replace(pods, class_idx=class_idx), podgroups, subgroups, problems)
-        table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo)
+        table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo, self.devices.refusals)
         offered = nodes if offer is None else offer.nodes
         return Tables(pods, podgroups, classes, offered, table)
 

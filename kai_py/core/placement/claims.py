@@ -24,7 +24,7 @@ from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
 
 #: So many nodes that looked promising are asked for devices in vain, for each length of the lists of alternatives,
-#: before the pod is given up for this time.
+#: before the pod is given up for this time, once the cycle has searched in vain for long enough.
 _ATTEMPTS: Final = 32
 #: So many nodes are looked at to count what they lack; it takes some 10 us each.
 _LOOKED_AT: Final = 512
@@ -98,7 +98,7 @@ class ClaimView(ClassView):
             if not later:
                 mask &= self._now
             values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
-            while left[wish] and values.size:
+            while (left[wish] > 0 or not self._claims.weary) and values.size:
                 node = int(values.argmax())
                 if values.item(node) == NOWHERE:
                     break

@@ -31,6 +31,8 @@ NO_GRANTS: Grants = ()
 #: claims that are made to be searched for must not keep all others waiting. Ordinary ones need a step for each device.
 _VAIN: Final = 50_000
 _FEW: Final = 500
+#: What a search costs beside the devices that it tries, in devices.
+_SEARCH: Final = 5
 
 
 class Use(NamedTuple):
@@ -96,8 +98,8 @@ class Claims:
         self.later = DeviceLedger(table.inventory)
         for use in self.uses:
             self._count(_NOBODY, use)
-        self._start_index = DeviceIndex(self.allocator, self.start)
-        self._later_index = DeviceIndex(self.allocator, self.later)
+        self._start_index = DeviceIndex(self.allocator, self.start, table.refusals)
+        self._later_index = DeviceIndex(self.allocator, self.later, table.refusals)
         self._masks: dict[tuple[object, ...], Mask] = {}
         #: So many devices were tried in vain in this cycle.
         self._vain = 0
@@ -231,10 +233,12 @@ class Claims:
             room = beside
         if not fresh:
             return (None,) * len(asks)
-        steps = None if self._vain < _VAIN else _FEW
+        steps = _FEW if self.weary else None
         found = self.allocator.allocate(fresh, node, self.later if later else self.start, steps=steps, room=room)
         if isinstance(found, Refusal):
-            self._vain += found.steps
+            self._vain += found.steps + _SEARCH
+            if found.code not in _NOT_OF_DEVICES and (steps is None or found.code is not RefusalCode.CUT):
+                (self._later_index if later else self._start_index).refused.note(fresh, node, found.code)
             return found
         new = self._held(found)
         return tuple(next(new) if brought else None for brought in brings)
@@ -351,6 +355,11 @@ class Claims:
             return None, None
         return use.later, None
 
+    @property
+    def weary(self) -> bool:
+        """Whether this cycle has searched in vain for so long that searches have to do with little from now on."""
+        return self._vain >= _VAIN
+
     def full(self, asks: Sequence[Ask]) -> int | None:
         """The first claim that may not serve another pod."""
         for ask in asks:
@@ -406,6 +415,8 @@ class Claims:
 
 
 _NOBODY = Use()
+#: What a search may say that does not depend on what is taken of devices alone.
+_NOT_OF_DEVICES: Final = (RefusalCode.NODE_ROOM, RefusalCode.NODE_UNUSED)
 
 
 def _certain(asks: Sequence[Ask]) -> list[int | Claim]:
