@@ -380,3 +380,30 @@ def test_claims_that_explode_do_not_keep_others_waiting():
     assert {one.details["why"] for reasons in diagnosed(result).values() for one in reasons.reasons[:1]} == {
         "SearchCut"
     }
+
+
+def apart_but_one(nodes, good):
+    """Nodes with two devices each that have no zone in common, but on one node."""
+    return [
+        one
+        for node in nodes
+        for one in pool(
+            node, *(device(f"g{n}", has={"zone": "x" if node == good else str(n)}) for n in range(2)), node=node
+        )
+    ]
+
+
+def test_the_only_node_that_meets_a_constraint_is_found_among_hundreds_and_asked_again_only_when_it_changes():
+    names = [f"n{number:03}" for number in range(200)]
+    snapshot = cluster(nodes=dict.fromkeys(names, 0), gangs={"g": Gang([CPU]), "h": Gang([CPU])})
+    pair = claim(want(2), constraints=[Constraint(own("zone"))])
+    claims = {"c": Claimed(pair, ["g-0"]), "d": Claimed(pair, ["h-0"])}
+    snapshot = with_claims(snapshot, apart_but_one(names, "n150"), claims)
+    with patch.object(Allocator, "allocate", autospec=True, side_effect=Allocator.allocate) as asked:
+        result = decide(snapshot)
+        assert bound(result) == {"g-0": "n150"}
+        first = asked.call_count
+        assert first <= 2 * len(names) + 20
+        assert bound(decide(snapshot)) == {"g-0": "n150"}
+        # The next cycle knows who has refused; reasons are asked of a few nodes.
+        assert asked.call_count - first <= 20
