@@ -7,7 +7,7 @@ from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.claims import Constraint
 from kai_py.core.dra.index import DeviceIndex
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.refused import Refused, RefusalMemory
+from kai_py.core.dra.refused import RefusalMemory, Refused
 from tests.core_dra.builders import World, claim, device, own, pool, want
 
 from .strategies import claims, worlds

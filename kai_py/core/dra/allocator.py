@@ -123,7 +123,7 @@ class Allocator:
         try:
             found = self._search(prepared, sight.rows, ledger, budget, room)
         except SearchStoppedError as stopped:
-            return _stopped(stopped, claims)
+            return _stopped(stopped, claims, self.inventory)
         if not found.solved:
             return explain(found, prepared, claims, sight, ledger)
         return _writable(self._result(claims, prepared, found, node), claims)
@@ -211,8 +211,7 @@ class Allocator:
             return Refusal(code, claim.name, alternative.name, matched=matched, pools=pools)
         failed = next((row for row, verdict in verdicts if verdict == _FAILED), None)
         if failed is not None:
-            message = judge.message(failed)
-            return Refusal(RefusalCode.SELECTOR_FAILED, claim.name, alternative.name, message=message)
+            return _unanswered(claim, alternative, judge, failed, inventory=self.inventory)
         everything = self._everything(judge, verdicts, ledger)
         return Option(alternative, judge, everything, len(everything), bonds, matched)
 
@@ -267,10 +266,24 @@ def _writable(allocation: Allocation, claims: Sequence[Claim]) -> Allocation | R
     return allocation
 
 
-def _stopped(stopped: SearchStoppedError, claims: Sequence[Claim]) -> Refusal:
+def _stopped(stopped: SearchStoppedError, claims: Sequence[Claim], inventory: Inventory) -> Refusal:
     """A search that did not come to an end."""
     option = stopped.option
     if option is None:
         return Refusal(RefusalCode.CUT, steps=stopped.steps)
-    name, message = claims[stopped.claim].name, option.judge.message(stopped.device)
-    return Refusal(RefusalCode.SELECTOR_FAILED, name, option.alternative.name, message=message, steps=stopped.steps)
+    found = _unanswered(claims[stopped.claim], option.alternative, option.judge, stopped.device, inventory=inventory)
+    return replace(found, steps=stopped.steps)
+
+
+def _unanswered(claim: Claim, wanted: Alternative, judge: Judge, row: int, *, inventory: Inventory) -> Refusal:
+    """A selector that cannot be evaluated on a device."""
+    number, message = judge.failure(row)
+    of_class = len(wanted.device_class.selectors)
+    if number < of_class:
+        selector = f"spec.selectors[{number}] of DeviceClass {wanted.device_class.name}"
+    else:
+        selector = f"selectors[{number - of_class}] of request {wanted.name}"
+    device = inventory.ids[inventory.id_idx[row]]
+    name = f"{device.driver}/{device.pool}/{device.device}"
+    code = RefusalCode.SELECTOR_FAILED
+    return Refusal(code, claim.name, wanted.name, message=message, selector=selector, device=name)

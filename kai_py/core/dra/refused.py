@@ -34,7 +34,7 @@ class RefusalMemory:
         self._known: dict[_Kind, _Known] = {}
 
     def of(self, inventory: Inventory, kind: _Kind) -> _Known:
-        """Node -> what was taken of its devices when they did not do, and why; of the inventory that was last asked for."""
+        """Node -> what was taken of its devices when they did not do, and why; of the last inventory only."""
         if inventory is not self._inventory or len(self._known) >= _REMEMBERED:
             self._inventory, self._known = inventory, {}
         return self._known.setdefault(kind, {})

@@ -286,6 +286,8 @@ class Claims:
             elif joined is None or not self._reaches(joined, node):
                 return RefusalCode.ELSEWHERE
         code = lack_of(self.allocator, fresh, node, self.later)
+        if code is RefusalCode.TOGETHER and (known := self._later_index.refused.code(fresh, node)) is not None:
+            return known
         if code is RefusalCode.TOGETHER and self.node_shares is not None:
             found = self.find(asks, node, later=True, class_idx=class_idx)
             return found.code if isinstance(found, Refusal) else code
