@@ -6,7 +6,7 @@ from kai_py.api.pod import Pod
 from kai_py.cluster.books import Books
 from kai_py.cluster.decisions import Decisions
 from kai_py.cluster.phases import Event
-from kai_py.cluster.pods import FINISHED, key_of
+from kai_py.cluster.pods import FINISHED
 from kai_py.core.tables.pods import PodKey
 
 
@@ -23,9 +23,9 @@ class PodLifecycle:
         self._decisions = decisions
         self._now = 0.0
 
-    def put(self, pod: Pod, now: float) -> bool:
-        """Take in a pod; tells whether the change can matter to a cycle."""
-        books, key, self._now = self._books, key_of(pod), now
+    def put(self, key: PodKey, pod: Pod, now: float) -> bool:
+        """Take in a pod, whose key it is; tells whether the change can matter to a cycle."""
+        books, self._now = self._books, now
         leaving = pod.metadata.deletion_timestamp is not None
         if pod.status.phase in FINISHED or (leaving and not pod.spec.node_name):
             self._note_success(pod)
