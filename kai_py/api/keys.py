@@ -97,6 +97,8 @@ SPARK_SELECTOR_LABEL: Final = "spark-app-selector"
 # Kubernetes' own ----------------------------------------------------------------------------------
 #: Without this finalizer nobody takes a claim's devices back.
 CLAIM_PROTECTION: Final = "resource.kubernetes.io/delete-protection"
+#: Names the entry of ``spec.resourceClaims`` for which a claim was made from a template.
+POD_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/pod-claim-name"
 LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 #: Which of its Job's, or of its StatefulSet's pods a pod is.

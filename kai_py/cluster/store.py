@@ -46,7 +46,7 @@ class Store(Books):
 
     def __init__(self, grouper: Grouper, scope: Scope | None = None, accounting: Accounting | None = None) -> None:
         super().__init__(grouper, scope, accounting)
-        self.lineages = Lineages(self.owners, self.layout, self.reader, self.history)
+        self.lineages = Lineages(self.owners, self.layout, self.reader, self.history, self.claims.pod_groups)
         self.decisions = Decisions(
             self.assumptions,
             self.failures,
@@ -57,6 +57,7 @@ class Store(Books):
             claims=self.claims,
             volumes=self.volumes,
         )
+        self.claims.pod_groups.waits = self.decisions.waits
         self.carryover = CarryOver(self, self.decisions)
         self.snapshots = Snapshots(self)
         self._lifecycle = PodLifecycle(self, self.decisions)

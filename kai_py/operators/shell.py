@@ -78,7 +78,7 @@ class Shell:
     async def start(self) -> None:
         """Fill the memory, then begin to decide."""
         parts, spawn = self._parts, self._parts.supervisor.spawn
-        spawn(parts.recorder.run(), "events")
+        spawn(parts.recorder.run(lambda: parts.dispatcher.crowded), "events")
         spawn(parts.owners.run(), "owners")
         await parts.reflectors.fill(spawn)
         with contextlib.suppress(TimeoutError):
