@@ -9,8 +9,9 @@ from kai_py.api.resource import ResourceClaim
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.held_back import Problem
 from kai_py.cluster.laid import LaidClaims, Shelf
-from kai_py.cluster.needs import Needs
+from kai_py.cluster.needs import Needs, split
 from kai_py.cluster.pod_group_claims import PodGroupClaims
+from kai_py.cluster.shares.book import ShareBook
 from kai_py.core.result import ReasonCode
 from kai_py.errors import Fault
 
@@ -30,6 +31,7 @@ class ClaimProblems:
         objects: the claims by name.
         laid: what of them cannot be understood.
         pod_groups: through which PodGroups pods use claims.
+        shares: why parts of GPUs cannot be claimed.
         served: whether the API server has claims at all.
     """
 
@@ -38,11 +40,13 @@ class ClaimProblems:
         objects: Mapping[Name, ResourceClaim],
         laid: LaidClaims,
         pod_groups: PodGroupClaims,
+        shares: ShareBook,
         served: Callable[[], bool],
     ) -> None:
         self._objects = objects
         self._laid = laid
         self._pod_groups = pod_groups
+        self._shares = shares
         self._served = served
 
     def of(self, needs: Needs, shelf: Shelf, queue: str | None) -> Problem | None:
@@ -52,7 +56,7 @@ class ClaimProblems:
         if needs.pod_group is not None and (problem := self._of_pod_group(needs, needs.pod_group)) is not None:
             return problem
         if needs.missing:
-            return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
+            return self._shares.problem(split(needs.missing)) or (ReasonCode.CLAIM_MISSING, {"claim": needs.missing})
         for name in needs.claims:
             if name == needs.extended:
                 continue  # without it, another one is made

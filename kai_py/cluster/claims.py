@@ -27,6 +27,7 @@ from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.cluster.needs import Needs, needs_of, split
 from kai_py.cluster.node_takes import NodeTakes
 from kai_py.cluster.pod_group_claims import PodGroupClaims, is_pod_group
+from kai_py.cluster.shares.book import ShareBook
 from kai_py.cluster.through_pod_groups import ThroughPodGroups
 from kai_py.core.dra.allocation import ClaimAllocation
 from kai_py.core.dra.node_shares import OfNode
@@ -85,6 +86,8 @@ class ClaimBook:
         self.objects.changed = self._laid.changed
         self._classes: dict[str, DeviceClassSpec] = {}
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
+        #: Pods whose claim is the part of GPUs that they ask for by annotation.
+        self.shares = ShareBook(self.devices, self._reader.device_class)
         self.pod_groups = PodGroupClaims()
         self._needs: dict[PodKey, Needs] = {}
         #: Pods whose status says what devices take of their nodes.
@@ -96,7 +99,7 @@ class ClaimBook:
         self._over: set[str] = set()
         self._prices = PriceList(self._reader.device_class, self.devices.memo)
         served = lambda: self.served()  # noqa: E731, PLW0108  # whoever knows it says so later
-        self._problems = ClaimProblems(self.objects.by_name, self._laid, self.pod_groups, served)
+        self._problems = ClaimProblems(self.objects.by_name, self._laid, self.pod_groups, self.shares, served)
 
     @property
     def malformed(self) -> tuple[int, int]:
@@ -161,6 +164,7 @@ class ClaimBook:
         self._needs[key] = needs
         self.pod_groups.see(key, needs)
         self._uids.add(key.uid)
+        self.shares.see(key, pod)
         if needs.of_node:
             self._told.add(key)
         elif self._told:
@@ -184,6 +188,7 @@ class ClaimBook:
         self.pod_groups.forget(key, needs, over=over)
         self._uids.discard(key.uid)
         self._told.discard(key)
+        self.shares.forget(key)
         return True
 
     def _forget_over(self) -> None:
@@ -339,7 +344,8 @@ class ClaimBook:
         made = ClaimRows(special.claims, of_pod, pods, self._prices.bills, self._over, takes, through)
         classes, class_idx = made.classes(classes, axis.accounting)
         pods, podgroups = hold_back(dataclasses.replace(pods, class_idx=class_idx), podgroups, subgroups, problems)
-        table = made.table(inventory, self._prices.count(nodes, axis, offer), self.devices.memo)
+        counted = self._prices.count(nodes, axis, offer)
+        table = made.table(inventory, counted, self.devices.memo, self.devices.refusals)
         offered = nodes if offer is None else offer.nodes
         return Tables(pods, podgroups, classes, offered, table)
 

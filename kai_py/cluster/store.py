@@ -20,6 +20,7 @@ from kai_py.cluster.lineages import Lineages
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.pods import key_of
 from kai_py.cluster.scope import Scope
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.snapshots import Snapshots
 from kai_py.core.tables.pods import PodKey
 from kai_py.core.tables.snapshot import Snapshot
@@ -137,6 +138,11 @@ class Store(Books):
         """Whether it matters which images nodes have; known of a node from its next change on. At first it does not."""
         self.nodes.heeds_images = wanted
         self.layout.heed_images(wanted=wanted, now=now)
+
+    def share_gpus(self, ways: Ways, now: float) -> None:
+        """By which ways pods that wait may have parts of GPUs; at first all may, whether prepared or not."""
+        self.claims.shares.ways = ways
+        self.layout.share_gpus(ways, now)
 
     def spread_by_default(self, wanted: DefaultTopologySpread, now: float) -> None:
         """How pods are spread that do not say it themselves. At first they are not."""

@@ -105,6 +105,7 @@ class Shell:
             "binder": parts.dispatcher.run,
             "claims": parts.unused_claims.run,
             "reservations": parts.spare_reservations.run,
+            "templates for parts of GPUs": parts.share_templates.run,
             "statuses": partial(parts.statuses.run, parts.dispatcher.idle),
             "podgroups": parts.podgroups.run,
             "gang statuses": parts.gangs.run,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -12,8 +11,8 @@ from kai_py.api.resource import Consumer
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.pod_group_claims import is_pod_group
 from kai_py.cluster.store import Store
-from kai_py.errors import ApiError, ClaimRefusedError, LeaseLostError
 from kai_py.operators.claims import ClaimKeeper
+from kai_py.operators.sweeping import Suspects, Sweeper
 
 _log = structlog.get_logger()
 
@@ -21,7 +20,7 @@ _log = structlog.get_logger()
 EVERY: Final = 5.0
 
 
-class UnusedClaims:
+class UnusedClaims(Sweeper):
     """Looks now and then for claims of ours that are reserved for nobody, or only for pods and PodGroups that wait.
 
     Args:
@@ -41,48 +40,35 @@ class UnusedClaims:
         leading: Callable[[], bool],
         wake: Callable[[], None],
     ) -> None:
+        super().__init__(EVERY, leading)
         self._node_of = node_of
         self._store = store
         self._keeper = keeper
-        self._leading = leading
         self._wake = wake
+        self._suspects = Suspects[Name]()
         self._waits = store.decisions.waits
-        self._before: set[Name] = set()
 
-    async def run(self) -> None:
-        """Look, until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY)
-            if self._leading():
-                await self.sweep()
-            else:
-                self._before.clear()
-
-    async def sweep(self) -> None:
+    async def look(self) -> None:
         """Take back what was unused the last time, too."""
-        found = set(self._store.claims.unused(self._waits))
-        for name in sorted(found & self._before):
-            try:
-                if await self._take_back(name):
-                    _log.info("devices taken back that nobody used", claim="/".join(name))
-                    self._wake()
-            except (ClaimRefusedError, ApiError) as error:
-                _log.warning("claim not given back", claim="/".join(name), why=str(error))
-            except LeaseLostError:
-                break
-        self._before = found
+        for name in sorted(self._suspects.again(self._store.claims.unused(self._waits))):
+            await self.isolated(self._take_back(name), "claim not given back", claim="/".join(name))
 
-    async def _take_back(self, name: Name) -> bool:
+    def forget(self) -> None:
+        """See :meth:`Sweeper.forget`."""
+        self._suspects.clear()
+
+    async def _take_back(self, name: Name) -> None:
         """Take the devices of a claim, unless somebody has come to use it meanwhile."""
         claim = self._store.claims.objects.by_name.get(name)
         consumers = claim.status.reserved_for if claim is not None else ()
         for one in consumers:
             if await self._starts(name, one):
-                return False
+                return
         if name not in set(self._store.claims.unused(self._waits)):
-            return False
+            return
         await self._keeper.give_back(name, frozenset(one.uid for one in consumers))
-        return True
+        _log.info("devices taken back that nobody used", claim="/".join(name))
+        self._wake()
 
     async def _starts(self, name: Name, one: Consumer) -> bool:
         """Whether a pod for which a claim is reserved, or one of such a PodGroup, has a node by now."""

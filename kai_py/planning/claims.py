@@ -10,7 +10,13 @@ from msgspec.structs import replace
 from kai_py.api.keys import ALLOCATED_ANNOTATION, POD_CLAIM_ANNOTATION
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import ExtendedResourceClaimStatus, ExtendedResourceMapping, Pod, PodClaimStatus, PodResourceClaim
-from kai_py.api.resource import ResourceClaim, ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate
+from kai_py.api.resource import (
+    ClaimTemplate,
+    ResourceClaim,
+    ResourceClaimSpec,
+    ResourceClaimStatus,
+    ResourceClaimTemplate,
+)
 from kai_py.cluster.claim_objects import Name
 from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.devices.results import written
@@ -55,7 +61,7 @@ class ClaimKeeper:
         for one in pod.spec.resource_claims:
             if not one.resource_claim_template_name or one.name in named:
                 continue
-            template = self._templates.get((pod.metadata.namespace, one.resource_claim_template_name))
+            template = self._template(pod, (pod.metadata.namespace, one.resource_claim_template_name))
             if template is None:
                 continue  # the pod waits, and says for what
             made.append(PodClaimStatus(one.name, self._made(pod, one, template)))
@@ -63,6 +69,19 @@ class ClaimKeeper:
             return pod
         statuses = (*pod.status.resource_claim_statuses, *made)
         return replace(pod, status=replace(pod.status, resource_claim_statuses=statuses))
+
+    def _template(self, pod: Pod, name: Name) -> ResourceClaimTemplate | None:
+        """A template of the input, or the one that the scheduler would make for a part of a GPU."""
+        if (known := self._templates.get(name)) is not None:
+            return known
+        shares = self._book.shares
+        shares.see(key_of(pod), pod)
+        claim = shares.claim_for(name)
+        if claim is None:
+            return None
+        meta = ObjectMeta(name[1], namespace=name[0])
+        made = self._templates[name] = ResourceClaimTemplate(meta, ClaimTemplate(spec=ResourceClaimSpec(claim)))
+        return made
 
     def _made(self, pod: Pod, one: PodResourceClaim, template: ResourceClaimTemplate) -> str:
         """The name of the claim that is made for an entry of a pod; once for its PodGroup, if that has it too."""
