@@ -14,6 +14,7 @@ import json
 import ssl
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
@@ -38,7 +39,12 @@ class Afar:
 
     Args:
         kubeconfig: of an administrator, by token.
+
+    Attributes:
+        gates: features beyond the default ones that are on: none.
     """
+
+    gates: AbstractSet[str] = frozenset()
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
