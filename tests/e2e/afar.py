@@ -171,13 +171,13 @@ def alive(kubeconfig: Path, workers: Sequence[Worker]) -> Iterator[None]:
             await run(storage)
 
     async def run(storage: Storage) -> None:
-        tasks = [asyncio.ensure_future(worker(storage)) for worker in workers]
-        tasks.append(asyncio.ensure_future(stop.wait()))
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        failed.extend(error for task in done if not task.cancelled() and (error := task.exception()) is not None)
+        working = asyncio.gather(*(worker(storage) for worker in workers))  # some have nothing to do, and return
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for one in (working, stopping):
+            one.cancel()
+        results = await asyncio.gather(working, stopping, return_exceptions=True)
+        failed.extend(one for one in results if isinstance(one, Exception))
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(work()), name="workers", daemon=True)
     thread.start()
