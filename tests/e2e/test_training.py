@@ -89,3 +89,23 @@ async def test_a_training_that_does_not_fit_has_no_pod_running(lively: Cluster) 
         await lively.until(lambda: lively.message("pytorchjob-master-0"))
         assert len(await lively.pods()) == 11
         assert await lively.places() == {}
+
+
+async def test_what_depends_on_the_end_of_another_part_starts_after_it(lively: Cluster) -> None:
+    """As a TrainJob's nodes wait for the initializers: who waited for all at once would wait for ever."""
+    manifest = example("jobset")
+    first, second, *_ = manifest["spec"]["replicatedJobs"]
+    second["dependsOn"] = [{"name": first["name"], "status": "Complete"}]
+    manifest["spec"]["replicatedJobs"] = [first, second]
+    manifest["spec"].pop("startupPolicy", None)
+    async with lively.scheduler():
+        await lively.create("/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets", manifest)
+
+        async def ended() -> bool:
+            found = await lively.client.get_object(
+                f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets/{manifest['metadata']['name']}"
+            )
+            conditions = found.get("status", {}).get("conditions", ())
+            return any(one["type"] == "Completed" and one["status"] == "True" for one in conditions)
+
+        await lively.until(ended)
