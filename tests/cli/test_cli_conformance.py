@@ -37,7 +37,9 @@ async def cluster(folder: Path, *offers: str, also: tuple[object, ...] = ()) -> 
 @contextlib.asynccontextmanager
 async def scheduler(kubeconfig: Path) -> AsyncIterator[None]:
     stop, ready = asyncio.Event(), asyncio.Event()
-    config = RunConfig(kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=None, probes_port=None)
+    config = RunConfig(
+        kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=None, probes_port=None, decisions_at=None
+    )
     task = asyncio.create_task(run_scheduler(config, stop=stop, ready=ready))
     try:
         await asyncio.wait_for(ready.wait(), 20)
@@ -63,6 +65,11 @@ async def test_all_requirements_are_met_and_the_evidence_stands_where_the_progra
     gangs = (report / "tests/TestSchedulingOrchestration_GangScheduling/output.md").read_text(encoding="utf-8")
     assert "| Succeeded | h100-" in gangs
     assert "did not get a node" in gangs
+    assert "nvidia.com/gpu on 2 nodes; begun 20" in gangs
+    remarks = {one["id"]: one["notes"] for one in listed}
+    assert remarks["gang_scheduling"] == ""
+    assert "not in that of 1.36" in remarks["dra_support"]
+    assert "is not tested" in remarks["secure_accelerator_access"]
 
 
 async def _one_by_one(storage: Storage) -> None:

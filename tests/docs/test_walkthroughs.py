@@ -57,7 +57,9 @@ async def environment(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
         kubeconfig = tmp_path / "kubeconfig"
         mini.write_kubeconfig(kubeconfig)
         stop, ready = asyncio.Event(), asyncio.Event()
-        config = RunConfig(kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=None, probes_port=None)
+        config = RunConfig(
+            kubeconfig=str(kubeconfig), leader_elect=False, metrics_port=None, probes_port=None, decisions_at=None
+        )
         scheduler = asyncio.create_task(run_scheduler(config, stop=stop, ready=ready))
         await asyncio.wait_for(ready.wait(), 20)
         for name in ("crds", "examples"):
