@@ -99,7 +99,8 @@ class RolloutBook:
 
 def _surging(replicas: dict[PodKey, Replica]) -> frozenset[PodKey]:
     """The youngest pods of the youngest revision, as many as run of others."""
-    youngest = sorted(replicas, key=lambda key: (replicas[key].created, key), reverse=True)
+    # Of pods that were made in the same second, one that has no node is younger than one that has.
+    youngest = sorted(replicas, key=lambda key: (replicas[key].created, not replicas[key].runs, key), reverse=True)
     if not youngest:
         return frozenset()
     target = replicas[youngest[0]].revision

@@ -76,6 +76,11 @@ def test_what_was_lent_is_given_for_good_when_the_old_pod_has_gone():
     assert not preemptible(store, "new")
 
 
+def test_of_two_revisions_of_the_same_second_the_one_that_waits_is_the_new_one():
+    olds = [replica(f"z-{number}", "z", on="n", age=1) for number in range(QUOTA)]
+    assert bound(a_cluster(*olds, replica("new", "b", age=1))) == ["ns/new"]
+
+
 def test_a_rollback_goes_by_the_youngest_pod():
     store = a_cluster(OLD[0], replica("new", "b", on="n", age=50), replica("again", "a", age=1))
     assert preemptible(store, "again")

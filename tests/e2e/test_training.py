@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from kai_py.cli.minicluster import furnish, workers
-from kai_py.kube.client import connect
-from kai_py.minicluster import MiniCluster
-from kai_py.minicluster.pools import RACK_LABEL, nodes
-
 from .harness import Cluster, Json
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workloads"
 _DURATION = "minicluster.kai-py/duration"
-
-
-@pytest.fixture
-async def lively(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """What ``kai-py minicluster --nodes 10`` starts, with the queue and the topology that the examples name."""
-    mini = MiniCluster(workers=workers())
-    furnish(mini, nodes("h100", 10), crds=True)
-    async with mini:
-        kubeconfig = tmp_path / "kubeconfig"
-        mini.write_kubeconfig(kubeconfig)
-        async with await connect(str(kubeconfig)) as client:
-            made = Cluster(kubeconfig, client, "default", real=False, faults=mini.faults)
-            await made.queue("research")
-            topology = {"metadata": {"name": "racks"}, "spec": {"levels": [{"nodeLabel": RACK_LABEL, "alias": "rack"}]}}
-            kind = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology"}
-            await made.create("/apis/kai.scheduler/v1alpha1/topologies", kind | topology)
-            yield made
 
 
 def example(name: str) -> Json:
