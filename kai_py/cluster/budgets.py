@@ -61,7 +61,7 @@ class BudgetBook:
         self._table: tuple[tuple[object, int], Budgets | None] | None = None
 
     def put(self, budget: PodDisruptionBudget) -> None:
-        """Take in a budget."""
+        """Take in a budget. It matters to the choice of victims, but is never a reason for a cycle."""
         namespace, name = budget.metadata.key
         where = f"PodDisruptionBudget {namespace}/{name}"
         try:

@@ -47,7 +47,7 @@ def registry() -> kopf.OperatorRegistry:
 
     @kopf.on.probe(id="staleness", registry=handlers)
     def staleness(memo: Shell, **_: Any) -> float:
-        return max(reflector.staleness for reflector in memo.reflectors)
+        return memo.staleness
 
     @kopf.on.event(QUEUES.group, QUEUES.version, QUEUES.plural, registry=handlers)
     def queue(type: str | None, body: kopf.Body, memo: Shell, **_: Any) -> None:  # noqa: A002  # kopf's name

@@ -207,7 +207,7 @@ class Intake:
 
     def put_owner_pod(self, pod: PartialObject) -> None:
         """A pod that owns pods was read."""
-        self._woken(self._store.put_owner(replace(pod, api_version=PODS.api_version, kind="Pod"), self._clock()))
+        self._woken(self._store.lineages.put(replace(pod, api_version=PODS.api_version, kind="Pod"), self._clock()))
 
     def _put_owner(self, resource: ResourceKind[Any], owner: PartialObject) -> bool:
         kind = self._owner_kinds.get(resource, owner.kind)
@@ -215,13 +215,13 @@ class Intake:
         named = replace(whole, api_version=resource.api_version, kind=kind)
         if isinstance(named, Workload):
             named = replace(named, status=decisive_status((resource.group, kind), named.status))
-        matters = self._store.put_owner(named, self._clock())
+        matters = self._store.lineages.put(named, self._clock())
         self._tell_of_annotations()
         return matters
 
     def _put_budget(self, budget: PodDisruptionBudget) -> None:
         known = self._store.budgets.faults.get(budget.metadata.key)
-        self._store.put_budget(budget)
+        self._store.budgets.put(budget)
         faults = self._store.budgets.faults.get(budget.metadata.key, ())
         body = _body(BUDGETS.api_version, BUDGETS.kind, budget.metadata)
         self._report(body, faults, _first(known))
@@ -229,7 +229,7 @@ class Intake:
     def _put_zones(self, topology: NodeResourceTopology) -> bool:
         name = topology.metadata.name
         known = self._store.zones.faults.get(name)
-        matters = self._store.put_zones(topology)
+        matters = self._store.zones.put(topology)
         body = _body(ZONES.api_version, ZONES.kind, topology.metadata)
         self._report(body, self._store.zones.faults.get(name, ()), known[0] if known else None)
         return matters
@@ -257,7 +257,7 @@ class Intake:
         if resource == NAMESPACES:
             return self._store.drop_namespace(meta.name)
         if resource == BUDGETS:
-            self._store.drop_budget(meta.key)
+            self._store.budgets.drop(meta.key)
             return False
         if resource in _DEVICES:
             return self._drop_devices(resource, meta)
@@ -269,7 +269,7 @@ class Intake:
             return self._store.drop_runtime_class(meta.name, self._clock())
         if resource == SERVICES:
             return self._store.drop_service(meta.key)
-        return self._store.drop_owner(meta.uid)
+        return self._store.lineages.drop(meta.uid)
 
     def _drop_devices(self, resource: ResourceKind[Any], meta: ObjectMeta) -> bool:
         claims = self._store.claims

@@ -42,7 +42,6 @@ class CycleLoop:
         store: the memory.
         options: asked before every cycle, so that new settings count from the next one on.
         leading: whether we may decide; a standby keeps its memory warm and runs nothing.
-        done: called in the event loop with every finished cycle.
         clock: seconds since the epoch.
     """
 
@@ -52,13 +51,11 @@ class CycleLoop:
         options: Callable[[], Options],
         *,
         leading: Callable[[], bool],
-        done: Callable[[Done], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._options = options
         self._leading = leading
-        self._done = done
         self._clock = clock
         self._changed = asyncio.Event()
         self.number = 0
@@ -68,8 +65,12 @@ class CycleLoop:
         """Something changed that a cycle could act upon."""
         self._changed.set()
 
-    async def run(self) -> None:
-        """Run cycles until cancelled. An error in one is a bug of ours: it is logged, and the next one runs."""
+    async def run(self, done: Callable[[Done], None]) -> None:
+        """Run cycles until cancelled. An error in one is a bug of ours: it is logged, and the next one runs.
+
+        Args:
+            done: called in the event loop with every finished cycle.
+        """
         pause = DEBOUNCE
         while True:
             await self._wait()
@@ -79,7 +80,7 @@ class CycleLoop:
             if not self._leading():
                 continue
             try:
-                pause = max(DEBOUNCE, await self._cycle())
+                pause = max(DEBOUNCE, await self._cycle(done))
             except Exception:  # the edge of the loop
                 _log.exception("cycle failed", cycle=self.number)
                 pause = 1.0
@@ -94,16 +95,16 @@ class CycleLoop:
         except TimeoutError:
             pass
 
-    async def _cycle(self) -> float:
+    async def _cycle(self, done: Callable[[Done], None]) -> float:
         """One cycle; returns its length in seconds."""
         self.number += 1
         started = time.perf_counter()
-        self._store.tidy(self._clock())
+        self._store.carryover.tidy(self._clock())
         # Never during a cycle: what selectors said about devices is remembered in one place, which taking tidies up.
         snapshot = self._store.take(self._clock())
         taken = time.perf_counter()
         result = await asyncio.to_thread(run_cycle, snapshot, self._options(), clock=time.monotonic)
         decided = time.perf_counter()
         self.last = Done(self.number, snapshot, result, taken - started, decided - taken)
-        self._done(self.last)
+        done(self.last)
         return decided - started

@@ -33,6 +33,7 @@ from kai_py.kube.reviews import Reviews
 from kai_py.operators.decision_server import serving
 from kai_py.operators.handlers import registry
 from kai_py.operators.kinds import CONFIG_MAPS
+from kai_py.operators.parts import Parts
 from kai_py.operators.settings import FIXED, KEY, LiveSettings
 from kai_py.operators.shadow import previewer
 from kai_py.operators.shell import Shell
@@ -172,7 +173,7 @@ def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: 
     times = config.lease_times
     leadership = Leadership(client, *config.lease, identity, times=times) if config.leader_elect else None
     document = config.settings_configmap if config.settings_file is None else None
-    return Shell(
+    parts = Parts(
         client,
         settings,
         metrics,
@@ -182,6 +183,7 @@ def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: 
         document=document,
         preview=previewer(config.kubeconfig, config.context, document) if document is not None else None,
     )
+    return Shell(parts)
 
 
 async def _operate(shell: Shell, config: RunConfig, stop: asyncio.Event, ready: asyncio.Event) -> None:

@@ -46,7 +46,6 @@ class StatusWriter:
         store: what the objects say already.
         writer: the door to the API server.
         node_pool: name under which podgroup conditions are kept.
-        quiet: awaited before each write; resolves when no decision is waiting to be sent.
     """
 
     def __init__(
@@ -55,13 +54,11 @@ class StatusWriter:
         writer: Writer,
         *,
         node_pool: str,
-        quiet: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._writer = writer
         self._node_pool = node_pool
-        self._quiet = quiet
         self._clock = clock
         self._queues = QueueStatuses()
         self._jobs: OrderedDict[object, Job] = OrderedDict()
@@ -91,7 +88,7 @@ class StatusWriter:
 
     def memory(self) -> None:
         """Note what has to outlive this process: times in annotations of podgroups, held places as nominations."""
-        for name, stamps in self._store.stamps():
+        for name, stamps in self._store.carryover.stamps():
             self._put(("stamps", name), partial(self._writer.patch_metadata, PODGROUPS, *name, annotations=stamps))
         for key in self._store.held.unwritten():
             self._put(("nomination", key), partial(self._nominate, key))
@@ -156,16 +153,20 @@ class StatusWriter:
             self._ready.release()
         self._jobs[about] = job
 
-    async def run(self) -> None:
-        """Write, until cancelled."""
+    async def run(self, quiet: Callable[[], Awaitable[None]]) -> None:
+        """Write, until cancelled.
+
+        Args:
+            quiet: awaited before each write; resolves when no decision is waiting to be sent.
+        """
         async with asyncio.TaskGroup() as workers:
             for _ in range(CONCURRENCY):
-                workers.create_task(self._work())
+                workers.create_task(self._work(quiet))
 
-    async def _work(self) -> None:
+    async def _work(self, quiet: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self._ready.acquire()
-            await self._quiet()
+            await quiet()
             about, job = self._jobs.popitem(last=False)
             try:
                 await job()

@@ -87,7 +87,7 @@ class Disruptions:
                 desired_healthy=one.budget.status.desired_healthy if one.counted else -rest,
                 observed_generation=one.budget.metadata.generation,
             )
-            self._store.put_budget(replace(one.budget, status=status))
+            self._store.budgets.put(replace(one.budget, status=status))
 
     def _without_pods(self, one: Budget, pods: list[Pod]) -> int:
         selected = _selected(one, pods)

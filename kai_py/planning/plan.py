@@ -144,11 +144,11 @@ def furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Itera
     # Of a live cluster without any we may not have been allowed to read them.
     store.runtimes.complete = not any(one.live for one in read.sources.values())
     for zones in read.zones:
-        store.put_zones(zones)
+        store.zones.put(zones)
     for podgroup in read.podgroups:
         store.put_podgroup(podgroup)
     for owner in read.owners:
-        store.put_owner(owner, now)
+        store.lineages.put(owner, now)
     for device_class in read.device_classes:
         store.claims.put_class(device_class)
     for rule in read.device_taints:
@@ -243,7 +243,7 @@ def _run(
         done.append((result, snapshot.axis))
         if len(done) == cycles or not result.decisions:
             return done
-        world.store.remember(result, now)
+        world.store.carryover.remember(result, now)
         now += cycle_seconds
         world.settle(result.decisions, now)
 

@@ -220,10 +220,10 @@ def put(store: Store, each: object, now: float = NOW) -> bool:
         case PriorityClass():
             return store.put_priority_class(each)
         case PodDisruptionBudget():
-            store.put_budget(each)
+            store.budgets.put(each)
             return False
         case PartialObject():
-            return store.put_owner(each, now)
+            return store.lineages.put(each, now)
     raise TypeError(each)
 
 

@@ -130,7 +130,7 @@ def test_a_budget_may_come_last_change_and_go():
     assert under(store) == {}
     put(store, budget("b", {}, allowed=4))
     assert under(store) == {"p": 4, "q": 4}
-    store.drop_budget(("ns", "b"))
+    store.budgets.drop(("ns", "b"))
     assert store.take(NOW).budgets is None
 
 

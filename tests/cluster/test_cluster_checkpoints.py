@@ -97,14 +97,14 @@ def test_an_owner_speaks_for_its_own_podgroups_alone():
 def test_what_an_owner_says_wrong_goes_with_it():
     store = a_store(owner("Job", "j", annotations=says("yesterday")))
     assert store.history.checkpoints.faults.keys() == {("Job", "ns/j")}
-    store.drop_owner("uid-j")
+    store.lineages.drop("uid-j")
     assert store.history.checkpoints.faults == store.history.checkpoints.untold == {}
 
 
 def test_nothing_is_remembered_of_podgroups_that_are_gone():
     store = a_store(stamped(NOW - 50, owners=["j"]), owner("Job", "j", annotations=says(NOW - 50)))
     store.drop_podgroup(("ns", "g"))
-    store.drop_owner("uid-j")
+    store.lineages.drop("uid-j")
     book = store.history.checkpoints
     assert [book._of_objects, book._of_pods, book._of_owners, book._owners, book._owned] == [{}] * 5
 
@@ -139,5 +139,5 @@ def test_a_podgroup_that_is_gone_is_forgotten():
     store = a_store(saving("p", NOW - 60))
     (name,) = store.groups.groups
     store.put_pod(pod("p", on="a", phase="Succeeded"), NOW)
-    store.tidy(NOW + 120)
+    store.carryover.tidy(NOW + 120)
     assert store.history.checkpoints.of(name) == -inf

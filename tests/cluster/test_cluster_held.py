@@ -92,13 +92,13 @@ def test_a_restarted_scheduler_goes_on_holding():
 
 def test_a_place_for_which_nobody_was_evicted_is_not_held():
     store = a_store(pod("waits"))
-    store.remember(result_of(store, Nominate("ns/waits", "uid-waits", "a", "ns/g", Action.ALLOCATE)), NOW)
+    store.carryover.remember(result_of(store, Nominate("ns/waits", "uid-waits", "a", "ns/g", Action.ALLOCATE)), NOW)
     assert held_in(store.take(NOW)) == {}
 
 
 def test_a_place_is_held_from_reclaim_until_the_pod_is_bound():
     store = a_store(pod("waits"))
-    store.remember(result_of(store, Nominate("ns/waits", "uid-waits", "a", "ns/g", Action.RECLAIM)), NOW)
+    store.carryover.remember(result_of(store, Nominate("ns/waits", "uid-waits", "a", "ns/g", Action.RECLAIM)), NOW)
     assert held_in(store.take(NOW)) == {"waits": "a"}
     store.put_pod(pod("waits", on="a"), NOW)
     assert held_in(store.take(NOW)) == {}
@@ -114,8 +114,8 @@ def test_a_nomination_by_another_scheduler_counts_as_a_pod_and_is_not_held():
 def test_the_next_cycle_knows_how_far_a_search_has_come():
     store = a_store(pod("waits", group="g"), podgroup("g"))
     result = dataclasses.replace(result_of(store), searched={("ns/g", "reclaim"): 48, ("ns/gone", "preempt"): 7})
-    store.remember(result, NOW)
+    store.carryover.remember(result, NOW)
     snapshot = store.take(NOW)
     assert snapshot.podgroups.searched == {(row_of(snapshot, "g"), Action.RECLAIM): 48}
-    store.remember(result_of(store), NOW)
+    store.carryover.remember(result_of(store), NOW)
     assert store.take(NOW).podgroups.searched == {}

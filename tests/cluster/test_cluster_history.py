@@ -113,20 +113,20 @@ def test_a_start_that_we_have_seen_is_better_than_what_the_kubelet_says(book):
 
 def test_an_eviction_is_written_to_the_podgroup_of_the_victim():
     store = a_store(podgroup("g"), pod("p", on="a", group="g"))
-    list(store.stamps())
-    store.evicted(Evict("ns/p", "uid-p", "a", "ns/g", Action.RECLAIM), AT_NOON)
-    assert list(store.stamps()) == [(NAME, {LAST_EVICTION_ANNOTATION: NOON})]
-    assert list(store.stamps()) == []
+    list(store.carryover.stamps())
+    store.carryover.evicted(Evict("ns/p", "uid-p", "a", "ns/g", Action.RECLAIM), AT_NOON)
+    assert list(store.carryover.stamps()) == [(NAME, {LAST_EVICTION_ANNOTATION: NOON})]
+    assert list(store.carryover.stamps()) == []
 
 
 def test_histories_of_podgroups_that_are_gone_are_thrown_away():
     store = a_store(pod("p", on="a"))
     (name,) = store.groups.groups
     store.history.started(name, NOW)
-    store.tidy(NOW)
+    store.carryover.tidy(NOW)
     assert name in store.history._pasts
     store.put_pod(pod("p", on="a", phase="Succeeded"), NOW)
-    store.tidy(NOW + 120)
+    store.carryover.tidy(NOW + 120)
     assert store.history._pasts == {}
 
 

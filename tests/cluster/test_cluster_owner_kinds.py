@@ -80,9 +80,9 @@ def test_a_pod_waits_for_its_owner_and_for_the_owner_of_that():
     store, each = a_store(JOB, CUSTOM), pod("p", owner=("Job", "train"))
     store.put_pod(each, NOW)
     assert waits_for(store, each) == (ReasonCode.OWNER_PENDING, "Job ns/train")
-    assert store.put_owner(owner("Job", "train", above=("Run", "r")), NOW)
+    assert store.lineages.put(owner("Job", "train", above=("Run", "r")), NOW)
     assert waits_for(store, each) == (ReasonCode.OWNER_PENDING, "Run ns/r")
-    store.put_owner(owner("Run", "r"), NOW)
+    store.lineages.put(owner("Run", "r"), NOW)
     assert (waits_for(store, each), group_name(store, each)) == (None, "pg-train-uid-train")
 
 
@@ -118,7 +118,7 @@ def test_pods_that_asked_for_an_object_are_read_again_when_it_comes_and_when_it_
     store.put_pod(each, NOW)
     assert waits_for(store, each) == (ReasonCode.OWNER_PENDING, "PodGroup ns/gang")
     for minimum in (4, 6):
-        assert store.put_owner(
+        assert store.lineages.put(
             workload("scheduling.x-k8s.io/v1alpha1", "PodGroup", "gang", {"minMember": minimum}), NOW
         )
         assert store.pods.facts[key_of(each)].place.terms.min_member == minimum
@@ -132,7 +132,7 @@ def test_the_launcher_of_an_mpijob_counts_for_its_workers_while_it_exists():
     roles = {"Launcher": {"replicas": 1}, "Worker": {"replicas": 2}}
     fields = {"launcherCreationPolicy": "WaitForWorkersReady", "mpiReplicaSpecs": roles}
     store = a_store(("kubeflow.org", "MPIJob"))
-    store.put_owner(workload(api, "MPIJob", name, fields), NOW)
+    store.lineages.put(workload(api, "MPIJob", name, fields), NOW)
 
     def member(own, role, **more):
         labels = {"training.kubeflow.org/job-name": name, "training.kubeflow.org/job-role": role}

@@ -235,7 +235,7 @@ class KeptUpToDate(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["x", "y"]))
     def drop_budget(self, name):
-        self.store.drop_budget(("ns", name))
+        self.store.budgets.drop(("ns", name))
         self.forget("budget", name)
 
     # -- decisions ---------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ class KeptUpToDate(RuleBasedStateMachine):
 
     @invariant()
     def equals_the_rebuilt_one(self):
-        self.store.tidy(self.now)
+        self.store.carryover.tidy(self.now)
         snapshot, fresh = self.store.take(self.now), self.rebuilt()
         expected = contents(fresh.take(self.now))
         for name, said in contents(snapshot).items():

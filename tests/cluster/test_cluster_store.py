@@ -264,12 +264,12 @@ def test_a_refused_bind_pauses_the_pod_and_keeps_it_from_the_node_that_is_to_bla
     assert after(store) == {"p": "GATED"}
     assert blocked(store.take(NOW), "pg-p-uid-p") == "BackingOff"
     assert store.failures.next_expiry(NOW) == NOW + FIRST_PAUSE
-    assert store.tidy(NOW + FIRST_PAUSE)
+    assert store.carryover.tidy(NOW + FIRST_PAUSE)
     assert after(store, FIRST_PAUSE) == {"p": "PENDING"}
     assert excluded(store, FIRST_PAUSE) == {"a"}
-    assert store.tidy(NOW + NODE_MEMORY)
+    assert store.carryover.tidy(NOW + NODE_MEMORY)
     assert excluded(store, NODE_MEMORY) == set()
-    assert not store.tidy(NOW + NODE_MEMORY)
+    assert not store.carryover.tidy(NOW + NODE_MEMORY)
 
 
 def excluded(store: Store, seconds: float) -> set[str]:
@@ -327,15 +327,15 @@ def test_a_sent_decision_that_nobody_confirms_is_given_up():
     for decision in (bind("p", "a"), evict("q")):
         store.decisions.assume(decision, NOW)
         store.decisions.acknowledge(decision)
-    assert not store.tidy(NOW + CONFIRM_WITHIN)
-    assert store.tidy(NOW + CONFIRM_WITHIN + 1)
+    assert not store.carryover.tidy(NOW + CONFIRM_WITHIN)
+    assert store.carryover.tidy(NOW + CONFIRM_WITHIN + 1)
     assert after(store) == {"p": "PENDING", "q": "BOUND a"}
 
 
 def test_a_decision_that_is_still_being_sent_is_not_given_up():
     store = a_store(pod("p"))
     store.decisions.assume(bind("p", "a"), NOW)
-    assert not store.tidy(NOW + 10 * CONFIRM_WITHIN)
+    assert not store.carryover.tidy(NOW + 10 * CONFIRM_WITHIN)
     assert after(store) == {"p": "BOUND a"}
 
 
@@ -366,7 +366,7 @@ def test_slots_are_balanced_after_everybody_is_gone():
     assert not store.classes._number
     assert not store.groups._rows._queues._number
     assert len(store.groups._free) == store.groups._slots
-    assert (store._names, store.layout._kept, store.owners._pods) == ({}, {}, {})
+    assert (store.names._names, store.layout._kept, store.owners._pods) == ({}, {}, {})
 
 
 # -- owners and priorities -----------------------------------------------------------------------------

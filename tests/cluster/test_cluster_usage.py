@@ -136,7 +136,7 @@ def test_usage_of_other_resources_does_not_count():
 
 
 def first_axis(store):
-    return store.axis().accounted
+    return store.snapshots.axis().accounted
 
 
 # -- in the long run -------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def long_run(k_value, *, steps=400, gpus=4):
         now = NOW + 60.0 * step
         result = run_cycle(store.take(now), options, clock=lambda: 0.0)
         shares = result.shares
-        resources = store.axis().accounted
+        resources = store.snapshots.axis().accounted
         book.record(now, 60.0, resources=resources, queues=shares.names, held=shares.allocated, capacity=shares.total)
         store.queues.remember_usage(book.usage(now), resources)
         for decision in result.decisions:

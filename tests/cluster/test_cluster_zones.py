@@ -58,18 +58,18 @@ def store():
 
 def test_without_objects_there_is_no_table(store):
     assert store.take(NOW).zones is None
-    store.put_zones(topology("a", zone("node-0"), policy="none"))
+    store.zones.put(topology("a", zone("node-0"), policy="none"))
     assert store.take(NOW).zones is None
 
 
 def test_zones_come_in_the_order_of_their_numbers_and_only_numa_nodes_count(store):
     zones = [zone("node-10", "1"), zone("socket-0", kind="Socket"), zone("node-2", "2", free="500m"), zone("odd", "3")]
-    assert store.put_zones(topology("a", *zones))
+    assert store.zones.put(topology("a", *zones))
     table = store.take(NOW).zones
     assert table.names == (("node-2", "node-10", "odd"), ())
     assert table.allocatable[0, :, 0].tolist() == [2000, 1000, 3000]
     assert table.available[0, :, 0].tolist() == [500, 1000, 3000]
-    assert not store.put_zones(topology("a", *zones))
+    assert not store.zones.put(topology("a", *zones))
 
 
 @pytest.mark.parametrize(
@@ -84,27 +84,27 @@ def test_zones_come_in_the_order_of_their_numbers_and_only_numa_nodes_count(stor
     ],
 )
 def test_what_exporters_wrote_before_attributes_is_understood(store, old, policy, by_pod):
-    store.put_zones(topology("a", zone("node-0"), attributes=[], topologyPolicies=[old]))
+    store.zones.put(topology("a", zone("node-0"), attributes=[], topologyPolicies=[old]))
     table = store.take(NOW).zones
     assert (table.policy[0], table.by_pod[0]) == (policy, by_pod)
 
 
 def test_attributes_win_and_the_scope_is_container_unless_they_say_pod(store):
     attributes = [{"name": "topologyManagerPolicy", "value": "restricted"}]
-    store.put_zones(topology("a", zone("node-0"), attributes=attributes, topologyPolicies=["SingleNUMANodePodLevel"]))
+    store.zones.put(topology("a", zone("node-0"), attributes=attributes, topologyPolicies=["SingleNUMANodePodLevel"]))
     table = store.take(NOW).zones
     assert (table.policy[0], table.by_pod[0]) == (Policy.RESTRICTED, False)
 
 
 def test_an_object_that_cannot_be_read_keeps_its_last_good_state_and_is_told(store):
-    store.put_zones(topology("a", zone("node-0")))
-    assert not store.put_zones(topology("a", zone("node-0", free="many")))
+    store.zones.put(topology("a", zone("node-0")))
+    assert not store.zones.put(topology("a", zone("node-0", free="many")))
     (fault,) = store.faults["NodeResourceTopology", "a"]
     assert fault.field == "zones[0].resources[0].available"
     assert taken(store) == [4000]
-    store.put_zones(topology("a", *[zone(f"node-{n}") for n in range(17)]))
+    store.zones.put(topology("a", *[zone(f"node-{n}") for n in range(17)]))
     assert store.faults["NodeResourceTopology", "a"][0].field == "zones"
-    store.put_zones(topology("a", zone("node-0", "2")))
+    store.zones.put(topology("a", zone("node-0", "2")))
     assert store.faults == {}
     assert store.zones.drop("a")
     assert store.take(NOW).zones is None
@@ -183,7 +183,7 @@ def test_a_prediction_can_be_read_again():
 
 
 def test_a_pod_that_is_bound_a_moment_ago_holds_its_zone_until_the_exporter_sees_it(store):
-    store.put_zones(topology("a", zone("node-0"), zone("node-1")))
+    store.zones.put(topology("a", zone("node-0"), zone("node-1")))
     waiting = guaranteed("p")
     store.put_pod(waiting, NOW)
     seating = (("node-1", (("cpu", 2000),)),)
@@ -191,22 +191,22 @@ def test_a_pod_that_is_bound_a_moment_ago_holds_its_zone_until_the_exporter_sees
     assert taken(store) == [4000, 2000]
     store.put_pod(guaranteed("p", on="a", annotations=predicted(seating)), NOW)
     assert taken(store) == [4000, 2000]
-    store.put_zones(topology("a", zone("node-0", free="2"), zone("node-1")))
+    store.zones.put(topology("a", zone("node-0", free="2"), zone("node-1")))
     assert taken(store) == [2000, 4000]  # the kubelet had a mind of its own
     store.drop_pod(store.pod_key("ns/p"))
     assert taken(store) == [2000, 4000]
-    store.put_zones(topology("a", zone("node-0"), zone("node-1")))
+    store.zones.put(topology("a", zone("node-0"), zone("node-1")))
     assert taken(store) == [4000, 4000]
 
 
 def test_zones_that_a_node_does_not_have_are_not_guessed(store):
-    store.put_zones(topology("a", zone("node-0")))
+    store.zones.put(topology("a", zone("node-0")))
     store.put_pod(guaranteed("p", on="a", annotations=predicted((("node-7", (("cpu", 2000),)),))), NOW)
     assert store.take(NOW).zones.records == {}
 
 
 def test_the_zones_of_other_nodes_do_not_matter(store):
-    store.put_zones(topology("gone", zone("node-0")))
+    store.zones.put(topology("gone", zone("node-0")))
     assert store.take(NOW).zones is None
     store.put_node(node("gone"))
     assert store.take(NOW).zones.policy.tolist() == [Policy.NONE, Policy.NONE, Policy.SINGLE]

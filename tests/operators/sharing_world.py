@@ -259,12 +259,12 @@ class World:
         await self.settle()
 
     async def cycle(self):
-        self.store.tidy(self.now)
+        self.store.carryover.tidy(self.now)
         snapshot = self.store.take(self.now)
         result = run_cycle(snapshot, Options(), clock=lambda: 0.0)
         found = [str(one) for one in violations(snapshot, result, Options())]
         assert found == [], found
-        self.store.remember(result, self.now)
+        self.store.carryover.remember(result, self.now)
         self.dispatcher.submit(result.decisions)
         await self.settle()
 

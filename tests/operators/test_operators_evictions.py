@@ -64,7 +64,7 @@ async def carry_out(store, server, *decisions, settings="{}"):
     dispatcher = Dispatcher(
         store, server, Metrics(), tell=lambda *_: None, wake=lambda: None, eviction=lambda: eviction, clock=lambda: NOW
     )
-    store.remember(result_of(store, Nominate("ns/h0", "uid-h0", "a", "ns/hungry", Action.RECLAIM)), NOW)
+    store.carryover.remember(result_of(store, Nominate("ns/h0", "uid-h0", "a", "ns/hungry", Action.RECLAIM)), NOW)
     return await submit(dispatcher, *decisions), dispatcher
 
 

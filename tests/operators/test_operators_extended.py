@@ -112,7 +112,7 @@ async def test_a_pod_that_cannot_be_bound_loses_its_claim_and_the_next_attempt_m
     assert server.did[-2:] == [("free", MADE), ("delete", MADE)]
     store.claims.drop(("default", MADE))
     later = NOW + 3600  # it pauses after what was refused
-    store.tidy(later)
+    store.carryover.tidy(later)
     result = run_cycle(store.take(later), Options(), clock=lambda: 0.0)
     (bind,) = [one for one in result.decisions if isinstance(one, Bind)]
     assert [(one.claim, one.uid) for one in bind.claims] == [("default/a-extended-resources-", "")]

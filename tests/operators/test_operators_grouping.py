@@ -39,7 +39,7 @@ def terms(store, each):
 def test_a_kind_that_settings_describe_is_grouped_anew_at_once():
     settings, grouping, store, _ = a_grouping()
     each = pod("p", owner=("Run", "r"))
-    store.put_owner(owner("Run", "r"), NOW)
+    store.lineages.put(owner("Run", "r"), NOW)
     store.put_pod(each, NOW)
     assert (terms(store, each).min_member, terms(store, each).priority_class) == (1, "train")
     kind = {"group": "example.com", "kind": "Run", "minMember": 3, "priorityClass": "build"}
@@ -65,7 +65,7 @@ def test_default_priorities_come_change_and_go():
 
 def test_what_is_passed_over_is_told_once():
     _, _, store, told = a_grouping()
-    store.put_owner(owner("Job", "train", labels={"priorityClassName": "absent"}), NOW)
+    store.lineages.put(owner("Job", "train", labels={"priorityClassName": "absent"}), NOW)
     for name in ("p", "q", "p"):
         store.put_pod(pod(name, owner=("Job", "train")), NOW)
     (event,) = told

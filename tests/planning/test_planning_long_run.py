@@ -63,7 +63,7 @@ class Simulation:
         store = self.world.store
         snapshot = store.take(self.now)
         result = run_cycle(snapshot, self.options, clock=lambda: 0.0)
-        store.remember(result, self.now)
+        store.carryover.remember(result, self.now)
         self.evictions += sum(isinstance(decision, Evict) and not decision.moved for decision in result.decisions)
         self.now += STEP
         self.world.settle(result.decisions, self.now)

@@ -136,7 +136,7 @@ def _gangs(events):
         if isinstance(event, Pod):
             store.put_pod(event, NOW)
         else:
-            store.put_owner(event, NOW)
+            store.lineages.put(event, NOW)
     store.take(NOW)
     return {
         "/".join(name): (

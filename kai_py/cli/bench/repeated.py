@@ -135,7 +135,9 @@ def repeat(store: Store, passing: Iterator[tuple[bool, Pod]], repetitions: int) 
         decided = time.perf_counter()
         times.cpu.append((time.process_time() - used) * 1000)
         if not any(isinstance(decision, Bind) for decision in result.decisions):
-            store.remember(result, NOW)  # what was placed is not carried out here, so it must not count as started
+            store.carryover.remember(
+                result, NOW
+            )  # what was placed is not carried out here, so it must not count as started
         times.take.append((taken - started) * 1000)
         times.cycle.append((decided - taken) * 1000)
     return times, snapshot, result

@@ -88,20 +88,20 @@ def _cycle(churn: Churn, tally: _Tally, options: Options) -> None:
     """One cycle, as the scheduler runs it, and what becomes of its decisions."""
     store, now = churn.world.store, churn.now
     began = time.process_time()
-    store.tidy(now)
+    store.carryover.tidy(now)
     snapshot = store.take(now)
     result = run_cycle(snapshot, options, clock=time.monotonic)
     tally.cpu.append((time.process_time() - began) * 1000)
     tally.count(result)
     tally.waiting = max(tally.waiting, churn.waiting)
     found = [str(one) for one in violations(snapshot, result, options)]
-    store.remember(result, now)
+    store.carryover.remember(result, now)
     for decision in result.decisions:
         if isinstance(decision, Bind | Evict):
             store.decisions.assume(decision, now)
             store.decisions.acknowledge(decision)
         if isinstance(decision, Evict):
-            store.evicted(decision, now)
+            store.carryover.evicted(decision, now)
     found += churn.step(result.decisions)
     tally.contradictions += [f"{churn.now:.0f}: {one}" for one in found]
 

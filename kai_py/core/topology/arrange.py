@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 
 from kai_py.core.resources import Amounts
 from kai_py.core.tables.domains import Topology
-from kai_py.core.topology.alike import required_domain
 from kai_py.core.topology.assign import assign
-from kai_py.core.topology.candidates import Candidates, fewest_misses
-from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
+from kai_py.core.topology.choice import Offer, Shortfall, ShortfallCode
 from kai_py.core.topology.nest import allowed_domain, copies_that_fit, nest
-from kai_py.core.topology.packing import Load
-from kai_py.core.topology.parts import Arrangement, Part, Wrapped, wrap
-from kai_py.core.topology.positions import Position, leaves_of
+from kai_py.core.topology.parts import Arrangement, Part
+from kai_py.core.topology.positions import Position
 from kai_py.core.topology.program import Budget, Outcome
+from kai_py.core.topology.search import Search, question
 
 
 def arrange(
@@ -41,38 +36,14 @@ def arrange(
     Returns:
         An arrangement, not exact where a search ended early; or what is missing where.
     """
-    wrapped = wrap(podgroup)
-    box, pinned = wrapped.box, Pinned(np.array(wrapped.box.pinned, dtype=np.int32))
-    if (apart := next(_apart(topology, wrapped), None)) is not None:
-        return apart
-    inside, refusal = required_domain(topology, podgroup.constraint, offer.slots, box.size, pinned)
-    if refusal is not None:
-        return refusal
-    load = Load.of(offer.within(inside), box.total)
-    search = _Arranging(Candidates(topology, load, pinned), wrapped, budget or Budget())
-    for level in range(box.narrowest, box.widest - 1, -1):
-        if (position := search.at(level)) is not None:
-            leaves = tuple(leaves_of(wrapped, position))
-            return Arrangement(level, position.domain, leaves, position.misses, search.proven)
-    return search.shortfall()
+    asked = question(podgroup, offer, lambda _: (topology, None))
+    return asked if isinstance(asked, Shortfall) else _Arranging(asked, budget or Budget()).answer()
 
 
-@dataclass
-class _Arranging:
-    """One arrangement; ``proven`` turns False when some search ends before its end."""
+class _Arranging(Search):
+    """One arrangement in one topology."""
 
-    candidates: Candidates
-    wrapped: Wrapped
-    budget: Budget
-    proven: bool = True
-
-    def at(self, level: int) -> Position | None:
-        """The best position whose domain is of a level."""
-        best, all_tried = fewest_misses(self._possible(level), lambda domain: self._in(level, domain))
-        self.proven &= all_tried
-        return best
-
-    def _possible(self, level: int) -> list[int]:
+    def domains(self, level: int) -> list[int]:
         """Domains of a level with room for all pods, and for all copies of every kind of subgroup alone."""
         domains = self.candidates.possible(level)
         for box, count in self.wrapped.box.inside:
@@ -81,23 +52,17 @@ class _Arranging:
         rows: list[int] = domains.tolist()
         return rows
 
-    def _in(self, level: int, domain: int) -> Position | None:
-        topology, load, box = self.candidates.topology, self.candidates.load, self.wrapped.box
-        found = nest(topology, box, level, domain, load)
-        if found is not None and found.misses == 0:
-            return found
-        outcome, exact = assign(topology, box, level, domain, load, self.budget)
-        self.proven &= outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
-        if exact is not None and (found is None or exact.misses < found.misses):
-            return exact
-        return found
+    def greedy(self, level: int, domain: int) -> Position | None:
+        """The hardest box first, each into the tightest domain that takes it."""
+        return nest(self.candidates.topology, self.wrapped.box, level, domain, self.candidates.load)
 
-    def shortfall(self) -> Shortfall:
-        """What to tell: too little room altogether, or for one kind of subgroup, or for all of them together."""
+    def exact(self, level: int, domain: int) -> tuple[Outcome, Position | None]:
+        """Boxes to domains, by an integer program."""
+        return assign(self.candidates.topology, self.wrapped.box, level, domain, self.candidates.load, self.budget)
+
+    def lacking(self) -> Shortfall | None:
+        """The first kind of subgroup that fits nowhere alone, or not as often as there are of it."""
         topology, load, level = self.candidates.topology, self.candidates.load, self.wrapped.box.widest
-        whole = self.candidates.nearest(level, proven=self.proven)
-        if whole.fits < whole.pods:
-            return whole
         named = {inner.box: inner.name for inner in reversed(self.wrapped.inside)}
         for box, count in self.wrapped.box.inside:
             alone = copies_that_fit(topology, box, box.widest, load)
@@ -108,20 +73,10 @@ class _Arranging:
                 return self._too_large(box.widest, fits, box.size, named[box])
             if copies.max() < count:
                 return self._too_large(level, copies * box.size, count * box.size, named[box])
-        return Shortfall(ShortfallCode.PARTS_COLLIDE, level, whole.domain, whole.fits, whole.pods, self.proven)
+        return None
 
     def _too_large(self, level: int, fits: Amounts, pods: int, part: str) -> Shortfall:
         """Of ``pods`` in subgroups like ``part``, ``(parts of level,) fits`` is the most."""
         best = int(fits.argmax())
         path = self.candidates.topology.name_of(level, best) if fits[best] else ()
         return Shortfall(ShortfallCode.PART_TOO_LARGE, level, path, int(fits[best]), pods, part=part)
-
-
-def _apart(topology: Topology, wrapped: Wrapped) -> Iterator[Shortfall]:
-    """Subgroups whose members already run in several domains of the level that they require."""
-    for inner in wrapped.inside:
-        box = inner.box
-        pinned = Pinned(np.array(box.pinned, dtype=np.int32))
-        if box.pinned and not pinned.within(topology, box.widest):
-            yield Shortfall(ShortfallCode.PINNED_APART, box.widest, (), 0, box.size, part=inner.name)
-        yield from _apart(topology, inner)

@@ -6,23 +6,22 @@ and those of all boxes around it have in common.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from kai_py.core.resources import Amounts, Mask
 from kai_py.core.tables.domains import ROOT, Topology
-from kai_py.core.topology.alike import required_domain
-from kai_py.core.topology.candidates import TRIES, Candidates, fewest_misses
-from kai_py.core.topology.choice import Offer, Pinned, Shortfall, ShortfallCode
+from kai_py.core.topology.candidates import TRIES
+from kai_py.core.topology.choice import Offer, Shortfall, ShortfallCode
 from kai_py.core.topology.crossing import cross
 from kai_py.core.topology.filling import Filling
 from kai_py.core.topology.nest import allowed_domain, copies_that_fit
 from kai_py.core.topology.packing import Load
-from kai_py.core.topology.parts import Arrangement, Box, Part, Wrapped, wrap
-from kai_py.core.topology.positions import Position, leaves_of
+from kai_py.core.topology.parts import Arrangement, Box, Part
+from kai_py.core.topology.positions import Position
 from kai_py.core.topology.program import Budget, Outcome
+from kai_py.core.topology.search import Question, Search, question
 
 
 def arrange_across(
@@ -43,63 +42,43 @@ def arrange_across(
     Returns:
         An arrangement, not exact where a search ended early; or what is missing where.
     """
-    wrapped = wrap(podgroup)
-    box, pinned = wrapped.box, Pinned(np.array(wrapped.box.pinned, dtype=np.int32))
-    if (apart := next(_apart(topologies, wrapped), None)) is not None:
-        return apart
-    inside, refusal = required_domain(topologies[box.tree], podgroup.constraint, offer.slots, box.size, pinned)
-    if refusal is not None:
-        return refusal
-    load = Load.of(offer.within(inside), box.total)
-    candidates = Candidates(topologies[box.tree], load, pinned)
-    search = _Across(topologies, candidates, wrapped, budget or Budget())
-    for level in range(box.narrowest, box.widest - 1, -1):
-        if (position := search.at(level)) is not None:
-            leaves = tuple(leaves_of(wrapped, position))
-            return Arrangement(level, position.domain, leaves, position.misses, search.proven)
-    return search.shortfall()
+    asked = question(podgroup, offer, lambda box: (topologies[box.tree], box.tree))
+    return asked if isinstance(asked, Shortfall) else _Across(topologies, asked, budget or Budget()).answer()
 
 
-@dataclass
-class _Across:
-    """One arrangement; ``proven`` turns False when some search ends before its end."""
+class _Across(Search):
+    """One arrangement in several topologies."""
 
-    topologies: Sequence[Topology]
-    candidates: Candidates
-    wrapped: Wrapped
-    budget: Budget
-    proven: bool = True
+    def __init__(self, topologies: Sequence[Topology], asked: Question, budget: Budget) -> None:
+        super().__init__(asked, budget)
+        self._topologies = topologies
 
-    def at(self, level: int) -> Position | None:
-        """The best position whose domain is of a level of the podgroup's own topology."""
-        parts, box = self.candidates.topology.partition(level), self.wrapped.box
-        best, all_tried = fewest_misses(
-            self.candidates.possible(level).tolist(),
-            lambda domain: self._in(Position(box, level, domain), parts == domain),
-        )
-        self.proven &= all_tried
-        return best
+    def domains(self, level: int) -> list[int]:
+        """Domains of a level of the podgroup's own topology with room for all pods."""
+        rows: list[int] = self.candidates.possible(level).tolist()
+        return rows
 
-    def _in(self, root: Position, nodes: Mask) -> Position | None:
-        load, found = self.candidates.load, None
-        if _Fill(self.topologies, load).fill(root, nodes):
-            found = root
-            if found.misses == 0:
-                return found
-        outcome, exact = cross(self.topologies, root.box, root.level, root.domain, nodes, load, self.budget)
-        self.proven &= outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
-        if exact is not None and (found is None or exact.misses < found.misses):
-            return exact
-        return found
+    def greedy(self, level: int, domain: int) -> Position | None:
+        """The hardest box first, each into the tightest domain that takes it."""
+        root = Position(self.wrapped.box, level, domain)
+        filled = _Fill(self._topologies, self.candidates.load).fill(root, self._nodes(level, domain))
+        return root if filled else None
 
-    def shortfall(self) -> Shortfall:
-        """What to tell: too little room altogether, or for one kind of subgroup, or for all of them together."""
-        load, level = self.candidates.load, self.wrapped.box.widest
-        whole = self.candidates.nearest(level, proven=self.proven)
-        if whole.fits < whole.pods:
-            return whole
+    def exact(self, level: int, domain: int) -> tuple[Outcome, Position | None]:
+        """Boxes to domains that may cross, by an integer program."""
+        nodes, load = self._nodes(level, domain), self.candidates.load
+        return cross(self._topologies, self.wrapped.box, level, domain, nodes, load, self.budget)
+
+    def _nodes(self, level: int, domain: int) -> Mask:
+        """``(N,)`` those of a domain of the podgroup's own topology."""
+        nodes: Mask = self.candidates.topology.partition(level) == domain
+        return nodes
+
+    def lacking(self) -> Shortfall | None:
+        """The first subgroup that fits nowhere alone, or else of which not all copies fit anywhere."""
+        load = self.candidates.load
         for inner in self.wrapped.inside:
-            box, topology = inner.box, self.topologies[inner.box.tree]
+            box, topology = inner.box, self._topologies[inner.box.tree]
             alone = allowed_domain(topology, box, box.widest)
             slots = topology.sums(box.widest, np.where(alone, load.slots, 0).T)
             fits = np.minimum(slots, box.total).sum(axis=1)
@@ -107,27 +86,17 @@ class _Across:
             if fits[best] < box.size:
                 return _too_large(topology, box, box.widest, best, int(fits[best]), box.size, inner.name)
         for inner in self.wrapped.inside:
-            box, topology = inner.box, self.topologies[inner.box.tree]
+            box, topology = inner.box, self._topologies[inner.box.tree]
             count = dict(self.wrapped.box.inside)[box]
             copies = int(copies_that_fit(topology, box, ROOT, load)[0])
             if copies < count:
                 return _too_large(topology, box, ROOT, 0, copies * box.size, count * box.size, inner.name)
-        return Shortfall(ShortfallCode.PARTS_COLLIDE, level, whole.domain, whole.fits, whole.pods, self.proven)
+        return None
 
 
 def _too_large(topology: Topology, box: Box, level: int, part: int, fits: int, pods: int, name: str) -> Shortfall:
     path = topology.name_of(level, part) if fits else ()
     return Shortfall(ShortfallCode.PART_TOO_LARGE, level, path, fits, pods, part=name, tree=box.tree)
-
-
-def _apart(topologies: Sequence[Topology], wrapped: Wrapped) -> Iterator[Shortfall]:
-    """Subgroups whose members already run in several domains of the level that they require."""
-    for inner in wrapped.inside:
-        box = inner.box
-        pinned = Pinned(np.array(box.pinned, dtype=np.int32))
-        if box.pinned and not pinned.within(topologies[box.tree], box.widest):
-            yield Shortfall(ShortfallCode.PINNED_APART, box.widest, (), 0, box.size, part=inner.name, tree=box.tree)
-        yield from _apart(topologies, inner)
 
 
 class _Fill(Filling):
