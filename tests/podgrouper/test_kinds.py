@@ -120,6 +120,15 @@ def test_a_replicated_job_that_is_made_after_another_is_not_waited_for_at_the_st
     assert leaves(answer) == {"data-replica-0": 2, "model-replica-0": 2, "node-replica-0": 2}
 
 
+def test_a_launcher_is_one_where_the_mpijob_does_not_say_how_many():
+    specs = {"Launcher": {}, "Worker": {"replicas": 4}}
+    owner = obj("MPIJob", "m", "kubeflow.org/v2beta1", {"mpiReplicaSpecs": specs})
+    assert spec(group(pod(owner), [owner]))["minMember"] == 5
+    specs["Launcher"]["replicas"] = 0
+    with pytest.raises(GroupingError, match=r"mpiReplicaSpecs\.Launcher\.replicas"):
+        group(pod(owner), [owner])
+
+
 def test_the_pod_that_submits_the_work_of_a_rayjob_is_on_its_own():
     top = obj("RayJob", "tune", "ray.io/v1", {}, labels={"kai.scheduler/queue": "research"})
     job = obj("Job", "tune-submit", "batch/v1", {}, owner=top)
