@@ -102,7 +102,9 @@ HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 #: Which of its Job's, or of its StatefulSet's pods a pod is.
 JOB_INDEX_LABEL: Final = "batch.kubernetes.io/job-completion-index"
 POD_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"
+#: Which template a pod of a Deployment, or of an Argo Rollout, was made from.
 POD_TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
+ROLLOUT_HASH_LABEL: Final = "rollouts-pod-template-hash"
 UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"
 NVIDIA_GPU: Final = "nvidia.com/gpu"
 GPU_MEMORY_LABEL: Final = "nvidia.com/gpu.memory"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from kai_py.api.decode import convert
-from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, QUEUE_LABEL
+from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, QUEUE_LABEL, ROLLOUT_HASH_LABEL
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.api.workload import Workload
@@ -83,14 +83,12 @@ async def _pod(client: ApiClient, namespace: str, name: str) -> Why | None:
 
 async def _with_rollout(client: ApiClient, answer: Why, pod: Json) -> Why:
     """The answer with what somebody can do whose new replica waits for an old one that waits for it."""
-    namespace, revision = (
-        pod["metadata"]["namespace"],
-        (pod["metadata"].get("labels") or {}).get(POD_TEMPLATE_HASH_LABEL),
-    )
-    if not answer.code or not revision:
+    marked = (POD_TEMPLATE_HASH_LABEL, ROLLOUT_HASH_LABEL)
+    mark = next((key for key in marked if key in (pod["metadata"].get("labels") or {})), "")
+    if not answer.code or not mark:
         return answer
     book, asked = RolloutBook(), _pod_of(pod)
-    pods = await list_all(client, PODS, namespace, labelSelector=POD_TEMPLATE_HASH_LABEL)
+    pods = await list_all(client, PODS, pod["metadata"]["namespace"], labelSelector=mark)
     for one in (asked, *map(_pod_of, pods)):
         if one is not None:
             book.see(key_of(one), one)

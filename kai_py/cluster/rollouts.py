@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL
+from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, ROLLOUT_HASH_LABEL
 from kai_py.api.pod import Pod
 from kai_py.core.tables.pods import PodKey
 
@@ -33,7 +33,7 @@ class Replica(NamedTuple):
 
 
 class RolloutBook:
-    """All pods of ReplicaSets that have a template's hash in their name, as those of Deployments and Rollouts have.
+    """All pods of ReplicaSets that have a template's hash in their name, as Deployments and Argo Rollouts give it.
 
     Attributes:
         enabled: whether anything is lent.
@@ -54,7 +54,7 @@ class RolloutBook:
         if workload is None:
             return
         runs = bool(pod.spec.node_name) and pod.metadata.deletion_timestamp is None
-        replica = Replica(pod.metadata.labels[POD_TEMPLATE_HASH_LABEL], pod.metadata.creation_timestamp or "", runs)
+        replica = Replica(_revision(pod), pod.metadata.creation_timestamp or "", runs)
         replicas = self._replicas.setdefault(workload, {})
         if replicas.get(key) != replica:
             replicas[key] = replica
@@ -110,7 +110,13 @@ def _surging(replicas: dict[PodKey, Replica]) -> frozenset[PodKey]:
 
 def _workload(pod: Pod) -> Workload | None:
     """What a ReplicaSet is named after: its name is the workload's, a dash, and the hash of the template."""
-    revision, owner = pod.metadata.labels.get(POD_TEMPLATE_HASH_LABEL), pod.metadata.controller
+    revision, owner = _revision(pod), pod.metadata.controller
     if not revision or owner is None or owner.kind != "ReplicaSet" or not owner.name.endswith(f"-{revision}"):
         return None
     return pod.metadata.namespace, owner.name.removesuffix(f"-{revision}")
+
+
+def _revision(pod: Pod) -> str:
+    """The hash of its template; empty if nobody has marked it so."""
+    labels = pod.metadata.labels
+    return labels.get(POD_TEMPLATE_HASH_LABEL) or labels.get(ROLLOUT_HASH_LABEL, "")

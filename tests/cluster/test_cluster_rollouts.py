@@ -76,6 +76,15 @@ def test_what_was_lent_is_given_for_good_when_the_old_pod_has_gone():
     assert not preemptible(store, "new")
 
 
+def test_replicas_of_an_argo_rollout_are_told_by_its_own_label():
+    def marked(one: Pod) -> Pod:
+        hashed = {"rollouts-pod-template-hash": one.metadata.labels["pod-template-hash"]}
+        kept = {key: value for key, value in one.metadata.labels.items() if key != "pod-template-hash"}
+        return replace(one, metadata=replace(one.metadata, labels=kept | hashed))
+
+    assert bound(a_cluster(*map(marked, (*OLD, replica("new", "b"))))) == ["ns/new"]
+
+
 def test_of_two_revisions_of_the_same_second_the_one_that_waits_is_the_new_one():
     olds = [replica(f"z-{number}", "z", on="n", age=1) for number in range(QUOTA)]
     assert bound(a_cluster(*olds, replica("new", "b", age=1))) == ["ns/new"]

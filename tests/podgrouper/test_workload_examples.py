@@ -41,6 +41,7 @@ GANGS = {
     "raycluster": (1, 5, {"minMember": 3}, "train", True, {"headgroup": 1, "gpu": 2}),
     "rayjob": (1, 5, {"minMember": 3}, "train", True, {"headgroup": 1, "gpu": 2}),
     "rayservice": (1, 5, {"minMember": 3}, "train", True, {"headgroup": 1, "gpu": 2}),
+    "rollout": (3, 3, ONE, "inference", False, {}),
     "seldondeployment": (1, 1, ONE, "train", True, {}),
     "sparkapplication": (1, 4, ONE, "train", True, {}),
     "statefulset": (1, 2, ONE, "train", True, {}),
