@@ -60,20 +60,25 @@ def embedded(cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
-async def lively(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """What ``kai-py minicluster --nodes 10`` starts, with the queue and the topology that the examples name."""
+async def bare(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """What ``kai-py minicluster --nodes 10`` starts."""
     mini = MiniCluster(workers=workers())
     furnish(mini, nodes("h100", 10), crds=True)
     async with mini:
         kubeconfig = tmp_path / "kubeconfig"
         mini.write_kubeconfig(kubeconfig)
         async with await connect(str(kubeconfig)) as client:
-            made = Cluster(kubeconfig, client, "default", real=False, faults=mini.faults)
-            await made.queue("research")
-            topology = {"metadata": {"name": "racks"}, "spec": {"levels": [{"nodeLabel": RACK_LABEL, "alias": "rack"}]}}
-            kind = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology"}
-            await made.create("/apis/kai.scheduler/v1alpha1/topologies", kind | topology)
-            yield made
+            yield Cluster(kubeconfig, client, "default", real=False, faults=mini.faults)
+
+
+@pytest.fixture
+async def lively(bare: Cluster) -> Cluster:
+    """The same, with the queue and the topology that the examples name."""
+    await bare.queue("research")
+    topology = {"metadata": {"name": "racks"}, "spec": {"levels": [{"nodeLabel": RACK_LABEL, "alias": "rack"}]}}
+    kind = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology"}
+    await bare.create("/apis/kai.scheduler/v1alpha1/topologies", kind | topology)
+    return bare
 
 
 async def _cluster(kubeconfig: Path, *, real: bool, faults: object) -> AsyncIterator[Cluster]:

@@ -58,6 +58,20 @@ async def test_a_training_is_applied_bound_as_a_gang_and_completes(
         await lively.until(ended)
 
 
+async def test_an_example_runs_with_the_queue_and_topology_that_come_with_it(bare: Cluster) -> None:
+    async with bare.scheduler():
+        for document in yaml.safe_load_all((EXAMPLES / "before" / "queue-and-topology.yaml").read_text("utf-8")):
+            group, version = document["apiVersion"].split("/")
+            plural = {"Queue": "queues", "Topology": "topologies"}[document["kind"]]
+            await bare.create(f"/apis/{group}/{version}/{plural}", document)
+        await bare.create("/apis/kubeflow.org/v1/namespaces/default/pytorchjobs", example("pytorchjob"))
+
+        async def bound() -> bool:
+            return len(await bare.places()) == 5
+
+        await bare.until(bound)
+
+
 async def test_a_training_that_does_not_fit_has_no_pod_running(lively: Cluster) -> None:
     manifest = example("pytorchjob")
     manifest["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] = 10
