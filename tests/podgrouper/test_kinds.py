@@ -120,6 +120,14 @@ def test_a_replicated_job_that_is_made_after_another_is_not_waited_for_at_the_st
     assert leaves(answer) == {"data-replica-0": 2, "model-replica-0": 2, "node-replica-0": 2}
 
 
+def test_the_podgroup_of_a_job_is_not_taken_for_that_of_a_pod_of_the_same_name():
+    owner = obj("Job", "same", "batch/v1", {}, annotations={"kai.scheduler/batch-min-member": "3"})
+    one = pod(owner)
+    one["metadata"]["name"] = "same"
+    there = group(one, [owner])["podGroup"]
+    assert spec(group(one, [owner], objects=[there]))["minMember"] == 3
+
+
 def test_a_launcher_is_one_where_the_mpijob_does_not_say_how_many():
     specs = {"Launcher": {}, "Worker": {"replicas": 4}}
     owner = obj("MPIJob", "m", "kubeflow.org/v2beta1", {"mpiReplicaSpecs": specs})
