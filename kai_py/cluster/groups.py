@@ -13,6 +13,7 @@ from kai_py.cluster.encode.axis import per_unit
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.times import seconds
 from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, constraints_of
+from kai_py.cluster.finished import FinishedBook, relieved
 from kai_py.cluster.group import Group, Name, Part, says
 from kai_py.cluster.group_rows import Floor, GroupRow, GroupRows, GroupTables
 from kai_py.cluster.history import HistoryBook
@@ -40,6 +41,7 @@ class GroupBook:
         history: what has happened to podgroups.
         access: who may use which queue.
         rollouts: which pods stand in for others.
+        finished: which pods have succeeded.
 
     Attributes:
         groups: those with unfinished pods.
@@ -49,7 +51,12 @@ class GroupBook:
     """
 
     def __init__(
-        self, priorities: PriorityBook, history: HistoryBook, access: AccessBook, rollouts: RolloutBook
+        self,
+        priorities: PriorityBook,
+        history: HistoryBook,
+        access: AccessBook,
+        rollouts: RolloutBook,
+        finished: FinishedBook,
     ) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
@@ -59,6 +66,7 @@ class GroupBook:
         self._history = history
         self._access = access
         self._rollouts = rollouts
+        self._finished = finished
         self._access_stamp: object = None
         #: Podgroups that name a queue that does not take them; who is charged depends on whether they run.
         self._barred: dict[Name, None] = {}
@@ -206,7 +214,7 @@ class GroupBook:
     # -- rows --------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        for name in self._history.changed():
+        for name in (*self._history.changed(), *self._finished.changed()):
             self._changed(name)
         for pod in self._rollouts.changed():
             facts = self.facts.get(pod)
@@ -232,6 +240,8 @@ class GroupBook:
             self._rows.drop(group.key)
         group.key = key
         subgroups = subgroup_rows(podgroup.spec) if podgroup else terms.rows if terms else single_leaf(1)
+        if succeeded := self._finished.of(group.name):
+            subgroups = relieved(subgroups, succeeded, group.staying(self.facts))
         priority = self._priority(podgroup, terms)
         said = podgroup.spec.preemptibility if podgroup else terms.preemptibility if terms else ""
         queue = _queue(podgroup, terms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kai_py.api.meta import PartialObject
+from kai_py.cluster.finished import FinishedBook
 from kai_py.cluster.history import HistoryBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.owner_kinds import KindName
@@ -19,13 +20,17 @@ class Lineages:
         layout: reads pods again.
         reader: remembers whose users were told what.
         history: learns when workloads saved their work.
+        finished: pods that have succeeded.
     """
 
-    def __init__(self, owners: OwnerBook, layout: PodLayout, reader: PodReader, history: HistoryBook) -> None:
+    def __init__(
+        self, owners: OwnerBook, layout: PodLayout, reader: PodReader, history: HistoryBook, finished: FinishedBook
+    ) -> None:
         self._owners = owners
         self._layout = layout
         self._reader = reader
         self._history = history
+        self._finished = finished
 
     @property
     def untold(self) -> dict[str, tuple[PartialObject, tuple[Fault, ...]]]:
@@ -38,6 +43,7 @@ class Lineages:
         if not self._owners.put(owner):
             return False
         self._reader.forget_owner(owner.metadata.uid)
+        self._finished.place_again(owner.metadata.uid, lambda pod: self._reader.place(pod, None))
         return self._layout.regroup(self._owners.concerned(owner), now)
 
     def drop(self, uid: str) -> bool:

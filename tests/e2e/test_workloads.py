@@ -325,3 +325,16 @@ async def _mentions(cluster: Cluster, pod: str, text: str) -> bool:
 async def _spec(cluster: Cluster, podgroup: str, field: str, value: object) -> bool:
     found = (await cluster.podgroups()).get(podgroup)
     return found is not None and found["spec"].get(field) == value
+
+
+async def test_a_member_that_is_lost_after_others_have_succeeded_is_made_up_for(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    async with cluster.scheduler():
+        await cluster.gang("work", pods=4)
+        await cluster.until_bound(*(f"work-{number}" for number in range(4)))
+        for name in ("work-0", "work-1"):
+            await _be(cluster, name, "Succeeded")
+        await cluster.delete_pod("work-2")
+        await cluster.pod("work-again", group="work")
+        await cluster.until_bound("work-again")
