@@ -273,8 +273,8 @@ class GroupBook:
             self._written[group.name] = terms.derived
 
     def _stands_in(self, group: Group) -> bool:
-        """Whether the podgroup is one pod that is lent its place until the one that it replaces has gone."""
-        return len(group.members) == 1 and self._rollouts.surges(next(iter(group.members)))
+        """Whether all pods of the podgroup are lent their places until those that they replace have gone."""
+        return all(map(self._rollouts.surges, group.members))
 
     def _charged(self, group: Group, queue: str) -> tuple[str, Blocked | None]:
         """The queue that is charged for a podgroup, and what bars it from the one that it names.
