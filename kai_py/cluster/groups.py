@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from kai_py.api.keys import DEFAULT_QUEUE, DERIVED_ANNOTATION, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
 from kai_py.api.meta import NO_STRINGS
@@ -12,7 +13,7 @@ from kai_py.cluster.access import AccessBook
 from kai_py.cluster.encode.axis import per_unit
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.times import seconds
-from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, constraints_of
+from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, by_label, constraints_of
 from kai_py.cluster.finished import FinishedBook, relieved
 from kai_py.cluster.group import Group, Name, Part, says
 from kai_py.cluster.group_rows import Floor, GroupRow, GroupRows, GroupTables
@@ -28,6 +29,9 @@ from kai_py.core.tables.podgroups import GroupKey
 from kai_py.core.tables.pods import NONE, PodKey
 from kai_py.core.tables.queues import QueueTable
 from kai_py.errors import Fault
+
+#: API group of PodGroups and Workloads of Kubernetes itself.
+_NATIVE: Final = "scheduling.k8s.io"
 
 
 class GroupBook:
@@ -345,6 +349,7 @@ def _floor(podgroup: PodGroup | None, terms: Terms | None) -> Floor | None:
 
 def _constraints(name: Name, podgroup: PodGroup | None, terms: Terms | None) -> Constraints | None:
     derived = terms.derived if terms is not None else None
+    owners = podgroup.metadata.owner_references if podgroup else (derived.owner,) if derived else ()
     if podgroup is not None:
         topology, subgroups, annotations = (
             podgroup.spec.topology_constraint,
@@ -356,6 +361,8 @@ def _constraints(name: Name, podgroup: PodGroup | None, terms: Terms | None) -> 
         annotations = derived.annotations if derived is not None else NO_STRINGS
     else:
         return None
+    if any(owner.group == _NATIVE for owner in owners):
+        topology = by_label(topology)
     return constraints_of(topology, subgroups, annotations, f"PodGroup {'/'.join(name)}")
 
 
