@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-from enum import StrEnum
 from typing import Annotated
 
 import typer
-import uvloop
 
-from kai_py.cli.failures import Failure
 from kai_py.cli.options import Context, Kubeconfig, SettingsFile, named_object, written
+from kai_py.cli.serving import LogFormat, LogFormatOption, LogLevel, LogLevelOption, ProbesPort, serve
 from kai_py.kube.election import LeaseTimes
 from kai_py.operators.run import RunConfig, run_scheduler
 from kai_py.telemetry.logs import configure
@@ -20,21 +17,55 @@ app = typer.Typer(add_completion=False)
 _DEFAULTS = RunConfig()
 _LAST_PORT = 65535
 
-
-class LogFormat(StrEnum):
-    """Forms of log lines."""
-
-    CONSOLE = "console"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """Lowest level that is shown."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
+_SchedulerName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Schedule pods with this spec.schedulerName; wins over the setting schedulerNames.",
+        show_default=False,
+    ),
+]
+_SettingsConfigMap = Annotated[
+    str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings; it is watched.")
+]
+_NodePool = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VALUE",
+        help="Schedule the part of the cluster whose label kai.scheduler/node-pool has this value; wins over the "
+        "setting nodePool.",
+        show_default=False,
+    ),
+]
+_LeaderElect = Annotated[bool, typer.Option(help="Decide only while holding the lease, so that replicas can stand by.")]
+_Lease = Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")]
+_LeaseDuration = Annotated[
+    int,
+    typer.Option(
+        metavar="SECONDS", min=1, help="Another replica may take the lease when it was not renewed for so long."
+    ),
+]
+_RenewDeadline = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", help="The leader stops when it could not renew for so long; less than the duration."
+    ),
+]
+_RetryPeriod = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", help="Time between two renewals, and between two looks of a replica that stands by."
+    ),
+]
+_MetricsPort = Annotated[int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics at /metrics; 0 = do not.")]
+_DecisionsAddress = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Serve the last decisions at /decisions, see kai-py log; empty = do not. Beyond loopback, whoever "
+        "asks needs a token, and the verb get on the nonResourceURL /decisions.",
+    ),
+]
 
 
 def _socket(address: tuple[str, int] | None) -> str:
@@ -64,67 +95,20 @@ def _times(duration: int, renew_deadline: float, retry: float) -> LeaseTimes:
 def run(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    scheduler_name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Schedule pods with this spec.schedulerName; wins over the setting schedulerNames.",
-            show_default=False,
-        ),
-    ] = None,
+    scheduler_name: _SchedulerName = None,
     settings: SettingsFile = None,
-    settings_configmap: Annotated[
-        str, typer.Option(metavar="NAMESPACE/NAME", help="The ConfigMap with the settings; it is watched.")
-    ] = written(_DEFAULTS.settings_configmap),
-    node_pool: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VALUE",
-            help="Schedule the part of the cluster whose label kai.scheduler/node-pool has this value; wins over the "
-            "setting nodePool.",
-            show_default=False,
-        ),
-    ] = None,
-    leader_elect: Annotated[
-        bool, typer.Option(help="Decide only while holding the lease, so that replicas can stand by.")
-    ] = _DEFAULTS.leader_elect,
-    lease: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The Lease.")] = written(_DEFAULTS.lease),
-    lease_duration: Annotated[
-        int,
-        typer.Option(
-            metavar="SECONDS", min=1, help="Another replica may take the lease when it was not renewed for so long."
-        ),
-    ] = int(_DEFAULTS.lease_times.duration),
-    lease_renew_deadline: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS", help="The leader stops when it could not renew for so long; less than the duration."
-        ),
-    ] = _DEFAULTS.lease_times.renew_deadline,
-    lease_retry_period: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS", help="Time between two renewals, and between two looks of a replica that stands by."
-        ),
-    ] = _DEFAULTS.lease_times.retry,
-    metrics_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics at /metrics; 0 = do not.")
-    ] = _DEFAULTS.metrics_port or 0,
-    probes_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Serve the liveness probe at /healthz; 0 = do not.")
-    ] = _DEFAULTS.probes_port or 0,
-    decisions_address: Annotated[
-        str,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Serve the last decisions at /decisions, see kai-py log; empty = do not. Beyond loopback, whoever "
-            "asks needs a token, and the verb get on the nonResourceURL /decisions.",
-        ),
-    ] = _socket(_DEFAULTS.decisions_at),
-    log_format: Annotated[
-        LogFormat, typer.Option(help="Log lines for people, or one JSON object per line.")
-    ] = LogFormat.CONSOLE,
-    log_level: Annotated[LogLevel, typer.Option(help="The lowest level that is logged.")] = LogLevel.INFO,
+    settings_configmap: _SettingsConfigMap = written(_DEFAULTS.settings_configmap),
+    node_pool: _NodePool = None,
+    leader_elect: _LeaderElect = _DEFAULTS.leader_elect,
+    lease: _Lease = written(_DEFAULTS.lease),
+    lease_duration: _LeaseDuration = int(_DEFAULTS.lease_times.duration),
+    lease_renew_deadline: _RenewDeadline = _DEFAULTS.lease_times.renew_deadline,
+    lease_retry_period: _RetryPeriod = _DEFAULTS.lease_times.retry,
+    metrics_port: _MetricsPort = _DEFAULTS.metrics_port or 0,
+    probes_port: ProbesPort = _DEFAULTS.probes_port or 0,
+    decisions_address: _DecisionsAddress = _socket(_DEFAULTS.decisions_at),
+    log_format: LogFormatOption = LogFormat.CONSOLE,
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Schedule pods of a cluster, until stopped.
 
@@ -151,11 +135,6 @@ def run(
         probes_port=probes_port or None,
         decisions_at=_host_and_port(decisions_address),
     )
-    try:
-        uvloop.run(run_scheduler(config))
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        ports = f"metrics: {metrics_port}, probes: {probes_port}, decisions: {decisions_address}"
-        step = "Choose others with --metrics-port, --probes-port and --decisions-address; 0 or nothing turns one off."
-        raise Failure("a port is in use already", [ports], step) from error
+    ports = {"metrics": metrics_port, "probes": probes_port, "decisions": decisions_address}
+    step = "Choose others with --metrics-port, --probes-port and --decisions-address; 0 or nothing turns one off."
+    serve(run_scheduler(config), ports, step)

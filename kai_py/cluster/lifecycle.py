@@ -6,7 +6,7 @@ from kai_py.api.pod import Pod
 from kai_py.cluster.books import Books
 from kai_py.cluster.decisions import Decisions
 from kai_py.cluster.phases import Event
-from kai_py.cluster.pods import FINISHED, key_of
+from kai_py.cluster.pods import FINISHED
 from kai_py.cluster.reading import Stubs
 from kai_py.core.tables.pods import PodKey
 
@@ -25,12 +25,12 @@ class PodLifecycle:
         self._stubs = Stubs()
         self._now = 0.0
 
-    def put(self, pod: Pod, now: float) -> bool:
-        """Take in a pod; tells whether the change can matter to a cycle."""
-        books, key, self._now = self._books, key_of(pod), now
+    def put(self, key: PodKey, pod: Pod, now: float) -> bool:
+        """Take in a pod, whose key it is; tells whether the change can matter to a cycle."""
+        books, self._now = self._books, now
         leaving = pod.metadata.deletion_timestamp is not None
         if pod.status.phase in FINISHED or (leaving and not pod.spec.node_name):
-            self._note_success(pod)
+            self._note_success(key, pod)
             return self.drop(key, over=True)
         if pod.spec.node_name:
             self._decisions.confirm(key, wants_node=True)
@@ -65,13 +65,13 @@ class PodLifecycle:
         changed = books.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | self._regroup_below(fellows)
 
-    def _note_success(self, pod: Pod) -> None:
+    def _note_success(self, key: PodKey, pod: Pod) -> None:
         """A gang of which somebody has succeeded is on its way to its end."""
         if pod.status.phase == "Succeeded" and pod.spec.scheduler_name in self._books.scope.scheduler_names:
             place = self._books.reader.place(pod, None)
             if place is not None:
                 self._books.history.succeeded(place.group)
-                self._books.finished.put(key_of(pod), self._stubs.of(pod), place)
+                self._books.finished.put(key, self._stubs.of(pod), place)
 
     def drop(self, key: PodKey, *, over: bool) -> bool:
         """Forget what is known of a pod, because it is ``over`` or because it does not matter any more."""

@@ -13,6 +13,7 @@ from kai_py.core.resources import ResourceAxis, Rows
 from kai_py.core.tables.devices import SharedDevices
 from kai_py.core.tables.podgroups import PodGroupTable
 from kai_py.core.tables.pods import PodTable
+from kai_py.core.tables.seal import seal
 from kai_py.core.tables.snapshot import Snapshot
 
 
@@ -63,7 +64,7 @@ class Snapshots:
             axis,
             books.accounting,
         )
-        return Snapshot.seal(
+        snapshot = Snapshot(
             now=now,
             axis=axis,
             nodes=worked.nodes,
@@ -80,6 +81,7 @@ class Snapshots:
             neighbours=near.neighbours,
             zones=books.zones.table(nodes.names, books.pods.seated_by_row(pods.keys), pods.node_idx),
         )
+        return seal(snapshot)
 
     def _pods(self, now: float, leaf_rows: Rows) -> PodTable:
         """All pods, with the places that are held for them."""

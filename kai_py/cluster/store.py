@@ -79,7 +79,7 @@ class Store(Books):
         key = key_of(pod)
         if (other := self.names.get(*key[:2])) is not None and other != key:
             self.drop_pod(other)  # deleted and made anew while nobody was watching
-        return self._lifecycle.put(pod, now) | reserves
+        return self._lifecycle.put(key, pod, now) | reserves
 
     def drop_pod(self, key: PodKey) -> bool:
         """Forget a pod that is gone."""

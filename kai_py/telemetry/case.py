@@ -29,6 +29,11 @@ class Case:
         """A detail as text; empty if there is none."""
         return printable(str(self.reason.details.get(key, "")))
 
+    def naming(self, key: str, words: str, otherwise: str = "") -> str:
+        """Words around a detail, which stands at their ``{}``; other words, or none, when it is not known."""
+        name = self.name(key)
+        return words.format(name) if name else otherwise
+
     def named(self, kind: str, key: str) -> str:
         """``queue research``, or ``the queue`` when the name is not known."""
         name = self.name(key)

@@ -45,7 +45,7 @@ _WHY: Final[Mapping[str, str]] = {
 
 
 def _verdict(case: Case) -> str:
-    request = f"request {case.name('request')} of " if case.name("request") else ""
+    request = case.naming("request", "request {} of ")
     return f"{request}{case.name('claim') or 'the pod’s claims'} finds no devices"
 
 
@@ -75,7 +75,7 @@ def _of_node(case: Case) -> str:
 def _evidence(case: Case) -> str:
     parts = []
     if why := _WHY.get(case.name("why"), ""):
-        where = f" on {case.name('node')}, which comes nearest" if case.name("node") else ""
+        where = case.naming("node", " on {}, which comes nearest")
         needed = case.number("needed")
         numbers = f" ({needed} needed, {case.number('matched')} match, {case.number('available')} free)"
         parts.append(f"{why}{_asked(case)}{_of_node(case)}{where}{numbers if needed else ''}")
@@ -120,7 +120,7 @@ CLAIM_TEXTS: Final[Mapping[str, Text]] = {
         "conditions). The message says which condition is missing.",
         "Wait; if it takes long, look at status.devices of the claim, and at the driver. After the setting "
         "`dra.bindingTimeout` the devices are given back, and the pod goes elsewhere.",
-        evidence=lambda case: f"{case.name('missing')} is not true yet" if case.name("missing") else "",
+        evidence=lambda case: case.naming("missing", "{} is not true yet"),
         used=frozenset({"claim", "missing"}),
     ),
     ReasonCode.DEVICES_UNAVAILABLE: Text(

@@ -26,10 +26,6 @@ def _best(case: Case) -> str:
     return f"the best is {case.name('domain')}, which takes {case.number('fits')} of {pods} pods"
 
 
-def _together(case: Case) -> str:
-    return f"the roomiest is {case.name('domain')}" if case.name("domain") else ""
-
-
 def _nearest(case: Case) -> str:
     missing = case.number("pods") - case.number("fits")
     if not case.name("domain") or missing <= 0:
@@ -77,7 +73,7 @@ TOPOLOGY_TEXTS: Final[Mapping[str, Text]] = {
         lambda case: f"no {_level(case)} takes all subgroups at once",
         "Each kind of subgroup would find places if it had the domain for itself, but they take each other's.",
         "Ask for a wider level for the podgroup or for some subgroups, for fewer pods, or wait.",
-        evidence=_together,
+        evidence=lambda case: case.naming("domain", "the roomiest is {}"),
         used=_USED,
     ),
     ReasonCode.MEMBERS_APART: Text(

@@ -25,6 +25,7 @@ from kai_py.core.tables.patterns import RING, Pattern
 from kai_py.core.tables.podgroups import ALL, GroupKey, History, PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import NONE, PodKey, PodState, PodTable
 from kai_py.core.tables.queues import ROOT, QueueTable
+from kai_py.core.tables.seal import seal
 from kai_py.core.tables.snapshot import Snapshot
 from kai_py.core.tables.topologies import TopologyTable
 from kai_py.core.tables.zones import Alignment
@@ -174,7 +175,7 @@ def cluster(
     pods.sort(key=lambda entry: entry[0])
     classes, pod_table = _pods(pods, node_table.names)
     memory = [node.gpu_memory if isinstance(node, Node) else Node.gpu_memory for _, node in sorted(nodes.items())]
-    return Snapshot.seal(
+    snapshot = Snapshot(
         now=now,
         axis=AXIS,
         nodes=node_table,
@@ -186,6 +187,7 @@ def cluster(
         devices=_devices(pods, memory),
         topologies=_topologies(tree, node_table, {"dc": levels, **(others or {})}, len(podgroups)),
     )
+    return seal(snapshot)
 
 
 def _topologies(

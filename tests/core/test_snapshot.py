@@ -3,11 +3,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from kai_py.core.tables.seal import seal
 from kai_py.core.tables.snapshot import Snapshot
 from tests.core.builders import Gang, Node, Queue, cluster, running
 
 
-def seal(**tables):
+def sealed(**tables):
     """The tables of a small cluster, some of them replaced, sealed again."""
     snapshot = cluster(
         nodes={"a": Node(labels={"zone": "x"}), "b": 8},
@@ -17,7 +18,7 @@ def seal(**tables):
     found = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
     for table, columns in tables.items():
         found[table] = replace(found[table], **columns)
-    return Snapshot.seal(**found)
+    return seal(Snapshot(**found))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def seal(**tables):
 )
 def test_a_column_of_the_wrong_size_is_refused_by_name(table, column, value):
     with pytest.raises(ValueError, match=rf"{table}\.{column} is"):
-        seal(**{table: {column: value}})
+        sealed(**{table: {column: value}})
 
 
 @pytest.mark.parametrize(
@@ -51,11 +52,11 @@ def test_a_column_of_the_wrong_size_is_refused_by_name(table, column, value):
 )
 def test_a_row_number_that_points_nowhere_is_refused_by_name(table, column, value):
     with pytest.raises(ValueError, match=rf"{table}\.{column} points"):
-        seal(**{table: {column: np.array(value, dtype=np.int32)}})
+        sealed(**{table: {column: np.array(value, dtype=np.int32)}})
 
 
 def test_no_array_of_a_snapshot_can_be_written():
-    snapshot = seal()
+    snapshot = sealed()
     for array in (
         snapshot.nodes.allocatable,
         snapshot.nodes.labels.columns["zone"].codes,
@@ -68,7 +69,7 @@ def test_no_array_of_a_snapshot_can_be_written():
 
 
 def test_a_path_leads_from_a_queue_to_the_top():
-    queues = seal().queues
+    queues = sealed().queues
     assert queues.paths == ((0,), (1, 0))
     assert queues.leaf.tolist() == [False, True]
 

@@ -97,7 +97,8 @@ def test_containers_are_aligned_one_by_one_where_the_scope_says_so():
     assert bound(settled(zoned({"a": Zoned()}, nodes={"a": 8}, gangs={"g": Gang([pod])}))) == {}
 
 
-def test_victims_give_back_the_zone_that_is_written_down():
+def in_full_zones(wanted):
+    """What is decided about an urgent pod when each of both zones has one GPU left, and a pod with the other three."""
     snapshot = zoned(
         {"a": Zoned(free=((1, 4), (1, 4)))},
         taken={"one-0": [(0, 3, 0)], "two-0": [(1, 3, 0)]},
@@ -105,26 +106,20 @@ def test_victims_give_back_the_zone_that_is_written_down():
         gangs={
             "one": Gang([aligned(3, on="a")], priority=20),
             "two": Gang([aligned(3, on="a")], priority=10),
-            "urgent": Gang([aligned(4)], priority=90),
+            "urgent": Gang([aligned(wanted)], priority=90),
         },
     )
-    result = settled(snapshot)
+    return settled(snapshot)
+
+
+def test_victims_give_back_the_zone_that_is_written_down():
+    result = in_full_zones(4)
     assert evicted(result) == {"two-0": "urgent"}
     assert nominated(result) == {"urgent-0": "a"}
 
 
 def test_nobody_is_ended_for_a_pod_that_no_zone_could_hold():
-    snapshot = zoned(
-        {"a": Zoned(free=((1, 4), (1, 4)))},
-        taken={"one-0": [(0, 3, 0)], "two-0": [(1, 3, 0)]},
-        nodes={"a": 8},
-        gangs={
-            "one": Gang([aligned(3, on="a")], priority=20),
-            "two": Gang([aligned(3, on="a")], priority=10),
-            "urgent": Gang([aligned(5)], priority=90),
-        },
-    )
-    result = settled(snapshot)
+    result = in_full_zones(5)
     assert evicted(result) == nominated(result) == {}
     assert waiting(result)["urgent"].reasons[0].nodes == {FilterReason.NUMA_NODE: 1}
 

@@ -34,6 +34,12 @@ def grid(*sizes):
     return topology(nodes)
 
 
+def pairs(rows, least, most):
+    """Amounts of two resources in each row: of the first at least ``least``, of both at most ``most``."""
+    pair = st.tuples(st.integers(least, most), st.integers(0, most))
+    return st.lists(pair, min_size=rows, max_size=rows).map(np.array)
+
+
 @st.composite
 def trees(draw, max_nodes=8, levels=2, lacking=True):
     """A topology with a few nodes in random domains; some lack labels."""

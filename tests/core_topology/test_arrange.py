@@ -12,7 +12,7 @@ from kai_py.core.topology.choice import ANYWHERE, Constraint, Offer, Shortfall, 
 from kai_py.core.topology.parts import Arrangement, Part, wrap
 from kai_py.core.topology.program import Budget
 from tests.core_topology import reference
-from tests.core_topology.builders import grid, reordered, topology, trees
+from tests.core_topology.builders import grid, pairs, reordered, topology, trees
 
 BLOCK, RACK = 0, 1
 
@@ -213,12 +213,8 @@ def questions(draw):
     tree = draw(trees(max_nodes=5, levels=2))
     classes = draw(st.integers(1, 2))
 
-    def table(rows, least, most):
-        pair = st.tuples(st.integers(least, most), st.integers(0, most))
-        return np.array(draw(st.lists(pair, min_size=rows, max_size=rows)))
-
     root = draw(podgroups(classes).filter(lambda root: 1 <= wrap(root).box.size <= 6))
-    return tree, root, table(classes, 1, 2), table(len(tree.nodes), 0, 4)
+    return tree, root, draw(pairs(classes, 1, 2)), draw(pairs(len(tree.nodes), 0, 4))
 
 
 def answer(tree, root, request, free, **options):

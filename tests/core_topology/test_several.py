@@ -14,7 +14,7 @@ from kai_py.core.topology.parts import Arrangement, Part, wrap
 from kai_py.core.topology.program import Budget
 from kai_py.core.topology.several import arrange_across
 from tests.core_topology import reference
-from tests.core_topology.builders import topology, trees
+from tests.core_topology.builders import pairs, topology, trees
 
 NET, LINK = 0, 1
 BLOCK, RACK = 0, 1
@@ -174,13 +174,9 @@ def questions(draw):
         children.append(replace(children[0], name="twin", children=()))
     root = constrained("", (0,) * classes, children)
 
-    def table(rows, least, most):
-        pair = st.tuples(st.integers(least, most), st.integers(0, most))
-        return np.array(draw(st.lists(pair, min_size=rows, max_size=rows)))
-
     if not 1 <= wrap(root).box.size <= 6:
         root = replace(root, children=(constrained("a", (1,) * classes),))
-    return found_in, root, table(classes, 1, 2), table(len(net.nodes), 0, 4)
+    return found_in, root, draw(pairs(classes, 1, 2)), draw(pairs(len(net.nodes), 0, 4))
 
 
 def answer(found_in, root, request, free, **options):

@@ -84,8 +84,8 @@ class Kills:
         await self._cluster.queue("borrower", quota=0)
         await self._cluster.queue("lender", quota=2 * PER_NODE)
 
-    async def run(self, point: Point) -> None:
-        """Kill one scheduler, and see the next one through."""
+    async def run(self, point: Point) -> set[str]:
+        """Kill one scheduler, and see the next one through; returns the gangs that it has started."""
         if self._scheduler is None:
             await self._start()
         assert self._scheduler is not None
@@ -100,8 +100,9 @@ class Kills:
         await self.check()
         self._point = None
         await self._start()
-        await self._see_through(point.scene)
+        started = await self._see_through(point.scene)
         await self._clear()
+        return started
 
     def close(self) -> None:
         """End the last scheduler."""
@@ -161,17 +162,20 @@ class Kills:
             await self._cluster.pod(f"borrows-{number}", gpus=PER_NODE, queue="borrower")
         await self._cluster.until_bound(*(f"borrows-{number}" for number in range(NODES)))
 
-    async def _see_through(self, scene: str) -> None:
+    async def _see_through(self, scene: str) -> set[str]:
         if scene == "reclaim":
+            started = {"lent"}
             await self._cluster.until(lambda: self._whole("lent", 2))
             left = {name for name in await self._cluster.pods() if name.startswith("borrows")}
             assert len(left) == 1, f"{NODES - len(left)} pods were evicted where two are enough"
         else:
             first = await self._cluster.until(self._one_whole)
             second = "b" if first == "a" else "a"
+            started = {first, second}
             await self._end(first)
             await self._cluster.until(lambda: self._whole(second, 4))
         await self.check()
+        return started
 
     async def _one_whole(self) -> str:
         """The gang that runs, when nothing is left of the other one."""
@@ -240,3 +244,5 @@ def _is_decisive(call: Call) -> bool:
 #: Decisive writes until the first gang of a scene runs: four bindings; before them two writes for each of four claims;
 #: two victims that are marked and deleted, and two bindings.
 WRITES = {"gpus": 4, "claims": 12, "reclaim": 6}
+#: The gangs that a scene wants started.
+WANTED = {"gpus": {"a", "b"}, "claims": {"a", "b"}, "reclaim": {"lent"}}

@@ -166,16 +166,20 @@ async def test_a_cycle_of_queues_and_a_forbidden_queue_are_refused(guarded: Clus
                 return False
             return True
 
-        await cluster.until(let_in)
+        assert await cluster.until(let_in)
         await cluster.pod("elsewhere", queue="nowhere", schedulerName="default-scheduler")
         assert {*await cluster.pods()} == {"member", "elsewhere"}
 
 
 async def test_the_manifest_for_a_service_is_taken_by_the_server(guarded: Cluster) -> None:
-    made = webhook_configuration(service_client("kai-scheduler", "kai-py-webhooks"), name="kai-py-dry")
-    await guarded.client.post(f"{CONFIGURATIONS.path()}?dryRun=All&fieldValidation=Strict", made)
-    changing = mutating_configuration(service_client("kai-scheduler", "kai-py-webhooks"), name="kai-py-dry")
-    await guarded.client.post(f"{MUTATING.path()}?dryRun=All&fieldValidation=Strict", changing)
+    service = service_client("kai-scheduler", "kai-py-webhooks")
+    for kind, made in (
+        (CONFIGURATIONS, webhook_configuration(service, name="kai-py-dry")),
+        (MUTATING, mutating_configuration(service, name="kai-py-dry")),
+    ):
+        answer = await guarded.client.post(f"{kind.path()}?dryRun=All&fieldValidation=Strict", made)
+        taken = msgspec.json.decode(answer)
+        assert [one["name"] for one in taken["webhooks"]] == [one["name"] for one in made["webhooks"]]
 
 
 def sharing(name: str, *containers: Json, **annotations: str) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -113,31 +115,30 @@ async def test_a_claim_of_a_pod_that_could_not_be_bound_is_given_back(embedded: 
     assert await reserved(embedded, "one-dev") == []
 
 
-async def test_whoever_finds_the_device_taken_meanwhile_leaves_it(embedded: Cluster) -> None:
-    await embedded.nodes(1)
-    await devices(embedded, "node-0", 2)
-    await embedded.queue("team")
-    await claim(embedded, "foreign")
-    async with embedded.scheduler():
-        embedded.faults.delay(1.0, verb="PATCH", path="/one-dev$")
-        await owner(embedded, "one")
+@contextlib.asynccontextmanager
+async def overtaken(cluster: Cluster, **late: str) -> AsyncIterator[None]:
+    """A scheduler that gives ``dev-0`` to the pod ``one``; before a late write of it is done, another takes it."""
+    await cluster.nodes(1)
+    await devices(cluster, "node-0", 2)
+    await cluster.queue("team")
+    await claim(cluster, "foreign")
+    async with cluster.scheduler():
+        cluster.faults.delay(1.0, **late)
+        await owner(cluster, "one")
         await asyncio.sleep(0.5)
-        await allocate(embedded, "foreign", "node-0", "dev-0")
+        await allocate(cluster, "foreign", "node-0", "dev-0")
+        yield
+
+
+async def test_whoever_finds_the_device_taken_meanwhile_leaves_it(embedded: Cluster) -> None:
+    async with overtaken(embedded, verb="PATCH", path="/one-dev$"):
         assert f"{embedded.namespace}/foreign" in await embedded.until(lambda: said(embedded, "one", "FailedBinding"))
         await embedded.until_bound("one")
     assert await devices_of(embedded) == {"foreign": (("node-0", "dev-0"),), "one-dev": (("node-0", "dev-1"),)}
 
 
 async def test_a_collision_that_shows_after_the_write_is_undone_before_the_binding(embedded: Cluster) -> None:
-    await embedded.nodes(1)
-    await devices(embedded, "node-0", 2)
-    await embedded.queue("team")
-    await claim(embedded, "foreign")
-    async with embedded.scheduler():
-        embedded.faults.delay(1.0, verb="PUT", path="/one-dev/status")
-        await owner(embedded, "one")
-        await asyncio.sleep(0.5)
-        await allocate(embedded, "foreign", "node-0", "dev-0")
+    async with overtaken(embedded, verb="PUT", path="/one-dev/status"):
         await embedded.until_bound("one")
     assert await devices_of(embedded) == {"foreign": (("node-0", "dev-0"),), "one-dev": (("node-0", "dev-1"),)}
 

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from .harness import Cluster
-from .kill_points import Kills, points
+from .kill_points import WANTED, Kills, points
 from .proxy import Proxy
 
 COUNT = int(os.environ.get("KILL_POINTS", "20"))
@@ -25,6 +25,6 @@ async def test_whoever_comes_next_finishes_what_a_killed_scheduler_began(cluster
             await kills.furnish()
             for number, point in enumerate(points(SEED, COUNT)):
                 print(number, point, flush=True)
-                await kills.run(point)
+                assert await kills.run(point) == WANTED[point.scene]
         finally:
             kills.close()

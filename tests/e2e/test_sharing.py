@@ -273,7 +273,7 @@ async def test_a_reservation_pod_that_somebody_deletes_comes_back(cluster: Clust
             uids = [one["metadata"]["uid"] for one in found]
             return bool(uids) and uids != [pod["metadata"]["uid"]] and await held(cluster) == before
 
-        await cluster.until(back)
+        assert await cluster.until(back)
         await share(cluster, "other", gpu_fraction="0.5")
         await cluster.until_bound("other")
         assert await seen_by(cluster, "other") == await seen_by(cluster, "half")
@@ -296,7 +296,7 @@ async def test_when_another_gpu_comes_back_those_who_share_the_lost_one_are_ende
             found = (await cluster.pods()).get("half")
             return found is None or "deletionTimestamp" in found["metadata"]
 
-        await cluster.until(ended)
+        assert await cluster.until(ended)
         node._look = keep  # type: ignore[method-assign]
 
 

@@ -178,7 +178,7 @@ async def test_a_workload_that_cannot_be_understood_stops_its_own_pods_and_says_
         await member(cluster, "odd-worker-0", owner)
         await cluster.pod("other")
         await cluster.until_bound("other")
-        await cluster.until(lambda: _mentions(cluster, "odd-worker-0", "pytorchReplicaSpecs.Worker.replicas"))
+        assert await cluster.until(lambda: _mentions(cluster, "odd-worker-0", "pytorchReplicaSpecs.Worker.replicas"))
         good = {"spec": {"pytorchReplicaSpecs": {"Worker": {"replicas": 1}}}}
         await cluster.client.patch(_PYTORCH.path(cluster.namespace, "odd"), good)
         await cluster.client.patch(
@@ -196,7 +196,7 @@ async def test_an_owner_of_a_kind_that_is_not_served_is_not_waited_for(cluster: 
     identity = {"name": "x", "uid": "0b9b1e0c-0000-4000-8000-000000000000", "controller": True}
     async with cluster.scheduler():
         await member(cluster, "p", {"apiVersion": "example.com/v1", "kind": "Unknown", **identity})
-        await cluster.until_bound("p")
+        assert set(await cluster.until_bound("p")) == {"p"}
 
 
 async def test_a_spark_executor_is_in_the_gang_of_its_driver(cluster: Cluster) -> None:
@@ -207,7 +207,7 @@ async def test_a_spark_executor_is_in_the_gang_of_its_driver(cluster: Cluster) -
         driver = reference(await member(cluster, "driver", None, labels))
         await member(cluster, "exec-1", driver, labels)
         await cluster.until_bound("driver", "exec-1")
-        await cluster.until(lambda: _spec(cluster, "spark-1", "minMember", 1))
+        assert await cluster.until(lambda: _spec(cluster, "spark-1", "minMember", 1))
 
 
 async def test_a_podgroup_of_coscheduling_is_waited_for_and_kept(cluster: Cluster) -> None:
@@ -233,15 +233,15 @@ async def test_the_status_of_a_podgroup_of_coscheduling_is_kept(cluster: Cluster
     async with cluster.scheduler():
         await workload(cluster, _GANGS, "gang", {"minMember": 2})
         await member(cluster, "a", None, label)
-        await cluster.until(lambda: _has_phase(cluster, "gang", "Pending"))
+        assert await cluster.until(lambda: _has_phase(cluster, "gang", "Pending"))
         await member(cluster, "b", None, label)
-        await cluster.until(lambda: _has_phase(cluster, "gang", "Scheduled"))
+        assert await cluster.until(lambda: _has_phase(cluster, "gang", "Scheduled"))
         for name in ("a", "b"):
             await _be(cluster, name, "Running")
-        await cluster.until(lambda: _has_phase(cluster, "gang", "Running"))
+        assert await cluster.until(lambda: _has_phase(cluster, "gang", "Running"))
         for name in ("a", "b"):
             await _be(cluster, name, "Succeeded")
-        await cluster.until(lambda: _has_phase(cluster, "gang", "Finished"))
+        assert await cluster.until(lambda: _has_phase(cluster, "gang", "Finished"))
 
 
 async def test_what_is_held_for_a_gang_beyond_its_timeout_is_released(cluster: Cluster) -> None:
@@ -257,8 +257,8 @@ async def test_what_is_held_for_a_gang_beyond_its_timeout_is_released(cluster: C
         for name in ("a", "b"):
             await member(cluster, name, None, {**label, "priorityClassName": "high"})
         # The old pod is told to go, but nobody ends it: its GPUs stay promised.
-        await cluster.until(lambda: _is_nominated(cluster, "a"))
-        await cluster.until(lambda: _has_event(cluster, "ScheduleTimeout"))
+        assert await cluster.until(lambda: _is_nominated(cluster, "a"))
+        assert await cluster.until(lambda: _has_event(cluster, "ScheduleTimeout"))
         await cluster.delete_pod("old")
         await cluster.until_bound("a", "b")
 
@@ -296,7 +296,7 @@ async def test_a_podgroup_that_is_one_victim_goes_as_a_whole(cluster: Cluster) -
             pods = await cluster.pods()
             return names == {name for name in names if "deletionTimestamp" in pods.get(name, {}).get("metadata", {})}
 
-        await cluster.until(all_leave)
+        assert await cluster.until(all_leave)
 
 
 async def _has_phase(cluster: Cluster, podgroup: str, phase: str) -> bool:

@@ -13,6 +13,8 @@ from kai_py.cluster.reservations import NAMESPACE
 
 from .sharing_world import World
 
+#: No pods, no ConfigMaps, nothing held.
+NOTHING = ({}, {}, {})
 FRACTIONS = ("0.2", "0.5", "0.7", "1")
 STEPS = st.one_of(
     st.tuples(st.just("share"), st.sampled_from(FRACTIONS)),
@@ -40,7 +42,11 @@ async def play(world, steps, *, guarded=True):
 
 
 async def at_rest(world, *, guarded=True):
-    """Nothing is lost: whoever fits has a place, and what nobody needs is gone."""
+    """Nothing is lost: whoever fits has a place, and what nobody needs is gone. Then all pods end.
+
+    Returns:
+        What is left: pods, ConfigMaps, and what is held.
+    """
     await world.converge()
     await world.kill()  # pauses after failures are forgotten
     await world.converge()
@@ -65,33 +71,33 @@ async def at_rest(world, *, guarded=True):
         if key in pods:
             world.server.changed("MODIFIED", pods[key])
     await world.converge()
-    assert world.server.pods == {}
-    assert world.server.configmaps == {}
-    assert world.held == {}
+    return dict(world.server.pods), dict(world.server.configmaps), dict(world.held)
 
 
-def run(steps, seed, *, guarded=True):
+def left_after(steps, seed, *, guarded=True):
+    """What is left of a story when all is over; what must hold at every moment is checked after each of its steps."""
+
     async def story():
         world = World(random.Random(seed).choice)
         try:
             await play(world, steps, guarded=guarded)
-            await at_rest(world, guarded=guarded)
+            return await at_rest(world, guarded=guarded)
         finally:
             await world.stop()
 
-    asyncio.run(story())
+    return asyncio.run(story())
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=30), st.integers(0, 3))
 def test_whatever_happens_no_gpu_is_given_twice_or_lost(steps, seed):
-    run(steps, seed)
+    assert left_after(steps, seed) == NOTHING
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(STEPS, st.tuples(st.just("snatch"), st.integers(0, 3))), max_size=25), st.integers(0, 3))
 def test_reservation_pods_that_others_delete_are_made_again_or_their_pods_end(steps, seed):
-    run(steps, seed, guarded=False)
+    assert left_after(steps, seed, guarded=False) == NOTHING
 
 
 START = [("share", "0.5"), ("share", "0.5"), ("watch", None), ("cycle",)]
@@ -101,7 +107,7 @@ GO_ON = [("watch", None), ("kubelet",), ("watch", None), ("cycle",), ("watch", N
 @pytest.mark.parametrize("writes", range(1, 10))
 def test_a_leader_that_dies_between_any_two_writes_leaves_nothing_that_the_next_one_does_not_mend(writes):
     steps = [*START[:3], ("dies_after", writes), START[3], *GO_ON, *GO_ON]
-    run(steps, 0)
+    assert left_after(steps, 0) == NOTHING
 
 
 def test_two_that_share_a_gpu_have_one_reservation_pod_and_it_goes_with_the_last():

@@ -14,22 +14,13 @@ from typing import Any, Final, NamedTuple
 
 from cel_expr_python import cel
 
+from kai_py.core.dra.cel.libraries import EXTENSIONS
 from kai_py.minicluster.refusals import Cause, Faults
 
 Schema = dict[str, Any]
 
 RULES: Final = "x-kubernetes-validations"
-_LIBRARIES: Final = """
-name: rules
-extensions:
-- name: optional
-- name: sets
-- name: lists
-- name: bindings
-- name: two-var-comprehensions
-- name: strings
-  version: 2
-"""
+_LIBRARIES: Final = f"name: rules\n{EXTENSIONS}"
 _OLD: Final = re.compile(r"\boldSelf\b")
 #: Words of the language; a field of such a name is ``self.__in__``.
 _WORDS: Final = frozenset(

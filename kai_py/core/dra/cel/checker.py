@@ -15,6 +15,7 @@ from typing import Final
 from cel_expr_python import cel
 
 from kai_py.core.dra.cel.errors import CelError
+from kai_py.core.dra.cel.libraries import EXTENSIONS
 from kai_py.core.dra.cel.library import OVERLOADS
 from kai_py.core.dra.cel.library.lists import INCLUDES
 from kai_py.core.dra.cel.library.overload import Overload
@@ -25,20 +26,12 @@ MAX_LENGTH: Final = 10 * 1024
 #: A hostile expression can have thousands of faults; nobody reads more than these.
 _LONGEST_MESSAGE: Final = 2000
 
-_LIBRARIES: Final = """
+_LIBRARIES: Final = f"""
 name: selector
 stdlib:
   exclude_functions:
   - name: string
-extensions:
-- name: optional
-- name: sets
-- name: lists
-- name: bindings
-- name: two-var-comprehensions
-- name: strings
-  version: 2
-"""
+{EXTENSIONS}"""
 #: Methods of strings as well. An extension may add overloads to a known function, a plain declaration may not; but
 #: an extension takes Kubernetes' own types for ``dyn``. ``string`` needs both, so the standard one is left out; and
 #: only an extension can return optionals.
