@@ -27,7 +27,7 @@ from kai_py.cluster.phases import Assumptions
 from kai_py.cluster.pods import PodBook
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
-from kai_py.cluster.reading import PodReader
+from kai_py.cluster.reading import PodReader, Stubs
 from kai_py.cluster.reservations import ReservationBook
 from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.scope import Scope
@@ -76,7 +76,7 @@ class Books:
         self.history = HistoryBook()
         self.rollouts = RolloutBook()
         self.owners = OwnerBook()
-        self.finished = FinishedBook(self.owners)
+        self.finished = FinishedBook(self.owners, Stubs().of)
         self.groups = GroupBook(self.priorities, self.history, self.access, self.rollouts, self.finished)
         self.classes = ClassBook()
         self.budgets = BudgetBook(labels)

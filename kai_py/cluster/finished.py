@@ -28,10 +28,12 @@ class FinishedBook:
 
     Args:
         owners: what is known of those who own them.
+        stub: makes of a pod what decides about its podgroup, and no more.
     """
 
-    def __init__(self, owners: OwnerBook) -> None:
+    def __init__(self, owners: OwnerBook, stub: Callable[[Pod], Pod]) -> None:
         self._owners = owners
+        self._stub = stub
         self._places: dict[PodKey, tuple[Name, str]] = {}
         self._counts: dict[Name, Counter[str]] = {}
         self._changed: dict[Name, None] = {}
@@ -42,14 +44,8 @@ class FinishedBook:
     def __iter__(self) -> Iterator[PodKey]:
         return iter(self._places)
 
-    def put(self, key: PodKey, stub: Pod, place: Place) -> None:
-        """A pod has succeeded.
-
-        Args:
-            key: the pod.
-            stub: what decides about its podgroup.
-            place: its podgroup as far as that is known.
-        """
+    def put(self, key: PodKey, pod: Pod, place: Place) -> None:
+        """A pod has succeeded; its place is its podgroup as far as that is known."""
         at = place.group, place.part
         if self._places.get(key) != at:
             self.drop(key)
@@ -57,8 +53,8 @@ class FinishedBook:
             self._counts.setdefault(place.group, Counter())[place.part] += 1
             self._changed[place.group] = None
         self._close(key)
-        if (unknown := self._owners.unknown_above(stub.metadata)) is not None:
-            self._open.setdefault(unknown, {})[key] = stub
+        if (unknown := self._owners.unknown_above(pod.metadata)) is not None:
+            self._open.setdefault(unknown, {})[key] = self._stub(pod)
             self._waits_for[key] = unknown
 
     def drop(self, key: PodKey) -> None:

@@ -7,7 +7,6 @@ from kai_py.cluster.books import Books
 from kai_py.cluster.decisions import Decisions
 from kai_py.cluster.phases import Event
 from kai_py.cluster.pods import FINISHED
-from kai_py.cluster.reading import Stubs
 from kai_py.core.tables.pods import PodKey
 
 
@@ -22,7 +21,6 @@ class PodLifecycle:
     def __init__(self, books: Books, decisions: Decisions) -> None:
         self._books = books
         self._decisions = decisions
-        self._stubs = Stubs()
         self._now = 0.0
 
     def put(self, key: PodKey, pod: Pod, now: float) -> bool:
@@ -71,7 +69,7 @@ class PodLifecycle:
             place = self._books.reader.place(pod, None)
             if place is not None:
                 self._books.history.succeeded(place.group)
-                self._books.finished.put(key, self._stubs.of(pod), place)
+                self._books.finished.put(key, pod, place)
 
     def drop(self, key: PodKey, *, over: bool) -> bool:
         """Forget what is known of a pod, because it is ``over`` or because it does not matter any more."""
