@@ -34,7 +34,8 @@ class FinishedBook:
     def __init__(self, owners: OwnerBook, stub: Callable[[Pod], Pod]) -> None:
         self._owners = owners
         self._stub = stub
-        self._places: dict[PodKey, tuple[Name, str]] = {}
+        #: By namespace and name: a name belongs to one pod at a time.
+        self._places: dict[Name, tuple[PodKey, Name, str]] = {}
         self._counts: dict[Name, Counter[str]] = {}
         self._changed: dict[Name, None] = {}
         #: Pods that may belong elsewhere when an owner is known, by its uid.
@@ -42,14 +43,14 @@ class FinishedBook:
         self._waits_for: dict[PodKey, str] = {}
 
     def __iter__(self) -> Iterator[PodKey]:
-        return iter(self._places)
+        return (key for key, _, _ in self._places.values())
 
     def put(self, key: PodKey, pod: Pod, place: Place) -> None:
         """A pod has succeeded; its place is its podgroup as far as that is known."""
-        at = place.group, place.part
-        if self._places.get(key) != at:
-            self.drop(key)
-            self._places[key] = at
+        at = key, place.group, place.part
+        if self._places.get(key[:2]) != at:
+            self.replaced(key)
+            self._places[key[:2]] = at
             self._counts.setdefault(place.group, Counter())[place.part] += 1
             self._changed[place.group] = None
         self._close(key)
@@ -59,9 +60,14 @@ class FinishedBook:
 
     def drop(self, key: PodKey) -> None:
         """A pod is gone."""
-        self._close(key)
-        if (at := self._places.pop(key, None)) is not None:
-            name, part = at
+        if (at := self._places.get(key[:2])) is not None and at[0] == key:
+            self.replaced(key)
+
+    def replaced(self, key: PodKey) -> None:
+        """Another pod, or one that has not succeeded, has this name."""
+        if (at := self._places.pop(key[:2], None)) is not None:
+            before, name, part = at
+            self._close(before)
             self._counts[name] -= Counter([part])
             if not self._counts[name]:
                 del self._counts[name]

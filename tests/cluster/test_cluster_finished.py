@@ -46,6 +46,18 @@ def test_who_has_gone_after_success_is_waited_for_again():
     assert bound(store) == []
 
 
+def test_a_pod_of_the_same_name_takes_the_place_of_one_that_succeeded():
+    store = a_store(node("n"), GANG, *DONE, LAST, AGAIN)
+    for one in DONE:
+        put(store, pod(one.metadata.name, uid="another", group="other"))
+    assert store.finished.of(("ns", "g")) == {}
+    for one in DONE:
+        put(store, one)
+    assert store.finished.of(("ns", "g")) == {"": 2}
+    store.drop_pod(key_of(pod("done-0", uid="another")))  # news of long ago
+    assert store.finished.of(("ns", "g")) == {"": 2}
+
+
 def test_a_pod_that_succeeded_is_among_those_that_a_list_is_compared_with():
     assert key_of(DONE[0]) in a_store(node("n"), GANG, *DONE).known_pods()
 
