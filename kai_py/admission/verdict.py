@@ -82,11 +82,13 @@ class Known:
         namespaces: their labels.
         access: who may use which queue.
         settings: those in force.
+        device_classes: names of all of them; None = nobody has looked.
     """
 
     queues: QueueBook = field(default_factory=QueueBook)
     namespaces: NamespaceBook = field(default_factory=NamespaceBook)
     settings: Settings = field(default_factory=Settings)
+    device_classes: frozenset[str] | None = None
     access: AccessBook = field(init=False)
 
     def __post_init__(self) -> None:

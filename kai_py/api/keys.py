@@ -28,6 +28,8 @@ PROJECT_LABEL: Final = "project"
 GPU_GROUP_LABEL: Final = "runai-gpu-group"
 #: On a reservation pod: which installation has made it. Ours.
 RESERVED_BY_LABEL: Final = "kai.scheduler/reserved-by"
+#: On a ResourceClaimTemplate for parts of GPUs: who has made it. Ours.
+SHARE_TEMPLATE_LABEL: Final = "kai.scheduler/gpu-share-of"
 
 # annotations --------------------------------------------------------------------------------------
 PODGROUP_ANNOTATION: Final = "pod-group-name"
@@ -51,6 +53,12 @@ GPU_MEMORY_ANNOTATION: Final = "gpu-memory"
 GPU_FRACTION_DEVICES_ANNOTATION: Final = "gpu-fraction-num-devices"
 #: Which container gets the share; the first one without it.
 GPU_FRACTION_CONTAINER_ANNOTATION: Final = "gpu-fraction-container-name"
+#: By which of the ways that settings offer a pod shares GPUs; the setting's own one without it. Ours.
+GPU_SHARING_ANNOTATION: Final = "kai.scheduler/gpu-sharing"
+#: The entry of ``spec.resourceClaims`` that is a pod's part of GPUs, and how names of its templates begin. Ours.
+SHARE_CLAIM: Final = "kai-gpu-share"
+#: On templates of ours and their claims: what was put into them, as a hash.
+SHARE_CONTENT_ANNOTATION: Final = "kai.scheduler/gpu-share-content"
 #: The pod talks to an MPS server on its node.
 MPS_ANNOTATION: Final = "mps"
 #: What the ConfigMaps that show a pod its devices are called, but for the container's number.
@@ -98,6 +106,8 @@ SPARK_SELECTOR_LABEL: Final = "spark-app-selector"
 # Kubernetes' own ----------------------------------------------------------------------------------
 #: Without this finalizer nobody takes a claim's devices back.
 CLAIM_PROTECTION: Final = "resource.kubernetes.io/delete-protection"
+#: Names the entry of ``spec.resourceClaims`` for which a claim was made from a template.
+POD_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/pod-claim-name"
 LAST_APPLIED_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 #: Which of its Job's, or of its StatefulSet's pods a pod is.

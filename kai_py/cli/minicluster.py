@@ -19,6 +19,7 @@ from kai_py.minicluster import MiniCluster, Worker
 from kai_py.minicluster.devices.offers import equip_pool, parse_offers
 from kai_py.minicluster.kinds import CRDS, NAMESPACES, PRIORITY_CLASSES
 from kai_py.minicluster.pools import PROFILES, SERVERS, Object, nodes, register
+from kai_py.minicluster.rules import GATES, builtin_rules
 from kai_py.minicluster.workers.claims import Claims
 from kai_py.minicluster.workers.custom import workload_crds
 from kai_py.minicluster.workers.deployments import Deployments, ReplicaSets
@@ -27,6 +28,7 @@ from kai_py.minicluster.workers.jobs import Jobs
 from kai_py.minicluster.workers.jobsets import JobSets
 from kai_py.minicluster.workers.kubelets import Kubelets
 from kai_py.minicluster.workers.node_lifecycle import NodeLifecycle
+from kai_py.minicluster.workers.pod_groups import PodGroupProtection
 from kai_py.minicluster.workers.pytorch_jobs import PyTorchJobs
 from kai_py.planning.cluster import SETTINGS_AT
 
@@ -55,6 +57,14 @@ def _profile(name: str) -> str:
     return name
 
 
+def _gates(names: list[str]) -> list[str]:
+    try:
+        builtin_rules(frozenset(names))
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; known are {', '.join(sorted(GATES))}") from error
+    return names
+
+
 @app.command("minicluster")
 def minicluster(
     number: Annotated[int, typer.Option("--nodes", min=0, max=20_000, help="How many fake nodes.")] = 50,
@@ -75,6 +85,15 @@ def minicluster(
             help="What nodes offer to claims on devices: plugin, whole, mig, shared or vfio GPUs, and nics, fabric, "
             "joined by +; of all servers, or of one kind of server. May be given several times.",
             show_default="plugin",
+        ),
+    ] = None,
+    gates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature-gate",
+            metavar="NAME",
+            callback=lambda names: _gates(names or []),
+            help="An alpha feature of Kubernetes to switch on. May be given several times.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API server; 0 takes a free one.")] = 0,
@@ -101,7 +120,7 @@ def minicluster(
     kai-py minicluster --nodes 16 --profile mixed --devices h100=mig+nics --devices a100=shared
     """
     _refuse_foreign(kubeconfig)
-    cluster = MiniCluster(port=port, workers=workers())
+    cluster = MiniCluster(port=port, workers=workers(), gates=frozenset(gates or ()))
     pool = equip_pool(nodes(profile, number), parse_offers(devices or [], SERVERS))
     furnish(cluster, pool, crds=crds)
     try:
@@ -116,7 +135,7 @@ def minicluster(
 def workers() -> list[Worker]:
     """What brings the cluster to life: kubelets, device drivers, and the controllers of workloads, claims and nodes."""
     workloads = (Jobs(), JobSets(), PyTorchJobs(), ReplicaSets(), Deployments())
-    lively = (Kubelets(), NodeLifecycle(), *workloads, Claims(), DeviceDrivers())
+    lively = (Kubelets(), NodeLifecycle(), *workloads, Claims(), PodGroupProtection(), DeviceDrivers())
     return [worker.run for worker in lively]
 
 

@@ -24,6 +24,7 @@ from kai_py.cluster.neighbours import NeighbourBook
 from kai_py.cluster.nodes import NodeBook
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.phases import Assumptions
+from kai_py.cluster.pod_group_claims import KIND as POD_GROUP
 from kai_py.cluster.pods import PodBook
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
@@ -84,6 +85,8 @@ class Books:
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of, self.reservations)
         self.groups.facts = self.pods.facts
         self.around = Around(self.owners, self.topologies.topologies)
+        self.claims.pod_groups.find = lambda name: self.owners.find((*POD_GROUP, *name))
+        self.claims.pod_groups.served = lambda: self.around.serves(*POD_GROUP)
         self.assumptions = Assumptions()
         self.failures = Failures()
         self.held = HeldBook()

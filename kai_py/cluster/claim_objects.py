@@ -94,7 +94,8 @@ class ClaimObjects:
     def _set(self, name: Name, claim: ResourceClaim | None) -> bool:
         before = self.by_name.get(name)
         had, has = _allocation(before), _allocation(claim)
-        if devices_of(had) != devices_of(has) or _uid(before) != _uid(claim):
+        had_devices, has_devices = devices_of(had), devices_of(has)
+        if had_devices != has_devices or _uid(before) != _uid(claim):
             self._changes += 1
             self._changed_at[name] = self._changes
             for device, _ in _taken(had):
@@ -109,18 +110,19 @@ class ClaimObjects:
             self._changed_at.pop(name, None)
         else:
             self.by_name[name] = claim
-        if _facts(before) != _facts(claim):
-            self.changed(name)
-        return self._weight(before) != self._weight(claim)
+        if _facts(before, had_devices) == _facts(claim, has_devices):
+            return False  # a weight is made of facts
+        self.changed(name)
+        return self._weight(before, had_devices) != self._weight(claim, has_devices)
 
-    def _weight(self, claim: ResourceClaim | None) -> object:
+    def _weight(self, claim: ResourceClaim | None, devices: Devices | None) -> object:
         """All of a claim that a cycle reads."""
         if claim is None:
             return None
         meta = claim.metadata
         strangers = frozenset(one.uid for one in claim.status.reserved_for if one.uid not in self._known)
         leaving = meta.deletion_timestamp is not None
-        return meta.uid, leaving, meta.labels.get(QUEUE_LABEL), devices_of(claim.status.allocation), strangers
+        return meta.uid, leaving, meta.labels.get(QUEUE_LABEL), devices, strangers
 
     # -- what is on its way ------------------------------------------------------------------------
 
@@ -202,13 +204,13 @@ def version(claim: ResourceClaim) -> int:
     return int(text) if text.isascii() and text.isdecimal() else 0
 
 
-def _facts(claim: ResourceClaim | None) -> object:
+def _facts(claim: ResourceClaim | None, devices: Devices | None) -> object:
     """All of a claim that is laid out; its spec cannot change."""
     if claim is None:
         return None
     meta, status = claim.metadata, claim.status
     labelled = meta.labels.get(QUEUE_LABEL)
-    return meta.uid, meta.deletion_timestamp, labelled, devices_of(status.allocation), status.reserved_for
+    return meta.uid, meta.deletion_timestamp, labelled, devices, status.reserved_for
 
 
 def _with(claim: ResourceClaim, allocation: Allocation | None) -> ResourceClaim:

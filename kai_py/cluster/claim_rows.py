@@ -12,6 +12,7 @@ import numpy as np
 from kai_py.cluster.bills import Bill
 from kai_py.cluster.laid import Laid
 from kai_py.cluster.node_takes import NodeTakes
+from kai_py.cluster.through_pod_groups import ThroughPodGroups
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.dra.table import NO_TERMS, Ask, ClaimRow, ClaimTable, Counted, Extended, NodeTerms
@@ -34,6 +35,7 @@ class ClaimRows:
         bills: what queues are charged for.
         over: uids of pods that have ended, and only have to be taken off the claims that are reserved for them.
         takes: what claims take of nodes; None where no device takes anything.
+        through: who uses claims through PodGroups; None where nobody does, and none is reserved for one.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class ClaimRows:
         bills: tuple[Bill, ...],
         over: AbstractSet[str] = frozenset(),
         takes: NodeTakes | None = None,
+        through: ThroughPodGroups | None = None,
     ) -> None:
         self._over = over
+        self._through = through
         self._takes = takes
         self._terms: dict[int, NodeTerms] = {}
         self._claims = claims
@@ -68,12 +72,18 @@ class ClaimRows:
 
     def _with_others(self, row: int, laid: Laid) -> ClaimRow:
         """The row of a claim with the number of those for whom it is reserved and who are no pods of ours."""
-        if not laid.reserved:
+        users = self._users.get(row, ())
+        others = leaving = spared = 0
+        if laid.reserved:
+            ours = {self._pods.keys[pod].uid for pod in users}
+            leaving = sum(uid in self._over for uid in laid.reserved)
+            others = sum(uid not in ours for uid in laid.reserved) - leaving
+        if self._through is not None:
+            standing = self._through.standing(row, laid, users)
+            others, leaving, spared = others + standing.others, leaving + standing.leaving, standing.spared
+        if not (others or leaving or spared):
             return laid.row
-        ours = {self._pods.keys[pod].uid for pod in self._users.get(row, ())}
-        leaving = sum(uid in self._over for uid in laid.reserved)
-        others = sum(uid not in ours for uid in laid.reserved) - leaving
-        return dataclasses.replace(laid.row, others=others, leaving=leaving) if others or leaving else laid.row
+        return dataclasses.replace(laid.row, others=others, leaving=leaving, spared=spared)
 
     def classes(self, classes: ClassTable, accounting: Amounts) -> tuple[ClassTable, np.ndarray]:
         """The table with a class for every kind of pod and claims, and ``(P,)`` rows in it.

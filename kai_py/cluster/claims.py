@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from kai_py.api.meta import ObjectMeta
 from kai_py.api.pod import NodeClaimStatus, Pod
-from kai_py.api.resource import Allocation, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
-from kai_py.cluster.bills import Bill, Prices
+from kai_py.api.resource import Allocation, Consumer, DeviceClass, DeviceClassSpec, ResourceClaim, ResourceClaimStatus
 from kai_py.cluster.claim_objects import ClaimObjects, Name
+from kai_py.cluster.claim_prices import PriceList
+from kai_py.cluster.claim_problems import ClaimProblems, invalid
 from kai_py.cluster.claim_rows import NEW, ClaimRows
 from kai_py.cluster.devices.amounts import quantity
 from kai_py.cluster.devices.book import DeviceBook
@@ -26,24 +25,21 @@ from kai_py.cluster.extended_rows import UNNAMED, SpecialRows
 from kai_py.cluster.held_back import Problem, hold_back, queues_of
 from kai_py.cluster.laid import LaidClaims, Shelf
 from kai_py.cluster.needs import Needs, needs_of, split
-from kai_py.cluster.node_prices import NodePrices, node_prices
 from kai_py.cluster.node_takes import NodeTakes
+from kai_py.cluster.pod_group_claims import PodGroupClaims, is_pod_group
+from kai_py.cluster.shares.book import ShareBook
+from kai_py.cluster.through_pod_groups import ThroughPodGroups
 from kai_py.core.dra.allocation import ClaimAllocation
-from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.node_shares import OfNode
 from kai_py.core.dra.selectors import Selector
-from kai_py.core.dra.table import ClaimTable, Counted
-from kai_py.core.resources import ACCOUNTED, DEVICE, GPU, Mask, ResourceAxis
-from kai_py.core.result import Bind, Granted, ReasonCode
+from kai_py.core.dra.table import ClaimTable
+from kai_py.core.resources import ResourceAxis
+from kai_py.core.result import Bind, Granted
 from kai_py.core.tables.classes import ClassTable
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.core.tables.podgroups import PodGroupTable, SubGroupTable
 from kai_py.core.tables.pods import PodKey, PodTable
 from kai_py.errors import Fault, MalformedObjectError
-
-#: Begins the names by which queues account devices of one DeviceClass.
-CLASS_PREFIX: Final = "deviceclass/"
-_GPU: Final = ACCOUNTED.index(GPU)
 
 #: Whenever there are so many more pods that are over, those are looked for that do not matter any more.
 _OVER: Final = 1024
@@ -75,6 +71,7 @@ class ClaimBook:
         objects: the claims themselves.
         served: whether the API server has claims at all.
         extended: extended resources that are devices.
+        pod_groups: what pods use through their PodGroups.
     """
 
     def __init__(self, owner: str = "") -> None:
@@ -89,6 +86,9 @@ class ClaimBook:
         self.objects.changed = self._laid.changed
         self._classes: dict[str, DeviceClassSpec] = {}
         self._class_faults: dict[str, tuple[Fault, ...]] = {}
+        #: Pods whose claim is the part of GPUs that they ask for by annotation.
+        self.shares = ShareBook(self.devices, self._reader.device_class)
+        self.pod_groups = PodGroupClaims()
         self._needs: dict[PodKey, Needs] = {}
         #: Pods whose status says what devices take of their nodes.
         self._told: set[PodKey] = set()
@@ -97,10 +97,9 @@ class ClaimBook:
         self._special: dict[PodKey, Name] = {}
         #: Pods that are over, as long as claims may be reserved for them.
         self._over: set[str] = set()
-        self._bills: tuple[Bill, ...] = ()
-        self._prices: tuple[Prices | NodePrices, ...] = ()
-        self._priced_for: tuple[object, ...] = ()
-        self._counted: tuple[Mask, Offer | None, tuple[Counted, ...]] | None = None
+        self._prices = PriceList(self._reader.device_class, self.devices.memo)
+        served = lambda: self.served()  # noqa: E731, PLW0108  # whoever knows it says so later
+        self._problems = ClaimProblems(self.objects.by_name, self._laid, self.pod_groups, self.shares, served)
 
     @property
     def malformed(self) -> tuple[int, int]:
@@ -142,7 +141,7 @@ class ClaimBook:
     def _classes_changed(self) -> None:
         self._laid.forget()
         self.extended.changed()
-        self._prices = ()
+        self._prices.forget()
 
     def put(self, claim: ResourceClaim) -> bool:
         """Take in a claim as the watch shows it; tells whether anything that matters changed."""
@@ -159,11 +158,13 @@ class ClaimBook:
         if self.follows_extended:
             self.extended.see(key, pod)
         if not pod.spec.resource_claims and pod.status.extended_resource_claim_status is None:
-            return bool(self._needs) and self._drop_needs(key)
+            return bool(self._needs) and self._drop_needs(key, over=False)
         needs = needs_of(pod)
         before = self._needs.get(key)
         self._needs[key] = needs
+        self.pod_groups.see(key, needs)
         self._uids.add(key.uid)
+        self.shares.see(key, pod)
         if needs.of_node:
             self._told.add(key)
         elif self._told:
@@ -174,23 +175,30 @@ class ClaimBook:
         """A pod does not matter any more; tells whether it did. Once it is over, what it has is about to be free."""
         self.extended.forget(key)
         self._special.pop(key, None)
-        known = self._drop_needs(key)
+        known = self._drop_needs(key, over=over)
         if known and over:
             self._over.add(key.uid)
             if len(self._over) % _OVER == 0:
                 self._forget_over()  # who stands by takes no snapshots
         return known
 
-    def _drop_needs(self, key: PodKey) -> bool:
-        if self._needs.pop(key, None) is None:
+    def _drop_needs(self, key: PodKey, *, over: bool) -> bool:
+        if (needs := self._needs.pop(key, None)) is None:
             return False
+        self.pod_groups.forget(key, needs, over=over)
         self._uids.discard(key.uid)
         self._told.discard(key)
+        self.shares.forget(key)
         return True
 
     def _forget_over(self) -> None:
         """Forget pods for which nothing is reserved any more."""
         self._over &= {one.uid for claim in self.objects.by_name.values() for one in claim.status.reserved_for}
+
+    def consumers(self, name: Name, pods: Iterable[PodKey]) -> tuple[Consumer, ...]:
+        """For whom a claim is reserved when pods use it: for them or, each once, their PodGroups."""
+        found = (self.pod_groups.consumer(key, self._needs.get(key, _NO_NEEDS), name) for key in pods)
+        return tuple({one.uid: one for one in found}.values())
 
     def needed_by(self, key: PodKey) -> tuple[Name, ...]:
         """The claims of a pod, each once."""
@@ -216,6 +224,7 @@ class ClaimBook:
                 self.objects.assume(split(granted.claim), granted.uid, made)
         for name in self.needed_by(key):
             self.objects.join(name, key)
+            self.pod_groups.taken_up(name)
 
     def _promise(self, name: Name, allocation: Allocation) -> None:
         """A claim that has yet to be made has these devices already, under a name that no claim can have."""
@@ -262,7 +271,9 @@ class ClaimBook:
             self.objects.release(name, key)
 
     def unused(self, waits: Callable[[PodKey], bool]) -> Iterator[Name]:
-        """Claims that we have allocated and that are reserved for nobody, or only for pods that wait.
+        """Claims that we have allocated and that nobody holds.
+
+        They are reserved for nobody, or only for pods that wait, and for PodGroups of which all pods wait or are gone.
 
         Args:
             waits: whether a pod waits, and nothing is on its way for it.
@@ -271,7 +282,10 @@ class ClaimBook:
         for name, claim in self.objects.by_name.items():
             if claim.status.allocation is None or self.objects.unwritten(name) is not None:
                 continue
-            if self.objects.ours(claim) and all(one.uid in waiting for one in claim.status.reserved_for):
+            if self.objects.ours(claim) and all(
+                self.pod_groups.idle(name, one) if is_pod_group(one) else one.uid in waiting
+                for one in claim.status.reserved_for
+            ):
                 yield name
 
     # -- the snapshot ------------------------------------------------------------------------------
@@ -297,7 +311,7 @@ class ClaimBook:
         row_of = self._rows_of_pods(pods, offer)
         if not row_of:
             return Tables(pods, podgroups, classes, nodes, None)
-        prices = self._priced(inventory, axis, accounting)
+        prices = self._prices.at(inventory, axis, accounting)
         shelf = self._laid.at(inventory, prices)
         special = SpecialRows(shelf)
         problems: dict[int, Problem] = {}
@@ -305,12 +319,13 @@ class ClaimBook:
         queue_of = queues_of(row_of.values(), pods, subgroups, podgroups, queues)
         row_of_claim = shelf.row_of
         states: list[int] = pods.state.tolist()
+        through = self._through(shelf)
         for key, row in row_of.items():
             needs = self._needs.get(key, _NO_NEEDS)
-            problem = self._problem(needs, shelf, queue_of.get(row)) if states[row] in NEW else None
+            problem = self._problems.of(needs, shelf, queue_of.get(row)) if states[row] in NEW else None
             wanted = self.extended.wanted(key, offer, axis, prices) if offer is not None else None
             if wanted is not None and wanted.fault is not None:
-                problem = problem or _invalid((key.namespace, f"{key.name} (extended resources)"), wanted.fault)
+                problem = problem or invalid((key.namespace, f"{key.name} (extended resources)"), wanted.fault)
             if problem is not None and states[row] in NEW:
                 problems[row] = problem
                 continue
@@ -318,18 +333,28 @@ class ClaimBook:
             if wanted is not None and wanted.fault is None:
                 rows = special.with_special(rows, key, self.special(key), wanted)
             of_pod[row] = tuple(rows)
+            if through is not None:
+                through.put(row, needs, [(row_of_claim[name], name) for name in needs.claims if name in row_of_claim])
         if self._over:
             self._forget_over()
         takes = None
         if inventory.of_nodes or self._told:
             of_rows = {row: self._needs[key] for key, row in row_of.items() if key in self._needs}
             takes = NodeTakes(special.claims, of_pod, of_rows, pods, axis)
-        made = ClaimRows(special.claims, of_pod, pods, self._bills, self._over, takes)
+        made = ClaimRows(special.claims, of_pod, pods, self._prices.bills, self._over, takes, through)
         classes, class_idx = made.classes(classes, axis.accounting)
         pods, podgroups = hold_back(dataclasses.replace(pods, class_idx=class_idx), podgroups, subgroups, problems)
-        table = made.table(inventory, self._count(nodes, axis, offer), self.devices.memo)
+        table = made.table(inventory, self._prices.count(nodes, axis, offer), self.devices.memo)
         offered = nodes if offer is None else offer.nodes
         return Tables(pods, podgroups, classes, offered, table)
+
+    def _through(self, shelf: Shelf) -> ThroughPodGroups | None:
+        """Who uses claims through PodGroups; None where nobody does, and none is reserved for one."""
+        reserved = [(claim.name, uid) for claim in shelf.claims for uid in claim.pod_groups]
+        self.pod_groups.retain(reserved)
+        if not self.pod_groups and not reserved:
+            return None
+        return ThroughPodGroups(self.pod_groups, lambda name: self.objects.ours(self.objects.by_name[name]))
 
     def _rows_of_pods(self, pods: PodTable, offer: Offer | None) -> dict[PodKey, int]:
         """Rows of pods that need claims, or may need some, in order."""
@@ -339,78 +364,8 @@ class ClaimBook:
             return {key: row for row, key in enumerate(pods.keys) if key in asking}
         return {key: row for row, key in enumerate(pods.keys) if key in needs} if needs else {}
 
-    def _priced(
-        self, inventory: Inventory, axis: ResourceAxis, accounting: Accounting
-    ) -> tuple[Prices | NodePrices, ...]:
-        """What devices cost; the very same object as long as neither devices nor bills change."""
-        bills = self._make_bills(axis, accounting)
-        key = bills, axis if inventory.of_nodes else None
-        if not self._prices or self._priced_for != key or self._prices[0].inventory is not inventory:
-            self._priced_for = key
-            memo = self.devices.memo
-            devices = tuple(Prices(bill, inventory, memo) for bill in bills)
-            self._prices = (*devices, *node_prices(axis, inventory, memo))
-            self._bills = tuple(one.bill for one in self._prices)
-            self._counted = None
-        return self._prices
-
-    def _count(self, nodes: NodeTable, axis: ResourceAxis, offer: Offer | None) -> tuple[Counted, ...]:
-        """The devices that queues share; worked out once per inventory and nodes that are ready."""
-        known = self._counted
-        if known is None or known[1] is not offer or not np.array_equal(known[0], nodes.ready):
-            devices = [one for one in self._prices if isinstance(one, Prices)]
-            found = [one.counted(nodes.ready, _with_nodes(offer, axis, one.bill.column)) for one in devices]
-            known = self._counted = nodes.ready, offer, tuple(found)
-        return known[2]
-
-    def _make_bills(self, axis: ResourceAxis, accounting: Accounting) -> tuple[Bill, ...]:
-        """What queues are charged for: GPUs, and classes that some queue names."""
-        bills = [Bill(_GPU, DEVICE, accounting.gpu_classes, parts=accounting.gpu_parts)]
-        for column, name in enumerate(axis.accounted):
-            if name.startswith(CLASS_PREFIX):
-                called = name.removeprefix(CLASS_PREFIX)
-                found = self._reader.device_class(called)
-                if found is not None:
-                    bills.append(Bill(column, 1, frozenset({called}), found.selectors))
-        return tuple(bills)
-
-    def _problem(self, needs: Needs, shelf: Shelf, queue: str | None) -> Problem | None:
-        """What keeps a pod with claims from being scheduled."""
-        if not self.served():
-            return ReasonCode.UNSUPPORTED, {
-                "object": "the API server",
-                "field": "spec.resourceClaims: it does not serve resource.k8s.io/v1, or not to us",
-            }
-        if needs.missing:
-            return ReasonCode.CLAIM_MISSING, {"claim": needs.missing}
-        for name in needs.claims:
-            if name == needs.extended:
-                continue  # without it, another one is made
-            row = shelf.row_of.get(name)
-            if row is None:
-                return self._unreadable(name)
-            claim = shelf.claims[row]
-            if claim.problem is not None:
-                return _invalid(name, claim.problem)
-            if claim.cost[0] and name not in needs.owned and claim.queue != queue:
-                return ReasonCode.CLAIM_OF_OTHER_QUEUE, {"claim": "/".join(name), "queue": queue or ""}
-        return None
-
-    def _unreadable(self, name: Name) -> Problem:
-        """Why there is nothing to be had of a claim."""
-        if name not in self.objects.by_name:
-            return ReasonCode.CLAIM_MISSING, {"claim": "/".join(name)}
-        return _invalid(name, self._laid.faults[name][0])
-
 
 _NO_NEEDS: Final = Needs()
-
-
-def _with_nodes(offer: Offer | None, axis: ResourceAxis, column: int) -> frozenset[int]:
-    """Devices that count already, as what nodes offer of a resource that queues are charged for."""
-    counted = offer.counted.items() if offer is not None else ()
-    found = [names for resource, names in counted if axis.accounting[axis.index[resource], column]]
-    return frozenset().union(*found)
 
 
 def _compiled(expression: str) -> Selector:
@@ -422,8 +377,3 @@ def _compiled(expression: str) -> Selector:
     from kai_py.core.dra.expressions import compile_selector  # noqa: PLC0415  # most clusters never need it
 
     return compile_selector(expression)
-
-
-def _invalid(name: Name, fault: Fault) -> Problem:
-    details = {"claim": "/".join(name), "field": fault.field, "message": fault.message}
-    return ReasonCode.CLAIM_INVALID, {key: value for key, value in details.items() if value}

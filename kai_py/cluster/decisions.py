@@ -17,6 +17,7 @@ from kai_py.core.tables.pods import PodKey, PodState
 
 #: Seconds after which a sent decision that no watch has confirmed is given up; the watch will have told by then.
 CONFIRM_WITHIN: Final = 120.0
+_WAITING: Final = (PodState.PENDING, PodState.GATED)
 
 
 class Decisions:
@@ -109,6 +110,11 @@ class Decisions:
             if why and self._pods.facts[key].state == PodState.PENDING:
                 self._failures.note(key, None, now, why)
                 self._layout.again(key, now)
+
+    def waits(self, key: PodKey) -> bool:
+        """Whether a pod waits, and nothing is on its way for it."""
+        facts = self._pods.facts.get(key)
+        return facts is not None and facts.state in _WAITING and self._assumptions.get(key) is None
 
     def expire(self, now: float) -> bool:
         """Give up what nobody confirmed and end pauses that are over; tells whether any did."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import inf, isfinite, nan
-
-import numpy as np
+from math import inf, isfinite, isnan, nan
 
 from kai_py.api.duration import Duration
 from kai_py.api.keys import (
@@ -197,8 +195,9 @@ def _times(past: Past) -> tuple[float, float, float]:
 
 def _same(one: Past, other: Past) -> bool:
     """Whether two histories are equal. NaN is not equal to itself: a blank past would never be found blank."""
-    both_unset = np.isnan(one.grace) and np.isnan(other.grace)
-    return one == (replace(other, grace=one.grace) if both_unset else other)
+    if one.grace is not other.grace and isnan(one.grace) and isnan(other.grace):
+        other = replace(other, grace=one.grace)
+    return one == other  # field by field, and what is the very same object is equal
 
 
 def _written(moment: float) -> str | None:

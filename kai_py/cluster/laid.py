@@ -14,6 +14,7 @@ from kai_py.cluster.devices.claims import ClaimReader
 from kai_py.cluster.devices.reach import terms_of
 from kai_py.cluster.devices.results import of_node, taken_by
 from kai_py.cluster.node_prices import NodePrices
+from kai_py.cluster.pod_group_claims import is_pod_group
 from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.table import ClaimRow, Held
@@ -30,7 +31,8 @@ class Laid:
         cost: per bill, what a queue pays for it.
         problem: why nobody who waits can be served by it; None = nothing.
         queue: the label of its queue.
-        reserved: uids of whom it is reserved for.
+        reserved: uids of pods, and of others that are no PodGroups, that it is reserved for.
+        pod_groups: uids of PodGroups that it is reserved for.
     """
 
     name: Name
@@ -39,6 +41,7 @@ class Laid:
     problem: Fault | None = None
     queue: str | None = None
     reserved: tuple[str, ...] = ()
+    pod_groups: tuple[str, ...] = ()
 
 
 @dataclass
@@ -136,7 +139,8 @@ class LaidClaims:
             cost=cost,
             problem=problem,
             queue=claim.metadata.labels.get(QUEUE_LABEL),
-            reserved=tuple(one.uid for one in claim.status.reserved_for),
+            reserved=tuple(one.uid for one in claim.status.reserved_for if not is_pod_group(one)),
+            pod_groups=tuple(one.uid for one in claim.status.reserved_for if is_pod_group(one)),
         )
 
 

@@ -19,6 +19,7 @@ from kai_py.cluster.phases import Assumptions
 from kai_py.cluster.pods import Place, PodBook, PodFacts, facts_of
 from kai_py.cluster.reading import PodReader, Stubs
 from kai_py.cluster.reservations import ReservationBook, Seat, shown_devices
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.terms import Terms
 from kai_py.core.tables.pods import PodKey
 
@@ -155,10 +156,10 @@ class PodLayout:
         changed = [self._regroup(key, now) for key in keys]
         return any(changed) | self._spread(keys)
 
-    def share_gpus(self, *, allowed: bool, now: float, prepared: bool = False) -> None:
-        """Whether pods that wait may have parts of GPUs, from now on, and only ``prepared`` ones; at first all may."""
-        if (allowed, prepared) != (self._reader.gpu_sharing, self._reader.shares_prepared):
-            self._reader.gpu_sharing, self._reader.shares_prepared = allowed, prepared
+    def share_gpus(self, ways: Ways, now: float) -> None:
+        """By which ways pods that wait may have parts of GPUs, from now on; at first all may, and none is prepared."""
+        if ways != self._reader.ways:
+            self._reader.ways = ways
             for key in list(self._kept):
                 self.again(key, now)
 

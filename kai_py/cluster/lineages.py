@@ -8,6 +8,7 @@ from kai_py.cluster.history import HistoryBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.owner_kinds import KindName
 from kai_py.cluster.owners import OwnerBook
+from kai_py.cluster.pod_group_claims import PodGroupClaims
 from kai_py.cluster.reading import PodReader
 from kai_py.errors import Fault
 
@@ -20,12 +21,20 @@ class Lineages:
         layout: reads pods again.
         reader: remembers whose users were told what.
         history: learns when workloads saved their work.
+        pod_groups: says which PodGroups decide about claims.
         finished: pods that have succeeded.
     """
 
     def __init__(
-        self, owners: OwnerBook, layout: PodLayout, reader: PodReader, history: HistoryBook, finished: FinishedBook
+        self,
+        owners: OwnerBook,
+        layout: PodLayout,
+        reader: PodReader,
+        history: HistoryBook,
+        pod_groups: PodGroupClaims,
+        finished: FinishedBook,
     ) -> None:
+        self._pod_groups = pod_groups
         self._owners = owners
         self._layout = layout
         self._reader = reader
@@ -44,7 +53,7 @@ class Lineages:
             return False
         self._reader.forget_owner(owner.metadata.uid)
         self._finished.place_again(owner.metadata.uid, lambda pod: self._reader.place(pod, None))
-        return self._layout.regroup(self._owners.concerned(owner), now)
+        return self._layout.regroup(self._owners.concerned(owner), now) | self._pod_groups.concerns(owner)
 
     def drop(self, uid: str) -> bool:
         """Forget an owner."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from kai_py.api.pod import Pod
 from kai_py.cluster.claim_objects import Name
@@ -12,6 +13,9 @@ from kai_py.cluster.devices.amounts import amounts
 from kai_py.cluster.encode.requests import left_by_containers
 from kai_py.core.dra.node_shares import OfNode
 from kai_py.errors import MalformedObjectError
+
+#: The condition of pods that are about to be evicted.
+DISRUPTION_TARGET: Final = "DisruptionTarget"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class Needs:
         users: its containers by the claim that they use, where they use one.
         within: resource -> base units of what the pod as a whole asks for and its containers do not.
         of_node: what its status says that devices take of its node: (claim, ((resource, billionths), …)).
+        pod_group: its PodGroup of ``scheduling.k8s.io``, namespace and name; None for none.
+        entries: with one, what ``spec.resourceClaims`` says: (name, claim, template), and the claim as far as it is
+            known by name.
+        evicted: it was told to go.
     """
 
     claims: tuple[Name, ...] = ()
@@ -35,6 +43,9 @@ class Needs:
     users: tuple[tuple[Name, tuple[str, ...]], ...] = ()
     within: tuple[tuple[str, int], ...] = ()
     of_node: tuple[tuple[Name, OfNode], ...] = ()
+    pod_group: Name | None = None
+    entries: tuple[tuple[tuple[str, str, str], Name | None], ...] = ()
+    evicted: bool = False
 
     def containers(self, name: Name) -> tuple[str, ...]:
         """The containers that use a claim."""
@@ -62,7 +73,21 @@ def needs_of(pod: Pod) -> Needs:
         special = pod.metadata.namespace, extended.resource_claim_name
         found[special] = None
         owned.add(special)
-    return Needs(tuple(found), frozenset(owned), missing, special, _users(pod, called), _within(pod), _of_node(pod))
+    needs = Needs(tuple(found), frozenset(owned), missing, special, _users(pod, called), _within(pod), _of_node(pod))
+    group = pod.spec.scheduling_group
+    if group is None or not group.pod_group_name:
+        return needs
+    said = [
+        ((one.name, one.resource_claim_name or "", one.resource_claim_template_name or ""), called.get(one.name))
+        for one in pod.spec.resource_claims
+    ]
+    evicted = any(one.type == DISRUPTION_TARGET and one.status == "True" for one in pod.status.conditions)
+    return replace(
+        needs,
+        pod_group=(pod.metadata.namespace, group.pod_group_name),
+        entries=tuple(said),
+        evicted=evicted,
+    )
 
 
 def _users(pod: Pod, called: Mapping[str, Name]) -> tuple[tuple[Name, tuple[str, ...]], ...]:

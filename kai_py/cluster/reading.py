@@ -9,11 +9,12 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from kai_py.api.keys import SHARED_GPU_CONFIGMAP_ANNOTATION
+from kai_py.api.keys import SHARE_CLAIM, SHARED_GPU_CONFIGMAP_ANNOTATION
 from kai_py.api.meta import NO_STRINGS, ObjectMeta, OwnerReference, PartialObject
 from kai_py.api.pod import Pod, PodSpec
 from kai_py.cluster.encode.default_spread import DefaultSpread
 from kai_py.cluster.encode.demand import Demand, DemandReader
+from kai_py.cluster.encode.shares import asks_for_part, entry_of
 from kai_py.cluster.encode.support import unsupported_by
 from kai_py.cluster.failures import Failures
 from kai_py.cluster.groups import GroupBook
@@ -21,6 +22,7 @@ from kai_py.cluster.membership import Grouper
 from kai_py.cluster.owners import OwnerBook
 from kai_py.cluster.pods import Blocked, Place
 from kai_py.cluster.runtimes import RuntimeBook
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.terms import TermsPool
 from kai_py.core.resources import PODS
 from kai_py.core.result import ReasonCode
@@ -48,8 +50,7 @@ class PodReader:
         failures: which nodes a pod must keep away from, and whether it pauses.
 
     Attributes:
-        gpu_sharing: whether pods may have parts of GPUs.
-        shares_prepared: whether such pods must have been prepared for it when they were made.
+        ways: by which pods may have parts of GPUs; at first nobody asks how they learn which.
         runtimes: which RuntimeClasses there are.
         faults: (``Pod`` or ``Grouping``, ``namespace/name``) -> what is wrong.
         untold: owners that cannot be understood, by uid, and why; emptied by whoever tells their users.
@@ -61,8 +62,7 @@ class PodReader:
         #: Pods that wait because it cannot be told where they belong, and why.
         self._stuck: dict[str, Blocked] = {}
         self._told: dict[str, tuple[Fault, ...]] = {}
-        self.gpu_sharing = True
-        self.shares_prepared = False
+        self.ways = Ways()
         self.runtimes = RuntimeBook()
         self._group_of = grouper
         self._owners = owners
@@ -141,18 +141,30 @@ class PodReader:
             return demand, (ReasonCode.RUNTIME_CLASS_MISSING, details)
         if (stuck := self._stuck.get(str(key))) is not None:
             return demand, stuck
-        if (field := unsupported_by(pod, gpu_sharing=self.gpu_sharing)) is not None:
-            return demand, (ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field})
-        must_be_prepared = self.shares_prepared and demand.constraints.share is not None
-        if must_be_prepared and not pod.metadata.annotations.get(SHARED_GPU_CONFIGMAP_ANNOTATION):
-            return demand, (
-                ReasonCode.SHARE_UNPREPARED,
-                {"pod": str(key), "annotation": SHARED_GPU_CONFIGMAP_ANNOTATION},
-            )
+        if asks_for_part(pod.metadata.annotations) and (held := self._sharing(pod, key)) is not None:
+            return demand, held
         if self._failures.paused(key, now):
             why = self._failures.why(key)
             return demand, (ReasonCode.BACKING_OFF, {"pod": str(key)} | ({"message": why} if why else {}))
         return demand, None
+
+    def _sharing(self, pod: Pod, key: PodKey) -> Blocked | None:
+        """What keeps a pod from sharing GPUs; one that has a claim for its part only waits for that."""
+        if entry_of(pod) is not None:
+            return None
+        try:
+            way = self.ways.of_pod(pod.metadata.annotations, f"Pod {key}")
+        except MalformedObjectError as error:
+            self.faults["Pod", str(key)] = error.faults
+            first = error.faults[0]
+            return ReasonCode.POD_INVALID, {"pod": str(key), "field": first.field, "message": first.message}
+        if (field := unsupported_by(pod, gpu_sharing=way != "none")) is not None:
+            return ReasonCode.UNSUPPORTED, {"object": f"Pod {key}", "field": field}
+        if way == "claims":
+            return ReasonCode.SHARE_UNPREPARED, {"pod": str(key), "claim": SHARE_CLAIM}
+        if way == "reservation" and not pod.metadata.annotations.get(SHARED_GPU_CONFIGMAP_ANNOTATION):
+            return ReasonCode.SHARE_UNPREPARED, {"pod": str(key), "annotation": SHARED_GPU_CONFIGMAP_ANNOTATION}
+        return None
 
     @property
     def spreading(self) -> DefaultSpread:

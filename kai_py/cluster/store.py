@@ -20,6 +20,7 @@ from kai_py.cluster.lineages import Lineages
 from kai_py.cluster.membership import Grouper
 from kai_py.cluster.pods import key_of
 from kai_py.cluster.scope import Scope
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.snapshots import Snapshots
 from kai_py.core.tables.pods import PodKey
 from kai_py.core.tables.snapshot import Snapshot
@@ -46,7 +47,9 @@ class Store(Books):
 
     def __init__(self, grouper: Grouper, scope: Scope | None = None, accounting: Accounting | None = None) -> None:
         super().__init__(grouper, scope, accounting)
-        self.lineages = Lineages(self.owners, self.layout, self.reader, self.history, self.finished)
+        self.lineages = Lineages(
+            self.owners, self.layout, self.reader, self.history, self.claims.pod_groups, self.finished
+        )
         self.decisions = Decisions(
             self.assumptions,
             self.failures,
@@ -57,6 +60,7 @@ class Store(Books):
             claims=self.claims,
             volumes=self.volumes,
         )
+        self.claims.pod_groups.waits = self.decisions.waits
         self.carryover = CarryOver(self, self.decisions)
         self.snapshots = Snapshots(self)
         self._lifecycle = PodLifecycle(self, self.decisions)
@@ -137,6 +141,11 @@ class Store(Books):
         """Whether it matters which images nodes have; known of a node from its next change on. At first it does not."""
         self.nodes.heeds_images = wanted
         self.layout.heed_images(wanted=wanted, now=now)
+
+    def share_gpus(self, ways: Ways, now: float) -> None:
+        """By which ways pods that wait may have parts of GPUs; at first all may, whether prepared or not."""
+        self.claims.shares.ways = ways
+        self.layout.share_gpus(ways, now)
 
     def spread_by_default(self, wanted: DefaultTopologySpread, now: float) -> None:
         """How pods are spread that do not say it themselves. At first they are not."""

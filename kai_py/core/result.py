@@ -42,6 +42,7 @@ class ReasonCode(StrEnum):
     UNSUPPORTED = "Unsupported"
     SHARE_UNPREPARED = "SharedGpuNotPrepared"
     SHARE_RESERVED = "SharedGpuBeingReserved"
+    SHARE_NOT_OFFERED = "SharedGpuNotOffered"
     BACKING_OFF = "BackingOff"
     # gates
     GANG_NOT_READY = "GangNotReady"

@@ -100,7 +100,7 @@ class AnswerReader:
             status = int(rest[:3])
             if status >= 200 or status == 101:
                 break
-        self._status, self._headers = status, dict(map(_header, lines))
+        self._status, self._headers = status, _headers(lines)
         said = self._headers.get("connection", "").lower()
         self._persistent = "close" not in said if protocol == "HTTP/1.1" else "keep-alive" in said
         coding = self._headers.get("transfer-encoding", "").lower()
@@ -160,11 +160,14 @@ class AnswerReader:
             raise ValueError("a head without an end")
 
 
-def _header(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon:
-        raise ValueError(f"header {line[:80]}")
-    return name.lower(), value.strip()
+def _headers(lines: list[str]) -> dict[str, str]:
+    found = {}
+    for line in lines:  # a dozen for each answer, so this is in one piece
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError(f"header {line[:80]}")
+        found[name.lower()] = value.strip()
+    return found
 
 
 def _decimal(text: str) -> int:

@@ -24,6 +24,9 @@ NOTE_LIMIT: Final = 1024
 #: Events whose notes agree so far are one series. Counts, which change all the time, mostly come later in the text.
 _SAME_NOTE: Final = 32
 _TRIES: Final = 3
+#: While more important writes wait, so many seconds lie between two Events at least: an Event costs the API server
+#: about what a binding does, and nobody waits for it.
+_CROWDED: Final = 0.2
 _ROOT: Final = "/apis/events.k8s.io/v1/namespaces"
 
 Key = tuple[str, str, str, str]
@@ -170,13 +173,19 @@ class EventRecorder:
         """How many series wait to be sent."""
         return len(self._waiting)
 
-    async def run(self) -> None:
-        """Send what is recorded, until cancelled."""
+    async def run(self, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Send what is recorded, until cancelled.
+
+        Args:
+            crowded: whether decisions wait to be sent. Events give way to them, but do not stop.
+        """
         backoff = Backoff(first=1.0)
         while True:
             while not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
+            if crowded():
+                await self._sleep(_CROWDED)
             await self._take_token()
             if not self._waiting:
                 continue

@@ -68,10 +68,11 @@ class MiniCluster:
             certificate: PEM file; with ``key``, the API is served over HTTPS. Clients are told to trust exactly it.
             key: PEM file of the certificate's private key.
             history: how many changes of each kind a watch can resume over.
-            gates: feature gates to switch on that are off by default; only ``DRANodeAllocatableResources`` is known.
+            gates: feature gates to switch on that are off by default: ``DRANodeAllocatableResources``;
+                ``GenericWorkload``, with which PodGroups are served; ``DRAWorkloadResourceClaims``, which needs it.
 
         Raises:
-            ValueError: a gate is not known.
+            ValueError: a gate is not known, or needs another one.
         """
         self.storage = Storage(history=history, gates=gates)
         self._certificate = certificate

@@ -68,6 +68,7 @@ def _builtin(
     kind: str,
     plural: str,
     *,
+    version: str = "v1",
     short: str = "",
     scope: str = "Namespaced",
     sub: str = "",
@@ -79,7 +80,8 @@ def _builtin(
 ) -> Kind:
     return Kind(
         group=group,
-        version="v1",
+        version=version,
+        versions=(version,),
         kind=kind,
         plural=plural,
         singular=kind.lower(),
@@ -149,6 +151,7 @@ BUDGETS: Final = _builtin(
 PRIORITY_CLASSES: Final = _builtin(
     "scheduling.k8s.io", "PriorityClass", "priorityclasses", short="pc", scope="Cluster", generation=True
 )
+POD_GROUPS: Final = _builtin("scheduling.k8s.io", "PodGroup", "podgroups", version="v1alpha2", sub="status")
 RUNTIME_CLASSES: Final = _builtin("node.k8s.io", "RuntimeClass", "runtimeclasses", scope="Cluster", unconditional=False)
 CONFIG_MAPS: Final = _builtin("", "ConfigMap", "configmaps", short="cm")
 CRDS: Final = _builtin(
@@ -200,3 +203,5 @@ BUILTIN: Final[tuple[Kind, ...]] = (
     _builtin("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", scope="Cluster"),
     CRDS,
 )  # fmt: skip
+#: Kinds that are served with a feature gate.
+GATED: Final[tuple[tuple[str, Kind], ...]] = (("GenericWorkload", POD_GROUPS),)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .events import EVENTS_API, Translation
-from .kinds import BUILTIN, EVENTS, NEW_EVENTS, Kind
+from .kinds import BUILTIN, EVENTS, GATED, NEW_EVENTS, Kind
 from .refusals import no_such_path
 from .rules import NEW_EVENT_RULES, builtin_rules
 from .rules.base import Rules
@@ -58,7 +58,7 @@ class Registry:
         self._stored: dict[str, Endpoint] = {}
         self.generation = 0
         rules = builtin_rules(gates)
-        for kind in BUILTIN:
+        for kind in (*BUILTIN, *(kind for gate, kind in GATED if gate in gates)):
             codec = self.schemas.codec(kind.group, kind.version, kind.kind)
             self.add(Endpoint(kind, kind.version, store.add_collection(kind), codec, rules.get(kind.key, Rules())))
         events = self._stored[EVENTS.key]

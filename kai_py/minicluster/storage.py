@@ -66,6 +66,7 @@ class Storage:
     """
 
     def __init__(self, *, history: int = 20_000, gates: AbstractSet[str] = frozenset()) -> None:
+        self.gates = frozenset(gates)
         self.store = Store(history=history)
         self.registry = Registry(self.store, gates)
         self.writer = Writer(self.store, self.registry)

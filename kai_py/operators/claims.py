@@ -55,7 +55,7 @@ class ClaimKeeper:
         self._locks: WeakValueDictionary[Name, asyncio.Lock] = WeakValueDictionary()
 
     async def secure(self, name: Name, pods: Iterable[PodKey], expected: Devices | None) -> None:
-        """Write the devices of a claim if they are not written yet, and reserve it for pods.
+        """Write the devices of a claim if they are not written yet, and reserve it for pods, or their PodGroup.
 
         Args:
             name: of the claim.
@@ -66,7 +66,7 @@ class ClaimKeeper:
             ClaimRefusedError: it cannot be had for them; says why.
             LeaseLostError: we must not write.
         """
-        wanted = tuple(Consumer("pods", pod.name, pod.uid) for pod in pods)
+        wanted = self._book.consumers(name, pods)
         async with self._lock(name):
             await self._until_answered(name, lambda claim: self._secure(claim, wanted, expected))
 
@@ -149,7 +149,11 @@ class ClaimKeeper:
                 raise self._refused(name, error) from error
 
     async def give_back(self, name: Name, uids: frozenset[str]) -> None:
-        """Reserve a claim for these pods no longer; its devices are free if nobody uses them and we gave them.
+        """Reserve a claim for these no longer; its devices are free if nobody uses them and we gave them.
+
+        Args:
+            name: of the claim.
+            uids: of pods, or of PodGroups. A PodGroup keeps it as long as any other pod of it holds the claim.
 
         Raises:
             ClaimRefusedError: that cannot be written; says why.
@@ -196,7 +200,7 @@ class ClaimKeeper:
     async def _give_back(self, claim: ResourceClaim, uids: frozenset[str]) -> ResourceClaim | None:
         if claim.status.allocation is None or self._objects.unwritten(claim.metadata.key) is not None:
             return None  # nothing of it was written
-        kept = [one for one in claim.status.reserved_for if one.uid not in uids]
+        kept = self._book.pod_groups.kept(claim, uids)
         free = not kept and self._objects.ours(claim)
         if len(kept) == len(claim.status.reserved_for) and not free:
             return None

@@ -119,6 +119,11 @@ class Dispatcher:
         """Jobs that are not done yet, or are about to come."""
         return self._queue.qsize() + self._busy + self.starts.brief
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there is more to be sent than may be in flight."""
+        return not self._queue.empty()
+
     async def idle(self) -> None:
         """Wait until everything is answered."""
         await self._idle.wait()

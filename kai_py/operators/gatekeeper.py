@@ -13,11 +13,12 @@ from kai_py.admission import podgroups, pods, queues, settings, shared_gpus
 from kai_py.admission.verdict import LET_IN, Known, Request, Verdict
 from kai_py.api.queue import Queue
 from kai_py.cluster.access import path
+from kai_py.cluster.shares.ways import Ways
 from kai_py.errors import ApiError, InputError, NotFoundError, SettingsError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
 from kai_py.operators.access import QueueReviews, may_use
-from kai_py.operators.kinds import CONFIG_MAPS, NAMESPACES, QUEUES
+from kai_py.operators.kinds import CONFIG_MAPS, DEVICE_CLASSES, NAMESPACES, QUEUES
 from kai_py.settings.load import load_settings
 from kai_py.settings.model import Settings
 
@@ -56,6 +57,7 @@ class Gatekeeper:
         for body in await list_all(self.client, NAMESPACES):
             self.put_namespace(body)
         await self._read_settings()
+        await self._read_classes()
 
     async def follow_settings(self) -> None:
         """Read the settings now and then, until cancelled: a watch would need the right to read every ConfigMap."""
@@ -65,6 +67,7 @@ class Gatekeeper:
                 await self._read_settings()
             except ApiError as error:
                 _log.warning("settings not read", error=str(error))
+            await self._read_classes()
 
     async def _read_settings(self) -> None:
         try:
@@ -72,6 +75,18 @@ class Gatekeeper:
         except NotFoundError:
             found = {}
         self.put_settings(found.get("data") or {})
+
+    async def _read_classes(self) -> None:
+        """Which DeviceClasses there are, where pods may be given claims on devices of one."""
+        if not Ways.of(self.known.settings).offers("claims"):
+            return
+        try:
+            found = await list_all(self.client, DEVICE_CLASSES)
+        except ApiError as error:  # nobody is warned then
+            _log.warning("DeviceClasses not read", error=str(error))
+            self.known.device_classes = None
+        else:
+            self.known.device_classes = frozenset(one["metadata"]["name"] for one in found)
 
     async def _read_queues(self) -> None:
         found = await list_all(self.client, QUEUES)

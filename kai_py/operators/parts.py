@@ -29,6 +29,7 @@ from kai_py.operators.reflectors import Reflectors
 from kai_py.operators.reporter import Reporter
 from kai_py.operators.settings import LiveSettings
 from kai_py.operators.shadow import Previewer, Shadow
+from kai_py.operators.share_templates import ShareTemplates
 from kai_py.operators.spare_reservations import SpareReservations
 from kai_py.operators.statuses import StatusWriter
 from kai_py.operators.supervisor import Supervisor
@@ -199,6 +200,11 @@ class Parts:
             tell=self.events.tell,
             clock=self.clock,
         )
+
+    @cached_property
+    def share_templates(self) -> ShareTemplates:
+        """Makes templates of claims on parts of GPUs."""
+        return ShareTemplates(self.store, self.client, self.writer, leading=self.leading, wake=self.cycles.wake)
 
     @cached_property
     def provisioning(self) -> Provisioning:

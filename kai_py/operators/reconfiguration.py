@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kai_py.api.configmap import ConfigMap
 from kai_py.api.meta import NO_STRINGS
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.store import Store
 from kai_py.kube.client import ApiClient
 from kai_py.operators.documents import ConfigMapWatch, Followed, Spawn, settings_event
@@ -72,8 +73,9 @@ class Reconfiguration:
         """What the memory does as the settings say, is as they say now."""
         store, now, current = self._store, self._clock(), self._settings.current
         store.accounting = self._settings.accounting
-        store.reservations.enabled = held = current.gpu_sharing == "reservation"
-        store.layout.share_gpus(allowed=current.gpu_sharing != "none", prepared=held, now=now)
+        ways = Ways.of(current)
+        store.reservations.enabled = ways.offers("reservation")
+        store.share_gpus(ways, now)
         store.heed_images(wanted=current.placement.weights.image_locality > 0, now=now)
         store.spread_by_default(current.placement.default_topology_spread, now)
         store.rollouts.enable(wanted=current.pod_groups.rollout_surge)

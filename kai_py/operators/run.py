@@ -31,6 +31,7 @@ from kai_py.kube.client import ApiClient, connect
 from kai_py.kube.election import Leadership, LeaseTimes
 from kai_py.kube.reviews import Reviews
 from kai_py.operators.decision_server import serving
+from kai_py.operators.garbage import walk_seldom
 from kai_py.operators.handlers import registry
 from kai_py.operators.kinds import CONFIG_MAPS
 from kai_py.operators.parts import Parts
@@ -97,6 +98,7 @@ async def run_scheduler(
         InputError: the configuration or the settings file cannot be used, or the ConfigMap does not say which pods are
             ours.
     """
+    walk_seldom()
     metrics = Metrics(process=True)
     stop = stop or asyncio.Event()
     from_file = _settings_of(config.settings_file) if config.settings_file is not None else None

@@ -78,7 +78,7 @@ class Shell:
     async def start(self) -> None:
         """Fill the memory, then begin to decide."""
         parts, spawn = self._parts, self._parts.supervisor.spawn
-        spawn(parts.recorder.run(), "events")
+        spawn(parts.recorder.run(lambda: parts.dispatcher.crowded), "events")
         spawn(parts.owners.run(), "owners")
         await parts.reflectors.fill(spawn)
         with contextlib.suppress(TimeoutError):
@@ -105,6 +105,7 @@ class Shell:
             "binder": parts.dispatcher.run,
             "claims": parts.unused_claims.run,
             "reservations": parts.spare_reservations.run,
+            "templates for parts of GPUs": parts.share_templates.run,
             "statuses": partial(parts.statuses.run, parts.dispatcher.idle),
             "podgroups": parts.podgroups.run,
             "gang statuses": parts.gangs.run,

@@ -6,12 +6,11 @@ what was meant to be done.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -19,13 +18,13 @@ from kai_py.api.keys import GPU_GROUP_LABEL
 from kai_py.cluster.reservations import Reservation, Seat, name_of
 from kai_py.cluster.store import Store
 from kai_py.core.tables.pods import PodKey
-from kai_py.errors import ApiError, LeaseLostError, ShareRefusedError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
 from kai_py.kube.pods import Outcome
 from kai_py.kube.writer import Writer
 from kai_py.operators.kinds import PODS
 from kai_py.operators.reservations import ReservationKeeper
+from kai_py.operators.sweeping import Suspects, Sweeper
 from kai_py.telemetry.events import EventText, pod
 
 _log = structlog.get_logger()
@@ -38,7 +37,7 @@ TRIES: Final = 3
 _FINISHED: Final = ("Succeeded", "Failed")
 
 
-class SpareReservations:
+class SpareReservations(Sweeper):
     """Takes away reservation pods that nobody needs, and has lost ones made again.
 
     Args:
@@ -62,61 +61,44 @@ class SpareReservations:
         tell: Callable[[EventText], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(EVERY, leading)
         self._store = store
         self._book = store.reservations
         self._client = client
         self._writer = writer
         self._keeper = keeper
-        self._leading = leading
         self._tell = tell
         self._clock = clock
-        self._surplus: set[PodKey] = set()
-        self._lost: set[Seat] = set()
+        self._surplus = Suspects[PodKey]()
+        self._lost = Suspects[Seat]()
         self._tries: dict[Seat, int] = {}
 
-    async def run(self) -> None:
-        """Look, until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY)
-            if self._leading():
-                await self.sweep()
-            else:
-                self._surplus.clear()
-                self._lost.clear()
-
-    async def sweep(self) -> None:
+    async def look(self) -> None:
         """Put right what was wrong the last time, too."""
         surplus = {one.key: one for one in self._book.surplus(self._clock()) if self._ours_to_take(one)}
         # Where nobody was shown a device, nothing ever stood for it: its pods came while the setting was ``trusted``.
         lost = {seat for seat in self._book.unguarded() if seat in self._book.shown and self._settled(seat)}
         if not self._book.enabled:
             lost = set()
-        try:
-            for stray in list(self._book.strays()) if self._book.enabled else ():
-                await self._isolated(stray.seat, self._end_all(stray))
-            for key in sorted(surplus.keys() & self._surplus):
-                await self._isolated(surplus[key].seat, self._remove(surplus[key]))
-            for seat in sorted(lost & self._lost):
-                await self._isolated(seat, self._restore(seat))
-        except LeaseLostError:
-            return
-        self._surplus, self._lost = set(surplus), lost
+        for stray in list(self._book.strays()) if self._book.enabled else ():
+            await self._one(stray.seat, self._end_all(stray))
+        for key in sorted(self._surplus.again(surplus)):
+            await self._one(surplus[key].seat, self._remove(surplus[key]))
+        for seat in sorted(self._lost.again(lost)):
+            await self._one(seat, self._restore(seat))
         self._tries = {seat: tries for seat, tries in self._tries.items() if not self._holds(seat)}
+
+    def forget(self) -> None:
+        """See :meth:`Sweeper.forget`."""
+        self._surplus.clear()
+        self._lost.clear()
+
+    async def _one(self, seat: Seat, work: Awaitable[None]) -> None:
+        await self.isolated(work, "reservation not put right", node=seat.node, device=seat.group)
 
     def _ours_to_take(self, one: Reservation) -> bool:
         """Others' are left alone where settings do not say that GPUs are held; ours go whatever they say now."""
         return self._book.enabled or one.maker == self._book.maker
-
-    async def _isolated(self, seat: Seat, work: Any) -> None:
-        """One device; what goes wrong with it stops no other."""
-        try:
-            await work
-        except LeaseLostError:
-            raise
-        except (ApiError, ShareRefusedError) as error:
-            _log.warning("reservation not put right", node=seat.node, device=seat.group, why=str(error))
-        except Exception:  # the edge of the loop
-            _log.exception("reservation not put right", node=seat.node, device=seat.group)
 
     async def _remove(self, one: Reservation) -> None:
         """Delete a reservation pod, unless somebody has come to need it meanwhile."""

@@ -172,16 +172,20 @@ class Starts:
             if not self._waiting:
                 self._any.clear()
 
-    async def give_back(self, key: PodKey) -> None:
-        """A pod was not bound: give its claims back. What cannot be written now is left to who sweeps."""
-        for name in self._claims_of.pop(key, ()):
+    async def give_back(self, *keys: PodKey) -> None:
+        """Pods were not bound: give their claims back. What cannot be written now is left to who sweeps."""
+        users: defaultdict[Name, list[PodKey]] = defaultdict(list)
+        for key in keys:
+            for name in self._claims_of.pop(key, ()):
+                users[name].append(key)
+        for name, pods in users.items():
             try:
-                await self._keeper.give_back(name, frozenset({key.uid}))
-                if name == self._store.claims.special(key):
+                await self._keeper.give_back(name, frozenset(key.uid for key in pods))
+                if any(name == self._store.claims.special(key) for key in pods):
                     await self._keeper.discard(name)
             except ClaimRefusedError as error:
                 _log.warning("claim not given back", claim="/".join(name), why=str(error))
-        if key in self._told:
+        for key in self._told.intersection(keys):
             self._told.discard(key)
             try:
                 await self._keeper.tell(key, ())
@@ -337,10 +341,9 @@ class Starts:
         assert start.refusal is not None
         if not isinstance(start.refusal, LeaseLostError):
             try:
-                for key in start.keys:
-                    facts = self._store.pods.facts.get(key)
-                    if facts is None or not facts.bound:  # somebody else may have bound it
-                        await self.give_back(key)
+                facts = self._store.pods.facts
+                # Somebody else may have bound one.
+                await self.give_back(*(key for key in start.keys if key not in facts or not facts[key].bound))
             except LeaseLostError as error:
                 start.refusal = error
             except Exception:  # the edge of the loop

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
+from kai_py.api.resource import Consumer
 from kai_py.cluster.claim_objects import Name
+from kai_py.cluster.pod_group_claims import is_pod_group
 from kai_py.cluster.store import Store
-from kai_py.core.tables.pods import PodKey, PodState
-from kai_py.errors import ApiError, ClaimRefusedError, LeaseLostError
 from kai_py.operators.claims import ClaimKeeper
+from kai_py.operators.sweeping import Suspects, Sweeper
 
 _log = structlog.get_logger()
 
 #: How often to look, in seconds. What was unused the last time too is taken back: cycles had their chance to use it.
 EVERY: Final = 5.0
 
-_WAITING: Final = (PodState.PENDING, PodState.GATED)
 
-
-class UnusedClaims:
-    """Looks now and then for claims of ours that are reserved for nobody, or only for pods that wait.
+class UnusedClaims(Sweeper):
+    """Looks now and then for claims of ours that are reserved for nobody, or only for pods and PodGroups that wait.
 
     Args:
         store: the memory.
@@ -42,49 +40,41 @@ class UnusedClaims:
         leading: Callable[[], bool],
         wake: Callable[[], None],
     ) -> None:
+        super().__init__(EVERY, leading)
         self._node_of = node_of
         self._store = store
         self._keeper = keeper
-        self._leading = leading
         self._wake = wake
-        self._before: set[Name] = set()
+        self._suspects = Suspects[Name]()
+        self._waits = store.decisions.waits
 
-    async def run(self) -> None:
-        """Look, until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY)
-            if self._leading():
-                await self.sweep()
-            else:
-                self._before.clear()
-
-    async def sweep(self) -> None:
+    async def look(self) -> None:
         """Take back what was unused the last time, too."""
-        found = set(self._store.claims.unused(self._waits))
-        for name in sorted(found & self._before):
-            try:
-                if await self._take_back(name):
-                    _log.info("devices taken back that nobody used", claim="/".join(name))
-                    self._wake()
-            except (ClaimRefusedError, ApiError) as error:
-                _log.warning("claim not given back", claim="/".join(name), why=str(error))
-            except LeaseLostError:
-                break
-        self._before = found
+        for name in sorted(self._suspects.again(self._store.claims.unused(self._waits))):
+            await self.isolated(self._take_back(name), "claim not given back", claim="/".join(name))
 
-    async def _take_back(self, name: Name) -> bool:
+    def forget(self) -> None:
+        """See :meth:`Sweeper.forget`."""
+        self._suspects.clear()
+
+    async def _take_back(self, name: Name) -> None:
         """Take the devices of a claim, unless somebody has come to use it meanwhile."""
         claim = self._store.claims.objects.by_name.get(name)
-        pods = claim.status.reserved_for if claim is not None else ()
-        for pod in pods:
-            if await self._node_of(name[0], pod.name, pod.uid):
-                return False
+        consumers = claim.status.reserved_for if claim is not None else ()
+        for one in consumers:
+            if await self._starts(name, one):
+                return
         if name not in set(self._store.claims.unused(self._waits)):
-            return False
-        await self._keeper.give_back(name, frozenset(pod.uid for pod in pods))
-        return True
+            return
+        await self._keeper.give_back(name, frozenset(one.uid for one in consumers))
+        _log.info("devices taken back that nobody used", claim="/".join(name))
+        self._wake()
 
-    def _waits(self, key: PodKey) -> bool:
-        """Whether a pod waits, and nothing is on its way for it."""
-        facts = self._store.pods.facts.get(key)
-        return facts is not None and facts.state in _WAITING and self._store.assumptions.get(key) is None
+    async def _starts(self, name: Name, one: Consumer) -> bool:
+        """Whether a pod for which a claim is reserved, or one of such a PodGroup, has a node by now."""
+        if not is_pod_group(one):
+            return bool(await self._node_of(name[0], one.name, one.uid))
+        for key in self._store.claims.pod_groups.waiting(name, one):
+            if await self._node_of(*key):
+                return True
+        return False

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from kai_py.admission.verdict import Known
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.cluster.encode.axis import Accounting
@@ -18,6 +19,7 @@ from kai_py.cluster.encode.queue import queue_warnings
 from kai_py.cluster.encode.requests import pod_request
 from kai_py.cluster.membership import Membership
 from kai_py.cluster.scope import Scope
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.store import Store
 from kai_py.cluster.usage import USAGE_KEY, USAGE_NAME, UsageBook, window_of
 from kai_py.core.cycle import run_cycle
@@ -31,6 +33,7 @@ from kai_py.planning.group import default_priorities
 from kai_py.planning.manifests import Manifest, Sourced
 from kai_py.planning.objects import Objects, read_objects
 from kai_py.planning.runtimes import admitted
+from kai_py.planning.shares import prepared
 from kai_py.planning.world import World, is_finished
 from kai_py.podgrouper.grouping import Grouper
 from kai_py.podgrouper.options import Options as GroupingOptions
@@ -118,6 +121,7 @@ def furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Itera
     store.rollouts.enable(wanted=settings.pod_groups.rollout_surge)
     store.heed_images(wanted=settings.placement.weights.image_locality > 0, now=now)
     store.spread_by_default(settings.placement.default_topology_spread, now)
+    store.share_gpus(Ways.of(settings, trusting=True), now)
     grouper = Grouper(
         GroupingOptions.of(settings.pod_groups),
         priority_classes={priority_class.metadata.name for priority_class in read.priority_classes},
@@ -158,7 +162,7 @@ def furnish(read: Objects, settings: Settings, now: float) -> tuple[World, Itera
     for stored in read.volumes:
         store.volumes.put(stored)
     keeper = ClaimKeeper(store.claims, read.claims, read.claim_templates)
-    world = World(store, list(_admitted(read)), now, read.budgets, keeper)
+    world = World(store, list(_admitted(read, settings)), now, read.budgets, keeper)
     warnings.update(dict.fromkeys(_passed_over(read, store)))
     _complain(read, store)
     _complain_of_others(read, settings)
@@ -182,12 +186,13 @@ def _remember_usage(read: Objects, settings: Settings, store: Store, now: float)
     store.queues.remember_usage(book.usage(now), book.resources)
 
 
-def _admitted(read: Objects) -> Iterator[Pod]:
+def _admitted(read: Objects, settings: Settings) -> Iterator[Pod]:
     """Pods as admission makes them; one that it would refuse is a fault, and stays as it is."""
     classes = {one.metadata.name: one for one in read.runtime_classes}
+    known = Known(settings=settings)
     for pod in read.pods:
         try:
-            yield admitted(pod, classes)
+            yield admitted(prepared(pod, known), classes)
         except MalformedObjectError as error:
             read.complain(error.faults, read.sources[*_KINDS["Pod"], *pod.metadata.key])
             yield pod

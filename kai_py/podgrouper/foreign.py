@@ -20,6 +20,7 @@ from kai_py.api.workload import Workload
 from kai_py.errors import Fault
 from kai_py.podgrouper.errors import GroupingError, GroupingPending
 from kai_py.podgrouper.fields import Field
+from kai_py.podgrouper.foreign_claims import differing
 from kai_py.podgrouper.kinds.base import document, group_for, member, name_for
 from kai_py.podgrouper.lineage import Ancestor, Lineage
 from kai_py.podgrouper.membership import Membership
@@ -139,6 +140,8 @@ def _group(lineage: Lineage, claim: Claim, context: Context) -> Membership:
     gang = Ancestor(reference, known)
     source = document(lineage, gang)
     policy = _template(source, claim) if claim.kind == WORKLOAD else source.at("spec")
+    if claim.kind == NATIVE and lineage.pod.spec.resource_claims:
+        context.warnings.extend(differing(lineage.pod, policy, lineage.where(lineage.itself), claim.name))
     # The object is heard first: its labels may name the queue.
     heard = replace(lineage, owners=(gang, *lineage.owners))
     suffix = "".join(f"-{part}" for part in (claim.part, claim.replica) if part)

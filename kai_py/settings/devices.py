@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from kai_py.api.duration import Duration
 from kai_py.api.keys import NVIDIA_DEVICES
 from kai_py.settings.base import SettingsGroup, not_negative, unique
 
 GpuParts = Literal["whole", "memory", "counters"]
+#: How GPUs are shared by pods that ask for parts of them.
+GpuSharing = Literal["none", "reservation", "trusted", "claims"]
+GpuSharingChoice = Literal["reservation", "trusted", "claims"]
 
 
 class DynamicResources(SettingsGroup):
@@ -36,6 +40,44 @@ class DynamicResources(SettingsGroup):
 
 _ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 _Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+
+
+#: A capacity as a claim names it: with the domain of somebody else, or without one, of the driver itself.
+_CAPACITY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?/)?[A-Za-z_][A-Za-z0-9_]{0,31}")
+
+
+def _is_capacity(name: str) -> str:
+    if not _CAPACITY.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not the name of a capacity: an identifier of at most 32 letters, digits and _, with DOMAIN/ "
+            "before it or without"
+        )
+    return name
+
+
+_Capacity = Annotated[str, AfterValidator(_is_capacity)]
+
+
+class GpuShareClaims(SettingsGroup):
+    """Which devices are shared, and what of them (`gpuSharing: claims`)."""
+
+    device_class_name: Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")] = ""
+    """DeviceClass of the GPUs that are shared, which a driver's installation brings. Those of its devices count that
+    may be allocated several times. Has to be given where pods may share GPUs by claims, and has to be among
+    `dra.gpuClasses` then, so that queues pay; empty by default, because drivers call it differently."""
+    memory: _Capacity = "memory"
+    """The capacity of these devices that is their memory, as the driver names it. Without a domain it is the driver's
+    own. `memory` by default, as HAMi's driver has it."""
+    in_proportion: Annotated[tuple[_Capacity, ...], Strict(False), Field(max_length=8), AfterValidator(unique)] = ()
+    """Further capacities of which a pod gets the same part as of the memory, such as `cores`. Needed where a driver
+    gives all of a capacity to a claim that does not mention it: then nobody else fits on the device. None by
+    default."""
+
+    @model_validator(mode="after")
+    def _memory_once(self) -> Self:
+        if self.memory in self.in_proportion:
+            raise ValueError(f"inProportion names {self.memory!r}, which is the memory already")
+        return self
 
 
 class GpuReservation(SettingsGroup):

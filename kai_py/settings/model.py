@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from kai_py.api.duration import Duration
 from kai_py.api.keys import NODE_POOL_LABEL, SCHEDULER_NAME
 from kai_py.api.model import LABEL_KEY_PATTERN, MAX_LABEL_KEY
 from kai_py.settings.base import SettingsGroup, not_negative, unique
-from kai_py.settings.devices import DynamicResources, GpuReservation
+from kai_py.settings.devices import DynamicResources, GpuReservation, GpuShareClaims, GpuSharing, GpuSharingChoice
 from kai_py.settings.eviction import Eviction
 from kai_py.settings.fairness import Fairness
 from kai_py.settings.placement import Placement
@@ -151,12 +151,35 @@ class Settings(SettingsGroup):
     """How nodes are asked for."""
     admission: Admission = Admission()
     """What the webhooks do."""
-    gpu_sharing: Literal["none", "reservation", "trusted"] = "none"
+    gpu_sharing: GpuSharing = "none"
     """What becomes of pods that ask for a part of a GPU (`gpu-fraction`, `gpu-memory`). `none`: they wait, and are told
     so. `reservation`: as in KAI, a pod of ours holds each shared GPU and tells which one it is, and the pods that share
     it see no other. `trusted`: pods are placed and labelled with their device (`runai-gpu-group`), and that is all:
-    nothing shows a pod its device, so something else on the nodes has to. Nothing keeps a pod to its part of the memory
-    in any of them. `none` by default, as in KAI, because `reservation` needs the webhooks, an image and a namespace.
+    nothing shows a pod its device, so something else on the nodes has to. Both are for nodes with a device plugin, and
+    nothing keeps a pod to its part of the memory. `claims`: for nodes where a DRA driver offers GPUs that may be
+    allocated several times; a pod gets a claim on its part, and the driver may keep it to that. `none` by default, as
+    in KAI, because `reservation` needs the webhooks, an image and a namespace, and `claims` the webhooks and a driver.
     `plan` places such pods, always."""
+    gpu_sharing_choices: Annotated[tuple[GpuSharingChoice, ...], Strict(False), AfterValidator(unique)] = ()
+    """Further ways, for clusters with nodes of both kinds: a pod chooses one of them, or the one above, with its
+    annotation `kai.scheduler/gpu-sharing`. None by default."""
+    gpu_share_claims: GpuShareClaims = GpuShareClaims()
+    """Which devices are shared, and what of them, for `gpuSharing: claims`."""
     gpu_reservation: GpuReservation = GpuReservation()
     """How GPUs are held for `gpuSharing: reservation`."""
+
+    @model_validator(mode="after")
+    def _ways_to_share(self) -> Self:
+        """Each way that is offered can be gone, and of a device plugin's GPUs there is one book."""
+        offered = {self.gpu_sharing, *self.gpu_sharing_choices}
+        found = self.gpu_share_claims.device_class_name
+        if "claims" in offered and not found:
+            raise ValueError("gpuSharing claims needs gpuShareClaims.deviceClassName")
+        if "claims" in offered and found not in self.dra.gpu_classes:
+            raise ValueError(
+                f"gpuSharing claims needs {found!r} among dra.gpuClasses, and the driver of its devices if that has "
+                "another name: parts of GPUs would cost queues nothing"
+            )
+        if {"reservation", "trusted"} <= offered:
+            raise ValueError("gpuSharing and gpuSharingChoices cannot offer both reservation and trusted")
+        return self

@@ -85,13 +85,21 @@ def _evidence(case: Case) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _missing(case: Case) -> str:
+    if not case.name("pod_group"):
+        return about("ResourceClaim", "claim", "does not exist")(case)
+    if not case.name("claim"):
+        return f"PodGroup {case.name('pod_group')}, which may share claims with its pods, is not there yet"
+    return f"the claim from {case.name('claim')} has not been made for PodGroup {case.name('pod_group')} yet"
+
+
 CLAIM_TEXTS: Final[Mapping[str, Text]] = {
     ReasonCode.CLAIM_MISSING: Text(
-        about("ResourceClaim", "claim", "does not exist"),
+        _missing,
         "A pod names a ResourceClaim or a ResourceClaimTemplate that is not in its namespace, or the claim that is "
-        "made from the template is not there yet.",
+        "made from the template, for the pod or its PodGroup, is not there yet; or its PodGroup is not there yet.",
         "Create it, or correct spec.resourceClaims of the pod.",
-        used=frozenset({"claim"}),
+        used=frozenset({"claim", "pod_group"}),
     ),
     ReasonCode.CLAIM_INVALID: Text(
         about("ResourceClaim", "claim", "cannot be served"),

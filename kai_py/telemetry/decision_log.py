@@ -80,14 +80,14 @@ class DecisionLog:
         for one in decisions:
             if isinstance(one, Evict) and one.preemptor:
                 victims.setdefault(one.preemptor, []).append(one.pod)
-        lost = lost_work(decisions, snapshot)
+        lost, time = lost_work(decisions, snapshot), _time(now)
         for one in decisions:
             if isinstance(one, Nominate) and (one.uid, one.node) in self._nominations:
                 continue  # it had this place already
             keys = decision_keys(one, snapshot)
             facts = {
                 "cycle": number,
-                "time": _time(now),
+                "time": time,
                 "kind": type(one).__name__.lower(),
                 "pod": one.pod,
                 "podGroup": one.podgroup,

@@ -61,6 +61,9 @@ class Metrics:
         self.charges = Charges()
         self.watches = Watches()
         self._queues: frozenset[str] = frozenset()
+        #: Series of requests by method and code, and of their times by method: to look one up costs more than to count.
+        self._answers: dict[tuple[str, str], Counter] = {}
+        self._times: dict[str, Histogram] = {}
         for collector in (self._levels, self.charges, self.watches):
             self.registry.register(collector)
         if process:
@@ -245,9 +248,13 @@ class Metrics:
     def answered(self, method: str, status: int, seconds: float | None) -> None:
         """The API server has answered a request (see ``kube.observer``)."""
         code = "none" if not status else str(status) if status >= 300 else "2xx"
-        self.api_requests.labels(method, code).inc()
+        if (count := self._answers.get((method, code))) is None:
+            count = self._answers[method, code] = self.api_requests.labels(method, code)
+        count.inc()
         if seconds is not None:
-            self.api_request_seconds.labels(method).observe(seconds)
+            if (took := self._times.get(method)) is None:
+                took = self._times[method] = self.api_request_seconds.labels(method)
+            took.observe(seconds)
 
     def restarted(self, kind: str, cause: str) -> None:
         """A watch has ended (see ``kube.observer``)."""

@@ -14,6 +14,21 @@ def _unprepared(case: Case) -> str:
     return f"pod {case.name('pod')} is not prepared to share a GPU" if case.name("pod") else "a pod is not prepared"
 
 
+def _lacking(case: Case) -> str:
+    if case.name("annotation"):
+        return f"it lacks the annotation {case.name('annotation')}"
+    if case.name("claim"):
+        return f"it lacks the claim {case.name('claim')}"
+    if case.name("template"):
+        return f"by the settings of now, no claim is made from {case.name('template')}"
+    return ""
+
+
+def _not_offered(case: Case) -> str:
+    said = "no parts of GPUs can be claimed"
+    return f"{said}: {case.name('message')}" if case.name("message") else said
+
+
 def _reserved(case: Case) -> str:
     where = f" on {case.name('node')}" if case.name("node") else ""
     return f"a GPU is being reserved{where} for pods that share it"
@@ -22,13 +37,23 @@ def _reserved(case: Case) -> str:
 SHARE_TEXTS: Final[Mapping[str, Text]] = {
     ReasonCode.SHARE_UNPREPARED: Text(
         _unprepared,
-        "A pod with a part of a GPU learns its device from a ConfigMap, which its container has to refer to from the "
-        "start: the webhooks add that when the pod is made. This one was made while they did not answer, or they are "
-        "not installed. It would see no GPU, or all of them.",
+        "A pod with a part of a GPU learns its device from a ConfigMap, or gets it by a claim. Its container has to "
+        "refer to that from the start: the webhooks add it when the pod is made. This one was made while they did not "
+        "answer, or they are not installed, or the settings have changed since, so that nobody makes what it refers "
+        "to. It would see no GPU, or all of them.",
         "See that the webhooks run (kai-py webhooks) and that the MutatingWebhookConfiguration is there, then make the "
         "pod anew.",
-        evidence=lambda case: f"it lacks the annotation {case.name('annotation')}" if case.name("annotation") else "",
-        used=frozenset({"pod", "annotation"}),
+        evidence=_lacking,
+        used=frozenset({"pod", "annotation", "claim", "template"}),
+    ),
+    ReasonCode.SHARE_NOT_OFFERED: Text(
+        _not_offered,
+        "The pod's part of a GPU is a claim on a device that several pods may use at once, made from a template that "
+        "follows from the setting `gpuShareClaims` and from the devices that there are. As things are, it cannot be "
+        "made.",
+        "Compare the setting gpuShareClaims with what the driver offers: kubectl get deviceclasses, and the capacities "
+        "in kubectl get resourceslices -o yaml.",
+        used=frozenset({"message"}),
     ),
     ReasonCode.SHARE_RESERVED: Text(
         _reserved,

@@ -64,6 +64,13 @@ def test_an_offer_of_devices_that_means_nothing_is_refused(kai, said, answer):
     assert answer in found.stderr
 
 
+@pytest.mark.parametrize(("gate", "answer"), [("Warp", "Warp"), ("DRAWorkloadResourceClaims", "GenericWorkload")])
+def test_a_feature_gate_that_is_not_known_or_lacks_another_is_refused(kai, gate, answer):
+    found = kai("minicluster", "--nodes", 0, "--feature-gate", gate)
+    assert found.exit_code == 2
+    assert answer in found.stderr
+
+
 async def test_nodes_offer_the_devices_that_were_asked_for(tmp_path):
     kubeconfig = tmp_path / "kubeconfig"
     options = ("--nodes", "4", "--profile", "mixed", "--devices", "whole", "--devices", "h100=mig+nics")

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from kai_py.cluster.encode.shares import device_memory, groups_of, labels_of, share_of
+from kai_py.cluster.shares.ways import Ways
 from kai_py.core.resources import ACCOUNTED
 from kai_py.core.tables.devices import Share
 from kai_py.errors import MalformedObjectError
@@ -119,7 +120,7 @@ def test_a_decision_on_its_way_sits_on_its_devices_already():
 
 def test_shares_wait_where_settings_do_not_trust_them_and_no_longer_when_they_do():
     store = a_store(sharing(gpu_fraction="0.5"))
-    store.layout.share_gpus(allowed=False, now=NOW)
+    store.layout.share_gpus(Ways("none"), NOW)
     assert blocked(store.take(NOW), "pg-p-uid-p") == "Unsupported"
-    store.layout.share_gpus(allowed=True, now=NOW)
+    store.layout.share_gpus(Ways("trusted"), NOW)
     assert blocked(store.take(NOW), "pg-p-uid-p") is None

@@ -27,6 +27,7 @@ from kai_py.operators.kinds import (
     VOLUMES,
 )
 from kai_py.operators.run import RunConfig, run_scheduler
+from kai_py.operators.share_templates import CLAIM_TEMPLATES
 
 Json = dict[str, Any]
 PATIENCE = 20.0
@@ -206,6 +207,8 @@ class Cluster:
                     await self.client.delete(kind.path(self.namespace, obj["metadata"]["name"]))
         for claim in await list_all(self.client, CLAIMS, self.namespace):
             await self._remove(CLAIMS.path(self.namespace, claim["metadata"]["name"]))
+        for template in await list_all(self.client, CLAIM_TEMPLATES, self.namespace):
+            await self._remove(CLAIM_TEMPLATES.path(self.namespace, template["metadata"]["name"]))
         for claim in await list_all(self.client, VOLUME_CLAIMS, self.namespace):
             await self._remove(VOLUME_CLAIMS.path(self.namespace, claim["metadata"]["name"]))
         for volume in await list_all(self.client, VOLUMES):

@@ -62,6 +62,7 @@ async def restricted(cluster: Cluster, folder: Path) -> Path:
             "resourceNames": [NAME],
             "verbs": ["get", "update"],
         },
+        {"apiGroups": ["resource.k8s.io"], "resources": ["deviceclasses"], "verbs": ["list"]},
     ]
     here = [
         {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kai-py-settings"], "verbs": ["get"]},

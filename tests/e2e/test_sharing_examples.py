@@ -1,4 +1,4 @@
-"""examples/shared-gpus, live: the kubelets' device plugin gives GPUs out, and reservation pods say which they got."""
+"""examples/shared-gpus, live: kubelets' device plugins and reservation pods, or a DRA driver and claims."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import pytest
 from kai_py.admission.shared_gpus import configmaps_of, faults, prepared
 from kai_py.admission.verdict import Known
 from kai_py.cli.minicluster import furnish, workers
+from kai_py.cluster.shares.ways import Ways
 from kai_py.kube.client import connect
 from kai_py.minicluster import MiniCluster
-from kai_py.minicluster.pools import nodes
+from kai_py.minicluster.devices.offers import equip_pool, parse_offers
+from kai_py.minicluster.pools import SERVERS, nodes
 from kai_py.minicluster.workers.device_plugins import gpus_on
 from kai_py.settings.load import load_settings
 from tests.minicluster_workers.examples import FOLDER, documents
@@ -92,3 +94,40 @@ async def test_halves_without_webhooks_share_a_gpu_until_the_last_has_gone(live:
             await live.cluster.delete_pod(name)
         await live.cluster.until(lambda: none_held(live.cluster))
         assert live.storage.list("configmaps", "default") == []
+
+
+@pytest.fixture
+async def claiming(tmp_path: Path) -> AsyncIterator[Live]:
+    """One node whose GPUs a DRA driver offers, to be shared."""
+    mini = MiniCluster(workers=workers())
+    furnish(mini, equip_pool(nodes("l40s-inference", 1), parse_offers(["l40s=shared"], SERVERS)), crds=True)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(mini)
+        mini.write_kubeconfig(tmp_path / "kubeconfig")
+        client = await stack.enter_async_context(await connect(str(tmp_path / "kubeconfig")))
+        made = Live(mini.storage, Cluster(tmp_path / "kubeconfig", client, "default", real=False))
+        made.apply(documents(SHARED / "04-claims.yaml")[0])
+        yield made
+
+
+async def test_parts_of_gpus_are_claimed_with_and_without_webhooks(claiming: Live) -> None:
+    first, *pods = documents(SHARED / "04-claims.yaml")
+    known = Known(settings=load_settings(first["data"]["settings.yaml"]))
+    for pod in pods:
+        assert faults(pod, "default", Ways.of(known.settings)) == []
+        changed = prepared(pod, known, "")
+        assert changed is not None
+        claiming.apply({**pod, "spec": {**pod["spec"], **changed["spec"]}})
+    claiming.apply(*documents(SHARED / "05-claims-without-webhooks.yaml"))
+    async with claiming.cluster.scheduler():
+        names = ("claimed-half", "claimed-memory", "claimed-left", "claimed-right")
+        await claiming.cluster.until(lambda: claiming.running(*names))
+        claims = claiming.storage.list("resourceclaims.resource.k8s.io", "default")
+        results = {
+            one["metadata"]["ownerReferences"][0]["name"]: one["status"]["allocation"]["devices"]["results"][0]
+            for one in claims
+        }
+        assert {results[name]["consumedCapacity"]["cores"] for name in names if name != "claimed-memory"} == {"50"}
+        assert len({one["device"] for one in results.values()}) == 2
+        templates = claiming.storage.list("resourceclaimtemplates.resource.k8s.io", "default")
+        assert len(templates) == 2

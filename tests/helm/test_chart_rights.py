@@ -101,6 +101,22 @@ def test_pods_may_only_be_changed_where_gpus_are_shared():
     assert writes(one_of(render({"rbac": {"sharedGpus": True}}), "ClusterRole")) == shared
 
 
+def test_templates_of_claims_are_only_made_where_gpus_are_shared_by_claims():
+    making = {**WRITES, "resourceclaimtemplates.resource.k8s.io": {"create", "delete"}}
+    claims = {"deviceClassName": "shared"}
+    for values in (
+        {"settings": {"gpuSharing": "claims", "gpuShareClaims": claims}},
+        {"settings": {"gpuSharingChoices": ["claims"], "gpuShareClaims": claims}},
+        {"rbac": {"gpuShareClaims": True}},
+    ):
+        roles = render(values)
+        assert writes(one_of(roles, "ClusterRole")) == making
+        assert granted(one_of(roles, "ClusterRole", "kai-py-webhooks"))["resource.k8s.io", "deviceclasses"] == {"list"}
+    both = {"settings": {"gpuSharing": "claims", "gpuSharingChoices": ["reservation"], "gpuShareClaims": claims}}
+    shared = {"pods": {"delete", "patch"}, "configmaps": {"create", "patch"}}
+    assert writes(one_of(render(both), "ClusterRole")) == {**making, **shared}
+
+
 def test_who_may_use_queues_is_only_asked_where_settings_say_so():
     asking = {**WRITES, "subjectaccessreviews.authorization.k8s.io": {"create"}}
     settings = {"queues": {"authorization": "subjectAccessReview"}}

@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kai_py.errors import ForbiddenError
 from kai_py.kube.client import connect
+from kai_py.operators import share_templates
 from kai_py.operators.kinds import CONFIG_MAPS, PODS
 from tests.e2e.harness import Cluster, fresh_namespace
+from tests.e2e.test_share_claims import DOCUMENT as CLAIMED
+from tests.e2e.test_share_claims import device_class, device_of, offer, templates
+from tests.e2e.test_share_claims import share as claim_share
 from tests.e2e.test_sharing import HOLDING, node_of, seen_by, settings_in, share
 
 from .charts import NAMESPACE, of_kind, one_of, render
@@ -88,3 +93,36 @@ async def test_these_rights_are_enough_to_share_a_gpu(cluster: Cluster, audited:
                 await client.get(CONFIG_MAPS.path(cluster.namespace))
     refused = [request for request in audited.requests("kai-py") if request[4] == 403]
     assert [request for request in refused if request[:3] != ("list", "", "configmaps")] == []
+
+
+async def test_these_rights_are_enough_to_share_gpus_by_claims(
+    cluster: Cluster, audited: Audited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_templates, "EVERY", 0.2)
+    monkeypatch.setattr(share_templates, "KEPT", 1)
+    values = {"settings": CLAIMED, "defaultQueues": {"create": False}, "policies": {"enabled": False}}
+    await install(cluster.client, render(values))
+    account = await account_kubeconfig(cluster.client, audited.kubeconfig, "kai-py")
+    await cluster.nodes(1, gpus=0)
+    await device_class(cluster)
+    await offer(cluster, "node-0", "80Gi")
+    await cluster.queue("team")
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(CLAIMED), encoding="utf-8")
+    lowly = dataclasses.replace(cluster, kubeconfig=account)
+    async with lowly.scheduler(settings_file=file):
+        pod = await claim_share(cluster, "half", guarded=False, gpu_fraction="0.5")
+        ((name, _),) = (await cluster.until(lambda: templates(cluster))).items()
+        assert name == pod["spec"]["resourceClaims"][0]["resourceClaimTemplateName"]
+        # Nobody makes claims here, so that the scheduler does: to it, this one has been deleted.
+        said = {"resourceClaimStatuses": [{"name": "kai-gpu-share", "resourceClaimName": "half-share"}]}
+        await cluster.client.patch(PODS.path(cluster.namespace, "half", "status"), {"status": said})
+        await cluster.until_bound("half")
+        assert (await device_of(cluster, "half"))[2] == {"memory": "40Gi", "cores": "50"}
+        await cluster.delete_pod("half")
+
+        async def gone() -> bool:
+            return not await templates(cluster)
+
+        await cluster.until(gone)
+    assert [request for request in audited.requests("kai-py") if request[4] == 403 and "claim" in request[2]] == []

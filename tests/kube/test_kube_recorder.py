@@ -150,6 +150,19 @@ async def test_too_many_events_drop_the_oldest(server: ScriptedServer, client: A
     assert [body["note"] for body in made(server)] == ["7", "8", "9"]
 
 
+async def test_events_give_way_to_decisions_and_do_not_stop(
+    server: ScriptedServer, recorder: EventRecorder, waits: Waits
+):
+    server.on("POST", EVENTS, ok(status=201))
+    crowds = [True, False, True]
+    for number in range(3):
+        fail(recorder, pod=Reference("v1", "Pod", "ns", f"p{number}", f"u{number}"))
+    task = asyncio.create_task(recorder.run(lambda: crowds.pop(0)))
+    await until(lambda: recorder.sent == 3)
+    assert waits.seconds == [0.2, 0.2]
+    task.cancel()
+
+
 async def test_the_rate_is_limited_after_a_burst(server: ScriptedServer, client: ApiClient, waits: Waits):
     server.on("POST", EVENTS, ok(status=201))
     recorder = EventRecorder(client, "c", "i", per_second=10, burst=2, sleep=waits, clock=lambda: 0.0)

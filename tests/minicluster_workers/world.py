@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ CRDS = Path(__file__).parents[2] / "crds"
 class World:
     """A running cluster, its kubelets, and the clock of all workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, gates: AbstractSet[str] = frozenset()) -> None:
         self.clock = ManualClock()
         self.kubelets = Kubelets(clock=self.clock, start_after=1.0, stop_after=1.0)
         drivers = DeviceDrivers(clock=self.clock)
         workers = (self.kubelets.run, drivers.run, *controllers(clock=self.clock))
-        self.cluster = MiniCluster(crds=CRDS, workers=workers)
+        self.cluster = MiniCluster(crds=CRDS, workers=workers, gates=gates)
         for crd in workload_crds():
             self.storage.create(CRD_KIND.key, crd)
 

@@ -21,6 +21,7 @@ from kai_py.api.decode import convert
 from kai_py.api.keys import RESERVED_DEVICE_ANNOTATION
 from kai_py.api.pod import Pod
 from kai_py.cluster.reservations import NAMESPACE
+from kai_py.cluster.shares.ways import Ways
 from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.invariants import violations
@@ -198,7 +199,7 @@ class World:
         self.server.dead, self.server.writes_left = False, None
         self.store = store = Store(group_of)
         store.reservations.enabled = True
-        store.layout.share_gpus(allowed=True, prepared=True, now=self.now)
+        store.layout.share_gpus(Ways("reservation"), self.now)
         store.put_queue(queue())
         for name, gpus in NODES.items():
             store.put_node(node(name, gpus=gpus, labels={"nvidia.com/gpu.memory": "80000"}))

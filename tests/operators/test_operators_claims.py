@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from kai_py.api.decode import convert
 from kai_py.api.keys import ALLOCATED_ANNOTATION, CLAIM_PROTECTION
 from kai_py.api.meta import ObjectMeta
+from kai_py.api.pod import Pod
 from kai_py.api.resource import (
     AllocatedDevice,
     Allocation,
@@ -15,6 +17,7 @@ from kai_py.api.resource import (
     ResourceClaim,
     ResourceClaimStatus,
 )
+from kai_py.api.workload import Workload
 from kai_py.cluster.claims import ClaimBook
 from kai_py.core.tables.pods import PodKey
 from kai_py.errors import (
@@ -270,3 +273,92 @@ async def test_giving_back_what_has_changed_looks_first():
     server.others_change(has=devices(), reserved=("p", "q"))
     await keeper.give_back(NAME, frozenset({"uid-p"}))
     assert (server.did, reserved(server)) == (["free", "read", "unreserve"], ["q"])
+
+
+# -- through a PodGroup -------------------------------------------------------------------------------
+
+PARTS = [PodKey("ns", f"p-{number}", f"uid-{number}") for number in range(300)]
+GROUP = Consumer("podgroups", "group", "uid-group", "scheduling.k8s.io")
+
+
+def member(key):
+    entry = {"name": "dev", "resourceClaimName": "c"}
+    meta = {"name": key.name, "namespace": key.namespace, "uid": key.uid}
+    spec = {"resourceClaims": [entry], "schedulingGroup": {"podGroupName": "group"}}
+    return convert(Pod, {"metadata": meta, "spec": spec})
+
+
+def shared(stored, *, decided=None, waiting=()):
+    """A claim that pods use through their group; those that are ``waiting`` have nothing on its way for them."""
+    book, server, keeper = made(stored, decided=decided)
+    spec = {"resourceClaims": [{"name": "dev", "resourceClaimName": "c"}]}
+    found = Workload(metadata=ObjectMeta("group", "ns", "uid-group"), spec=spec)
+    book.pod_groups.find = lambda _name: found
+    book.pod_groups.waits = lambda key: key in waiting
+    for key in PARTS:
+        book.see(key, member(key))
+    return book, server, keeper
+
+
+def reserved_for_group(has=None):
+    return replace(claim(annotations=MARK), status=ResourceClaimStatus(has or devices(), (GROUP,)))
+
+
+async def test_a_claim_of_a_group_is_reserved_once_for_all_its_pods():
+    book, server, keeper = shared(claim(), decided=devices())
+    await secure(book, keeper, *PARTS)
+    assert server.did == ["protect", "allocate"]
+    assert server.stored.status.reserved_for == (GROUP,)
+    await secure(book, keeper, *PARTS[:3])
+    assert server.did == ["protect", "allocate"]
+
+
+async def test_a_reservation_for_the_group_that_others_have_made_meanwhile_is_enough():
+    book, server, keeper = shared(claim(has=devices()))
+    version = replace(server.stored.metadata, resource_version="2")
+    server.stored = replace(reserved_for_group(), metadata=version)
+    await secure(book, keeper, *PARTS)
+    assert server.did == ["reserve", "read"]
+    assert server.stored.status.reserved_for == (GROUP,)
+
+
+@pytest.mark.parametrize("lost", [["protect"], ["protect", "allocate"]])
+async def test_answers_that_are_lost_reserve_nothing_twice(lost):
+    book, server, keeper = shared(claim(), decided=devices())
+    server.late = [UnavailableError("lost") for _ in lost]
+    await secure(book, keeper, *PARTS)
+    assert server.stored.status == ResourceClaimStatus(devices(), (GROUP,))
+
+
+async def test_a_group_beside_256_others_is_refused():
+    others = [str(number) for number in range(1000, 1256)]
+    book, server, keeper = shared(claim(has=devices(), reserved=others))
+    with pytest.raises(ClaimRefusedError, match="it serves 256 consumers already"):
+        await secure(book, keeper, *PARTS)
+    assert server.did == []
+
+
+async def test_pods_that_step_back_together_give_back_what_their_group_has():
+    _book, server, keeper = shared(reserved_for_group(), waiting=PARTS[2:])
+    await keeper.give_back(NAME, frozenset({"uid-0"}))
+    assert server.did == []
+    await keeper.give_back(NAME, frozenset({"uid-0", "uid-1"}))
+    assert server.did == ["free"]
+    assert server.stored.status == ResourceClaimStatus()
+
+
+async def test_a_pod_that_starts_while_its_group_gives_back_keeps_the_claim():
+    waiting = set(PARTS)
+    book, server, keeper = shared(reserved_for_group(), waiting=waiting)
+    waiting.discard(PARTS[7])  # it was decided a moment ago
+    await keeper.give_back(NAME, frozenset({"uid-group"}))
+    await secure(book, keeper, PARTS[7])
+    assert server.did == []
+
+
+async def test_a_group_that_was_served_by_devices_of_others_only_loses_its_reservation():
+    stored = replace(reserved_for_group(), metadata=claim().metadata)
+    _book, server, keeper = shared(stored, waiting=PARTS)
+    await keeper.give_back(NAME, frozenset({"uid-3"}))
+    assert server.did == ["unreserve"]
+    assert server.stored.status == ResourceClaimStatus(devices())

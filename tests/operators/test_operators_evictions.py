@@ -151,3 +151,13 @@ async def test_the_next_wave_goes_when_the_pods_of_the_last_one_are_gone(store, 
     store.drop_pod(PodKey("ns", "v0", "uid-v0"))
     assert await submit(dispatcher, evict("v1")) == 1
     assert sent == 1
+
+
+async def test_it_is_crowded_as_long_as_something_waits_for_a_worker(store, server):
+    _, dispatcher = await carry_out(store, server)
+    assert not dispatcher.crowded
+    dispatcher.submit([evict("v0")])  # nobody works yet
+    assert dispatcher.crowded
+    await submit(dispatcher, evict("v1"))
+    assert not dispatcher.crowded
+    assert server.requests == [("mark", "v0"), ("delete", "v0"), ("mark", "v1"), ("delete", "v1")]

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kai_py.cluster.reservations import NAMESPACE
+from kai_py.cluster.shares.ways import Ways
 
 from .sharing_world import World
 
@@ -163,7 +164,7 @@ def test_what_is_held_is_given_back_also_when_gpus_are_shared_no_longer():
         world = World()
         await play(world, [*START, *GO_ON])
         world.store.reservations.enabled = False
-        world.store.layout.share_gpus(allowed=False, now=world.now)
+        world.store.layout.share_gpus(Ways("none"), world.now)
         world.end(0)
         world.end(1)
         await world.converge()

@@ -10,6 +10,7 @@ from kai_py.core.result import Bind
 from kai_py.errors import ClaimRefusedError, LeaseLostError
 from kai_py.operators.unused_claims import UnusedClaims
 from tests.cluster.test_cluster_claims import NOW, filled, given
+from tests.cluster.test_cluster_pod_group_claims import member, reserved, world
 from tests.planning.test_planning_claims import user
 
 WHEN = "2026-01-01T00:00:00Z"
@@ -96,3 +97,28 @@ async def test_who_leads_no_more_stops(unused, keeper):
     await unused.sweep()
     await unused.sweep()
     assert len(keeper.gave) == 1
+
+
+class OfGroup:
+    """A claim that is reserved for a PodGroup of which one pod waits."""
+
+    def __init__(self):
+        self.store = world(member("a", "c"), reserved())
+        self.keeper = Keeper()
+        told = self.keeper.node_of
+        self.unused = UnusedClaims(self.store, self.keeper, node_of=told, leading=lambda: True, wake=lambda: None)
+
+
+async def test_what_a_group_of_waiting_pods_has_is_taken_back():
+    of = OfGroup()
+    await of.unused.sweep()
+    await of.unused.sweep()
+    assert of.keeper.gave == [("c", frozenset({"u-group"}))]
+
+
+async def test_what_a_group_has_of_which_a_pod_is_bound_though_the_watch_has_not_shown_it_is_left_alone():
+    of = OfGroup()
+    of.keeper.nodes["a"] = "n1"
+    await of.unused.sweep()
+    await of.unused.sweep()
+    assert of.keeper.gave == []

@@ -186,3 +186,26 @@ def test_the_start_of_a_window_is_a_moment(start):
     window = load_settings(f"fairness: {{usage: {{window: {{type: tumbling, start: {start}}}}}}}").fairness.usage.window
     assert window.start is not None
     assert window.start.timestamp() == 1_767_571_200
+
+
+@pytest.mark.parametrize(
+    ("document", "fault"),
+    [
+        ({"gpuSharing": "claims"}, "needs gpuShareClaims.deviceClassName"),
+        ({"gpuSharingChoices": ["claims"]}, "needs gpuShareClaims.deviceClassName"),
+        (
+            {"gpuSharing": "claims", "gpuShareClaims": {"deviceClassName": "shared"}},
+            "needs 'shared' among dra.gpuClasses",
+        ),
+        ({"gpuSharing": "trusted", "gpuSharingChoices": ["reservation"]}, "both reservation and trusted"),
+        ({"gpuSharingChoices": ["none"]}, "gpuSharingChoices"),
+        (
+            {"gpuShareClaims": {"memory": "of memory"}},
+            "gpuShareClaims.memory: 'of memory' is not the name of a capacity",
+        ),
+        ({"gpuShareClaims": {"inProportion": ["memory"]}}, "inProportion names 'memory', which is the memory already"),
+    ],
+)
+def test_a_way_to_share_gpus_that_cannot_be_gone_is_refused(document, fault):
+    with pytest.raises(SettingsError, match=fault):
+        load_settings(document)

@@ -175,6 +175,14 @@ GOLDEN = {
             "the pod anew."
         ),
     ),
+    CODE.SHARE_NOT_OFFERED: (
+        Reason(CODE.SHARE_NOT_OFFERED, {"message": "there is no DeviceClass shared"}),
+        "No parts of GPUs can be claimed: there is no DeviceClass shared.",
+        (
+            "Compare the setting gpuShareClaims with what the driver offers: kubectl get deviceclasses, and the "
+            "capacities in kubectl get resourceslices -o yaml."
+        ),
+    ),
     CODE.SHARE_RESERVED: (
         Reason(CODE.SHARE_RESERVED, {"node": "gpu-1", "reservation": "kai-resource-reservation/gpu-reservation-x"}),
         (

@@ -96,11 +96,15 @@ volumes:
 {{- end }}
 
 {{- define "kai-py.sharedGpus" -}}
-{{- if or .Values.rbac.sharedGpus (include "kai-py.reservesGpus" .) (eq (dig "gpuSharing" "none" .Values.settings) "trusted") }}true{{ end }}
+{{- if or .Values.rbac.sharedGpus (include "kai-py.reservesGpus" .) (eq (dig "gpuSharing" "none" .Values.settings) "trusted") (has "trusted" (dig "gpuSharingChoices" list .Values.settings)) }}true{{ end }}
 {{- end }}
 
 {{- define "kai-py.reservesGpus" -}}
-{{- if eq (dig "gpuSharing" "none" .Values.settings) "reservation" }}true{{ end }}
+{{- if or (eq (dig "gpuSharing" "none" .Values.settings) "reservation") (has "reservation" (dig "gpuSharingChoices" list .Values.settings)) }}true{{ end }}
+{{- end }}
+
+{{- define "kai-py.claimsGpuShares" -}}
+{{- if or .Values.rbac.gpuShareClaims (eq (dig "gpuSharing" "none" .Values.settings) "claims") (has "claims" (dig "gpuSharingChoices" list .Values.settings)) }}true{{ end }}
 {{- end }}
 
 {{- define "kai-py.reservationNamespace" -}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from kai_py.api.dra_taint_rule import DeviceTaintRule
@@ -10,7 +12,7 @@ from kai_py.api.resource import ResourceSlice
 from kai_py.cluster.devices.labels import labels_by_node
 from kai_py.cluster.devices.slices import read_slice
 from kai_py.core.dra.blocks import Blocks
-from kai_py.core.dra.devices import Slice
+from kai_py.core.dra.devices import Device, Slice
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.tables.nodes import NodeTable
@@ -86,6 +88,11 @@ class DeviceBook:
             made = self._inventory = Inventory.of(self._slices.values(), nodes, self._blocks)
             self.memo.keep(made.devices)
         return made
+
+    def all(self) -> Iterator[Device]:
+        """All devices of slices that can be read, also of pools that are being updated; of any node."""
+        for one in self._slices.values():
+            yield from one.devices
 
     def labels(self, key: str) -> dict[str, str]:
         """Node -> the value of an attribute; see :func:`kai_py.cluster.devices.labels.labels_by_node`."""

@@ -12,8 +12,9 @@ from kai_py.api.keys import (
     GPU_GROUP_LABEL,
     GPU_MEMORY_ANNOTATION,
     GPU_MEMORY_LABEL,
+    SHARE_CLAIM,
 )
-from kai_py.api.pod import Pod
+from kai_py.api.pod import Pod, PodResourceClaim
 from kai_py.core.resources import DEVICE
 from kai_py.core.tables.devices import MILLION, Share
 from kai_py.errors import Fault, MalformedObjectError
@@ -27,7 +28,29 @@ _MOST_MEMORY: Final = 2**32
 
 
 def share_of(pod: Pod) -> Share | None:
-    """The part of GPUs that a pod asks for; None if it does not.
+    """The part of a node's GPUs that a pod asks for; None if it does not, or if a claim answers what it asks for.
+
+    Raises:
+        MalformedObjectError: see :func:`asked`.
+    """
+    return None if entry_of(pod) is not None else asked(pod)
+
+
+def entry_of(pod: Pod) -> PodResourceClaim | None:
+    """The claim of a pod that answers its annotations; None if it has none."""
+    for one in pod.spec.resource_claims:
+        if one.name == SHARE_CLAIM and (one.resource_claim_template_name or "").startswith(f"{SHARE_CLAIM}-"):
+            return one
+    return None
+
+
+def asks_for_part(annotations: Mapping[str, str]) -> bool:
+    """Whether a pod asks for a part of GPUs."""
+    return GPU_FRACTION_ANNOTATION in annotations or GPU_MEMORY_ANNOTATION in annotations
+
+
+def asked(pod: Pod) -> Share | None:
+    """The part of GPUs that a pod's annotations ask for; None if they do not.
 
     Raises:
         MalformedObjectError: an annotation cannot be read, or two contradict each other; names it.

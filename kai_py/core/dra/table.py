@@ -95,6 +95,7 @@ class ClaimRow:
         held: what it has been given; None = nothing yet.
         others: consumers that it is reserved for and that are no pods of the snapshot.
         leaving: such consumers that have ended: they count as long as they are not taken off, and will be.
+        spared: so many fewer consumers than pods there are, because pods use it through their PodGroup.
         extended: it serves a pod's extended resources, if its node needs it at all; without ``uid``, it does not exist.
     """
 
@@ -105,6 +106,11 @@ class ClaimRow:
     others: int = 0
     leaving: int = 0
     extended: Extended | None = None
+    spared: int = 0
+
+    def full(self, users: int) -> bool:
+        """Whether it may not serve another pod when so many use it."""
+        return users + self.others - self.spared >= MAX_CONSUMERS
 
 
 #: One claim of a pod class: a row in the table where all pods of the class mean the very same claim, else what each of

@@ -91,7 +91,7 @@ def _places(
         for row in table.of_pod.get(outcome.row_of_pod[decision.pod], ()):
             claim = table.claims[row]
             users[row] += 1
-            if users[row] + claim.others > MAX_CONSUMERS:
+            if users[row] + claim.others - claim.spared > MAX_CONSUMERS:
                 yield Violation(decision.pod, f"is more than {claim.key} can serve")
             if row in held:
                 terms = held[row].terms

@@ -20,7 +20,7 @@ from kai_py.core.result import FilterReason, Reason
 from kai_py.core.scores.allocation import Allocation
 from kai_py.core.scores.packing import Packing
 from kai_py.core.scores.resource_type import resource_type
-from kai_py.core.state.claims import NO_GRANTS, Grants
+from kai_py.core.state.claim_uses import NO_GRANTS, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Transaction
 from kai_py.core.tables.pods import NONE

@@ -2,59 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from kai_py.core.dra.allocation import Allocation
 from kai_py.core.dra.allocator import Allocator
 from kai_py.core.dra.claims import Claim
-from kai_py.core.dra.index import UNLIMITED, DeviceIndex
+from kai_py.core.dra.index import DeviceIndex
 from kai_py.core.dra.lacking import lack_of
 from kai_py.core.dra.ledger import DeviceLedger, Take
 from kai_py.core.dra.node_shares import NodeRoom, of_claim
 from kai_py.core.dra.refusal import Refusal, RefusalCode
-from kai_py.core.dra.table import MAX_CONSUMERS, NO_TERMS, Ask, ClaimTable, Extended, Held, Parts
+from kai_py.core.dra.table import NO_TERMS, Ask, ClaimTable, Extended, Held
 from kai_py.core.resources import Amounts, Mask
+from kai_py.core.state.claim_uses import NOBODY, Change, Grants, Use, either, swap, taken_by
+from kai_py.core.state.idle_devices import fits_beside, idle_devices
 from kai_py.core.state.node_shares import NodeShares
 from kai_py.core.tables.pods import NONE, USING, PodState
 from kai_py.core.tables.requirements import matches_term
 from kai_py.core.tables.snapshot import Snapshot
 
-#: Per claim of a pod the devices that it brings; None where the claim has devices that it joins.
-Grants = tuple[Held | None, ...]
-NO_GRANTS: Grants = ()
-
 #: When so many devices have been tried in vain in a cycle, a second of work, every search has to do with a few:
 #: claims that are made to be searched for must not keep all others waiting. Ordinary ones need a step for each device.
 _VAIN: Final = 50_000
 _FEW: Final = 500
-
-
-class Use(NamedTuple):
-    """How a claim is used.
-
-    Attributes:
-        now_users: pods that use it now, leaving ones included.
-        later_users: pods that use it once leaving ones are gone and nominated ones are there.
-        now: its devices now.
-        later: its devices then; the very same object as ``now`` where nothing changes.
-    """
-
-    now_users: int = 0
-    later_users: int = 0
-    now: Held | None = None
-    later: Held | None = None
-
-
-class Change(NamedTuple):
-    """What an operation does to one claim."""
-
-    claim: int
-    before: Use
-    after: Use
 
 
 class Claims:
@@ -95,7 +68,7 @@ class Claims:
         self.start = DeviceLedger(table.inventory)
         self.later = DeviceLedger(table.inventory)
         for use in self.uses:
-            self._count(_NOBODY, use)
+            self._count(NOBODY, use)
         self._start_index = DeviceIndex(self.allocator, self.start)
         self._later_index = DeviceIndex(self.allocator, self.later)
         self._masks: dict[tuple[object, ...], Mask] = {}
@@ -143,9 +116,9 @@ class Claims:
     def _count(self, before: Use, after: Use) -> None:
         """Bring both ledgers from one use of a claim to another."""
         if before.later is not after.later:
-            _swap(self.later, _takes(before.later), _takes(after.later))
+            swap(self.later, taken_by(before.later), taken_by(after.later))
         if before.now is not after.now or before.later is not after.later:
-            _swap(self.start, _either(before), _either(after))
+            swap(self.start, either(before), either(after))
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -301,38 +274,12 @@ class Claims:
                 return None
             grants.append(use.now if use.later is None else None)
         wanted = [take for grant in grants if grant is not None for take in grant.takes]
-        return tuple(grants) if self._fits(wanted) else None
+        return tuple(grants) if fits_beside(self.later, self.table.inventory, wanted) else None
 
     def devices_of(self, pod: int, *, now: bool) -> tuple[tuple[Take, ...], ...]:
         """What each claim of a pod takes, now or later."""
         uses = [self.uses[row] for row in self.table.of_pod.get(pod, ())]
-        return tuple([_takes(use.now if now else use.later) for use in uses])
-
-    def _fits(self, takes: Sequence[Take]) -> bool:
-        """Whether devices can be taken later, all of them; the ledger is as before."""
-        ledger, inventory = self.later, self.table.inventory
-        taken: list[Take] = []
-        try:
-            for take in takes:
-                if ledger.whole[take.identity] or (ledger.shares[take.identity] and not take.shared):
-                    return False
-                ledger.take((take,))
-                taken.append(take)
-                counters = [counter for counter, _ in inventory.charges_of_id[take.identity]]
-                if any(ledger.used[counter] > inventory.counters.totals[counter] for counter in counters):
-                    return False
-                if not self._within(take.identity):
-                    return False
-            return True
-        finally:
-            ledger.give(reversed(taken))
-
-    def _within(self, identity: int) -> bool:
-        """Whether no more is consumed of a device than it has."""
-        consumed = self.later.consumed.get(identity, {})
-        rows = self.table.inventory.devices_of_id[identity]
-        capacities = self.table.inventory.devices[rows[0]].capacities
-        return all(name in capacities and amount <= capacities[name].value for name, amount in consumed.items())
+        return tuple([taken_by(use.now if now else use.later) for use in uses])
 
     def _reaches(self, held: Held, node: int) -> bool:
         return held.terms is None or self._reached(held).item(node)
@@ -343,7 +290,7 @@ class Claims:
             return None, ask
         use, row = self.uses[ask], self.table.claims[ask]
         users = use.later_users if later else max(use.now_users, use.later_users)
-        if users + row.others >= MAX_CONSUMERS:
+        if row.full(users):
             return None, None
         if use.later is None and (later or use.now is None):
             return None, row.asked
@@ -354,7 +301,7 @@ class Claims:
     def full(self, asks: Sequence[Ask]) -> int | None:
         """The first claim that may not serve another pod."""
         for ask in asks:
-            if isinstance(ask, int) and self.uses[ask].later_users + self.table.claims[ask].others >= MAX_CONSUMERS:
+            if isinstance(ask, int) and self.table.claims[ask].full(self.uses[ask].later_users):
                 return ask
         return None
 
@@ -380,32 +327,11 @@ class Claims:
 
     def idle(self) -> Iterator[tuple[int, int]]:
         """(column in A, base units) of devices, and parts of them, that queues pay for and that nobody has later."""
-        later = self.later
-        for one in self.table.counted:
-            whole = sum(not later.busy(identity) for identity in one.devices)
-            yield one.column, math.ceil(one.unit * (whole + sum(self._left(one.parts))))
-
-    def _left(self, parts: Parts) -> Iterator[float]:
-        """Which part of each device is left."""
-        inventory, later = self.table.inventory, self.later
-        totals = inventory.counters.totals
-        for counters in parts.sets:
-            left = [max(0, totals[k] - later.used[k]) / totals[k] for k in counters]
-            yield sum(left) / len(left) if left else 0.0
-        for identity, names in parts.shared:
-            if later.whole[identity]:
-                continue
-            capacities = inventory.devices[inventory.devices_of_id[identity][0]].capacities
-            taken = later.consumed.get(identity, {})
-            left = [max(0, capacities[k].value - taken.get(k, 0)) / capacities[k].value for k in names]
-            yield sum(left) / len(left) if left else float(UNLIMITED)
+        return idle_devices(self.table.counted, self.table.inventory, self.later)
 
     def state(self) -> tuple[object, ...]:
         """All that it knows, to be compared."""
         return tuple(self.uses), self.start.state(), self.later.state()
-
-
-_NOBODY = Use()
 
 
 def _certain(asks: Sequence[Ask]) -> list[int | Claim]:
@@ -423,20 +349,3 @@ def _variants(asks: Sequence[Ask]) -> Iterator[tuple[Mask, list[int | Claim]]]:
 def _asks_on(node: int, asks: Sequence[Ask]) -> list[int | Claim | None]:
     """What is asked for on one node; None for what needs no devices there."""
     return [ask.at(node) if isinstance(ask, Extended) else ask for ask in asks]
-
-
-def _takes(held: Held | None) -> tuple[Take, ...]:
-    return () if held is None else held.takes
-
-
-def _either(use: Use) -> tuple[Take, ...]:
-    """What is taken now or later, the same devices once."""
-    if use.now is use.later:
-        return _takes(use.now)
-    now = _takes(use.now)
-    return now + tuple(take for take in _takes(use.later) if take not in now)
-
-
-def _swap(ledger: DeviceLedger, before: tuple[Take, ...], after: tuple[Take, ...]) -> None:
-    ledger.give(before)
-    ledger.take(after)

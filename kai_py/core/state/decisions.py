@@ -9,7 +9,8 @@ from typing import TypeVar
 from kai_py.core.dra.ledger import Take
 from kai_py.core.dra.node_shares import OfNode
 from kai_py.core.result import Bind, Decision, Evict, Granted, Nominate
-from kai_py.core.state.claims import Claims, Grants
+from kai_py.core.state.claim_uses import Grants
+from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.transaction import Kind, Operation
 from kai_py.core.tables.pods import NONE

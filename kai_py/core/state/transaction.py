@@ -12,7 +12,7 @@ import numpy as np
 from kai_py.core.options import Action
 from kai_py.core.resources import Amounts
 from kai_py.core.state import volumes
-from kai_py.core.state.claims import NO_GRANTS, Change, Grants
+from kai_py.core.state.claim_uses import NO_GRANTS, Change, Grants
 from kai_py.core.state.ledger import Ledger
 from kai_py.core.state.node_shares import NO_TAKES, Takes
 from kai_py.core.tables.pods import NONE, PodState

@@ -11,7 +11,7 @@ from kai_py.core.placement.gang import Placer
 from kai_py.core.placement.views import Place
 from kai_py.core.resources import Mask
 from kai_py.core.result import Reason
-from kai_py.core.state.claims import NO_GRANTS
+from kai_py.core.state.claim_uses import NO_GRANTS
 from kai_py.core.state.decisions import account
 from kai_py.core.state.transaction import Checkpoint, Transaction
 from kai_py.core.tables.pods import NONE, PodState

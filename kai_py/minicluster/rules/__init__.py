@@ -15,6 +15,7 @@ from kai_py.minicluster.kinds import (
     EVENTS,
     NAMESPACES,
     NODES,
+    POD_GROUPS,
     PODS,
     PRIORITY_CLASSES,
     RUNTIME_CLASSES,
@@ -29,6 +30,7 @@ from .crds import DefinitionRules
 from .namespaces import NamespaceRules
 from .node_takes import GATE
 from .nodes import NodeRules
+from .pod_groups import CLAIMS_GATE, WORKLOAD_GATE, PodGroupRules
 from .pods import PodRules
 from .priority import PriorityClassRules
 from .runtime import RuntimeClassRules
@@ -46,17 +48,19 @@ from .small import (
 )
 
 #: Gates that can be switched on; they are off by default.
-GATES: Final = frozenset({GATE})
+GATES: Final = frozenset({GATE, WORKLOAD_GATE, CLAIMS_GATE})
 
 
 def builtin_rules(gates: AbstractSet[str] = frozenset()) -> dict[str, Rules]:
     """Kind key → its rules, fresh for each cluster: services count their addresses.
 
     Raises:
-        ValueError: a gate is not one of ``GATES``.
+        ValueError: a gate is not one of ``GATES``, or needs another one.
     """
     if unknown := gates - GATES:
         raise ValueError(f"feature gates that are not known here: {', '.join(sorted(unknown))}")
+    if CLAIMS_GATE in gates and WORKLOAD_GATE not in gates:
+        raise ValueError(f"feature gate {CLAIMS_GATE} needs {WORKLOAD_GATE}")
     return {
         BUDGETS.key: BudgetRules(),
         CLAIMS.key: ClaimRules(),
@@ -65,6 +69,7 @@ def builtin_rules(gates: AbstractSet[str] = frozenset()) -> dict[str, Rules]:
         NAMESPACES.key: NamespaceRules(),
         NODES.key: NodeRules(),
         PODS.key: PodRules(gates),
+        POD_GROUPS.key: PodGroupRules(gates),
         PRIORITY_CLASSES.key: PriorityClassRules(),
         RUNTIME_CLASSES.key: RuntimeClassRules(),
         SECRETS.key: ConfigRules(secret=True),

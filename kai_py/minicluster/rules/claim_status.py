@@ -140,16 +140,18 @@ def _check_device_status(status: Object, faults: Faults) -> None:
             faults.invalid(field, "/".join(identity), "must be an allocated device in the claim")
         seen.add(identity)
         _check_share(device.get("shareID"), f"{field}.shareID", faults)
-        _check_conditions(device.get("conditions") or [], f"{field}.conditions", faults)
+        conditions = device.get("conditions") or []
+        if len(conditions) > _MAX_CONDITIONS:
+            faults.too_many(f"{field}.conditions", len(conditions), _MAX_CONDITIONS)
+        check_conditions(conditions, f"{field}.conditions", faults)
         data = device.get("data")
         if data is not None and len(json.dumps(data, separators=(",", ":"))) > _MAX_DATA:
             faults.too_long(f"{field}.data", _MAX_DATA)
         _check_network(device.get("networkData") or {}, f"{field}.networkData", faults)
 
 
-def _check_conditions(conditions: list[Object], field: str, faults: Faults) -> None:
-    if len(conditions) > _MAX_CONDITIONS:
-        faults.too_many(field, len(conditions), _MAX_CONDITIONS)
+def check_conditions(conditions: list[Object], field: str, faults: Faults) -> None:
+    """Add what is wrong with conditions, of whatever object."""
     for i, condition in enumerate(conditions):
         here = f"{field}[{i}]"
         if not condition.get("type"):

@@ -13,6 +13,7 @@ from .base import Object, Reader, Rules
 from .node_takes import GATE, STATUSES, check_statuses
 from .pod_claims import check_pod_claims
 from .pod_defaults import default_pod_spec, default_tolerations, qos_class
+from .pod_groups import WORKLOAD_GATE, check_scheduling_group
 from .pod_spec import check_pod_spec
 from .priority import admit_priority
 from .runtime import admit_runtime_class
@@ -23,8 +24,8 @@ _IMMUTABLE_MESSAGE: Final = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-#: Alpha fields whose gate is off by default; a real server drops them silently.
-_GATED_OFF: Final = ("schedulingGroup", "workloadRef")
+#: Alpha fields by the gate that they need; a real server drops them silently without. One is of 1.35, and gone.
+_GATED: Final = {"schedulingGroup": WORKLOAD_GATE, "workloadRef": ""}
 
 
 class PodRules(Rules):
@@ -41,8 +42,9 @@ class PodRules(Rules):
     def prepare_create(self, obj: Object, reader: Reader) -> None:
         """Admission plugins, and the status a new pod has."""
         spec = obj["spec"]
-        for field in _GATED_OFF:
-            spec.pop(field, None)
+        for field, gate in _GATED.items():
+            if gate not in self._gates:
+                spec.pop(field, None)
         default_tolerations(spec)
         admit_priority(obj, reader)
         admit_runtime_class(obj, reader)
@@ -87,6 +89,7 @@ class PodRules(Rules):
     def validate(self, obj: Object, faults: Faults) -> None:
         """See :class:`Rules`."""
         check_pod_spec(obj["spec"], "spec", faults)
+        check_scheduling_group(obj["spec"], "spec", faults)
 
     def validate_update(self, new: Object, old: Object, faults: Faults) -> None:
         """Add what may not change in a pod that exists."""

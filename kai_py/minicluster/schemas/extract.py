@@ -1,8 +1,9 @@
 """Make ``builtin.json`` from the OpenAPI document of a running kube-apiserver.
 
 Only what a machine needs is kept (types, required fields, merge keys, list types); prose is left out. Run once per
-Kubernetes version::
+Kubernetes version, with what is alpha and served here on::
 
+    kube-apiserver … --feature-gates=GenericWorkload=true --runtime-config=scheduling.k8s.io/v1alpha2=true
     kubectl get --raw /openapi/v2 | python -m kai_py.minicluster.schemas.extract > builtin.json
 """
 
@@ -33,10 +34,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "authorization.k8s.io": ("SelfSubjectAccessReview", "SubjectAccessReview"),
     "apiextensions.k8s.io": ("CustomResourceDefinition",),
 }  # fmt: skip
+#: Those of other versions than ``v1``.
+ALPHA: frozenset[tuple[str, str, str]] = frozenset({("scheduling.k8s.io", "v1alpha2", "PodGroup")})
 
 
 def extract(document: dict[str, Any]) -> dict[str, Any]:
-    """The definitions of :data:`KINDS` (version ``v1``) and all they refer to, without prose, sorted by name."""
+    """The definitions of :data:`KINDS` (``v1``) and :data:`ALPHA` and all they refer to, no prose, sorted by name."""
     definitions: dict[str, Any] = document["definitions"]
     pending = [name for name, schema in definitions.items() if _is_wanted(schema)]
     kept: set[str] = set()
@@ -50,7 +53,8 @@ def extract(document: dict[str, Any]) -> dict[str, Any]:
 
 def _is_wanted(schema: dict[str, Any]) -> bool:
     served = schema.get("x-kubernetes-group-version-kind", ())
-    return any(gvk["version"] == "v1" and gvk["kind"] in KINDS.get(gvk["group"], ()) for gvk in served)
+    stable = any(gvk["version"] == "v1" and gvk["kind"] in KINDS.get(gvk["group"], ()) for gvk in served)
+    return stable or any((gvk["group"], gvk["version"], gvk["kind"]) in ALPHA for gvk in served)
 
 
 def _references(schema: dict[str, Any]) -> Iterator[str]:

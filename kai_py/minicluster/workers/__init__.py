@@ -27,6 +27,7 @@ from .jobs import Jobs
 from .jobsets import JobSets
 from .kubelets import Kubelets
 from .node_lifecycle import NodeLifecycle
+from .pod_groups import PodGroupProtection
 from .pytorch_jobs import PyTorchJobs
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Kubelets",
     "ManualClock",
     "NodeLifecycle",
+    "PodGroupProtection",
     "PyTorchJobs",
     "ReplicaSets",
     "WallClock",
@@ -63,5 +65,6 @@ def controllers(
         Deployments(clock=clock).run,
         ReplicaSets(clock=clock).run,
         Claims(clock=clock).run,
+        PodGroupProtection(clock=clock).run,
         NodeLifecycle(clock=clock).run,
     )

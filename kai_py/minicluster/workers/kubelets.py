@@ -25,6 +25,7 @@ from .device_plugins import DevicePlugin, gpus_of, has_configmaps, is_reservatio
 from .heartbeats import Heartbeats
 from .mirror import Key, Mirror
 from .node_status import address_of, set_ready
+from .pod_groups import have_claims, pod_group_name, reserves_for
 from .room import Amounts, Rooms, Shortage, offered_by
 
 Object = dict[str, Any]
@@ -289,8 +290,9 @@ class Kubelets:
     def _is_reserved(self, name: str, pod: Object) -> bool:
         claim = self._cluster().find(CLAIMS.key, name, pod["metadata"]["namespace"])
         status = (claim or {}).get("status") or {}
-        uids = {consumer["uid"] for consumer in status.get("reservedFor") or ()}
-        return "allocation" in status and pod["metadata"]["uid"] in uids
+        uid, group = pod["metadata"]["uid"], pod_group_name(pod) if have_claims(self._cluster()) else ""
+        consumers = status.get("reservedFor") or ()
+        return "allocation" in status and any(one["uid"] == uid or reserves_for(one, group) for one in consumers)
 
     def _found_out(self, pod: Object, node: KnownNode) -> Object:
         """What the container of a reservation pod does first: it looks at its GPU, and says which one it is."""
