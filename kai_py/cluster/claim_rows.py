@@ -14,6 +14,7 @@ from kai_py.cluster.laid import Laid
 from kai_py.cluster.node_takes import NodeTakes
 from kai_py.cluster.through_pod_groups import ThroughPodGroups
 from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.refused import RefusalMemory
 from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.dra.table import NO_TERMS, Ask, ClaimRow, ClaimTable, Counted, Extended, NodeTerms
 from kai_py.core.resources import Amounts
@@ -145,10 +146,21 @@ class ClaimRows:
             return row
         return claim.asked if claim.extended is None else claim.extended
 
-    def table(self, inventory: Inventory, counted: tuple[Counted, ...], memo: SelectorMemo) -> ClaimTable:
+    def table(
+        self, inventory: Inventory, counted: tuple[Counted, ...], memo: SelectorMemo, refusals: RefusalMemory
+    ) -> ClaimTable:
         """The table as it is now."""
-        takes = {} if self._takes is None else self._takes.takes
-        return ClaimTable(inventory, tuple(self._rows), self._of_pod, self._of_class, counted, memo, takes, self._terms)
+        return ClaimTable(
+            inventory,
+            tuple(self._rows),
+            self._of_pod,
+            self._of_class,
+            counted,
+            memo,
+            {} if self._takes is None else self._takes.takes,
+            self._terms,
+            refusals,
+        )
 
 
 class _Alike:

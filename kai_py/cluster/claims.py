@@ -344,7 +344,8 @@ class ClaimBook:
         made = ClaimRows(special.claims, of_pod, pods, self._prices.bills, self._over, takes, through)
         classes, class_idx = made.classes(classes, axis.accounting)
         pods, podgroups = hold_back(dataclasses.replace(pods, class_idx=class_idx), podgroups, subgroups, problems)
-        table = made.table(inventory, self._prices.count(nodes, axis, offer), self.devices.memo)
+        counted = self._prices.count(nodes, axis, offer)
+        table = made.table(inventory, counted, self.devices.memo, self.devices.refusals)
         offered = nodes if offer is None else offer.nodes
         return Tables(pods, podgroups, classes, offered, table)
 

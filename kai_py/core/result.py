@@ -143,6 +143,8 @@ class FilterReason(StrEnum):
     CAPACITY_USED_UP = "CapacityUsedUp"
     DEVICES_TAKE_NODE = "DevicesTakeTooMuchOfNode"
     POOLS_UNSETTLED = "PoolsUnsettled"
+    DEVICES_AGAINST_CONSTRAINT = "DevicesAgainstConstraint"
+    SELECTOR_FAILED = "SelectorFailed"
     DEVICES = "InsufficientDevices"
     VOLUME_AFFINITY = "VolumeNodeAffinityConflict"
     VOLUME_ZONE = "VolumeInOtherZone"
@@ -167,6 +169,8 @@ ROOM: Final = frozenset(
         FilterReason.COUNTERS_USED_UP,
         FilterReason.CAPACITY_USED_UP,
         FilterReason.DEVICES_TAKE_NODE,
+        FilterReason.DEVICES_AGAINST_CONSTRAINT,
+        FilterReason.SELECTOR_FAILED,
         FilterReason.DEVICES,
         FilterReason.NUMA_NODE,
         FilterReason.NUMA_NODES,

@@ -42,6 +42,8 @@ _WHY: Final[Mapping[str, str]] = {
     RefusalCode.ELSEWHERE: "a claim has its devices elsewhere",
     RefusalCode.CUT: "the search for devices was ended before it was done",
 }
+#: What no node can help against.
+_OF_CLAIM: Final = (RefusalCode.TOO_MANY_DEVICES, RefusalCode.TOO_MANY_CONFIGURATIONS)
 
 
 def _verdict(case: Case) -> str:
@@ -74,9 +76,11 @@ def _of_node(case: Case) -> str:
 
 def _evidence(case: Case) -> str:
     parts = []
+    if case.name("why") in _OF_CLAIM:
+        return f"{_WHY[case.name('why')]}, and it would have {case.number('needed')}"
     if why := _WHY.get(case.name("why"), ""):
         where = case.naming("node", " on {}, which comes nearest")
-        needed = case.number("needed")
+        needed = case.number("needed") if case.name("why") != RefusalCode.CONSTRAINT else 0
         numbers = f" ({needed} needed, {case.number('matched')} match, {case.number('available')} free)"
         parts.append(f"{why}{_asked(case)}{_of_node(case)}{where}{numbers if needed else ''}")
     if case.number("pods"):

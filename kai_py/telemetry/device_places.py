@@ -65,6 +65,21 @@ DEVICE_TEXTS: Final[Mapping[str, FilterText]] = {
         "itself; its devices are not given out.",
         "Wait for the driver; look at its log and its ResourceSlices if it stays so",
     ),
+    FilterReason.DEVICES_AGAINST_CONSTRAINT: FilterText(
+        "has no free devices that meet the claim's constraints",
+        "have no free devices that meet the claim's constraints",
+        "The node has devices for each request alone, but those that are free do not have the attributes in common, or "
+        "apart, that the claim's constraints demand.",
+        f"Loosen the constraints, wait until devices are free, or {_LOOK}",
+    ),
+    FilterReason.SELECTOR_FAILED: FilterText(
+        "has devices on which a selector cannot be evaluated",
+        "have devices on which a selector cannot be evaluated",
+        "A CEL expression of the claim or of its class fails on a device that would be tried, for instance because it "
+        "reads an attribute that the device does not have. As with kube-scheduler, the node is not used then.",
+        "Ask whether the attribute is there ('model' in device.attributes['gpu.example.com'] && ...), or look first "
+        "whether it is that driver's device (device.driver == 'gpu.example.com' && ...)",
+    ),
     FilterReason.DEVICES: FilterText(
         "lacks devices",
         "lack devices",

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kai_py.core.dra.allocator import Allocator
-from kai_py.core.dra.claims import Constraint
+from kai_py.core.dra.claims import Constraint, DeviceClass
 from kai_py.core.invariants import violations
 from kai_py.core.options import Action, Options, Strategy
 from kai_py.core.placement.gang import Placer
@@ -17,7 +17,7 @@ from kai_py.core.tables.pods import PodState
 from tests.core.builders import Gang, Pod, Queue, bound, cluster, codes, decide, evicted, leaving, nominated, running
 from tests.core.builders import waiting as diagnosed
 from tests.core.claiming import Claimed, with_claims
-from tests.core_dra.builders import claim, device, gpus, own, partitioned, pool, profiles, request, want
+from tests.core_dra.builders import Named, claim, device, gpus, own, partitioned, pool, profiles, request, want
 
 CPU = Pod(0, cpu=1)
 
@@ -380,3 +380,58 @@ def test_claims_that_explode_do_not_keep_others_waiting():
     assert {one.details["why"] for reasons in diagnosed(result).values() for one in reasons.reasons[:1]} == {
         "SearchCut"
     }
+
+
+def apart_but_one(nodes, good):
+    """Nodes with two devices each that have no zone in common, but on one node."""
+    return [
+        one
+        for node in nodes
+        for one in pool(
+            node, *(device(f"g{n}", has={"zone": "x" if node == good else str(n)}) for n in range(2)), node=node
+        )
+    ]
+
+
+def test_the_only_node_that_meets_a_constraint_is_found_among_hundreds_and_asked_again_only_when_it_changes():
+    names = [f"n{number:03}" for number in range(200)]
+    snapshot = cluster(nodes=dict.fromkeys(names, 0), gangs={"g": Gang([CPU]), "h": Gang([CPU])})
+    pair = claim(want(2), constraints=[Constraint(own("zone"))])
+    claims = {"c": Claimed(pair, ["g-0"]), "d": Claimed(pair, ["h-0"])}
+    snapshot = with_claims(snapshot, apart_but_one(names, "n150"), claims)
+    with patch.object(Allocator, "allocate", autospec=True, side_effect=Allocator.allocate) as asked:
+        result = decide(snapshot)
+        assert bound(result) == {"g-0": "n150"}
+        first = asked.call_count
+        assert first <= 2 * len(names) + 20
+        assert bound(decide(snapshot)) == {"g-0": "n150"}
+        # The next cycle knows who has refused; reasons are asked of a few nodes.
+        assert asked.call_count - first <= 20
+
+
+def test_a_selector_that_fails_is_told_first_with_its_place_and_the_device():
+    """On one node devices are in use, which says nothing about the selector that fails on all others."""
+    snapshot = cluster(nodes={"a": 0, "b": 0}, gangs={"g": Gang([CPU]), "busy": Gang([on("a")])})
+    broken = DeviceClass("broken", selectors=(Named(broken=("g0",)),))
+    claims = {
+        "c": Claimed(claim(want(device_class=broken)), ["g-0"]),
+        "d": Claimed(claim(want()), ["busy-0"], has=["g0"], on="a"),
+    }
+    result = decide(with_claims(snapshot, pools(a=1, b=1), claims))
+    (reason, *_) = diagnosed(result)["g"].reasons
+    assert (reason.details["why"], reason.details["node"]) == ("SelectorFailed", "b")
+    assert reason.details["message"].startswith("spec.selectors[0] of DeviceClass broken on device ")
+    assert reason.details["message"].endswith("/b/g0: no such key on g0")
+    assert reason.nodes == {"SelectorFailed": 2}
+
+
+def test_nodes_whose_free_devices_do_not_meet_a_constraint_are_counted_as_such():
+    names = ["a", "b", "c"]
+    snapshot = cluster(nodes=dict.fromkeys(names, 0), gangs={"g": Gang([CPU])})
+    pair = claim(want(2), constraints=[Constraint(own("zone"))])
+    snapshot = with_claims(
+        snapshot, [*apart_but_one(names[:2], ""), *pool("c", *gpus(1), node="c")], {"c": Claimed(pair, ["g-0"])}
+    )
+    (reason, *_) = diagnosed(decide(snapshot))["g"].reasons
+    assert (reason.details["why"], reason.details["node"]) == ("ConstraintNotMet", "a")
+    assert reason.nodes == {"DevicesAgainstConstraint": 2, "NoDeviceMatches": 1}

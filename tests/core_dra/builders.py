@@ -229,7 +229,11 @@ class World:
 
     def occupy(self, *names: str, pool: str = "pool", driver: str = DRIVER) -> None:
         """Somebody else has these devices."""
-        self.ledger.take([Take(self.inventory.row_of_id[DeviceId(driver, pool, name)]) for name in names])
+        self.ledger.take(self.taken(*names, pool=pool, driver=driver))
+
+    def taken(self, *names: str, pool: str = "pool", driver: str = DRIVER) -> list[Take]:
+        """What somebody takes who has these devices."""
+        return [Take(self.inventory.row_of_id[DeviceId(driver, pool, name)]) for name in names]
 
 
 def gpus(count, **more):

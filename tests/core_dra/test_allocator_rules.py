@@ -1,5 +1,7 @@
 """What the allocator does, rule by rule."""
 
+from dataclasses import replace
+
 from kai_py.core.dra.allocation import Source
 from kai_py.core.dra.claims import ALL, Claim, Configuration, Constraint, DeviceClass
 from kai_py.core.dra.devices import Reach, Slice
@@ -241,6 +243,13 @@ def test_a_selector_that_fails_on_the_device_that_fits_best_does_not_hide_the_on
     assert names(small_fails(device("tiny", capacity={"mem": 10}))) == ["tiny"]
 
 
+def test_a_selector_that_fails_before_the_device_that_fits_best_counts_as_with_kube_scheduler():
+    devices = [device("large", capacity={"mem": 80}), device("small", capacity={"mem": 40})]
+    world = World(pool("pool", *devices))
+    refusal = world.allocate(claim(want(selectors=(Named(broken=("large",)),))))
+    assert (refusal.code, refusal.message) == (RefusalCode.SELECTOR_FAILED, "no such key on large")
+
+
 def test_a_device_that_is_not_needed_may_be_beyond_a_selector():
     world = World(pool("pool", *gpus(2)))
     assert names(world.allocate(claim(want(selectors=(Named(broken=("g1",)),))))) == ["g0"]
@@ -335,3 +344,19 @@ def test_the_smallest_whole_device_that_will_do_is_taken():
 def test_requests_that_ask_for_the_same_get_devices_in_the_order_of_the_node():
     world = World(pool("pool", device("large", capacity={"mem": 80}), device("small", capacity={"mem": 40})))
     assert given(world.allocate(claim(want(), want()))) == [[("r0", "large"), ("r1", "small")]]
+
+
+def test_only_pools_that_devices_could_be_of_are_told():
+    """What is wrong with the pools of other drivers is no reason for this claim."""
+    twice = pool("odd", device("x0", driver="other.example.com"), device("x0", driver="other.example.com"))
+    part = [replace(one, count=2) for one in pool("part", device("x1", driver="other.example.com"))]
+    world = World(pool("pool", device("g0")), twice, part)
+    others = DeviceClass("others", (Named(("x0",)),))
+    updated = DeviceClass("updated", (Named(("x1",)),))
+    mine = DeviceClass("mine", (Named(("g0",)),))
+    found = world.allocate(claim(want(2, device_class=mine)))
+    assert (found.code, found.pools) == (RefusalCode.NO_MATCH, ())
+    found = world.allocate(claim(want(device_class=others)))
+    assert (found.code, [one.partition("/")[2] for one in found.pools]) == (RefusalCode.POOL_INVALID, ["odd"])
+    found = world.allocate(claim(want(device_class=updated)))
+    assert (found.code, [one.partition("/")[2] for one in found.pools]) == (RefusalCode.POOL_INCOMPLETE, ["part"])

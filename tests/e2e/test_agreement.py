@@ -240,14 +240,23 @@ def _known(answer: Answer) -> bool:
 
     It does not find some because counters stay charged after devices were refused, because an administrator's request
     marks its device as taken, or because all devices against a constraint end the search; it does not finish some where
-    a node has an extended resource by itself. It takes three devices of which two are alike.
+    a node has an extended resource by itself. It takes three devices of which two are alike, and counts counters of
+    pools that two drivers call by one name as those of one pool.
     """
     objects = answer.world.objects
     (node,) = (one for one in objects if one["kind"] == "Node" and one["metadata"]["name"] == answer.world.node)
     wrong = list(problems(objects, node, answer.granted))
     if answer.theirs:
-        return bool(wrong) and all(one.endswith("is not distinct") for one in wrong)
+        counters = [one for one in wrong if one.startswith("counter ") and one.endswith("is used up")]
+        distinct = [one for one in wrong if one.endswith("is not distinct")]
+        return bool(wrong) and len(wrong) == len(distinct) + (len(counters) if _namesakes(objects) else 0)
     said = ("because a claim constraint would not be satisfied", "nil or empty request mappings")
     text = str([one["spec"] for one in objects if one["kind"] in ("ResourceSlice", "ResourceClaim")])
     concerned = "cannot allocate all claims" in answer.said and ("consumesCounters" in text or "adminAccess" in text)
     return not wrong and (concerned or any(one in answer.said for one in said))
+
+
+def _namesakes(objects: list[Json]) -> bool:
+    """Whether pools of two drivers have one name."""
+    pools = {(one["spec"]["driver"], one["spec"]["pool"]["name"]) for one in objects if one["kind"] == "ResourceSlice"}
+    return len({name for _, name in pools}) < len(pools)

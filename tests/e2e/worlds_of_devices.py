@@ -47,8 +47,11 @@ def _pool(rng: random.Random, world: World, driver: str, name: str) -> list[Json
     mode = rng.choice(["node", "node", "node", "selector", "all", "device"])
     sets = _counter_sets(rng) if rng.random() < 0.35 else []
     multiple = rng.random() < 0.3
-    count = rng.choice([1, 2, 3, 4])
+    count = rng.choice([1, 2, 3, 4, 6])
+    conditional = rng.random() < 0.15
     devices = [_device(rng, f"d{number}", driver, sets, multiple=multiple) for number in range(count)]
+    for one in devices if conditional else ():
+        one |= {"bindingConditions": ["ready"], "bindingFailureConditions": ["bad"], "bindsToNode": rng.random() < 0.5}
     node = rng.choice(world.nodes)
     place: Json = {
         "node": {"nodeName": node},
@@ -143,6 +146,8 @@ def _policy(rng: random.Random) -> Json:
             {"default": "1Gi", "validRange": {"min": "1Gi", "step": "1536Mi"}},
             {"default": "2Gi", "validValues": ["1Gi", "2Gi", "4Gi"]},
             {"default": "1Gi"},
+            {"default": "3Gi", "validValues": ["512Mi", "3Gi"]},
+            {"default": "0", "validRange": {"min": "0", "max": "4Gi"}},
         ]
     )
 
@@ -152,7 +157,8 @@ def _classes(rng: random.Random, world: World, drivers: list[str]) -> None:
         selectors = [f"device.driver == '{driver}'"]
         if rng.random() < 0.2:
             selectors.append(_expression(rng, drivers, driver))
-        world.add(API, "DeviceClass", f"{world.name}-{letter}", spec={"selectors": _cel(selectors)})
+        config = [_opaque(rng, drivers)] if rng.random() < 0.3 else []
+        world.add(API, "DeviceClass", f"{world.name}-{letter}", spec={"selectors": _cel(selectors), "config": config})
     both = [f"device.driver in ['{drivers[0]}', '{drivers[1]}']"]
     world.add(API, "DeviceClass", f"{world.name}-both", spec={"selectors": _cel(both)})
 
@@ -172,6 +178,10 @@ def _ask_for_extended(rng: random.Random, world: World) -> None:
         del world.pod["spec"]["resourceClaims"]
 
 
+def _opaque(rng: random.Random, drivers: list[str]) -> Json:
+    return {"opaque": {"driver": rng.choice(drivers), "parameters": {"mode": rng.choice("xy")}}}
+
+
 def _cel(expressions: list[str]) -> list[Json]:
     return [{"cel": {"expression": one}} for one in expressions]
 
@@ -180,6 +190,8 @@ def _expression(rng: random.Random, drivers: list[str], driver: str = "") -> str
     domain = driver or rng.choice(drivers)
     own, common = f"device.attributes['{domain}']", "device.attributes['common.test']"
     room = f"device.capacity['{domain}']"
+    if rng.random() < 0.1:
+        return rng.choice(_odd(own, common, room))
     return rng.choice(
         [
             f"{own}[?'model'].orValue('none') == 'h'",
@@ -198,12 +210,38 @@ def _expression(rng: random.Random, drivers: list[str], driver: str = "") -> str
     )
 
 
+def _odd(own: str, common: str, room: str) -> list[str]:
+    """Expressions that fail on some devices, or are true in odd ways; each is asked about its driver's devices only."""
+    return [
+        f"{own}.fast",
+        f"{own}.numa + 9223372036854775807 > 0",
+        f"1 / {own}.numa > 0",
+        f"{common}.mixed == 1",
+        f"{common}.mixed < 2",
+        f"{common}.mixed",
+        f"{own}.model == 'h' || true",
+        f"{own}.nothing == 1 && false || {own}.numa == 0",
+        f"{room}.mem.asInteger() >= 8589934592",
+        f"{room}.mem.add(quantity('1Gi')).isGreaterThan(quantity('9Gi')) && {room}.slots.sub(4).asInteger() >= 0",
+        f"{room}.exists(name, {room}[name].compareTo(quantity('8')) == 0)",
+        f"{own}.version.major() == 1 && {own}.version.compareTo(semver('1.2.0')) > 0",
+        f"{own}.model in ['h', 'a'] && {own}.model.matches('^[a-h]$')",
+        "device.attributes['not.there'].model == 'h'",
+        "device.attributes.exists(domain, 'root' in device.attributes[domain])",
+        f"{own}.?numa.optMap(n, n < 1).orValue(true)",
+        f"cel.bind(n, {own}.numa, n * n == n)",
+    ]
+
+
 # -- what is asked for -----------------------------------------------------------------------------
 
 
 def _claim(rng: random.Random, world: World, name: str, drivers: list[str]) -> Json:
     requests = [_request(rng, world, f"r{number}", drivers) for number in range(rng.choice([1, 1, 2, 3]))]
     devices: Json = {"requests": requests}
+    if rng.random() < 0.3:
+        names = [one["name"] for one in requests]
+        devices["config"] = [_opaque(rng, drivers) | {"requests": rng.sample(names, rng.randint(0, len(names)))}]
     if rng.random() < 0.4:
         devices["constraints"] = [_constraint(rng, requests, drivers) for _ in range(rng.choice([1, 1, 2]))]
     return world.add(API, "ResourceClaim", name, spec={"devices": devices})

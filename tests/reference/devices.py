@@ -21,15 +21,16 @@ def problems(objects, node, allocations):
     """
     pools = _pools(objects)
     claims = {one["metadata"]["name"]: one for one in objects if one["kind"] == "ResourceClaim"}
-    before = [result for one in claims.values() for result in _results(one.get("status", {}).get("allocation"))]
+    before = [result for one in claims.values() for result in _held(one.get("status", {}).get("allocation"))]
     after = [(claims[name], result) for name, one in allocations.items() for result in _results(one)]
     for _, result in after:
         device = pools.get(_pool(result), {}).get("devices", {}).get(result["device"])
         if device is None or not _reaches(device, node):
             yield f"{result['device']} is not there"
             return
-    yield from _shared_badly(pools, before, [result for _, result in after])
-    yield from _counted_badly(pools, before, [result for _, result in after])
+    held = [result for one in allocations.values() for result in _held(one)]
+    yield from _shared_badly(pools, before, held)
+    yield from _counted_badly(pools, before, held)
     for claim, result in after:
         yield from _tainted(pools[_pool(result)]["devices"][result["device"]], _request(claim, result))
     for name, allocation in allocations.items():
@@ -37,7 +38,11 @@ def problems(objects, node, allocations):
 
 
 def _results(allocation):
-    return [one for one in (allocation or {}).get("devices", {}).get("results", ()) if not one.get("adminAccess")]
+    return (allocation or {}).get("devices", {}).get("results", ())
+
+
+def _held(allocation):
+    return [one for one in _results(allocation) if not one.get("adminAccess")]
 
 
 def _pool(result):
@@ -124,10 +129,19 @@ def _against(pools, claim, results):
                 attributes = pools[_pool(one)]["devices"][one["device"]].get("attributes", {})
                 domain, _, own = attribute.partition("/")
                 found = attributes.get(attribute) or (attributes.get(own) if domain == one["driver"] else None)
-                values.append(str(found))
-        if "None" in values:
+                values.append(_set(found))
+        if any(not one for one in values):
             yield f"{attribute} is missing"
-        if distinct and len(set(values)) < len(values):
+        elif distinct and len(set.union(set(), *values)) < sum(map(len, values)):
             yield f"{attribute} is not distinct"
-        if not distinct and len(set(values)) > 1:
+        elif not distinct and values and not set.intersection(*values):
             yield f"{attribute} does not match"
+
+
+def _set(attribute):
+    """The values of an attribute, each with its type; a list has several."""
+    return {
+        (kind.removesuffix("s"), one)
+        for kind, value in (attribute or {}).items()
+        for one in (value if isinstance(value, list) else [value])
+    }

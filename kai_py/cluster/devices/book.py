@@ -14,6 +14,7 @@ from kai_py.cluster.devices.slices import read_slice
 from kai_py.core.dra.blocks import Blocks
 from kai_py.core.dra.devices import Device, Slice
 from kai_py.core.dra.inventory import Inventory
+from kai_py.core.dra.refused import RefusalMemory
 from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.tables.nodes import NodeTable
 from kai_py.errors import Fault, MalformedObjectError
@@ -26,12 +27,14 @@ class DeviceBook:
         faults: slice -> what is wrong with it. It is left out, old version included: its pool is incomplete then, and
             nobody counts on devices that may be gone.
         memo: what selectors said about devices; goes with the inventory.
+        refusals: where claims found no devices; goes with the inventory.
         revision: another object whenever slices or rules have changed.
     """
 
     def __init__(self) -> None:
         self.faults: dict[str, tuple[Fault, ...]] = {}
         self.memo = SelectorMemo()
+        self.refusals = RefusalMemory()
         self._sent: dict[str, ResourceSlice] = {}
         self._slices: dict[str, Slice] = {}
         self._rules: dict[str, DeviceTaintRule] = {}

@@ -123,7 +123,7 @@ class Allocator:
         try:
             found = self._search(prepared, sight.rows, ledger, budget, room)
         except SearchStoppedError as stopped:
-            return _stopped(stopped, claims)
+            return _stopped(stopped, claims, self.inventory)
         if not found.solved:
             return explain(found, prepared, claims, sight, ledger)
         return _writable(self._result(claims, prepared, found, node), claims)
@@ -131,19 +131,23 @@ class Allocator:
     def _search(
         self, asks: Sequence[Ask], rows: Sequence[int], ledger: DeviceLedger, budget: int, room: NodeRoom | None
     ) -> Found:
-        """Search; where a selector fails on a device that we prefer, once more in the order of the node.
+        """Search. Where a selector fails on a device, first in the order of the node, as kube-scheduler does.
 
-        In that order a solution before the device makes the failure go unnoticed, as it does with kube-scheduler.
+        Whether that order comes to the device before it has found a solution decides whether the failure counts; if it
+        does not, our own order may still find better devices.
         """
-        try:
+        if not any(option.failed(row) for ask in asks for option in ask.options for row in option.candidates):
             return Strategy(asks, rows, ledger, self._preference, budget, room).solve()
-        except SearchStoppedError as stopped:
-            if stopped.option is None:
-                raise
-            left = budget - stopped.steps
         place = {row: number for number, row in enumerate(rows)}
         plain = [replace(ask, options=tuple(one.sorted_by(place) for one in ask.options)) for ask in asks]
-        return Strategy(plain, rows, ledger, self._preference, left, room).solve()
+        found = Strategy(plain, rows, ledger, self._preference, budget, room).solve()
+        if not found.solved:
+            return found
+        try:
+            better = Strategy(asks, rows, ledger, self._preference, budget - found.steps, room).solve()
+        except SearchStoppedError:
+            return found
+        return replace(better if better.solved else found, steps=found.steps + better.steps)
 
     def _at_once(self, claims: Sequence[Claim], node: int, ledger: DeviceLedger) -> Allocation | None:
         """The answer to a single plain request, if it is yes: what the search would find, without a search."""
@@ -207,8 +211,7 @@ class Allocator:
             return Refusal(code, claim.name, alternative.name, matched=matched, pools=pools)
         failed = next((row for row, verdict in verdicts if verdict == _FAILED), None)
         if failed is not None:
-            message = judge.message(failed)
-            return Refusal(RefusalCode.SELECTOR_FAILED, claim.name, alternative.name, message=message)
+            return _unanswered(claim, alternative, judge, failed, inventory=self.inventory)
         everything = self._everything(judge, verdicts, ledger)
         return Option(alternative, judge, everything, len(everything), bonds, matched)
 
@@ -263,10 +266,24 @@ def _writable(allocation: Allocation, claims: Sequence[Claim]) -> Allocation | R
     return allocation
 
 
-def _stopped(stopped: SearchStoppedError, claims: Sequence[Claim]) -> Refusal:
+def _stopped(stopped: SearchStoppedError, claims: Sequence[Claim], inventory: Inventory) -> Refusal:
     """A search that did not come to an end."""
     option = stopped.option
     if option is None:
         return Refusal(RefusalCode.CUT, steps=stopped.steps)
-    name, message = claims[stopped.claim].name, option.judge.message(stopped.device)
-    return Refusal(RefusalCode.SELECTOR_FAILED, name, option.alternative.name, message=message, steps=stopped.steps)
+    found = _unanswered(claims[stopped.claim], option.alternative, option.judge, stopped.device, inventory=inventory)
+    return replace(found, steps=stopped.steps)
+
+
+def _unanswered(claim: Claim, wanted: Alternative, judge: Judge, row: int, *, inventory: Inventory) -> Refusal:
+    """A selector that cannot be evaluated on a device."""
+    number, message = judge.failure(row)
+    of_class = len(wanted.device_class.selectors)
+    if number < of_class:
+        selector = f"spec.selectors[{number}] of DeviceClass {wanted.device_class.name}"
+    else:
+        selector = f"selectors[{number - of_class}] of request {wanted.name}"
+    device = inventory.ids[inventory.id_idx[row]]
+    name = f"{device.driver}/{device.pool}/{device.device}"
+    code = RefusalCode.SELECTOR_FAILED
+    return Refusal(code, claim.name, wanted.name, message=message, selector=selector, device=name)

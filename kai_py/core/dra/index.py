@@ -17,6 +17,7 @@ from kai_py.core.dra.bounds import most_of
 from kai_py.core.dra.claims import ALL, MAX_DEVICES, Alternative, Claim, Request
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import DeviceLedger
+from kai_py.core.dra.refused import RefusalMemory, Refused
 from kai_py.core.dra.verdicts import Judge, Verdict
 from kai_py.core.resources import Amounts, Mask
 
@@ -43,10 +44,20 @@ class DeviceIndex:
     """The room for claims on all nodes, as the ledger changes.
 
     Counts are exact for claims whose requests are all alike and ask for a number of devices, without alternatives,
-    constraints and admin access, on nodes where it is about whole devices or about partitions of one profile.
+    constraints and admin access, on nodes where it is about whole devices or about partitions of one profile. Of other
+    claims it is remembered where the allocator found nothing for them; a node where that was so has no room.
+
+    Args:
+        allocator: knows which devices match.
+        ledger: what is taken.
+        memory: where claims found nothing in earlier snapshots.
+
+    Attributes:
+        refused: where they have found nothing.
     """
 
-    def __init__(self, allocator: Allocator, ledger: DeviceLedger) -> None:
+    def __init__(self, allocator: Allocator, ledger: DeviceLedger, memory: RefusalMemory | None = None) -> None:
+        self.refused: Final = Refused(allocator.inventory, ledger, memory or RefusalMemory())
         self._allocator = allocator
         self._ledger = ledger
         self._columns: dict[Judge, _Column] = {}
@@ -56,6 +67,13 @@ class DeviceIndex:
 
         The arrays may follow the ledger: whoever wants to keep them copies them.
         """
+        room = self._counted(claims)
+        if room.exact.all() or (refused := self.refused.nodes(claims)) is None:
+            return room
+        return Room(np.where(refused, 0, room.count), room.exact | refused)
+
+    def _counted(self, claims: Sequence[Claim]) -> Room:
+        """The same by what each request finds alone."""
         plain: dict[_Column, list[int]] = {}
         bounds: list[Amounts] = []
         odd = False
@@ -148,13 +166,7 @@ class _Column:
         touched = self._ledger.touched
         if len(touched) == self._read:
             return
-        inventory, seen = self._inventory, self._seen
-        nodes: set[int] = set()
-        for identity in set(touched[self._read :]):
-            for row in inventory.devices_of_id[identity]:
-                nodes.update(seen.nodes_of[row])
-            for counter, _ in inventory.charges_of_id[identity]:
-                nodes.update(seen.neighbours[counter])
+        nodes = self._seen.nodes_with(set(touched[self._read :]), self._inventory)
         self._read = len(touched)
         for node in nodes:
             self._count(node)

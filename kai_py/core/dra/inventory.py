@@ -172,6 +172,14 @@ class Inventory:
         return Seen.of(self)
 
     @cached_property
+    def rows_of_pool(self) -> Mapping[str, tuple[int, ...]]:
+        """``driver/pool`` -> all devices of all its generations."""
+        found: dict[int, list[int]] = {}
+        for row, pool in enumerate(self.pool_idx):
+            found.setdefault(pool, []).append(row)
+        return {f"{one.driver}/{one.name}": tuple(found.get(row, ())) for row, one in enumerate(self.pools)}
+
+    @cached_property
     def of_nodes(self) -> frozenset[str]:
         """What nodes offer themselves and some device takes."""
         return frozenset(share.resource for device in self.devices for share in device.node_shares)

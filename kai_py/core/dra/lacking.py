@@ -38,8 +38,12 @@ def lack_of(allocator: Allocator, claims: Sequence[Claim], node: int, ledger: De
         for request in claim.requests:
             codes = [_lack(allocator, one, node, ledger) for one in request.alternatives]
             if codes and (code := codes[-1]) is not None and all(codes):
-                if code is RefusalCode.NO_MATCH and (sight.invalid or sight.incomplete):
-                    return RefusalCode.POOL_INVALID if sight.invalid else RefusalCode.POOL_INCOMPLETE
+                if code is RefusalCode.NO_MATCH:
+                    judges = [allocator.verdicts.of(one) for one in request.alternatives]
+                    if any(judge.among(sight.invalid) for judge in judges):
+                        return RefusalCode.POOL_INVALID
+                    if any(judge.among(sight.incomplete) for judge in judges):
+                        return RefusalCode.POOL_INCOMPLETE
                 return code
     return RefusalCode.TOGETHER
 

@@ -16,10 +16,13 @@ from kai_py.core.dra.verdicts import Verdict
 
 
 def explain(found: Found, asks: Sequence[Ask], claims: Sequence[Claim], sight: Sight, ledger: DeviceLedger) -> Refusal:
-    """Say why there is no solution. Invalid pools come first: repairing them may be all that is needed."""
+    """Say why there is no solution; pools that devices could be of come first: mending them may be all it takes."""
     asks = [ask for ask in asks if found.claim in (-1, ask.claim)]
     reason = _alone(asks, claims, sight, ledger) or _together(found, asks, claims)
-    code = RefusalCode.POOL_INVALID if sight.invalid else reason.code
+    invalid, incomplete = (_concerned(asks, pools) for pools in (sight.invalid, sight.incomplete))
+    code = RefusalCode.POOL_INVALID if invalid else reason.code
+    if incomplete and code is RefusalCode.NO_MATCH:
+        code = RefusalCode.POOL_INCOMPLETE
     return Refusal(
         code=code,
         claim=reason.claim,
@@ -27,10 +30,16 @@ def explain(found: Found, asks: Sequence[Ask], claims: Sequence[Claim], sight: S
         needed=reason.needed,
         matched=reason.matched,
         available=reason.available,
-        pools=sight.invalid or sight.incomplete,
+        pools=invalid or incomplete,
         counters=reason.counters,
         steps=found.steps,
     )
+
+
+def _concerned(asks: Sequence[Ask], pools: Sequence[str]) -> tuple[str, ...]:
+    """Those of some pools that have devices that are asked for."""
+    wanted = {pool for ask in asks for option in ask.options for pool in option.judge.among(pools)}
+    return tuple(pool for pool in pools if pool in wanted)
 
 
 def _alone(asks: Sequence[Ask], claims: Sequence[Claim], sight: Sight, ledger: DeviceLedger) -> Refusal | None:

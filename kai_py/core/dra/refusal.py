@@ -61,7 +61,8 @@ class Refusal:
         pools: incomplete or invalid pools that the node sees, as ``driver/pool``.
         counters: counters that are used up, as (pool, counter set, counter).
         shortages: what devices take too much of that the node offers itself.
-        message: what a selector said.
+        message: what a selector said that cannot be evaluated; ``selector`` says which one and of what, ``device`` on
+            which device, as ``driver/pool/device``.
         steps: how many devices were tried.
     """
 
@@ -75,4 +76,6 @@ class Refusal:
     counters: tuple[tuple[str, str, str], ...] = ()
     shortages: tuple[Shortage, ...] = ()
     message: str = ""
+    selector: str = ""
+    device: str = ""
     steps: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,3 +39,13 @@ class Seen:
                 if not neighbours[counter].issuperset(nodes):
                     neighbours[counter].update(nodes)
         return cls(rows, tuple(map(tuple, nodes_of)), tuple(tuple(sorted(one)) for one in neighbours))
+
+    def nodes_with(self, names: Iterable[int], inventory: Inventory) -> set[int]:
+        """Nodes that see any device of these names, or one that consumes the same counters."""
+        nodes: set[int] = set()
+        for name in names:
+            for row in inventory.devices_of_id[name]:
+                nodes.update(self.nodes_of[row])
+            for counter, _ in inventory.charges_of_id[name]:
+                nodes.update(self.neighbours[counter])
+        return nodes

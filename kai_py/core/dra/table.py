@@ -11,6 +11,7 @@ from kai_py.core.dra.claims import Claim
 from kai_py.core.dra.inventory import Inventory
 from kai_py.core.dra.ledger import Take
 from kai_py.core.dra.node_shares import OfNode
+from kai_py.core.dra.refused import RefusalMemory
 from kai_py.core.dra.selectors import SelectorMemo
 from kai_py.core.resources import Mask
 from kai_py.core.tables.classes import NodeTerm
@@ -168,6 +169,7 @@ class ClaimTable:
         memo: what selectors said in earlier snapshots.
         node_takes: row of a pod on a node -> what its claims take of that node.
         terms: row of a pod class -> how its claims may take of nodes, where there is anything to say.
+        refusals: where claims found nothing in earlier snapshots.
     """
 
     inventory: Inventory
@@ -178,6 +180,7 @@ class ClaimTable:
     memo: SelectorMemo = field(default_factory=SelectorMemo, compare=False, repr=False)
     node_takes: Mapping[int, tuple[NodeTake, ...]] = field(default_factory=dict)
     terms: Mapping[int, NodeTerms] = field(default_factory=dict)
+    refusals: RefusalMemory = field(default_factory=RefusalMemory, compare=False, repr=False)
 
     @property
     def takes_of_nodes(self) -> bool:

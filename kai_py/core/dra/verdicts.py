@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from kai_py.core.dra.capacity import Taking, taking
@@ -58,7 +58,7 @@ class Judge:
         self._memo = memo
         self._verdicts = bytearray([_UNKNOWN]) * len(inventory)
         self._takings: dict[int, Taking] = {}
-        self._messages: dict[int, str] = {}
+        self._messages: dict[int, tuple[int, str]] = {}
 
     def verdict(self, device: int) -> int:
         """A ``Verdict`` as a number."""
@@ -71,18 +71,24 @@ class Judge:
         """What is consumed of a device that fits; nothing if it is taken as a whole."""
         return self._takings.get(device, ())
 
-    def message(self, device: int) -> str:
-        """What the selector said that could not be evaluated on a device."""
-        return self._messages.get(device, "")
+    def failure(self, device: int) -> tuple[int, str]:
+        """Which selector could not be evaluated on a device, those of the class first, and what it said."""
+        return self._messages[device]
+
+    def among(self, pools: Sequence[str]) -> tuple[str, ...]:
+        """Those of some pools (``driver/pool``) that have a device that is not refused by the selectors."""
+        rows = self._inventory.rows_of_pool
+        return tuple(one for one in pools if any(self.verdict(row) != _NO_MATCH for row in rows.get(one, ())))
 
     def _judge(self, row: int) -> int:
         device = self._inventory.devices[row]
-        try:
-            if not self._memo.matches(self._selectors, device):
-                return _NO_MATCH
-        except SelectorError as error:
-            self._messages[row] = str(error)
-            return _FAILED
+        for number, selector in enumerate(self._selectors):
+            try:
+                if not self._memo.matches((selector,), device):
+                    return _NO_MATCH
+            except SelectorError as error:
+                self._messages[row] = number, str(error)
+                return _FAILED
         if self._capacity or device.shareable:
             amounts = taking(self._capacity, device)
             if amounts is None:

@@ -24,7 +24,7 @@ from kai_py.core.state.claims import Claims
 from kai_py.core.state.ledger import Ledger
 
 #: So many nodes that looked promising are asked for devices in vain, for each length of the lists of alternatives,
-#: before the pod is given up for this time.
+#: before the pod is given up for this time, once the cycle has searched in vain for long enough.
 _ATTEMPTS: Final = 32
 #: So many nodes are looked at to count what they lack; it takes some 10 us each.
 _LOOKED_AT: Final = 512
@@ -39,9 +39,22 @@ _REASONS: Final = {
     RefusalCode.NODE_ROOM: FilterReason.DEVICES_TAKE_NODE,
     RefusalCode.POOL_INCOMPLETE: FilterReason.POOLS_UNSETTLED,
     RefusalCode.POOL_INVALID: FilterReason.POOLS_UNSETTLED,
+    RefusalCode.CONSTRAINT: FilterReason.DEVICES_AGAINST_CONSTRAINT,
+    RefusalCode.ALL_AGAINST_CONSTRAINT: FilterReason.DEVICES_AGAINST_CONSTRAINT,
+    RefusalCode.SELECTOR_FAILED: FilterReason.SELECTOR_FAILED,
 }
 #: What nodes lack that come not even near.
 _FAR: Final = frozenset({RefusalCode.NO_MATCH, RefusalCode.ELSEWHERE})
+#: What nodes lack that have devices for each request alone.
+_CLOSE: Final = frozenset(
+    {
+        RefusalCode.CONSTRAINT,
+        RefusalCode.ALL_AGAINST_CONSTRAINT,
+        RefusalCode.TOGETHER,
+        RefusalCode.NODE_ROOM,
+        RefusalCode.CUT,
+    }
+)
 #: So many nodes are asked why they refuse, to report the one that comes nearest.
 _EXPLAINED: Final = 8
 
@@ -98,7 +111,7 @@ class ClaimView(ClassView):
             if not later:
                 mask &= self._now
             values = np.where(mask, value if bonus is None else value + bonus, NOWHERE)
-            while left[wish] and values.size:
+            while (left[wish] > 0 or not self._claims.weary) and values.size:
                 node = int(values.argmax())
                 if values.item(node) == NOWHERE:
                     break
@@ -174,11 +187,12 @@ class ClaimView(ClassView):
             return None
         if (row := self._claims.full(self._asks)) is not None:
             return Reason(ReasonCode.CLAIM_IN_FULL_USE, {"claim": self._claims.table.claims[row].key})
-        nearest: tuple[tuple[int, int, int], Refusal, int] | None = None
+        nearest: tuple[tuple[bool, bool, int, int, int], Refusal, int] | None = None
         for node in sorted(nodes[:_LOOKED_AT], key=self._distance)[:_EXPLAINED]:
             found = self._claims.find(self._asks, node, later=True, class_idx=self._class_idx)
             if isinstance(found, Refusal):
-                key = found.available, found.matched, -node
+                failed, close = found.code is RefusalCode.SELECTOR_FAILED, found.code in _CLOSE
+                key = failed, close, found.available, found.matched, -node
                 if nearest is None or key > nearest[0]:
                     nearest = key, found, node
         if nearest is None:
@@ -194,7 +208,7 @@ class ClaimView(ClassView):
             "available": found.available,
             "pools": ", ".join(found.pools),
             "counters": ", ".join("/".join(one) for one in found.counters),
-            "message": found.message,
+            "message": f"{found.selector} on device {found.device}: {found.message}" if found.selector else "",
             **{f"node {short.resource}": short.asked for short in found.shortages},
             **self._wanted(found),
         }
@@ -205,9 +219,13 @@ class ClaimView(ClassView):
             | {f"left {short.resource}": short.left for short in found.shortages},
         )
 
-    def _distance(self, node: int) -> tuple[bool, bool]:
-        """How far a node is from having the devices: those without any of the kind, or any at all, say nothing."""
-        return self._lack(node) in _FAR, not self._claims.table.inventory.at(node).rows
+    def _distance(self, node: int) -> tuple[bool, bool, bool]:
+        """How far a node is from having the devices: those without any of the kind, or any at all, say nothing.
+
+        A selector that fails is told first: whoever has written it has to know.
+        """
+        lack = self._lack(node)
+        return lack is not RefusalCode.SELECTOR_FAILED, lack in _FAR, not self._claims.table.inventory.at(node).rows
 
     def _lack(self, node: int) -> RefusalCode:
         return self._claims.lack(self._asks, node, self._class_idx)

@@ -28,6 +28,10 @@ from kai_py.core.tables.snapshot import Snapshot
 #: claims that are made to be searched for must not keep all others waiting. Ordinary ones need a step for each device.
 _VAIN: Final = 50_000
 _FEW: Final = 500
+#: What a search costs beside the devices that it tries, in devices.
+_SEARCH: Final = 5
+#: What a search may say that does not depend on what is taken of devices alone.
+_NOT_OF_DEVICES: Final = (RefusalCode.NODE_ROOM, RefusalCode.NODE_UNUSED)
 
 
 class Claims:
@@ -69,8 +73,8 @@ class Claims:
         self.later = DeviceLedger(table.inventory)
         for use in self.uses:
             self._count(NOBODY, use)
-        self._start_index = DeviceIndex(self.allocator, self.start)
-        self._later_index = DeviceIndex(self.allocator, self.later)
+        self._start_index = DeviceIndex(self.allocator, self.start, table.refusals)
+        self._later_index = DeviceIndex(self.allocator, self.later, table.refusals)
         self._masks: dict[tuple[object, ...], Mask] = {}
         #: So many devices were tried in vain in this cycle.
         self._vain = 0
@@ -204,10 +208,12 @@ class Claims:
             room = beside
         if not fresh:
             return (None,) * len(asks)
-        steps = None if self._vain < _VAIN else _FEW
+        steps = _FEW if self.weary else None
         found = self.allocator.allocate(fresh, node, self.later if later else self.start, steps=steps, room=room)
         if isinstance(found, Refusal):
-            self._vain += found.steps
+            self._vain += found.steps + _SEARCH
+            if found.code not in _NOT_OF_DEVICES and (steps is None or found.code is not RefusalCode.CUT):
+                (self._later_index if later else self._start_index).refused.note(fresh, node, found.code)
             return found
         new = self._held(found)
         return tuple(next(new) if brought else None for brought in brings)
@@ -255,6 +261,8 @@ class Claims:
             elif joined is None or not self._reaches(joined, node):
                 return RefusalCode.ELSEWHERE
         code = lack_of(self.allocator, fresh, node, self.later)
+        if code is RefusalCode.TOGETHER and (known := self._later_index.refused.code(fresh, node)) is not None:
+            return known
         if code is RefusalCode.TOGETHER and self.node_shares is not None:
             found = self.find(asks, node, later=True, class_idx=class_idx)
             return found.code if isinstance(found, Refusal) else code
@@ -297,6 +305,11 @@ class Claims:
         if not later and use.now is not use.later:
             return None, None
         return use.later, None
+
+    @property
+    def weary(self) -> bool:
+        """Whether this cycle has searched in vain for so long that searches have to do with little from now on."""
+        return self._vain >= _VAIN
 
     def full(self, asks: Sequence[Ask]) -> int | None:
         """The first claim that may not serve another pod."""
