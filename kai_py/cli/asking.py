@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from kai_py.api.decode import convert
-from kai_py.api.keys import QUEUE_LABEL
+from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, QUEUE_LABEL, ROLLOUT_HASH_LABEL
 from kai_py.api.meta import PartialObject
 from kai_py.api.pod import Pod
 from kai_py.api.workload import Workload
+from kai_py.cluster.pods import key_of
+from kai_py.cluster.rollouts import RolloutBook
 from kai_py.errors import ApiError, InputError, NotFoundError
 from kai_py.kube.client import ApiClient
 from kai_py.kube.listing import list_all
@@ -34,6 +36,8 @@ Json = dict[str, Any]
 
 #: So many nodes are asked who leaves them.
 _NODES: Final = 16
+_REPLACES: Final = "It is to replace a pod of an earlier revision, which runs until this one is ready"
+_ENDS_FIRST: Final = "Or let the rollout end pods before it starts others: maxSurge 0, maxUnavailable 1."
 #: What a target may be called, to the question about it; a bare name is tried in the order of the first three.
 KINDS: Final = {
     "pod": "pod",
@@ -74,7 +78,32 @@ async def _pod(client: ApiClient, namespace: str, name: str) -> Why | None:
     group, names = await asyncio.gather(_group(pod, client), scheduler_names(client))
     podgroup = await find(client, PODGROUPS, *group) if group else None
     answer = why_pod(pod, podgroup, scheduler_names=names, now=time.time())
-    return await _with_when(client, answer, podgroup, [pod])
+    return await _with_rollout(client, await _with_when(client, answer, podgroup, [pod]), pod)
+
+
+async def _with_rollout(client: ApiClient, answer: Why, pod: Json) -> Why:
+    """The answer with what somebody can do whose new replica waits for an old one that waits for it."""
+    marked = (POD_TEMPLATE_HASH_LABEL, ROLLOUT_HASH_LABEL)
+    mark = next((key for key in marked if key in (pod["metadata"].get("labels") or {})), "")
+    if not answer.code or not mark:
+        return answer
+    book, asked = RolloutBook(), _pod_of(pod)
+    pods = await list_all(client, PODS, pod["metadata"]["namespace"], labelSelector=mark)
+    for one in (asked, *map(_pod_of, pods)):
+        if one is not None:
+            book.see(key_of(one), one)
+    book.changed()
+    if asked is None or not book.surges(key_of(asked)):
+        return answer
+    evidence = (*answer.evidence, ("rollout", _REPLACES))
+    return replace(answer, evidence=evidence, next_step=" ".join(filter(None, (answer.next_step, _ENDS_FIRST))))
+
+
+def _pod_of(manifest: Json) -> Pod | None:
+    try:
+        return convert(Pod, manifest)
+    except InputError:
+        return None
 
 
 async def _podgroup(client: ApiClient, namespace: str, name: str) -> Why | None:

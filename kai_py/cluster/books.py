@@ -11,6 +11,7 @@ from kai_py.cluster.claims import ClaimBook
 from kai_py.cluster.classes import ClassBook
 from kai_py.cluster.encode.axis import Accounting
 from kai_py.cluster.failures import Failures
+from kai_py.cluster.finished import FinishedBook
 from kai_py.cluster.groups import GroupBook
 from kai_py.cluster.held import HeldBook
 from kai_py.cluster.history import HistoryBook
@@ -27,7 +28,7 @@ from kai_py.cluster.pod_group_claims import KIND as POD_GROUP
 from kai_py.cluster.pods import PodBook
 from kai_py.cluster.priorities import PriorityBook
 from kai_py.cluster.queues import QueueBook
-from kai_py.cluster.reading import PodReader
+from kai_py.cluster.reading import PodReader, Stubs
 from kai_py.cluster.reservations import ReservationBook
 from kai_py.cluster.rollouts import RolloutBook
 from kai_py.cluster.scope import Scope
@@ -49,7 +50,8 @@ class Books:
         names: every pod that is remembered.
         pods, classes: those that a cycle sees, and what they ask for, each once.
         reader, layout: how pods are read, and written down.
-        groups, history, rollouts: podgroups, what has happened to them, and which are being replaced.
+        groups, history: podgroups, and what has happened to them.
+        rollouts, finished: pods that are being replaced, and those that have succeeded.
         owners, around: of pods, and what else decides about how they are grouped.
         assumptions, failures, held: what is on its way, what was refused, and places that wait for evictions.
         claims, volumes, reservations: devices, volumes, and GPUs that pods share.
@@ -74,13 +76,14 @@ class Books:
         self.topologies = TopologyBook(self.claims.devices)
         self.history = HistoryBook()
         self.rollouts = RolloutBook()
-        self.groups = GroupBook(self.priorities, self.history, self.access, self.rollouts)
+        self.owners = OwnerBook()
+        self.finished = FinishedBook(self.owners, Stubs().of)
+        self.groups = GroupBook(self.priorities, self.history, self.access, self.rollouts, self.finished)
         self.classes = ClassBook()
         self.budgets = BudgetBook(labels)
         self.neighbours = NeighbourBook(self.classes, labels, namespaces)
         self.pods = PodBook(self.classes, labels, self.groups.leaf_of, self.reservations)
         self.groups.facts = self.pods.facts
-        self.owners = OwnerBook()
         self.around = Around(self.owners, self.topologies.topologies)
         self.claims.pod_groups.find = lambda name: self.owners.find((*POD_GROUP, *name))
         self.claims.pod_groups.served = lambda: self.around.serves(*POD_GROUP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -93,6 +94,11 @@ class Group:
                 yield name, part.slot
         if named < len(self.members):
             yield "", self.slot
+
+    def staying(self, facts: Mapping[PodKey, PodFacts]) -> Counter[str]:
+        """How many pods that were not told to go name each subgroup; the empty one for those that name none."""
+        stay = (facts[pod] for pod in self.members if facts[pod].deleted == _NEVER)
+        return Counter(one.place.part for one in stay if one.place is not None)
 
     def strays(self, subgroups: Sequence[SubGroupRow]) -> tuple[int, ...]:
         """Leaf slots of pods that name no leaf of their podgroup."""

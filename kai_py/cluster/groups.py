@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from kai_py.api.keys import DEFAULT_QUEUE, DERIVED_ANNOTATION, NON_PREEMPTIBLE_PRIORITY, QUEUE_LABEL
 from kai_py.api.meta import NO_STRINGS
@@ -12,7 +13,8 @@ from kai_py.cluster.access import AccessBook
 from kai_py.cluster.encode.axis import per_unit
 from kai_py.cluster.encode.podgroup import SubGroupRow, single_leaf, subgroup_rows
 from kai_py.cluster.encode.times import seconds
-from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, constraints_of
+from kai_py.cluster.encode.topology import RANK_ANNOTATIONS, Constraints, by_label, constraints_of
+from kai_py.cluster.finished import FinishedBook, relieved
 from kai_py.cluster.group import Group, Name, Part, says
 from kai_py.cluster.group_rows import Floor, GroupRow, GroupRows, GroupTables
 from kai_py.cluster.history import HistoryBook
@@ -28,6 +30,9 @@ from kai_py.core.tables.pods import NONE, PodKey
 from kai_py.core.tables.queues import QueueTable
 from kai_py.errors import Fault
 
+#: API group of PodGroups and Workloads of Kubernetes itself.
+_NATIVE: Final = "scheduling.k8s.io"
+
 
 class GroupBook:
     """All podgroups with unfinished pods, and all PodGroup objects.
@@ -40,6 +45,7 @@ class GroupBook:
         history: what has happened to podgroups.
         access: who may use which queue.
         rollouts: which pods stand in for others.
+        finished: which pods have succeeded.
 
     Attributes:
         groups: those with unfinished pods.
@@ -49,7 +55,12 @@ class GroupBook:
     """
 
     def __init__(
-        self, priorities: PriorityBook, history: HistoryBook, access: AccessBook, rollouts: RolloutBook
+        self,
+        priorities: PriorityBook,
+        history: HistoryBook,
+        access: AccessBook,
+        rollouts: RolloutBook,
+        finished: FinishedBook,
     ) -> None:
         self.groups: dict[Name, Group] = {}
         self.objects: dict[Name, PodGroup] = {}
@@ -59,6 +70,7 @@ class GroupBook:
         self._history = history
         self._access = access
         self._rollouts = rollouts
+        self._finished = finished
         self._access_stamp: object = None
         #: Podgroups that name a queue that does not take them; who is charged depends on whether they run.
         self._barred: dict[Name, None] = {}
@@ -206,7 +218,7 @@ class GroupBook:
     # -- rows --------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        for name in self._history.changed():
+        for name in (*self._history.changed(), *self._finished.changed()):
             self._changed(name)
         for pod in self._rollouts.changed():
             facts = self.facts.get(pod)
@@ -232,6 +244,8 @@ class GroupBook:
             self._rows.drop(group.key)
         group.key = key
         subgroups = subgroup_rows(podgroup.spec) if podgroup else terms.rows if terms else single_leaf(1)
+        if succeeded := self._finished.of(group.name):
+            subgroups = relieved(subgroups, succeeded, group.staying(self.facts))
         priority = self._priority(podgroup, terms)
         said = podgroup.spec.preemptibility if podgroup else terms.preemptibility if terms else ""
         queue = _queue(podgroup, terms)
@@ -263,8 +277,8 @@ class GroupBook:
             self._written[group.name] = terms.derived
 
     def _stands_in(self, group: Group) -> bool:
-        """Whether the podgroup is one pod that is lent its place until the one that it replaces has gone."""
-        return len(group.members) == 1 and self._rollouts.surges(next(iter(group.members)))
+        """Whether all pods of the podgroup are lent their places until those that they replace have gone."""
+        return all(map(self._rollouts.surges, group.members))
 
     def _charged(self, group: Group, queue: str) -> tuple[str, Blocked | None]:
         """The queue that is charged for a podgroup, and what bars it from the one that it names.
@@ -335,6 +349,7 @@ def _floor(podgroup: PodGroup | None, terms: Terms | None) -> Floor | None:
 
 def _constraints(name: Name, podgroup: PodGroup | None, terms: Terms | None) -> Constraints | None:
     derived = terms.derived if terms is not None else None
+    owners = podgroup.metadata.owner_references if podgroup else (derived.owner,) if derived else ()
     if podgroup is not None:
         topology, subgroups, annotations = (
             podgroup.spec.topology_constraint,
@@ -346,6 +361,8 @@ def _constraints(name: Name, podgroup: PodGroup | None, terms: Terms | None) -> 
         annotations = derived.annotations if derived is not None else NO_STRINGS
     else:
         return None
+    if any(owner.group == _NATIVE for owner in owners):
+        topology = by_label(topology)
     return constraints_of(topology, subgroups, annotations, f"PodGroup {'/'.join(name)}")
 
 

@@ -28,8 +28,10 @@ class PodLifecycle:
         books, self._now = self._books, now
         leaving = pod.metadata.deletion_timestamp is not None
         if pod.status.phase in FINISHED or (leaving and not pod.spec.node_name):
-            self._note_success(pod)
+            if not self._note_success(key, pod):
+                books.finished.replaced(key)
             return self.drop(key, over=True)
+        books.finished.replaced(key)
         if pod.spec.node_name:
             self._decisions.confirm(key, wants_node=True)
             books.failures.forget(key)
@@ -63,12 +65,15 @@ class PodLifecycle:
         changed = books.layout.put(key, pod, now, ours=ours) or needs_changed
         return changed | self._regroup_below(fellows)
 
-    def _note_success(self, pod: Pod) -> None:
-        """A gang of which somebody has succeeded is on its way to its end."""
-        if pod.status.phase == "Succeeded" and pod.spec.scheduler_name in self._books.scope.scheduler_names:
-            place = self._books.reader.place(pod, None)
-            if place is not None:
-                self._books.history.succeeded(place.group)
+    def _note_success(self, key: PodKey, pod: Pod) -> bool:
+        """A gang of which somebody has succeeded is on its way to its end; tells whether this pod is such a one."""
+        if pod.status.phase != "Succeeded" or pod.spec.scheduler_name not in self._books.scope.scheduler_names:
+            return False
+        if (place := self._books.reader.place(pod, None)) is None:
+            return False
+        self._books.history.succeeded(place.group)
+        self._books.finished.put(key, pod, place)
+        return True
 
     def drop(self, key: PodKey, *, over: bool) -> bool:
         """Forget what is known of a pod, because it is ``over`` or because it does not matter any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kai_py.api.meta import PartialObject
+from kai_py.cluster.finished import FinishedBook
 from kai_py.cluster.history import HistoryBook
 from kai_py.cluster.layout import PodLayout
 from kai_py.cluster.owner_kinds import KindName
@@ -21,6 +22,7 @@ class Lineages:
         reader: remembers whose users were told what.
         history: learns when workloads saved their work.
         pod_groups: says which PodGroups decide about claims.
+        finished: pods that have succeeded.
     """
 
     def __init__(
@@ -30,12 +32,14 @@ class Lineages:
         reader: PodReader,
         history: HistoryBook,
         pod_groups: PodGroupClaims,
+        finished: FinishedBook,
     ) -> None:
         self._pod_groups = pod_groups
         self._owners = owners
         self._layout = layout
         self._reader = reader
         self._history = history
+        self._finished = finished
 
     @property
     def untold(self) -> dict[str, tuple[PartialObject, tuple[Fault, ...]]]:
@@ -48,6 +52,7 @@ class Lineages:
         if not self._owners.put(owner):
             return False
         self._reader.forget_owner(owner.metadata.uid)
+        self._finished.place_again(owner.metadata.uid, lambda pod: self._reader.place(pod, None))
         return self._layout.regroup(self._owners.concerned(owner), now) | self._pod_groups.concerns(owner)
 
     def drop(self, uid: str) -> bool:

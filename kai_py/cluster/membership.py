@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from kai_py.api.meta import PartialObject, Quantity
+from kai_py.api.meta import OwnerReference, PartialObject, Quantity
 from kai_py.api.pod import Pod
 from kai_py.api.podgroup import DisruptionMode, Preemptibility, SubGroup, TopologyConstraint
 
@@ -40,6 +40,10 @@ class DerivedGroup(GroupSpec, Protocol):
     @property
     def priority_class(self) -> str:
         """Name of its PriorityClass."""
+
+    @property
+    def owner(self) -> OwnerReference:
+        """The object whose end is its end."""
 
     @property
     def topology(self) -> TopologyConstraint | None:

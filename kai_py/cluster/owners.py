@@ -115,7 +115,11 @@ class OwnerBook:
 
     def knows_all_above(self, meta: ObjectMeta) -> bool:
         """Whether there is nobody above an object whom we do not know (yet)."""
-        return all(above in self.objects for above in self._above(meta))
+        return self.unknown_above(meta) is None
+
+    def unknown_above(self, meta: ObjectMeta) -> str | None:
+        """The uid of somebody above an object whom we do not know (yet); None if there is nobody."""
+        return next((above for above in self._above(meta) if above not in self.objects), None)
 
     def _above(self, meta: ObjectMeta) -> Iterator[str]:
         seen: set[str] = set()

@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL
+from kai_py.api.keys import (
+    KNATIVE_CONFIGURATION_LABEL,
+    KNATIVE_REVISION_LABEL,
+    POD_TEMPLATE_HASH_LABEL,
+    QUEUE_LABEL,
+    ROLLOUT_HASH_LABEL,
+)
 from kai_py.api.pod import Pod
 from kai_py.core.tables.pods import PodKey
 
@@ -22,18 +28,22 @@ class Replica(NamedTuple):
     """A pod of a workload that is rolled out.
 
     Attributes:
-        revision: the hash of its template.
+        revision: the hash of its template, or its Revision.
+        queue: that its label names.
         created: RFC 3339 text.
         runs: has a node, and was not told to go.
     """
 
     revision: str
+    queue: str
     created: str
     runs: bool
 
 
 class RolloutBook:
-    """All pods of ReplicaSets that have a template's hash in their name, as those of Deployments and Rollouts have.
+    """All pods of ReplicaSets that have a template's hash in their name, as Deployments and Argo Rollouts give it.
+
+    Pods of Knative's Revisions are those of their Configuration: each Revision has a Deployment of its own.
 
     Attributes:
         enabled: whether anything is lent.
@@ -54,7 +64,8 @@ class RolloutBook:
         if workload is None:
             return
         runs = bool(pod.spec.node_name) and pod.metadata.deletion_timestamp is None
-        replica = Replica(pod.metadata.labels[POD_TEMPLATE_HASH_LABEL], pod.metadata.creation_timestamp or "", runs)
+        queue = pod.metadata.labels.get(QUEUE_LABEL, "")
+        replica = Replica(_revision(pod), queue, pod.metadata.creation_timestamp or "", runs)
         replicas = self._replicas.setdefault(workload, {})
         if replicas.get(key) != replica:
             replicas[key] = replica
@@ -99,17 +110,32 @@ class RolloutBook:
 
 def _surging(replicas: dict[PodKey, Replica]) -> frozenset[PodKey]:
     """The youngest pods of the youngest revision, as many as run of others."""
-    youngest = sorted(replicas, key=lambda key: (replicas[key].created, key), reverse=True)
+    # Of pods that were made in the same second, one that has no node is younger than one that has.
+    youngest = sorted(replicas, key=lambda key: (replicas[key].created, not replicas[key].runs, key), reverse=True)
     if not youngest:
         return frozenset()
-    target = replicas[youngest[0]].revision
-    old = sum(one.runs and one.revision != target for one in replicas.values())
-    return frozenset([key for key in youngest if replicas[key].revision == target][:old])
+    target = replicas[youngest[0]]
+    same = [key for key in youngest if replicas[key].revision == target.revision]
+    # Who comes from another queue leaves no room in this one.
+    old = sum(one.runs and one.revision != target.revision and one.queue == target.queue for one in replicas.values())
+    return frozenset(same[:old])
 
 
 def _workload(pod: Pod) -> Workload | None:
     """What a ReplicaSet is named after: its name is the workload's, a dash, and the hash of the template."""
-    revision, owner = pod.metadata.labels.get(POD_TEMPLATE_HASH_LABEL), pod.metadata.controller
-    if not revision or owner is None or owner.kind != "ReplicaSet" or not owner.name.endswith(f"-{revision}"):
+    revision, owner = _revision(pod), pod.metadata.controller
+    if not revision or owner is None or owner.kind != "ReplicaSet":
+        return None
+    if configuration := pod.metadata.labels.get(KNATIVE_CONFIGURATION_LABEL):
+        return pod.metadata.namespace, f"{configuration}/"  # no ReplicaSet is named so
+    if not owner.name.endswith(f"-{revision}"):
         return None
     return pod.metadata.namespace, owner.name.removesuffix(f"-{revision}")
+
+
+def _revision(pod: Pod) -> str:
+    """What its template is known by; empty if nobody has marked it so."""
+    labels = pod.metadata.labels
+    if KNATIVE_CONFIGURATION_LABEL in labels:
+        return labels.get(KNATIVE_REVISION_LABEL, "")
+    return labels.get(POD_TEMPLATE_HASH_LABEL) or labels.get(ROLLOUT_HASH_LABEL, "")

@@ -47,7 +47,9 @@ class Store(Books):
 
     def __init__(self, grouper: Grouper, scope: Scope | None = None, accounting: Accounting | None = None) -> None:
         super().__init__(grouper, scope, accounting)
-        self.lineages = Lineages(self.owners, self.layout, self.reader, self.history, self.claims.pod_groups)
+        self.lineages = Lineages(
+            self.owners, self.layout, self.reader, self.history, self.claims.pod_groups, self.finished
+        )
         self.decisions = Decisions(
             self.assumptions,
             self.failures,
@@ -86,6 +88,7 @@ class Store(Books):
     def drop_pod(self, key: PodKey) -> bool:
         """Forget a pod that is gone."""
         self.reservations.drop(key)
+        self.finished.drop(key)
         return self._lifecycle.drop(key, over=True)
 
     def pod_key(self, name: str) -> PodKey | None:
@@ -96,7 +99,7 @@ class Store(Books):
 
     def known_pods(self) -> list[PodKey]:
         """All pods that are remembered, also those that are left alone or cannot be understood."""
-        return [*self.names, *self.reservations.failed()]
+        return [*self.names, *self.reservations.failed(), *self.finished]
 
     # -- what decides about how pods are read --------------------------------------------------------
 

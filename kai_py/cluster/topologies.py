@@ -10,7 +10,7 @@ import numpy as np
 
 from kai_py.api.topology import Topology as TopologyObject
 from kai_py.cluster.devices.book import DeviceBook
-from kai_py.cluster.encode.topology import Asked, resolve
+from kai_py.cluster.encode.topology import Asked, label_of, resolve
 from kai_py.cluster.group_rows import GroupTables
 from kai_py.cluster.pods import Blocked
 from kai_py.core.result import ReasonCode
@@ -111,7 +111,8 @@ class TopologyBook:
 
     def _constrain(self, groups: GroupTables, nodes: NodeTable) -> Constrained:
         asked_for = {asked.topology for constraints in groups.constraints.values() for asked in constraints.asked}
-        known = {name: self._lay(name, nodes) for name in sorted(asked_for & (self.topologies.keys() | self.malformed))}
+        there = self.topologies.keys() | self.malformed | set(filter(label_of, asked_for))
+        known = {name: self._lay(name, nodes) for name in sorted(asked_for & there)}
         laid = [topology for topology in known.values() if isinstance(topology, Topology)]
         row_of = {topology.name: row for row, topology in enumerate(laid)}
         topology_idx, required, preferred = unconstrained(len(groups.subgroups))
@@ -141,13 +142,15 @@ class TopologyBook:
         """A topology over the nodes; the very same object while labels and nodes that it is made of do not change."""
         if (fault := self.malformed.get(name)) is not None:
             return fault
-        laid, levels = self._laid.get(name), self.topologies[name].spec.levels
-        columns = tuple(self._column(level.node_label, nodes) for level in levels)
+        label, laid = label_of(name), self._laid.get(name)
+        levels = (
+            [(one.node_label, one.alias) for one in self.topologies[name].spec.levels] if not label else [(label, "")]
+        )
+        columns = tuple(self._column(key, nodes) for key, _ in levels)
         if laid is not None and laid.nodes == nodes.names and all(map(_equal, laid.columns, columns)):
             topology = laid.topology
         else:
-            made = [Level(level.node_label, level.alias) for level in levels]
-            topology = Topology.of(name, made, columns, nodes.names)
+            topology = Topology.of(name, [Level(*level) for level in levels], columns, nodes.names)
         self._laid[name] = _Laid(topology, columns, nodes.names)
         return topology
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ from kai_py.planning.manifests import Sourced, defaulted, group_and_kind, unpack
 from kai_py.planning.objects import SETTINGS_KEY, SETTINGS_NAME
 from kai_py.planning.samples import samples
 from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults, read_defaults
-from kai_py.podgrouper.errors import GroupingError
+from kai_py.podgrouper.errors import GroupingError, GroupingPending
 from kai_py.podgrouper.grouping import Grouper
 from kai_py.podgrouper.manifest import manifest_of
 from kai_py.podgrouper.options import Options
@@ -61,7 +61,13 @@ def group(
         GroupingPending: an owner or a child that the rule needs is not given.
         SettingsError: the settings are malformed.
     """
-    chosen = load_settings(settings) if settings else Settings()
+    return _answer(pod, owners, objects, load_settings(settings) if settings else Settings(), complete=False)
+
+
+def _answer(
+    pod: Manifest, owners: Sequence[Manifest], objects: Iterable[Manifest], chosen: Settings, *, complete: bool
+) -> Json | None:
+    """The answer of :func:`group`; ``complete`` means that an owner who is not given cannot be had."""
     whole = _converted(Pod, pod)
     if not whole.metadata.owner_references and whole.metadata.annotations.get(PODGROUP_ANNOTATION):
         return None
@@ -75,7 +81,7 @@ def group(
         priority_classes=others.priority_classes,
         surroundings=others,
         defaults=defaults,
-        expects=lambda _owner, _namespace: True,
+        expects=lambda _owner, _namespace: not complete,
     )
     membership = grouper.derive(
         replace(whole, metadata=_linked(whole.metadata, uids)), {one.metadata.uid: one for one in linked}
@@ -91,37 +97,61 @@ def group(
     }
 
 
+class Groups(NamedTuple):
+    """What is known of many pods.
+
+    Attributes:
+        answers: one of :func:`group` for each pod that has one, with the pod's name under ``pod``.
+        faults: what is wrong with others.
+        unknown: whether some of these would have an answer if more were given.
+    """
+
+    answers: list[Json]
+    faults: list[Fault]
+    unknown: bool
+
+
 def groups(
-    manifests: Iterable[Sourced | Manifest], *, settings: Mapping[str, Any] | str | None = None
-) -> tuple[list[Json], list[Fault]]:
+    manifests: Iterable[Sourced | Manifest], *, settings: Mapping[str, Any] | str | None = None, live: bool = False
+) -> Groups:
     """Tell which podgroup each pod belongs to.
 
     Args:
         manifests: pods, workloads and whatever else rules read. Workloads that own none of the pods are asked about
-            with the pods that their controller would make.
+            with the pods that their controller would make. Without any PriorityClass among them, every name is
+            believed.
         settings: the settings document.
-
-    Returns:
-        An answer of :func:`group` for each pod, with its name under ``pod``; and what is wrong with others. Without
-        any PriorityClass among the manifests, every name is believed.
+        live: they are all that a cluster has. Pods of its schedulers are asked about and nothing else, and an owner
+            whom nobody may read is taken at the word of the references to it, as by ``run``.
     """
     answers: list[Json] = []
     faults: list[Fault] = []
+    unknown = False
     whole = _defaulted(manifests, faults)
     settings = settings or _settings_among(whole)
+    chosen = load_settings(settings) if settings else Settings()
     others = whole
     if not any(group_and_kind(one) == ("scheduling.k8s.io", "PriorityClass") for one in whole):
         others = [*whole, *_believed(whole)]
-    for pod, owners, beside in _questions(whole):
+    for pod, owners, beside in _of_schedulers(whole, chosen) if live else _questions(whole):
         try:
-            answer = group(pod, owners, objects=[*beside, *others], settings=settings)
+            answer = _answer(pod, owners, [*beside, *others], chosen, complete=live)
         except MalformedObjectError as error:
             faults += [fault for fault in error.faults if fault not in faults]
+            unknown |= isinstance(error, GroupingPending)
             continue
         name = "/".join(pod["metadata"][part] for part in ("namespace", "name"))
         left: Json = {"podGroup": None, "subGroup": None, "written": False, "warnings": []}
         answers.append({"pod": name, **(answer or left)})
-    return answers, faults
+    return Groups(answers, faults, unknown)
+
+
+def _of_schedulers(whole: Sequence[Json], settings: Settings) -> Iterator[tuple[Json, list[Json], list[Json]]]:
+    """Questions about the pods of our schedulers."""
+    known = {(*group_and_kind(one), *_key(one)): one for one in whole}
+    for pod in whole:
+        if group_and_kind(pod) == ("", "Pod") and pod["spec"].get("schedulerName") in settings.scheduler_names:
+            yield pod, _chain(pod, known), []
 
 
 def _defaulted(manifests: Iterable[Sourced | Manifest], faults: list[Fault]) -> list[Json]:

@@ -243,6 +243,7 @@ _DEPLOYMENT: Final = ("apps/v1", "Deployment")
 
 _MAKERS: Final[Mapping[tuple[str, str], Callable[[Manifest], Iterator[Sample]]]] = {
     ("apps", "Deployment"): _replicas("replicas", "template", between=(_SET,)),
+    ("argoproj.io", "Rollout"): _replicas("replicas", "template", between=(_SET,)),
     ("apps", "ReplicaSet"): _replicas("replicas", "template"),
     ("apps", "StatefulSet"): _replicas("replicas", "template", index_label=keys.POD_INDEX_LABEL),
     ("apps", "DaemonSet"): _one(),

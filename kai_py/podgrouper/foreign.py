@@ -224,7 +224,7 @@ def _min_resources(policy: Field) -> dict[str, Quantity]:
 def _topology(policy: Field, context: Context) -> TopologyConstraint | None:
     """All pods under one value of a node label: a level of the Topology that has it.
 
-    Without such a Topology, or with several, whoever keeps constraints says what is missing, and the gang waits.
+    Without such a Topology, or with several, whoever keeps constraints goes by the values of the label alone.
     """
     for constraint in policy.at("schedulingConstraints", "topology").items():
         field = constraint.at("key")

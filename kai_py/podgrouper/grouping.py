@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, PODGROUP_ANNOTATION, SUBGROUP_LABEL
+from kai_py.api.keys import POD_TEMPLATE_HASH_LABEL, PODGROUP_ANNOTATION, ROLLOUT_HASH_LABEL, SUBGROUP_LABEL
 from kai_py.api.meta import OwnerReference, PartialObject
 from kai_py.api.pod import Pod
 from kai_py.podgrouper.defaults import NO_DEFAULTS, PriorityDefaults
@@ -134,9 +134,9 @@ class Grouper:
             if (rule := self.registry.rule(owner.kind)) is not None:
                 return rule, owner
         nearest = lineage.owners[0]
-        hashed = POD_TEMPLATE_HASH_LABEL in lineage.pod.metadata.labels
+        hashed = {POD_TEMPLATE_HASH_LABEL, ROLLOUT_HASH_LABEL} & lineage.pod.metadata.labels.keys()
         if nearest.kind == ("apps", "ReplicaSet") and hashed and nearest.known is None:
-            # A Deployment marks its pods so: we need not know the ReplicaSet to see what is above it.
+            # A Deployment or a Rollout marks its pods so: we need not know the ReplicaSet to see what is above it.
             return deployment, lineage.itself
         top = lineage.owners[-1]
         return (made_by_pod if top.kind == ("", "Pod") else default), top

@@ -65,6 +65,11 @@ async def test_all_requirements_are_met_and_the_evidence_stands_where_the_progra
     gangs = (report / "tests/TestSchedulingOrchestration_GangScheduling/output.md").read_text(encoding="utf-8")
     assert "| Succeeded | h100-" in gangs
     assert "did not get a node" in gangs
+    assert "nvidia.com/gpu on 2 nodes; begun 20" in gangs
+    remarks = {one["id"]: one["notes"] for one in listed}
+    assert remarks["gang_scheduling"] == ""
+    assert "not in that of 1.36" in remarks["dra_support"]
+    assert "is not tested" in remarks["secure_accelerator_access"]
 
 
 async def _one_by_one(storage: Storage) -> None:

@@ -42,6 +42,21 @@ def test_a_workload_that_cannot_be_understood_fails_the_command_and_hides_no_oth
     assert "TFJob default/odd: spec.tfReplicaSpecs.PS.replicas" in result.stderr
 
 
+def test_where_an_owner_is_missing_the_way_to_it_is_told(kai):
+    owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "1", "controller": True}
+    meta = {"name": "db-0", "namespace": "ns", "ownerReferences": [owner]}
+    result = kai("group", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta}))
+    assert result.exit_code == 2
+    assert "StatefulSet ns/db" in result.stderr
+    assert "kai-py group --from-cluster" in result.stderr
+
+
+def test_manifests_and_the_cluster_are_two_questions(kai):
+    assert kai("group").exit_code == 2
+    assert kai("group", "--from-cluster", "-f", EXAMPLES / "job.yaml").exit_code == 2
+    assert kai("group", "-f", EXAMPLES / "job.yaml", "--context", "c").exit_code == 2
+
+
 def test_the_benchmark_groups_all_pods_of_all_owners(kai):
     result = kai("bench", "group", "--pods", "60", "--owners", "10")
     document = json.loads(result.stdout)

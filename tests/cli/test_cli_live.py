@@ -58,6 +58,32 @@ async def test_a_plan_begins_with_the_live_cluster_and_edits_are_merged_in(ask, 
     assert cluster.storage.get("pods", "big", "default")["spec"].get("nodeName") is None
 
 
+async def test_podgroups_of_the_live_cluster_are_those_of_pods_of_ours_with_their_owners(ask, cluster):
+    template = pod("")["spec"]
+    stateful = {
+        "metadata": {"name": "db"},
+        "spec": {"replicas": 1, "serviceName": "db", "template": {"spec": template}},
+    }
+    stateful["spec"] |= {"selector": {"matchLabels": {"app": "db"}}}
+    stateful["spec"]["template"]["metadata"] = {"labels": {"app": "db", "kai.scheduler/queue": "research"}}
+    uid = cluster.storage.create("statefulsets.apps", stateful, "default")["metadata"]["uid"]
+
+    def owned(name, version, kind, owner, uid, **spec):
+        made = pod(name)
+        reference = {"apiVersion": version, "kind": kind, "name": owner, "uid": uid, "controller": True}
+        made["metadata"]["ownerReferences"] = [reference]
+        made["spec"] |= spec
+        cluster.storage.create("pods", made, "default")
+
+    owned("db-0", "apps/v1", "StatefulSet", "db", uid)
+    owned("unreadable", "example.com/v1", "Strange", "strange", "none")
+    owned("others", "apps/v1", "StatefulSet", "db", uid, schedulerName="default-scheduler")
+    result = await ask("group", "--from-cluster", "-o", "json")
+    assert result.exit_code == 0, result.stderr
+    found = {one["pod"]: one["podGroup"]["metadata"]["name"] for one in json.loads(result.stdout)["pods"]}
+    assert found == {"default/db-0": f"pg-db-{uid}", "default/unreadable": "pg-strange-none"}
+
+
 async def test_a_plan_takes_live_disruption_budgets_and_goes_on_where_they_are_forbidden(ask, cluster):
     (node, *_) = (one["metadata"]["name"] for one in cluster.storage.list("nodes"))
     for name, app in (("older", "batch"), ("younger", "web")):

@@ -13,7 +13,7 @@ from kai_py.cluster.store import Store
 from kai_py.core.cycle import run_cycle
 from kai_py.core.options import Options
 from kai_py.core.tables.pods import PodKey
-from tests.cluster.objects import NOW, a_store, node, pod, priority_class, put, queue, row_of
+from tests.cluster.objects import GPU, NOW, a_store, node, pod, podgroup, priority_class, put, queue, row_of
 
 QUOTA = 2
 
@@ -74,6 +74,51 @@ def test_what_was_lent_is_given_for_good_when_the_old_pod_has_gone():
     assert preemptible(store, "new")
     put(store, replica("old-1", "a", on="n", age=98, deleted=NOW))
     assert not preemptible(store, "new")
+
+
+def test_replicas_of_an_argo_rollout_are_told_by_its_own_label():
+    def marked(one: Pod) -> Pod:
+        hashed = {"rollouts-pod-template-hash": one.metadata.labels["pod-template-hash"]}
+        kept = {key: value for key, value in one.metadata.labels.items() if key != "pod-template-hash"}
+        return replace(one, metadata=replace(one.metadata, labels=kept | hashed))
+
+    assert bound(a_cluster(*map(marked, (*OLD, replica("new", "b"))))) == ["ns/new"]
+
+
+def of_revision(name: str, number: int, *, on: str = "", age: float = 10) -> Pod:
+    revision = f"chat-{number}"
+    labels = {
+        "pod-template-hash": f"h{number}",
+        "serving.knative.dev/configuration": "chat",
+        "serving.knative.dev/revision": revision,
+        "priorityClassName": "inference",
+    }
+    set_name = f"{revision}-deployment-h{number}"
+    return pod(name, on=on, owner=("ReplicaSet", set_name), group=revision, labels=labels, created=NOW - age)
+
+
+def test_a_knative_revision_starts_whole_though_the_one_before_fills_the_quota():
+    gangs = [podgroup(f"chat-{number}", minMember=QUOTA, priorityClassName="inference") for number in (1, 2)]
+    olds = [of_revision(f"old-{number}", 1, on="n", age=99) for number in range(QUOTA)]
+    news = [of_revision(f"new-{number}", 2) for number in range(QUOTA)]
+    assert sorted(bound(a_cluster(*gangs, *olds, *news))) == ["ns/new-0", "ns/new-1"]
+    third = of_revision("new-2", 2, age=5)
+    assert bound(a_cluster(*gangs, *olds, *news, third)) == []  # more than there were
+
+
+def test_nothing_is_lent_to_who_comes_from_another_queue():
+    elsewhere = [
+        replace(one, metadata=replace(one.metadata, labels={**one.metadata.labels, "kai.scheduler/queue": "other"}))
+        for one in OLD
+    ]
+    full = pod("full", on="n", requests={"cpu": "1", GPU: QUOTA}, labels={"priorityClassName": "inference"})
+    assert bound(a_cluster(queue("other"), *elsewhere, full, replica("new", "b"))) == []
+    assert bound(a_cluster(queue("other"), *OLD, full, replica("new", "b"))) == ["ns/new"]
+
+
+def test_of_two_revisions_of_the_same_second_the_one_that_waits_is_the_new_one():
+    olds = [replica(f"z-{number}", "z", on="n", age=1) for number in range(QUOTA)]
+    assert bound(a_cluster(*olds, replica("new", "b", age=1))) == ["ns/new"]
 
 
 def test_a_rollback_goes_by_the_youngest_pod():

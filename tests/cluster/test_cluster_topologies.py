@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from kai_py.api import keys
 from kai_py.api.decode import convert
+from kai_py.api.meta import OwnerReference
 from kai_py.api.resource import ResourceSlice
 from kai_py.core.result import ReasonCode
 from kai_py.core.tables.domains import ROOT
@@ -127,6 +129,27 @@ def test_an_annotated_level_without_a_topology_is_not_passed_over():
     code, details = reason(snapshot, "pg-p-uid-p")
     assert code is ReasonCode.TOPOLOGY_INVALID
     assert details["field"] == "spec.topologyConstraint.topology"
+
+
+def by_kubernetes(level="rack", kind="PodGroup"):
+    said = {"uid": "uid-k", "name": "k", "kind": kind, "apiVersion": "scheduling.k8s.io/v1alpha2"}
+    made = gang(topologyConstraint={"requiredTopologyLevel": level})
+    return made.model_copy(
+        update={"metadata": msgspec.structs.replace(made.metadata, owner_references=(convert(OwnerReference, said),))}
+    )
+
+
+def test_a_podgroup_of_kubernetes_names_a_label_of_nodes_and_needs_no_topology():
+    snapshot = take(by_kubernetes(), pod("p", group="g"))
+    assert reason(snapshot) is None
+    assert asked(snapshot) == [(0, 0, ROOT)]
+    assert snapshot.topologies.topologies[0].paths == ((("r1",), ("r2",)),)
+
+
+def test_of_a_label_that_no_node_has_it_is_told():
+    code, details = reason(take(by_kubernetes("row"), pod("p", group="g")))
+    assert code is ReasonCode.TOPOLOGY_INVALID
+    assert "none has the label row" in details["message"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ LIBRARIES = {"numpy", "scipy", "kai_py", "cel_expr_python", "re2"}
 ALLOWED = LIBRARIES | {
     "__future__",
     "_typeshed",
+    "abc",
     "collections",
     "contextvars",
     "copy",

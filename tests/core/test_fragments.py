@@ -129,10 +129,14 @@ def state_of(snapshot, node):
     return free, [1000] * whole + list(shared.values())
 
 
+def asked_of(snapshot, amounts):
+    """What is asked for; where nothing is, a node may have less than nothing."""
+    return {name: amount for name, amount in zip(snapshot.axis.names, amounts, strict=False) if amount}
+
+
 def as_reference(snapshot, pod):
-    request = dict(zip(snapshot.axis.names, pod.request, strict=True))
-    gpus = request.pop("nvidia.com/gpu") // 1000
-    asked = {name: amount for name, amount in request.items() if amount}
+    asked = asked_of(snapshot, pod.request)
+    gpus = asked.pop("nvidia.com/gpu", 0) // 1000
     return (asked, gpus, 1000) if pod.share is None else (asked, pod.share.devices, pod.share.millionths // 1000)
 
 
@@ -148,7 +152,7 @@ def test_what_is_usable_is_what_a_count_device_by_device_says(snapshot):
     pieces = ledger.devices.rooms.pieces(rows)
     found = typical.usable(ledger.free, pieces, fragments.kind)
     pods = [
-        (dict(zip(snapshot.axis.names[:3], request[:3], strict=True)), devices, size if devices else 0)
+        (asked_of(snapshot, request[:3]), devices, size if devices else 0)
         for request, devices, size in zip(
             typical.request.tolist(), typical.devices.tolist(), typical.sizes[0, typical.size_idx].tolist(), strict=True
         )

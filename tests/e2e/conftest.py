@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from kai_py.api.meta import PartialObject
+from kai_py.cli.minicluster import furnish, workers
 from kai_py.kube.client import connect
 from kai_py.kube.resource import ResourceKind
 from kai_py.minicluster import MiniCluster
+from kai_py.minicluster.pools import RACK_LABEL, nodes
 
 from .control_plane import assets, control_plane
 from .harness import Cluster, fresh_namespace
@@ -55,6 +57,28 @@ def embedded(cluster: Cluster) -> Cluster:
     if cluster.real:
         pytest.skip("a real kube-apiserver does not fail on demand")
     return cluster
+
+
+@pytest.fixture
+async def bare(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """What ``kai-py minicluster --nodes 10`` starts."""
+    mini = MiniCluster(workers=workers())
+    furnish(mini, nodes("h100", 10), crds=True)
+    async with mini:
+        kubeconfig = tmp_path / "kubeconfig"
+        mini.write_kubeconfig(kubeconfig)
+        async with await connect(str(kubeconfig)) as client:
+            yield Cluster(kubeconfig, client, "default", real=False, faults=mini.faults)
+
+
+@pytest.fixture
+async def lively(bare: Cluster) -> Cluster:
+    """The same, with the queue and the topology that the examples name."""
+    await bare.queue("research")
+    topology = {"metadata": {"name": "racks"}, "spec": {"levels": [{"nodeLabel": RACK_LABEL, "alias": "rack"}]}}
+    kind = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology"}
+    await bare.create("/apis/kai.scheduler/v1alpha1/topologies", kind | topology)
+    return bare
 
 
 async def _cluster(kubeconfig: Path, *, real: bool, faults: object) -> AsyncIterator[Cluster]:

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from kai_py.cli.minicluster import furnish, workers
-from kai_py.kube.client import connect
-from kai_py.minicluster import MiniCluster
-from kai_py.minicluster.pools import RACK_LABEL, nodes
-
 from .harness import Cluster, Json
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workloads"
 _DURATION = "minicluster.kai-py/duration"
-
-
-@pytest.fixture
-async def lively(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """What ``kai-py minicluster --nodes 10`` starts, with the queue and the topology that the examples name."""
-    mini = MiniCluster(workers=workers())
-    furnish(mini, nodes("h100", 10), crds=True)
-    async with mini:
-        kubeconfig = tmp_path / "kubeconfig"
-        mini.write_kubeconfig(kubeconfig)
-        async with await connect(str(kubeconfig)) as client:
-            made = Cluster(kubeconfig, client, "default", real=False, faults=mini.faults)
-            await made.queue("research")
-            topology = {"metadata": {"name": "racks"}, "spec": {"levels": [{"nodeLabel": RACK_LABEL, "alias": "rack"}]}}
-            kind = {"apiVersion": "kai.scheduler/v1alpha1", "kind": "Topology"}
-            await made.create("/apis/kai.scheduler/v1alpha1/topologies", kind | topology)
-            yield made
 
 
 def example(name: str) -> Json:
@@ -81,6 +58,20 @@ async def test_a_training_is_applied_bound_as_a_gang_and_completes(
         await lively.until(ended)
 
 
+async def test_an_example_runs_with_the_queue_and_topology_that_come_with_it(bare: Cluster) -> None:
+    async with bare.scheduler():
+        for document in yaml.safe_load_all((EXAMPLES / "before" / "queue-and-topology.yaml").read_text("utf-8")):
+            group, version = document["apiVersion"].split("/")
+            plural = {"Queue": "queues", "Topology": "topologies"}[document["kind"]]
+            await bare.create(f"/apis/{group}/{version}/{plural}", document)
+        await bare.create("/apis/kubeflow.org/v1/namespaces/default/pytorchjobs", example("pytorchjob"))
+
+        async def bound() -> bool:
+            return len(await bare.places()) == 5
+
+        await bare.until(bound)
+
+
 async def test_a_training_that_does_not_fit_has_no_pod_running(lively: Cluster) -> None:
     manifest = example("pytorchjob")
     manifest["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] = 10
@@ -89,3 +80,23 @@ async def test_a_training_that_does_not_fit_has_no_pod_running(lively: Cluster) 
         await lively.until(lambda: lively.message("pytorchjob-master-0"))
         assert len(await lively.pods()) == 11
         assert await lively.places() == {}
+
+
+async def test_what_depends_on_the_end_of_another_part_starts_after_it(lively: Cluster) -> None:
+    """As a TrainJob's nodes wait for the initializers: who waited for all at once would wait for ever."""
+    manifest = example("jobset")
+    first, second, *_ = manifest["spec"]["replicatedJobs"]
+    second["dependsOn"] = [{"name": first["name"], "status": "Complete"}]
+    manifest["spec"]["replicatedJobs"] = [first, second]
+    manifest["spec"].pop("startupPolicy", None)
+    async with lively.scheduler():
+        await lively.create("/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets", manifest)
+
+        async def ended() -> bool:
+            found = await lively.client.get_object(
+                f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets/{manifest['metadata']['name']}"
+            )
+            conditions = found.get("status", {}).get("conditions", ())
+            return any(one["type"] == "Completed" and one["status"] == "True" for one in conditions)
+
+        await lively.until(ended)

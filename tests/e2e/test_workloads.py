@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from kai_py.api.meta import PartialObject
 from kai_py.kube.resource import ResourceKind
 from kai_py.operators.kinds import PODGROUPS
@@ -189,8 +187,6 @@ async def test_a_workload_that_cannot_be_understood_stops_its_own_pods_and_says_
 
 
 async def test_an_owner_of_a_kind_that_is_not_served_is_not_waited_for(cluster: Cluster) -> None:
-    if not cluster.real:
-        pytest.skip("the embedded cluster deletes what belongs to nobody")
     await cluster.nodes(1)
     await cluster.queue("team")
     identity = {"name": "x", "uid": "0b9b1e0c-0000-4000-8000-000000000000", "controller": True}
@@ -325,3 +321,16 @@ async def _mentions(cluster: Cluster, pod: str, text: str) -> bool:
 async def _spec(cluster: Cluster, podgroup: str, field: str, value: object) -> bool:
     found = (await cluster.podgroups()).get(podgroup)
     return found is not None and found["spec"].get(field) == value
+
+
+async def test_a_member_that_is_lost_after_others_have_succeeded_is_made_up_for(cluster: Cluster) -> None:
+    await cluster.nodes(1)
+    await cluster.queue("team")
+    async with cluster.scheduler():
+        await cluster.gang("work", pods=4)
+        await cluster.until_bound(*(f"work-{number}" for number in range(4)))
+        for name in ("work-0", "work-1"):
+            await _be(cluster, name, "Succeeded")
+        await cluster.delete_pod("work-2")
+        await cluster.pod("work-again", group="work")
+        await cluster.until_bound("work-again")

@@ -113,6 +113,19 @@ async def test_an_object_without_living_owner_goes(cluster: MiniCluster) -> None
     assert await comes(lambda: cluster.storage.find("pods", "p", "default") is None)
 
 
+async def test_an_object_whose_owner_is_of_a_kind_that_is_not_served_stays(cluster: MiniCluster) -> None:
+    strange, ghost = (
+        owned_by({"metadata": {"name": "s", "uid": "none"}}),
+        owned_by({"metadata": {"name": "g", "uid": "n"}}),
+    )
+    strange["metadata"]["ownerReferences"][0] |= {"apiVersion": "example.com/v1", "kind": "Strange"}
+    ghost["metadata"]["name"] = "ghost"
+    cluster.storage.create("pods", strange, "default")
+    cluster.storage.create("pods", ghost, "default")
+    assert await comes(lambda: cluster.storage.find("pods", "ghost", "default") is None)
+    assert cluster.storage.find("pods", "p", "default") is not None
+
+
 async def test_an_object_with_one_living_owner_stays(cluster: MiniCluster) -> None:
     storage = cluster.storage
     first = storage.create("replicasets.apps", replica_set("one"), "default")

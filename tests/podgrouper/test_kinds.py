@@ -95,6 +95,48 @@ def test_a_replicated_job_without_replicas_is_not_waited_for():
     assert (spec(answer)["minSubGroup"], leaves(answer)) == (1, {"b-replica-0": 2})
 
 
+@pytest.mark.parametrize(
+    ("until", "together"),
+    [
+        pytest.param({}, 3, id="none waits for another"),
+        pytest.param({"node": ("data", "Ready")}, 2, id="one waits until another is ready"),
+        pytest.param({"node": ("data", "Ready"), "model": ("node", "Ready")}, 1, id="a chain"),
+        pytest.param({"node": ("data", "Complete")}, 1, id="one may be all that is left"),
+    ],
+)
+def test_a_replicated_job_that_is_made_after_another_is_not_waited_for_at_the_start(until, together):
+    jobs = [
+        {
+            "name": name,
+            "template": {"spec": {"parallelism": 2}},
+            **({"dependsOn": [{"name": until[name][0], "status": until[name][1]}]} if name in until else {}),
+        }
+        for name in ("data", "model", "node")
+    ]
+    owner = obj("JobSet", "js", "jobset.x-k8s.io/v1alpha2", {"replicatedJobs": jobs})
+    labels = {"jobset.sigs.k8s.io/replicatedjob-name": "data", "jobset.sigs.k8s.io/job-index": "0"}
+    answer = group(pod(owner, labels=labels), [owner])
+    assert spec(answer)["minSubGroup"] == together
+    assert leaves(answer) == {"data-replica-0": 2, "model-replica-0": 2, "node-replica-0": 2}
+
+
+def test_the_podgroup_of_a_job_is_not_taken_for_that_of_a_pod_of_the_same_name():
+    owner = obj("Job", "same", "batch/v1", {}, annotations={"kai.scheduler/batch-min-member": "3"})
+    one = pod(owner)
+    one["metadata"]["name"] = "same"
+    there = group(one, [owner])["podGroup"]
+    assert spec(group(one, [owner], objects=[there]))["minMember"] == 3
+
+
+def test_a_launcher_is_one_where_the_mpijob_does_not_say_how_many():
+    specs = {"Launcher": {}, "Worker": {"replicas": 4}}
+    owner = obj("MPIJob", "m", "kubeflow.org/v2beta1", {"mpiReplicaSpecs": specs})
+    assert spec(group(pod(owner), [owner]))["minMember"] == 5
+    specs["Launcher"]["replicas"] = 0
+    with pytest.raises(GroupingError, match=r"mpiReplicaSpecs\.Launcher\.replicas"):
+        group(pod(owner), [owner])
+
+
 def test_the_pod_that_submits_the_work_of_a_rayjob_is_on_its_own():
     top = obj("RayJob", "tune", "ray.io/v1", {}, labels={"kai.scheduler/queue": "research"})
     job = obj("Job", "tune-submit", "batch/v1", {}, owner=top)

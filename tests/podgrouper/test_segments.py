@@ -215,6 +215,14 @@ def test_a_training_job_that_is_not_cut_has_no_subgroups():
     assert (answer["subGroup"], leaves(answer)) == (None, {})
 
 
+def test_workers_are_counted_from_one_beside_a_launcher_that_works_too():
+    owner = a_training_job("MPIJob", "mpiReplicaSpecs", {"Launcher": 1, "Worker": 4}, runLauncherAsWorker=True)
+    role = "training.kubeflow.org/job-role"
+    found = [group(of_role(owner, "worker", index, key=role), [owner])["subGroup"] for index in range(1, 5)]
+    assert found == ["worker-0", "worker-0", "worker-1", "worker-1"]
+    assert group(of_role(owner, "launcher", 0, key=role), [owner])["subGroup"] == "launcher"
+
+
 def test_the_launcher_of_an_mpijob_is_in_no_segment_and_not_waited_for_before_it_exists():
     owner = a_training_job("MPIJob", "mpiReplicaSpecs", {"Launcher": 1, "Worker": 4})
     role = "training.kubeflow.org/job-role"

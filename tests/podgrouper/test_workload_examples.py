@@ -41,6 +41,7 @@ GANGS = {
     "raycluster": (1, 5, {"minMember": 3}, "train", True, {"headgroup": 1, "gpu": 2}),
     "rayjob": (1, 5, {"minMember": 3}, "train", True, {"headgroup": 1, "gpu": 2}),
     "rayservice": (1, 5, {"minMember": 3}, "train", True, {"headgroup": 1, "gpu": 2}),
+    "rollout": (3, 3, ONE, "inference", False, {}),
     "seldondeployment": (1, 1, ONE, "train", True, {}),
     "sparkapplication": (1, 4, ONE, "train", True, {}),
     "statefulset": (1, 2, ONE, "train", True, {}),
@@ -61,7 +62,7 @@ def test_an_example_becomes_the_gang_that_it_promises(name):
     podgroups, pods, minimum, priority, written, leaves = GANGS[name]
     text = (FOLDER / f"{name}.yaml").read_text()
     assert text.startswith("# ")
-    answers, faults = groups(yaml.safe_load_all(text))
+    answers, faults, _ = groups(yaml.safe_load_all(text))
     assert faults == []
     assert len(answers) == pods
     assert len({answer["podGroup"]["metadata"]["name"] for answer in answers}) == podgroups

@@ -81,7 +81,8 @@ def allocate(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
 
 def _rank(job: Job) -> tuple[object, ...]:
     have = job.running + job.placed
-    stage = 0 if have < job.minimum else 1 if have == job.minimum else 2
+    broken = job.running > 0 and have < job.minimum
+    stage = 0 if broken else 1 if have < job.minimum else 2 if have == job.minimum else 3
     return (job.key[0], stage, *job.key[1:])
 
 

@@ -49,7 +49,7 @@
   resources: [pipelineruns, taskruns]
   verbs: [list, watch]
 - apiGroups: [argoproj.io]
-  resources: [workflows, cronworkflows]
+  resources: [workflows, cronworkflows, rollouts]
   verbs: [list, watch]
 - apiGroups: [machinelearning.seldon.io]
   resources: [seldondeployments]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 from kai_py.api.keys import DEFAULT_QUEUE, NVIDIA_GPU, SCHEDULER_NAME
 from kai_py.cli.conformance.checks import CHECKS, Check
 from kai_py.cli.conformance.evidence import Evidence, Requirement, Status, write
-from kai_py.cli.conformance.stage import Terms, Unmet, Untestable, staged
+from kai_py.cli.conformance.stage import Terms, Unmet, Untestable, accelerators, staged
 from kai_py.cli.failures import Failure
 from kai_py.cli.live import connected
 from kai_py.cli.options import Context, Kubeconfig
@@ -64,10 +65,15 @@ def run(
 
 async def _run(kubeconfig: str | None, context: str | None, terms: Terms, report: Path) -> list[Evidence]:
     async with connected(kubeconfig, context) as client:
-        kubernetes = str((await client.get_object("/version")).get("gitVersion", ""))
+        kubernetes, ours = str((await client.get_object("/version")).get("gitVersion", "")), version("kai-py")
+        offered = await accelerators(client, terms.resource)
+        begun = datetime.now(UTC).isoformat(timespec="seconds")
         # One after the other: they count what is free.
         found = [await _one(client, terms, requirement, check) for requirement, check in CHECKS]
-    write(report, found, kubernetes=kubernetes, version=version("kai-py"))
+    nodes = f"{sum(offered.values())} {terms.resource} on {len(offered)} nodes"
+    tested = f"scheduler `{terms.scheduler}`, queue `{terms.queue}`"
+    circumstances = f"Kubernetes {kubernetes}, kai-py {ours}, {tested}, {nodes}; begun {begun}."
+    write(report, found, kubernetes=kubernetes, version=ours, circumstances=circumstances)
     return found
 
 

@@ -33,6 +33,7 @@ class Requirement:
         level: ``MUST`` or ``SHOULD``, in 1.35 and 1.36.
         test: the folder of its evidence.
         description: what a scheduler can show of it.
+        remark: what a reviewer should know beside the result.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Requirement:
     level: str
     test: str
     description: str
+    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -74,14 +76,15 @@ class Evidence:
         divider = tuple("---" for _ in head)
         self.lines += [*(f"| {' | '.join(row)} |" for row in (head, divider, *body)), ""]
 
-    def text(self) -> str:
-        """The file."""
+    def text(self, circumstances: str = "") -> str:
+        """The file; ``circumstances`` say where and when it was so."""
         title = f"# {self.requirement.test}\n\n{self.requirement.description}\n"
+        title += f"\n{circumstances}\n" if circumstances else ""
         verdict = f"\n**Result: {self.status.value}.** {self.note}".rstrip()
         return "\n".join([title, *self.lines, verdict]) + "\n"
 
 
-def write(folder: Path, found: list[Evidence], *, kubernetes: str, version: str) -> None:
+def write(folder: Path, found: list[Evidence], *, kubernetes: str, version: str, circumstances: str = "") -> None:
     """Write the report; files of an earlier one are replaced.
 
     Args:
@@ -89,11 +92,12 @@ def write(folder: Path, found: list[Evidence], *, kubernetes: str, version: str)
         found: one for each requirement.
         kubernetes: version of the cluster.
         version: of kai-py.
+        circumstances: where and when all of it was seen; a paragraph.
     """
     for one in found:
         path = folder / "tests" / one.requirement.test / "output.md"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(one.text(), encoding="utf-8")
+        path.write_text(one.text(circumstances), encoding="utf-8")
     text = yaml.safe_dump(_checklist(found, kubernetes, version), sort_keys=False, width=120)
     (folder / "PRODUCT.yaml").write_text(_HEADER + text, encoding="utf-8")
 
@@ -114,7 +118,7 @@ def _checklist(found: list[Evidence], kubernetes: str, version: str) -> Json:
                 "level": one.requirement.level,
                 "status": one.status.value,
                 "evidence": [f"tests/{one.requirement.test}/output.md"],
-                "notes": one.note,
+                "notes": " ".join(filter(None, (one.note, one.requirement.remark))),
             }
         )
     metadata = {"kubernetesVersion": kubernetes, "platformName": "kai-py", "platformVersion": version}

@@ -152,13 +152,7 @@ class Stage:
 
     async def nodes(self) -> dict[str, int]:
         """Accelerators by node, of those that take pods and have any."""
-        found = {}
-        for node in await list_all(self.client, NODES):
-            offered = int(node.get("status", {}).get("allocatable", {}).get(self.terms.resource, 0))
-            spec = node.get("spec", {})
-            if offered and not spec.get("unschedulable") and not spec.get("taints"):
-                found[str(node["metadata"]["name"])] = offered
-        return found
+        return await accelerators(self.client, self.terms.resource)
 
     async def until(self, job: str, what: str, holds: Callable[[list[Json]], bool]) -> list[Json]:
         """Wait for something to hold of the pods of a Job, and note how they are then.
@@ -190,8 +184,8 @@ class Stage:
                 raise Unmet(f"the pods of {job} must not {what}")
             await asyncio.sleep(_LOOK)
         pods = await self.pods(job)
+        self.evidence.say(f"For {self.terms.quiet:g} seconds, the pods of `{job}` did not {what}. At the end:")
         self.note(pods)
-        self.evidence.say(f"For {self.terms.quiet:g} seconds, the pods of `{job}` did not {what}.")
         return pods
 
     def note(self, pods: list[Json]) -> None:
@@ -199,6 +193,17 @@ class Stage:
         rows = [(one["metadata"]["name"], _phase(one), node_of(one) or "-", _waits(one)) for one in pods]
         if rows:
             self.evidence.table([("pod", "phase", "node", "why it waits"), *rows])
+
+
+async def accelerators(client: ApiClient, resource: str) -> dict[str, int]:
+    """How many of an extended resource there are by node, of nodes that take pods and have any."""
+    found = {}
+    for node in await list_all(client, NODES):
+        offered = int(node.get("status", {}).get("allocatable", {}).get(resource, 0))
+        spec = node.get("spec", {})
+        if offered and not spec.get("unschedulable") and not spec.get("taints"):
+            found[str(node["metadata"]["name"])] = offered
+    return found
 
 
 def node_of(pod: Json) -> str:

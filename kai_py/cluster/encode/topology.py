@@ -57,6 +57,22 @@ class Levels(NamedTuple):
     preferred: int
 
 
+#: No Topology has such a name.
+_BY_LABEL: Final = "by node label "
+
+
+def by_label(said: TopologyConstraint | None) -> TopologyConstraint | None:
+    """A constraint of Kubernetes' own PodGroups: they name the label of nodes, and need no Topology for it."""
+    if said is None or said.topology or not said.required_topology_level:
+        return said
+    return said.model_copy(update={"topology": _BY_LABEL + said.required_topology_level})
+
+
+def label_of(topology: str) -> str:
+    """The label of a topology that is nothing but that; empty for the name of a Topology."""
+    return topology.removeprefix(_BY_LABEL) if topology.startswith(_BY_LABEL) else ""
+
+
 def constraints_of(
     podgroup: TopologyConstraint | None, subgroups: Sequence[SubGroup], annotations: Mapping[str, str], where: str
 ) -> Constraints | None:

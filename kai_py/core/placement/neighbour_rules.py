@@ -6,6 +6,7 @@ hold is in the way now and gone later; what is nominated is in the way already, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -66,7 +67,7 @@ class Laid:
         return len(changed) > 0
 
 
-class Rule:
+class Rule(ABC):
     """One rule about all nodes.
 
     Attributes:
@@ -93,13 +94,13 @@ class Rule:
         self._seen = versions
         return self._look()
 
+    @abstractmethod
     def _look(self) -> bool:
         """Make ``now`` and ``later`` anew; tells whether anything has changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def holds(self, node: int, kind: int) -> bool:
         """Whether it holds, later, for a pod of the class that has this node and counts with its kind."""
-        raise NotImplementedError
 
 
 class Nobody(Rule):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from math import log
 
@@ -12,7 +13,7 @@ from kai_py.core.state.neighbours import Neighbours, Tally, Use
 from kai_py.core.tables.neighbours import Spread
 
 
-class Wishes:
+class Wishes(ABC):
     """A score that follows tallies, computed again when any of them has changed.
 
     One tally is worked out by domain and then laid over the nodes; of several, the sums are by node.
@@ -64,9 +65,9 @@ class Wishes:
         sums[: len(counts)] = counts
         return sums
 
+    @abstractmethod
     def _relative(self, raw: Shares, least: float, most: float) -> Shares:
         """The same in [0, 1], between the extremes that are considered."""
-        raise NotImplementedError
 
 
 class Likes(Wishes):

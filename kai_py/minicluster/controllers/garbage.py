@@ -51,8 +51,15 @@ class GarbageCollector:
             self._check_owners(kind, obj)
 
     def _check_owners(self, kind: str, obj: Object) -> None:
-        """Delete an object whose owners are all gone; forget those that are gone if others live."""
+        """Delete an object whose owners are all gone; forget those that are gone if others live.
+
+        Of an owner whose kind is not served nobody knows whether it is gone, so that its dependents stay
+        (kube-controller-manager finds no REST mapping, and tries again).
+        """
         meta = obj["metadata"]
+        registry = self._storage.registry
+        if any(registry.by_kind(owner["apiVersion"], owner["kind"]) is None for owner in meta["ownerReferences"]):
+            return
         living = [owner for owner in meta["ownerReferences"] if self._lives(owner["uid"], meta.get("namespace", ""))]
         if not living:
             self._delete(kind, obj)

@@ -17,6 +17,7 @@ from .clock import Clock, WallClock, timestamp
 from .mirror import Key, Mirror
 from .owned_pods import OwnedPods, pod_from, surplus
 from .pod_status import with_condition
+from .rolling_update import Replicas, Strategy
 
 Object = dict[str, Any]
 
@@ -30,13 +31,14 @@ class _Known:
 
     Attributes:
         owner: namespace and name of the Deployment that controls a ReplicaSet.
-        ready: ready replicas of a ReplicaSet.
+        there, ready: replicas of a ReplicaSet.
     """
 
     uid: str
     generation: int
     deleting: bool
     owner: Key | None
+    there: int
     ready: int
     revision: int = field(compare=False)
 
@@ -89,8 +91,8 @@ class ReplicaSets:
 class Deployments:
     """The Deployment controller.
 
-    A new template gets all its replicas at once, and each of them that becomes ready replaces one of the old: the real
-    controller's rolling update with a surge of 100 %. Not in it: pausing, rollback, progress deadlines.
+    Replicas of a new template replace the old ones as the strategy says. Not in it: pausing, rollback, progress
+    deadlines, proportional scaling in the middle of a rollout.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -122,15 +124,12 @@ class Deployments:
         deployment = self._storage.find(DEPLOYMENTS, key[1], key[0])
         if deployment is None or "deletionTimestamp" in deployment["metadata"]:
             return
-        wanted = deployment["spec"]["replicas"]
         current = self._current(key, deployment)
         others = [one for one in self._sets_of(key) if one["metadata"]["name"] != current["metadata"]["name"]]
-        ready = (current.get("status") or {}).get("readyReplicas", 0)
-        self._scale(current, wanted)
-        old = max(wanted - ready, 0)
-        for other in others:
-            kept = min(other["spec"]["replicas"], old)
-            old -= kept
+        others.reverse()  # the oldest goes first
+        size, sizes = Strategy.of(deployment).sizes(Replicas.of(current), [Replicas.of(other) for other in others])
+        self._scale(current, size)
+        for other, kept in zip(others, sizes, strict=True):
             self._scale(other, kept)
         self._report(deployment, current, others)
 
@@ -206,6 +205,7 @@ def _known(workload: Object) -> _Known:
         generation=meta["generation"],
         deleting="deletionTimestamp" in meta,
         owner=(meta["namespace"], owner["name"]) if owner and owner["kind"] == "Deployment" else None,
+        there=(workload.get("status") or {}).get("replicas", 0),
         ready=(workload.get("status") or {}).get("readyReplicas", 0),
         revision=int(meta["resourceVersion"]),
     )

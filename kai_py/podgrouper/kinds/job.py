@@ -61,6 +61,8 @@ def cron_job(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
 
 
 def _legacy_name(lineage: Lineage, owner: Ancestor, context: Context) -> str:
+    if lineage.pod.metadata.name == owner.reference.name:
+        return ""  # both ways give the same name
     name = f"pg-{lineage.pod.metadata.name}-{owner.reference.uid}"
     known = context.options.legacy and context.surroundings.podgroup(lineage.pod.metadata.namespace, name)
     return name if known else ""

@@ -30,9 +30,9 @@ class _Shape(NamedTuple):
 def jobset(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
     """The podgroup of the JobSet.
 
-    All replicated Jobs are needed, or as many as the annotation ``kai.scheduler/batch-min-member`` says; one, where
-    the JobSet's controller starts them in order. Of a replica, all pods, or what the same annotation on its template
-    says.
+    All replicated Jobs are needed, or as many as the annotation ``kai.scheduler/batch-min-member`` says; where the
+    JobSet's controller makes some only after others, those that are there together. Of a replica, all pods, or what
+    the same annotation on its template says.
 
     Raises:
         GroupingError: there are no replicated Jobs, a number is none, or the pod belongs to no replica.
@@ -75,9 +75,22 @@ def _shape(source: Field, owner: Ancestor) -> _Shape:
     if not names:
         raise listed.fault("no Job has any replica")
     in_order = source.at("spec", "startupPolicy", "startupPolicyOrder").text() == "InOrder"
-    minimum = min(_asked(source, owner) or (1 if in_order else len(names)), len(names))
+    minimum = min(_asked(source, owner) or (1 if in_order else _together(jobs)), len(names))
     replicas = frozenset(one.name for one in subgroups if one.parent in names)
     return _Shape(names, minimum, in_order, subgroups, replicas, cuts)
+
+
+def _together(jobs: list[Field]) -> int:
+    """How many replicated Jobs are there together whatever has happened: their controller makes some after others.
+
+    One that depends on another is made when that one is ready, and one that waits for another's end perhaps when
+    nobody else is left. Whoever waited for all of them at the start would wait for ever.
+    """
+    there = [one for one in jobs if _replicas(one)]
+    awaited = [list(one.at("dependsOn").items()) for one in there]
+    if any(other.at("status").text() == "Complete" for others in awaited for other in others):
+        return 1
+    return max(sum(not others for others in awaited), 1)
 
 
 def _cut(job: Field, owner: Ancestor) -> Cut | None:

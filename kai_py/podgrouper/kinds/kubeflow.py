@@ -30,7 +30,14 @@ def training_job(replica_specs: str, *required: str) -> Rule:
 
 
 def divided(
-    lineage: Lineage, owner: Ancestor, context: Context, roles: Field, minimum: int, *, absent: tuple[str, ...] = ()
+    lineage: Lineage,
+    owner: Ancestor,
+    context: Context,
+    roles: Field,
+    minimum: int,
+    *,
+    absent: tuple[str, ...] = (),
+    begin: int = 0,
 ) -> Membership:
     """The podgroup of a job, in segments if a template asks for them.
 
@@ -41,6 +48,7 @@ def divided(
         roles: of the spec.
         minimum: pods that must start together.
         absent: roles that are not waited for.
+        begin: the first index of a role that is cut.
     """
     known = ("division", minimum, absent)
     division = context.memo.of(owner.known, known, lambda: divide(roles, owner, minimum, absent=absent))
@@ -48,7 +56,7 @@ def divided(
     labels = lineage.itself.labels
     role = labels.get(keys.KUBEFLOW_REPLICA_TYPE_LABEL) or labels.get(keys.KUBEFLOW_ROLE_LABEL, "")
     index = pod_field(lineage, "labels", keys.KUBEFLOW_REPLICA_INDEX_LABEL)
-    return member(group, context, written=True, subgroup=division.subgroup(role.lower(), index))
+    return member(group, context, written=True, subgroup=division.subgroup(role.lower(), index, begin=begin))
 
 
 def minimum_of(source: Field, otherwise: Callable[[], int]) -> int:
@@ -57,8 +65,14 @@ def minimum_of(source: Field, otherwise: Callable[[], int]) -> int:
     return otherwise() if asked is None else asked
 
 
-def all_replicas(source: Field, replica_specs: str, *required: str) -> int:
+def all_replicas(source: Field, replica_specs: str, *required: str, single: str = "") -> int:
     """The pods of all roles.
+
+    Args:
+        source: the job.
+        replica_specs: the field of its spec with the roles.
+        required: roles that it cannot do without.
+        single: a role that has one pod where it does not say how many.
 
     Raises:
         GroupingError: there are no roles, a required one is missing, or one has no replicas.
@@ -69,14 +83,15 @@ def all_replicas(source: Field, replica_specs: str, *required: str) -> int:
     for name in required:
         if not roles.at(name):
             raise roles.at(name).missing()
-    return sum(_replicas(role) for role in roles.entries().values())
+    return sum(_replicas(role, otherwise=1 if name == single else None) for name, role in roles.entries().items())
 
 
-def _replicas(role: Field) -> int:
+def _replicas(role: Field, *, otherwise: int | None) -> int:
     field = role.at("replicas")
-    if (replicas := field.number(least=1)) is None:
+    replicas = field.number(least=1)
+    if replicas is None and otherwise is None:
         raise field.missing()
-    return replicas
+    return replicas or otherwise or 0
 
 
 tf_job: Rule = training_job("tfReplicaSpecs")

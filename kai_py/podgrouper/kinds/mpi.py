@@ -19,13 +19,18 @@ def mpi_job(lineage: Lineage, owner: Ancestor, context: Context) -> Membership:
     would wait for it, and it for them.
     """
     source = document(lineage, owner)
-    minimum = minimum_of(source, lambda: all_replicas(source, "mpiReplicaSpecs", "Launcher", "Worker"))
+    # MPIJobs are defaulted in their controller's memory, not in the API.
+    minimum = minimum_of(
+        source, lambda: all_replicas(source, "mpiReplicaSpecs", "Launcher", "Worker", single="Launcher")
+    )
     delayed = source.at("spec", "launcherCreationPolicy").text() == "WaitForWorkersReady"
     roles, absent = source.at("spec", "mpiReplicaSpecs"), tuple[str, ...]()
     if delayed and not _has_launcher(lineage, owner, context):
         launchers = roles.at("Launcher", "replicas").number(least=1) or 1
         minimum, absent = max(minimum - launchers, 0), ("Launcher",)
-    return divided(lineage, owner, context, roles, minimum, absent=absent)
+    # A launcher that works, too, has index 0.
+    begin = 1 if source.at("spec", "runLauncherAsWorker").flag() else 0
+    return divided(lineage, owner, context, roles, minimum, absent=absent, begin=begin)
 
 
 def _has_launcher(lineage: Lineage, owner: Ancestor, context: Context) -> bool:

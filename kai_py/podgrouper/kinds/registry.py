@@ -49,6 +49,7 @@ KINDS: Final[Mapping[KindName, Kind]] = MappingProxyType(
         ("batch", "Job"): Kind(job),
         ("batch", "CronJob"): Kind(cron_job),
         ("apps", "Deployment"): Kind(deployment),
+        ("argoproj.io", "Rollout"): Kind(deployment),
         ("jobset.x-k8s.io", "JobSet"): Kind(jobset, reads=True),
         (_KUBEFLOW, "PyTorchJob"): Kind(pytorch_job, reads=True),
         (_KUBEFLOW, "TFJob"): Kind(tf_job, reads=True),

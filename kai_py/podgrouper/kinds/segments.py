@@ -164,11 +164,17 @@ class Division:
     subgroups: tuple[SubGroup, ...] = ()
     cuts: Mapping[str, Cut] = field(default_factory=lambda: MappingProxyType({}))
 
-    def subgroup(self, role: str, index: Field) -> str | None:
-        """The subgroup of a pod; ``None`` if the workload is not divided, or has no such role."""
+    def subgroup(self, role: str, index: Field, *, begin: int = 0) -> str | None:
+        """The subgroup of a pod; ``None`` if the workload is not divided, or has no such role.
+
+        Args:
+            role: of the pod.
+            index: the label that tells which of its role it is.
+            begin: the first index.
+        """
         if not self.subgroups:
             return None
-        name = self.cuts[role].segment(role, index) if role in self.cuts else role
+        name = self.cuts[role].segment(role, index, begin=begin) if role in self.cuts else role
         return name if any(one.name == name and one.min_sub_group is None for one in self.subgroups) else None
 
 
