@@ -26,8 +26,9 @@ test: $(STAMP) ## Run the tests (on a real control plane too, when KUBEBUILDER_A
 
 SEED ?= $(shell date +%s)
 .PHONY: nightly
-nightly: $(STAMP) ## What takes too long for every change: 200 kill points, a long outage, a virtual day of churn. SEED repeats a run.
+nightly: $(STAMP) ## 200 kill points, a crash in production, a long outage, a day of churn; on a real server too, where KUBEBUILDER_ASSETS is set. SEED repeats a run.
 	KILL_POINTS=200 KILL_SEED=$(SEED) $(BIN)/python -m pytest -s tests/e2e/test_kill_points.py
+	KILL_SEED=$(SEED) $(BIN)/python -m pytest -s tests/helm/test_production.py
 	OUTAGE_SECONDS=30 $(BIN)/python -m pytest tests/e2e/test_faults.py -k outage
 	$(BIN)/kai-py bench soak --seed $(SEED)
 

@@ -31,6 +31,8 @@ _SETTINGS: Final = {
 }
 #: What says nothing to whoever checks values; defaults are the models' business.
 _DROPPED: Final = frozenset({"title", "default", "$defs"})
+#: What may be the name of an object (RFC 1123).
+_NAME: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 
 def chart_files(root: Path) -> dict[str, str]:
@@ -64,7 +66,9 @@ def filled_schema(schema: Mapping[str, Any]) -> Schema:
         properties[name] = _inlined(settings, settings["$defs"]) | {"description": meaning}
     for name, model in (("queues", Queue), ("topologies", Topology)):
         spec = structural_schema(model)["properties"]["spec"]
-        properties[name] = {**properties[name], "additionalProperties": _closed(spec)}
+        # Not propertyNames: helm names another place than that of the wrong name.
+        named = {"patternProperties": {_NAME: _closed(spec)}, "additionalProperties": False}
+        properties[name] = {**properties[name], **named}
     return {**schema, "properties": properties}
 
 

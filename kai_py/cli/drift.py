@@ -15,7 +15,8 @@ from kai_py.cli.failures import note
 from kai_py.cli.live import connected
 from kai_py.cli.options import Context, Kubeconfig, NoHeaders, OutputOption, SettingsConfigMap, named_object, written
 from kai_py.cli.output import Output, Table, print_document, print_tables
-from kai_py.errors import NotFoundError
+from kai_py.cli.plan_view import counted
+from kai_py.errors import ApiError, NotFoundError, UnavailableError
 from kai_py.kube.client import ApiClient, open_fence
 from kai_py.kube.listing import list_all
 from kai_py.kube.resource import ResourceKind
@@ -31,7 +32,13 @@ app = typer.Typer(add_completion=False)
 #: The exit status when something differs.
 DRIFT: Final = 3
 
+#: Kind and name.
+_Target = tuple[str, str]
 _KINDS: Final[dict[str, ResourceKind[Any]]] = {"Queue": QUEUES, "Topology": TOPOLOGIES}
+#: Characters of a value in a table.
+_CELL: Final = 60
+#: Of these, so many that both values have.
+_BEFORE: Final = 20
 _STYLES: Final = {"missing": "red", "extra": "yellow", "differs": "yellow"}
 
 
@@ -63,7 +70,8 @@ def drift(
     """Compare queues, topologies and settings with the files that they should be as.
 
     What means the same does not differ, however it is written: a field that is absent has its default. Kinds that no
-    file speaks of are not compared. The exit status is 3 when something differs and was not fixed.
+    file speaks of are not compared. The exit status is 3 when something differs and was not fixed. What the API server
+    does not allow to be fixed is told, and the rest is fixed.
 
     For instance:
 
@@ -75,26 +83,35 @@ def drift(
     if prune and not fix:
         raise typer.BadParameter("--prune needs --fix")
     wanted = read_wanted(read_documents(filenames, sys.stdin))
-    found, fixed = asyncio.run(_run(wanted, place, kubeconfig, context, fix=fix, prune=prune))
+    found, fixed, refused = asyncio.run(_run(wanted, place, kubeconfig, context, fix=fix, prune=prune))
     _print(wanted, found, fixed, output, headers=not no_headers)
+    for what, error in refused.items():
+        note(f"{' '.join(filter(None, what))} stays as it is: {error}", kind="error")
     if len(fixed) < len(found):
         raise typer.Exit(DRIFT)
 
 
 async def _run(
     wanted: Wanted, place: tuple[str, str], kubeconfig: str | None, context: str | None, *, fix: bool, prune: bool
-) -> tuple[list[Difference], list[Difference]]:
-    """What differs, and what of it was fixed."""
+) -> tuple[list[Difference], list[Difference], dict[_Target, ApiError]]:
+    """What differs, what of it was fixed, and what the server does not allow to be fixed."""
     async with connected(kubeconfig, context) as client:
         live = {kind: await list_all(client, _KINDS[kind]) for kind in wanted.specs}
         settings = await _document(client, place) if wanted.settings is not None else None
         found = list(differences(wanted, live, settings))
-        fixed = [one for one in found if fix and (one.change != "extra" or prune)]
-        for kind, name in dict.fromkeys((one.kind, one.name) for one in fixed if one.kind in _KINDS):
-            await _fix_object(client, wanted, kind, name)
-        if any(one.kind == "Settings" for one in fixed):
-            await _fix_settings(client, place, wanted.document())
-        return found, fixed
+        wished = [one for one in found if fix and (one.change != "extra" or prune)]
+        refused: dict[_Target, ApiError] = {}
+        for target in dict.fromkeys((one.kind, one.name) for one in wished):
+            try:
+                if target[0] in _KINDS:
+                    await _fix_object(client, wanted, *target)
+                else:
+                    await _fix_settings(client, place, wanted.document())
+            except UnavailableError:
+                raise
+            except ApiError as error:  # it must not keep the others from being fixed
+                refused[target] = error
+        return found, [one for one in wished if (one.kind, one.name) not in refused], refused
 
 
 async def _document(client: ApiClient, place: tuple[str, str]) -> str | None:
@@ -143,15 +160,14 @@ def _print(
         )
         return
     about = f" from {wanted.blueprint}" if wanted.blueprint else ""
-    verdict = f"{len(found)} differences{about}, {len(fixed)} fixed" if found else f"no drift{about}"
+    verdict = f"{counted(len(found), 'difference')}{about}, {len(fixed)} fixed" if found else f"no drift{about}"
     rows = [
         (
             one.kind,
             one.name,
             "fixed" if id(one) in done else one.change,
             one.field,
-            _short(one.wanted),
-            _short(one.live),
+            *_cells(one.wanted, one.live),
         )
         for one in found
     ]
@@ -161,8 +177,20 @@ def _print(
         note("what is extra stays: delete it, or fix with --prune")
 
 
-def _short(value: object) -> str:
-    """A value in a cell: whole objects are in the document."""
+def _cells(wanted: object, live: object) -> tuple[str, str]:
+    """Two values in cells; of what is too long for one, the part in which they differ. The document has all of it."""
+    texts = _text(wanted), _text(live)
+    same = next((at for at, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
+    begin = max(0, same - _BEFORE) if max(map(len, texts)) > _CELL else 0
+    return _part(texts[0], begin), _part(texts[1], begin)
+
+
+def _text(value: object) -> str:
     if value is None:
         return ""
     return "(object)" if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
+
+
+def _part(text: str, begin: int) -> str:
+    shown = f"…{text[begin + 1 :]}" if 0 < begin < len(text) else text
+    return shown if len(shown) <= _CELL else f"{shown[: _CELL - 1]}…"

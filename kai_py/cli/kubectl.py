@@ -13,6 +13,7 @@ from typing import Final
 import typer
 from typer.main import get_command
 
+from kai_py.cli import completing
 from kai_py.cli.app import COMMANDS, run_program
 from kai_py.cli.lazy import LazyGroup
 
@@ -23,6 +24,12 @@ VERBS: Final = ("queues", "why", "top", "plan", "preview", "devices", "snapshot"
 _NO_FILES: Final = ":4"
 _FILES: Final = ":0"
 _TAKE_FILES: Final = frozenset({"-f", "--filename", "--from-snapshot", "--kubeconfig", "--settings", "--token-file"})
+
+#: Flags of kubectl that have a value and often stand before the verb.
+_ANYWHERE: Final = frozenset({"-n", "--namespace", "--kubeconfig", "--context"})
+_NAMESPACE: Final = frozenset({"-n", "--namespace"})
+#: Verbs about things in namespaces; for others the flag means nothing, as in ``kubectl get nodes -n team-a``.
+_NAMESPACED: Final = frozenset({"why", "top"})
 
 
 class Verbs(LazyGroup):
@@ -50,7 +57,36 @@ def options() -> None:
 
 def main() -> None:
     """Entry point of ``kubectl-kai``."""
+    sys.argv[1:] = verb_first(sys.argv[1:])
     run_program(app, PROGRAM)
+
+
+def verb_first(words: Sequence[str]) -> list[str]:
+    """Move kubectl's own flags behind the verb: kubectl takes them in either place, a command takes them last."""
+    flags, words = _flags_before(words)
+    if words[:1] and words[0] not in _NAMESPACED:
+        flags = [word for flag in _pairs(flags) if flag[0].partition("=")[0] not in _NAMESPACE for word in flag]
+    return [*words[:1], *flags, *words[1:]]
+
+
+def _pairs(flags: Sequence[str]) -> list[list[str]]:
+    """Each flag with its value."""
+    pairs: list[list[str]] = []
+    for word in flags:
+        if word.partition("=")[0] in _ANYWHERE and (not pairs or "=" in pairs[-1][0] or len(pairs[-1]) > 1):
+            pairs.append([word])
+        else:
+            pairs[-1].append(word)
+    return pairs
+
+
+def _flags_before(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The flags with which a command line begins, and the rest."""
+    flags, rest = list[str](), list(words)
+    while rest and rest[0].partition("=")[0] in _ANYWHERE:
+        taken = 1 if "=" in rest[0] else 2
+        flags, rest = flags + rest[:taken], rest[taken:]
+    return flags, rest
 
 
 def complete() -> None:
@@ -68,10 +104,14 @@ def completions(words: Sequence[str]) -> list[str]:
     *before, typed = words or [""]
     if before and before[-1] in _TAKE_FILES:
         return [_FILES]
-    verb = next((word for word in before if not word.startswith("-")), "")
+    verb = next((word for word in _flags_before(before)[1] if not word.startswith("-")), "")
     if not verb:
         return [*(f"{name}\t{VERB_TEXTS[name]}" for name in VERBS if name.startswith(typed)), _NO_FILES]
-    if verb not in VERBS or not typed.startswith("-"):
+    if verb not in VERBS:
+        return [_NO_FILES]
+    if (names := _names(verb, before, typed)) is not None:
+        return [*(name for name in sorted(names) if name.startswith(typed)), _NO_FILES]
+    if not typed.startswith("-"):
         return [_NO_FILES]
     group = get_command(app)
     _, command, _ = group.resolve_command(typer.Context(group), [verb])  # type: ignore[attr-defined]  # it is a group
@@ -82,6 +122,17 @@ def completions(words: Sequence[str]) -> list[str]:
         if name.startswith(typed)
     ]
     return [*(f"{name}\t{text}" for name, text in sorted(found)), _NO_FILES]
+
+
+def _names(verb: str, before: Sequence[str], typed: str) -> list[str] | None:
+    """Names that may follow; None where none is wanted."""
+    if before[-1] == "--context":
+        return completing.contexts(before)
+    if before[-1] in ("-n", "--namespace"):
+        return completing.namespaces(before)
+    if verb == "why" and not typed.startswith("-"):
+        return completing.subjects(before, typed)
+    return None
 
 
 VERB_TEXTS: Final = {verb: COMMANDS[verb][1].rstrip(".") for verb in VERBS}

@@ -41,7 +41,9 @@ def log_command(
     ] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the last ones.")] = 50,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and print what is decided next.")] = False,
-    address: Annotated[str, typer.Option(metavar="URL", help="Where the scheduler serves its decisions.")] = _ADDRESS,
+    address: Annotated[
+        str, typer.Option(metavar="URL", help="Where the scheduler serves its decisions; HOST:PORT is http.")
+    ] = _ADDRESS,
     token_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A bearer token, where one is asked for.", show_default=False),
@@ -80,6 +82,8 @@ def _print(answer: Json, output: Output, *, headers: bool) -> None:
 
 
 def _ask(address: str, query: dict[str, str], token: str) -> Json:
+    if "://" not in address:
+        address = f"http://{address}"  # as `kai-py run --decisions-address` is given it
     if urlsplit(address).scheme not in ("http", "https"):
         raise typer.BadParameter(f"--address {address!r} should begin with http:// or https://")
     headers = {"Authorization": f"Bearer {token}"} if token else {}

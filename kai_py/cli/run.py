@@ -66,6 +66,15 @@ _DecisionsAddress = Annotated[
         "asks needs a token, and the verb get on the nonResourceURL /decisions.",
     ),
 ]
+_Pod = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMESPACE/NAME",
+        help="The pod that this process runs in: its condition kai.scheduler/SettingsAccepted says whether the "
+        "settings are in force, and if not, why.",
+        show_default=False,
+    ),
+]
 
 
 def _socket(address: tuple[str, int] | None) -> str:
@@ -107,6 +116,7 @@ def run(
     metrics_port: _MetricsPort = _DEFAULTS.metrics_port or 0,
     probes_port: ProbesPort = _DEFAULTS.probes_port or 0,
     decisions_address: _DecisionsAddress = _socket(_DEFAULTS.decisions_at),
+    pod: _Pod = None,
     log_format: LogFormatOption = LogFormat.CONSOLE,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
@@ -134,6 +144,7 @@ def run(
         metrics_port=metrics_port or None,
         probes_port=probes_port or None,
         decisions_at=_host_and_port(decisions_address),
+        pod=named_object(pod) if pod is not None else None,
     )
     ports = {"metrics": metrics_port, "probes": probes_port, "decisions": decisions_address}
     step = "Choose others with --metrics-port, --probes-port and --decisions-address; 0 or nothing turns one off."

@@ -25,6 +25,15 @@ _HOLDS = ("GPUs", "CPU", "Memory")
 def top_command(
     limit: Annotated[int, typer.Option(min=1, help="At most so many podgroups.")] = 20,
     nodes: Annotated[bool, typer.Option("--nodes", help="Show the nodes instead.")] = False,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace", "-n", metavar="NAME", help="Only podgroups of this namespace.", show_default="all namespaces"
+        ),
+    ] = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Podgroups of all namespaces, as without -n.")
+    ] = False,
     from_snapshot: FromSnapshot = None,
     output: OutputOption = Output.TABLE,
     no_headers: NoHeaders = False,
@@ -40,12 +49,16 @@ def top_command(
 
     kai-py top --limit 5
 
+    kai-py top -n team-a
+
     kai-py top --nodes
     """
     if from_snapshot and (kubeconfig or context):
         raise typer.BadParameter("--from-snapshot is instead of a live cluster: leave --kubeconfig and --context out")
     begin = beginning(from_snapshot, kubeconfig, context)
     answer = top(begin.objects, begin.time)
+    if namespace and not all_namespaces:
+        answer["podGroups"] = [one for one in answer["podGroups"] if one["podGroup"].startswith(f"{namespace}/")]
     if output is not Output.TABLE:
         print_document(answer, output)
         return

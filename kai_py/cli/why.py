@@ -14,6 +14,7 @@ from kai_py.cli.failures import Failure
 from kai_py.cli.live import connected
 from kai_py.cli.options import Context, Kubeconfig, OutputOption
 from kai_py.cli.output import Output, print_document
+from kai_py.kube.access import current_namespace
 from kai_py.telemetry.printable import printable
 from kai_py.telemetry.why import Why
 
@@ -33,7 +34,24 @@ def why_command(
             show_default=False,
         ),
     ],
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the pod or podgroup.")] = "default",
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="The name, where the first word is a kind, as in kubectl get pod NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            metavar="NAME",
+            help="Namespace of the pod or podgroup; by default that of the kubeconfig's context.",
+            show_default=False,
+        ),
+    ] = None,
     output: OutputOption = Output.TABLE,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -46,9 +64,12 @@ def why_command(
 
     kai-py why train-0 -n team-a
 
+    kai-py why pod train-0
+
     kai-py why queue/team-a
     """
-    kind, namespace, name = _target(target, namespace)
+    kind, name = _target(target if name is None else f"{target}/{name}")
+    namespace = namespace or current_namespace(kubeconfig, context)
     answer = asyncio.run(_ask(kubeconfig, context, kind, namespace, name))
     if answer is None:
         what = kind or "pod, podgroup or queue"
@@ -60,14 +81,14 @@ def why_command(
         _print(answer)
 
 
-def _target(target: str, namespace: str) -> tuple[str, str, str]:
-    """Kind (empty if it is not said), namespace and name."""
+def _target(target: str) -> tuple[str, str]:
+    """Kind (empty if it is not said) and name."""
     kind, slash, name = target.rpartition("/")
     if slash and kind not in KINDS:
         raise typer.BadParameter(f"{target!r} should be a name, pod/NAME, podgroup/NAME or queue/NAME")
     if not name:
         raise typer.BadParameter("the name is empty")
-    return KINDS.get(kind, ""), namespace, name
+    return KINDS.get(kind, ""), name
 
 
 async def _ask(kubeconfig: str | None, context: str | None, kind: str, namespace: str, name: str) -> Why | None:

@@ -19,7 +19,12 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import structlog
 import yaml
 from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes_asyncio.config import (
+    ConfigException,
+    list_kube_config_contexts,
+    load_incluster_config,
+    load_kube_config,
+)
 from kubernetes_asyncio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
 
 from kai_py.errors import Fault, InputError
@@ -171,7 +176,7 @@ async def _service_account() -> tuple[Configuration, Refresh]:
 
 
 def _kubeconfig_loader(kubeconfig: str | None, context: str | None) -> Load:
-    path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    path = _kubeconfig_path(kubeconfig)
     where = f"kubeconfig {path}"
 
     async def load() -> tuple[Configuration, Refresh | None]:
@@ -191,6 +196,40 @@ def _kubeconfig_loader(kubeconfig: str | None, context: str | None) -> Load:
         return configuration, None if endless else refresh
 
     return load
+
+
+def current_namespace(kubeconfig: str | None = None, context: str | None = None) -> str:
+    """The namespace that kubectl would take if none is named: that of the context, else ``default``.
+
+    Args:
+        kubeconfig: as of ``find_access``.
+        context: the same.
+
+    Raises:
+        InputError: the kubeconfig cannot be read, or has no such context.
+    """
+    path = _kubeconfig_path(kubeconfig)
+    if not any(map(_is_file, filter(None, path.split(os.pathsep)))):
+        return "default"
+    with _reported(f"kubeconfig {path}"):
+        contexts, active = list_kube_config_contexts(path)
+        found = next((one for one in contexts if one["name"] == context), None) if context else active
+        return str(((found or {}).get("context") or {}).get("namespace") or "default")
+
+
+def context_names(kubeconfig: str | None = None) -> list[str]:
+    """The contexts of a kubeconfig.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = _kubeconfig_path(kubeconfig)
+    with _reported(f"kubeconfig {path}"):
+        return [str(one["name"]) for one in list_kube_config_contexts(path)[0]]
+
+
+def _kubeconfig_path(kubeconfig: str | None) -> str:
+    return kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
 
 
 def _is_file(path: str) -> bool:

@@ -20,7 +20,9 @@ from kai_py.operators.gang_statuses import GangStatuses
 from kai_py.operators.grouping import LiveGrouping
 from kai_py.operators.intake import Intake
 from kai_py.operators.kinds import OWNER_KINDS, OWNERS
+from kai_py.operators.last_settings import LastSettings
 from kai_py.operators.loop import CycleLoop
+from kai_py.operators.own_pod import OwnPod
 from kai_py.operators.owners import OwnerFollower
 from kai_py.operators.podgroups import PodGroupWriter
 from kai_py.operators.provisioning import Provisioning
@@ -49,6 +51,7 @@ class Parts:
         identity: who we are, for Events.
         namespace: where the ConfigMap with the usage of queues is kept; None = nowhere.
         document: (namespace, name) of the ConfigMap with the settings, to be followed; None if they are in a file.
+        pod: (namespace, name) of the pod that we run in; None = in none.
         preview: answers what other settings would change; None = shadow settings are not looked at.
         clock: seconds since the epoch.
     """
@@ -63,6 +66,7 @@ class Parts:
         identity: str,
         namespace: str | None = None,
         document: tuple[str, str] | None = None,
+        pod: tuple[str, str] | None = None,
         preview: Previewer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -74,6 +78,7 @@ class Parts:
         self._identity = identity
         self._namespace = namespace
         self._document = document
+        self._pod = pod
         self._preview = preview
         self._scope = Scope.of(settings.current)
 
@@ -137,6 +142,7 @@ class Parts:
             self.grouping,
             document=self._document,
             shadow=self.shadow,
+            own_pod=OwnPod(self.client, self._pod, self.clock) if self._pod is not None else None,
             rules_changed=self.owners.rules_changed,
             tell=self.events.tell,
             spawn=self.supervisor.spawn,
@@ -284,6 +290,12 @@ class Parts:
             wake=self.cycles.wake,
             clock=self.clock,
         )
+
+    @cached_property
+    def last_settings(self) -> LastSettings | None:
+        """Keeps the last good settings for whoever is started later."""
+        where = self._document
+        return where and LastSettings(self.client, self.writer, self.settings, where[0], self.leading)
 
     @cached_property
     def shadow(self) -> Shadow | None:

@@ -11,6 +11,7 @@ from kai_py.cluster.store import Store
 from kai_py.kube.client import ApiClient
 from kai_py.operators.documents import ConfigMapWatch, Followed, Spawn, settings_event
 from kai_py.operators.grouping import LiveGrouping
+from kai_py.operators.own_pod import OwnPod
 from kai_py.operators.settings import KEY, LiveSettings
 from kai_py.operators.shadow import SHADOW_KEY, Shadow
 from kai_py.settings.model import Settings
@@ -27,6 +28,7 @@ class Reconfiguration:
         grouping: the rules by which pods are grouped.
         document: (namespace, name) of the ConfigMap with the settings, to be followed; None if they are in a file.
         shadow: tries out the settings beside those in force; None = they are not looked at.
+        own_pod: says whether the settings are in force; None = we run in no pod.
         rules_changed: called when other rules of grouping are in force.
         tell: takes an Event.
         spawn: starts a task that is looked after.
@@ -43,6 +45,7 @@ class Reconfiguration:
         *,
         document: tuple[str, str] | None,
         shadow: Shadow | None,
+        own_pod: OwnPod | None,
         rules_changed: Callable[[], None],
         tell: Callable[[EventText], None],
         spawn: Spawn,
@@ -55,6 +58,7 @@ class Reconfiguration:
         self._grouping = grouping
         self._document = document
         self._shadow = shadow
+        self._own_pod = own_pod
         self._rules_changed = rules_changed
         self._tell = tell
         self._spawn = spawn
@@ -68,6 +72,8 @@ class Reconfiguration:
         if self._document is not None:
             watch = ConfigMapWatch(self._client, *self._document, self._document_read)
             self._spawn(watch.run(), "watch settings")
+            if self._own_pod is not None:
+                self._spawn(self._own_pod.run(), "own condition")
 
     def apply(self) -> None:
         """What the memory does as the settings say, is as they say now."""
@@ -96,6 +102,8 @@ class Reconfiguration:
             self._shadow.take(data.get(SHADOW_KEY, ""), about)
         if self._settings.load(data.get(KEY, ""), f"ConfigMap {namespace}/{name}", accept=self._in_force):
             self._tell(settings_event(about, self._settings.faults))
+        if self._own_pod is not None:
+            self._own_pod.say(self._settings.faults)
 
     def _in_force(self, _: Settings) -> None:
         """New settings are in force."""

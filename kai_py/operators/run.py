@@ -34,6 +34,7 @@ from kai_py.operators.decision_server import serving
 from kai_py.operators.garbage import walk_seldom
 from kai_py.operators.handlers import registry
 from kai_py.operators.kinds import CONFIG_MAPS
+from kai_py.operators.last_settings import read_last
 from kai_py.operators.parts import Parts
 from kai_py.operators.settings import FIXED, KEY, LiveSettings
 from kai_py.operators.shadow import previewer
@@ -67,6 +68,7 @@ class RunConfig:
         metrics_port, probes_port: None or 0 = none.
         decisions_at: host and port of the decision log; None = it is not served.
         identity: unique among replicas; by default the host's name and a random part.
+        pod: (namespace, name) of the pod that we run in, which gets a condition about the settings; None = in none.
     """
 
     kubeconfig: str | None = None
@@ -82,6 +84,7 @@ class RunConfig:
     probes_port: int | None = 8081
     decisions_at: tuple[str, int] | None = ("127.0.0.1", 8082)
     identity: str | None = None
+    pod: tuple[str, str] | None = None
 
 
 async def run_scheduler(
@@ -138,7 +141,7 @@ async def _settings_in(client: ApiClient, place: tuple[str, str], stop: asyncio.
     while not stop.is_set():
         try:
             found = decode(ConfigMap, await client.get(CONFIG_MAPS.path(*place)))
-            return _usable(found.data.get(KEY, ""), f"ConfigMap {'/'.join(place)}")
+            return await _good(client, place, found.data.get(KEY, ""))
         except (NotFoundError, MalformedObjectError):
             break
         except ApiError as error:
@@ -149,6 +152,23 @@ async def _settings_in(client: ApiClient, place: tuple[str, str], stop: asyncio.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RETRY)
     return Settings()
+
+
+async def _good(client: ApiClient, place: tuple[str, str], document: str) -> Settings:
+    """The settings; where they have faults, the last good ones.
+
+    Raises:
+        SettingsError: nothing says which pods are ours.
+        ApiError: the server does not answer.
+    """
+    where = f"ConfigMap {'/'.join(place)}"
+    try:
+        return load_settings(document, where=where)
+    except SettingsError:
+        if (last := await read_last(client, place[0])) is None:
+            return _usable(document, where)
+        _log.error("settings refused, beginning with the last good ones", where=where)
+        return last
 
 
 def _usable(document: str, where: str) -> Settings:
@@ -183,6 +203,7 @@ def _shell(client: ApiClient, settings: LiveSettings, metrics: Metrics, config: 
         identity=identity,
         namespace=config.settings_configmap[0],
         document=document,
+        pod=config.pod,
         preview=previewer(config.kubeconfig, config.context, document) if document is not None else None,
     )
     return Shell(parts)

@@ -32,6 +32,10 @@ class LiveSettings:
         scheduler_name: given on the command line; wins over the document.
         node_pool: the same.
         metrics: counts the faults.
+
+    Attributes:
+        faults: of the document that was read last.
+        accepted: the last text that had none; None while none was read.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class LiveSettings:
         self._node_pool = node_pool
         self._metrics = metrics
         self.faults: tuple[Fault, ...] = ()
+        self.accepted: str | None = None
         self.current = self._overridden(first)
         self.options: Options = core_options(self.current)
         self._in_force()
@@ -66,6 +71,7 @@ class LiveSettings:
                 _log.error("settings refused", where=fault.where, field=fault.field, why=fault.message)
         else:
             self.faults = ()
+            self.accepted = document if isinstance(document, str) else None
             if settings != self.current:
                 self.current, self.options = settings, core_options(settings)
                 self._in_force()

@@ -94,7 +94,8 @@ class ShareTemplates(Sweeper):
 
     async def look(self) -> None:
         """Make what is missing, make anew what has become wrong, and take away what has not been named for long."""
-        if not (self._book.used or self._left):
+        # Where GPUs are not shared by claims, nobody gives us the right to look whether something was left.
+        if not (self._book.used or (self._left and self._book.ways.offers("claims"))):
             return
         try:
             found = await self._templates()

@@ -112,6 +112,7 @@ class Shell:
             "provisioning": parts.provisioning.run,
             "usage": partial(parts.usage.run, parts.leading),
             "access reviews": parts.queue_reviews.run,
+            **({"last settings": parts.last_settings.run} if parts.last_settings is not None else {}),
             **({"shadow": parts.shadow.run} if parts.shadow is not None else {}),
             "cycles": partial(parts.cycles.run, self._cycle_done),
         }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import msgspec
 import yaml
 
 from kai_py.planning.manifests import Sourced, Unreadable
+from kai_py.settings.unique_keys import UniqueKeys
 
 STDIN: Final = "-"
 SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -123,18 +124,8 @@ def _items(document: object, source: str) -> Iterator[Sourced]:
         yield Sourced(document, source)
 
 
-class _Loader(_Parser):  # type: ignore[misc,valid-type]  # which of the two is only known when it runs
+class _Loader(UniqueKeys, _Parser):  # type: ignore[misc,valid-type]  # which of the two is only known when it runs
     """YAML as the API server understands it: a timestamp is text, and a key stands once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                problem = f"key {key!r} is given twice"
-                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]  # PyYAML's base is untyped
 
 
 # JSON has no times: `creationTimestamp: 2026-01-01T00:00:00Z` is the text that it looks like.

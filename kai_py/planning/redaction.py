@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from kai_py.api import keys
 from kai_py.cluster.usage import USAGE_KEY
+from kai_py.errors import SettingsError
 from kai_py.planning.manifests import Manifest, group_and_kind
 from kai_py.planning.objects import SETTINGS_KEY, SETTINGS_NAME
 from kai_py.planning.renaming import Renaming, words_of
@@ -139,7 +141,8 @@ def redacted(objects: Iterable[Manifest]) -> tuple[list[Json], Rename]:
 def _settings_among(objects: Iterable[Manifest]) -> Settings:
     for one in objects:
         if group_and_kind(one) == ("", "ConfigMap") and one["metadata"]["name"] == SETTINGS_NAME:
-            return load_settings(one["data"][SETTINGS_KEY])
+            with suppress(SettingsError):  # a cluster whose settings are refused is one that needs a report
+                return load_settings((one.get("data") or {}).get(SETTINGS_KEY) or "")
     return Settings()
 
 
@@ -156,7 +159,8 @@ class _Redaction:
     def object(self, manifest: Manifest) -> Json:
         kind = manifest["kind"]
         if kind == "ConfigMap":
-            return {**manifest, "data": {key: self._data(key, text) for key, text in manifest["data"].items()}}
+            data = {key: self._data(key, text) for key, text in (manifest.get("data") or {}).items()}
+            return {**manifest, "data": data}
         if kind == "NodeResourceTopology":
             return {**manifest, "metadata": self._any(manifest["metadata"], "metadata")}
         whole: Json = self._any(manifest, "")
@@ -168,9 +172,12 @@ class _Redaction:
         """Of ConfigMaps, which are the scheduler's own, only the usage has names that are not settings."""
         if key != USAGE_KEY:
             return text
-        book = json.loads(text)
-        for bucket in book["buckets"]:
-            bucket["used"] = {self._rename(name): amounts for name, amounts in bucket["used"].items()}
+        try:
+            book = json.loads(text)
+            for bucket in book["buckets"]:
+                bucket["used"] = {self._rename(name): amounts for name, amounts in bucket["used"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return "{}"  # neither can the scheduler read it, and whatever it is, strangers need not
         return json.dumps(book)
 
     def _any(self, value: Any, field: str, above: str = "") -> Any:

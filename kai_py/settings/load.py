@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -16,6 +16,7 @@ from kai_py.api.model import faults_of
 from kai_py.errors import Fault, SettingsError
 from kai_py.settings.keys import every_key
 from kai_py.settings.model import Settings
+from kai_py.settings.unique_keys import UniqueKeys
 
 
 def load_settings(document: str | Mapping[str, Any], *, where: str = "settings") -> Settings:
@@ -35,19 +36,8 @@ def load_settings(document: str | Mapping[str, Any], *, where: str = "settings")
         raise SettingsError(faults_of(error, where=where, explain=_explain)) from error
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once: of two, one would be ignored without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+class _Loader(UniqueKeys, yaml.SafeLoader):
+    """Safe, and strict about keys."""
 
 
 def _parse(text: str, where: str) -> object:

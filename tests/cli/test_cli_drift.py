@@ -103,6 +103,31 @@ async def test_what_is_extra_stays_until_it_is_pruned(drift, cluster):
     assert (await drift()).exit_code == 0
 
 
+async def test_what_cannot_be_fixed_is_told_and_the_rest_is_fixed(drift, cluster):
+    await drift("--fix")
+    live = queue(cluster, "team")
+    live["spec"]["resources"]["gpu"]["quota"] = 4
+    cluster.storage.update("queues.scheduling.run.ai", live)
+    # Levels of a Topology cannot be changed.
+    racks = cluster.storage.get("topologies.kai.scheduler", "racks")
+    cluster.storage.delete("topologies.kai.scheduler", "racks")
+    levels = [{"nodeLabel": f"example.com/{'long' * 10}{number}"} for number in range(3)]
+    cluster.storage.create("topologies.kai.scheduler", {"metadata": {"name": "racks"}, "spec": {"levels": levels}})
+    answer = await drift("--fix")
+    assert answer.exit_code == 3
+    assert answer.stdout.splitlines()[0] == "2 differences from lab@1.2.3, 1 fixed"
+    topology = next(line for line in answer.stdout.splitlines() if line.startswith("Topology"))
+    assert len(topology) < 180
+    assert "example.com/rack" in topology  # long values are shown where they differ
+    assert "example.com/longlong" in topology
+    assert "error: Topology racks stays as it is" in answer.stderr
+    assert "spec.levels" in answer.stderr
+    assert queue(cluster, "team")["spec"]["resources"]["gpu"]["quota"] == 8
+    assert cluster.storage.get("topologies.kai.scheduler", "racks")["spec"] != racks["spec"]
+    left = json.loads((await drift("--fix", "-o", "json")).stdout)["items"]
+    assert [(one["kind"], one["fixed"]) for one in left] == [("Topology", False)]
+
+
 async def test_other_keys_of_the_configmap_are_left_alone(drift, cluster):
     body = {"metadata": {"name": "kai-py-settings"}, "data": {"settings.yaml": "a: 1", "other": "text"}}
     cluster.storage.create("configmaps", body, "default")

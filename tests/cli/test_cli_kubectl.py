@@ -1,5 +1,6 @@
 """The plugin of kubectl: its verbs, its manifest, and what kubectl completes."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from kai_py.cli.app import COMMANDS
-from kai_py.cli.kubectl import VERBS, app, completions
+from kai_py.cli.kubectl import VERBS, app, completions, verb_first
+from kai_py.minicluster import MiniCluster
 from kai_py.planning.manifests import Sourced
 from kai_py.planning.snapshot import snapshot_of, write_snapshot
 from tests.planning.builders import node, pod, queue
@@ -46,6 +48,9 @@ def test_top_shows_who_holds_what(kai, taken):
     assert lines[0].split() == ["PODGROUP", "QUEUE", "PODS", "NODES", "GPUS", "CPU", "MEMORY", "SINCE"]
     assert len(lines) == 2
     assert lines[1].split()[1:6] == ["team", "1", "1", "1", "GPU"]
+    assert kai("top", "--from-snapshot", taken, "-n", lines[1].partition("/")[0]).stdout.splitlines() == lines
+    assert kai("top", "--from-snapshot", taken, "-n", "elsewhere", "-A").stdout.splitlines() == lines
+    assert kai("top", "--from-snapshot", taken, "-n", "elsewhere").stdout == ""
 
 
 @pytest.mark.parametrize(
@@ -56,11 +61,49 @@ def test_top_shows_who_holds_what(kai, taken):
         (["plan", "-f", ""], [":0"]),
         (["queues", "--wat"], ["--watch\tGo on, and print every queue again whose row changes", ":4"]),
         (["nothing", "--x"], [":4"]),
-        (["why", ""], [":4"]),
+        (["-n", "team-a", "wh"], ["why\tTell why a pod or podgroup waits, or how a queue stands", ":4"]),
+        (["why", "--kubeconfig", "/nowhere", ""], [":4"]),
     ],
 )
 def test_completion_speaks_as_kubectl_listens(words, expected):
     assert completions(words) == expected
+
+
+async def test_names_are_completed_from_the_cluster(tmp_path):
+    config, cluster = tmp_path / "kubeconfig", MiniCluster(crds=ROOT / "crds")
+    cluster.storage.create("namespaces", {"metadata": {"name": "team-a"}})
+    container = {"name": "main", "image": "example.com/main:1"}
+    for name, spec in (("waits", {}), ("wanders", {"nodeName": "n1"}), ("other", {})):
+        body = {"metadata": {"name": name}, "spec": {"containers": [container], **spec}}
+        cluster.storage.create("pods", body, "default" if name == "other" else "team-a")
+    cluster.storage.create("queues.scheduling.run.ai", {"metadata": {"name": "vision"}, "spec": {}})
+    async with cluster:
+        document = cluster.kubeconfig()
+        document["contexts"][0]["context"]["namespace"] = "team-a"
+        config.write_text(yaml.safe_dump(document))
+        context = document["current-context"]
+
+        async def completed(*words):
+            return await asyncio.to_thread(completions, ["why", "--kubeconfig", str(config), *words])
+
+        assert await completed("") == ["waits", ":4"]  # those that have a node do not wait
+        assert await completed("pod/w") == ["pod/waits", "pod/wanders", ":4"]
+        assert await completed("-n", "default", "") == ["other", ":4"]
+        assert await completed("queue/") == ["queue/vision", ":4"]
+        assert await completed("-n", "team") == ["team-a", ":4"]
+        assert await completed("--context", "") == [context, ":4"]
+        assert await completed("--context=none", "") == [":4"]
+
+
+def test_flags_of_kubectl_may_stand_before_the_verb():
+    assert verb_first(["-n", "a", "--context=c", "why", "x", "-o", "json"]) == [
+        "why", "-n", "a", "--context=c", "x", "-o", "json",
+    ]  # fmt: skip
+    assert verb_first(["queues", "-w"]) == ["queues", "-w"]
+    assert verb_first(["-n", "a", "--context", "c", "queues"]) == ["queues", "--context", "c"]
+    assert verb_first(["--namespace=a", "-n", "b", "top"]) == ["top", "--namespace=a", "-n", "b"]
+    assert verb_first(["-n"]) == ["-n"]
+    assert verb_first([]) == []
 
 
 def test_the_entry_points_run():

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import yaml
 
 from kai_py.cli.minicluster import furnish
 from kai_py.cli.output import WideOutput
@@ -208,6 +209,19 @@ async def test_why_tries_a_bare_name_as_pod_podgroup_and_queue(ask, cluster):
     waiting_podgroup(cluster, "default-queue")
     assert (await ask("why", "default-queue")).stdout.startswith("podgroup default/default-queue: ")
     assert (await ask("why", "queue/default-queue")).stdout.startswith("queue default-queue: ")
+
+
+async def test_why_is_asked_as_kubectl_is(ask, cluster, tmp_path):
+    cluster.storage.create("namespaces", {"metadata": {"name": "team-a"}})
+    cluster.storage.create("pods", pod("w0"), "team-a")
+    assert (await ask("why", "w0")).exit_code == 1  # it is not in the context's namespace
+    assert (await ask("why", "pod", "w0", "-n", "team-a")).stdout.startswith("pod team-a/w0: ")
+    document = cluster.kubeconfig()
+    document["contexts"][0]["context"]["namespace"] = "team-a"
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    assert (await ask("why", "w0")).stdout.startswith("pod team-a/w0: ")
+    assert (await ask("why", "po", "w0", "-n", "default")).exit_code == 1
+    assert (await ask("why", "pod/w0", "w0")).exit_code == 2
 
 
 @pytest.mark.parametrize(

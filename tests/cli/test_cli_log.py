@@ -22,6 +22,7 @@ async def address():
 
 async def test_decisions_are_shown_to_people_and_to_programs(kai, address):
     shown = await asyncio.to_thread(kai, "log", "--address", address)
+    assert (await asyncio.to_thread(kai, "log", "--address", address.removeprefix("http://"))).stdout == shown.stdout
     assert shown.exit_code == 0
     assert shown.stdout.splitlines()[1].split() == ["T", "bind", "ns/p", "n", "-", "-", "-", "It", "fits."]
     answer = json.loads(

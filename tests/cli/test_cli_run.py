@@ -28,11 +28,17 @@ def test_every_option_reaches_the_scheduler(kai, started, tmp_path):
     answer = kai(
         *("run", "--kubeconfig", "k", "--context", "c", "--scheduler-name", "s", "--settings", settings),
         *("--settings-configmap", "a/b", "--node-pool", "p", "--no-leader-elect", "--lease", "d/e"),
+        *("--pod", "f/g"),
         *("--metrics-port", 9090, "--probes-port", 0, "--log-format", "json", "--log-level", "debug"),
     )
     assert answer.exit_code == 0
     assert started == [
-        RunConfig("k", "c", "s", settings, ("a", "b"), "p", False, ("d", "e"), metrics_port=9090, probes_port=None)
+        RunConfig(
+            *("k", "c", "s", settings, ("a", "b"), "p", False, ("d", "e")),
+            metrics_port=9090,
+            probes_port=None,
+            pod=("f", "g"),
+        )
     ]
 
 

@@ -43,6 +43,22 @@ async def test_a_redacted_snapshot_of_a_live_cluster_replays_under_other_names(a
     assert not any(name in answer for name in ("volga", "danube", "tiber"))
 
 
+@pytest.mark.parametrize("data", [{"settings.yaml": "placment: {}\nfairness: {kValue: x}"}, {"other": ""}, None])
+async def test_a_cluster_whose_settings_are_refused_can_be_reported_too(ask, kai, tmp_path, cluster, data):
+    body = {"metadata": {"name": "kai-py-settings"}} | ({"data": data} if data is not None else {})
+    cluster.storage.create("configmaps", body, "kai-scheduler")
+    usage = {"metadata": {"name": "kai-py-usage"}, "data": {"usage.json": '{"buckets": [{"volga": 1}]}'}}
+    cluster.storage.create("configmaps", usage, "kai-scheduler")
+    file = tmp_path / "cluster.json.gz"
+    written = await ask("snapshot", "--redact", "-o", file)
+    assert (written.exit_code, written.stdout) == (0, f"{file}\n")
+    live = await ask("plan", "--from-cluster", "-o", "json")
+    replayed = kai("plan", "--from-snapshot", file, "-o", "json")
+    assert [len(json.loads(one.stdout)["cycles"][0]["binds"]) for one in (live, replayed)] == [2, 2]
+    faults = [warning for warning in json.loads(replayed.stdout)["warnings"] if "settings" in warning]
+    assert len(faults) == (2 if data and "settings.yaml" in data else 1)
+
+
 def test_two_clusters_at_once_are_refused(kai, tmp_path):
     answer = kai("plan", "--from-cluster", "--from-snapshot", tmp_path / "file")
     assert answer.exit_code == 2

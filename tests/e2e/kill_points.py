@@ -10,7 +10,7 @@ import contextlib
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,58 @@ def points(seed: int, count: int) -> Iterator[Point]:
         yield Point(scene, chance.randint(1, WRITES[scene]), chance.random() < 0.5)
 
 
+class Trap:
+    """Kills who sends its n-th decisive write through a proxy.
+
+    Args:
+        proxy: through which alone it reaches its server.
+        kill: ends it at once.
+
+    Attributes:
+        hit: set when it is dead.
+    """
+
+    def __init__(self, proxy: Proxy, kill: Callable[[], None]) -> None:
+        self.hit = asyncio.Event()
+        self._kill = kill
+        self._number = 0
+        self._after_it = False
+        self._written = 0
+        self._fatal: Call | None = None
+        proxy.before, proxy.after = self._before, self._after
+
+    def set(self, number: int, *, after: bool) -> None:
+        """Kill upon the n-th decisive write from now on: when the server has carried it out, or before."""
+        self._number, self._after_it, self._written, self._fatal = number, after, 0, None
+        self.hit.clear()
+
+    def open(self) -> None:
+        """Kill nobody."""
+        self._number = 0
+
+    async def _before(self, call: Call) -> Answer | None:
+        if not self._number or not _is_decisive(call):
+            return None
+        if self.hit.is_set():
+            raise CutError
+        self._written += 1
+        if self._written == self._number:
+            if not self._after_it:
+                self._strike()
+            self._fatal = call
+        return None
+
+    async def _after(self, call: Call) -> Answer | None:
+        if call is self._fatal and not self.hit.is_set():
+            self._strike()
+        return None
+
+    def _strike(self) -> None:
+        self._kill()
+        self.hit.set()
+        raise CutError
+
+
 class Kills:
     """A cluster in which schedulers die.
 
@@ -70,11 +122,7 @@ class Kills:
         self._scheduler: Scheduler | None = None
         self._made = 0
         self._running = contextlib.ExitStack()
-        self._hit = asyncio.Event()
-        proxy.before, proxy.after = self._before, self._after
-        self._point: Point | None = None
-        self._written = 0
-        self._fatal: Call | None = None
+        self._trap = Trap(proxy, self._kill)
 
     async def furnish(self) -> None:
         """What all points share."""
@@ -91,14 +139,13 @@ class Kills:
         assert self._scheduler is not None
         if point.scene == "reclaim":
             await self._borrow()
-        self._point, self._written, self._fatal = point, 0, None
-        self._hit.clear()
+        self._trap.set(point.number, after=point.after)
         await self._begin(point.scene)
         await self._cluster.until(self._dead)
         self._running.close()
         await asyncio.sleep(0.05)  # what the dead one had sent arrives, and is thrown away
         await self.check()
-        self._point = None
+        self._trap.open()
         await self._start()
         started = await self._see_through(point.scene)
         await self._clear()
@@ -108,30 +155,9 @@ class Kills:
         """End the last scheduler."""
         self._running.close()
 
-    # -- killing -----------------------------------------------------------------------------------
-
-    async def _before(self, call: Call) -> Answer | None:
-        if self._point is None or not _is_decisive(call):
-            return None
-        if self._hit.is_set():
-            raise CutError
-        self._written += 1
-        if self._written == self._point.number:
-            if not self._point.after:
-                self._kill()
-            self._fatal = call
-        return None
-
-    async def _after(self, call: Call) -> Answer | None:
-        if call is self._fatal and not self._hit.is_set():
-            self._kill()
-        return None
-
     def _kill(self) -> None:
         assert self._scheduler is not None
         self._scheduler.kill()
-        self._hit.set()
-        raise CutError
 
     async def _start(self) -> None:
         self._made += 1
@@ -192,7 +218,7 @@ class Kills:
 
     async def _dead(self) -> bool:
         await self._play_kubelet()
-        return self._hit.is_set()
+        return self._trap.hit.is_set()
 
     async def _play_kubelet(self) -> None:
         for name, pod in (await self._cluster.pods()).items():

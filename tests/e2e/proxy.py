@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ class Call:
     def is_watch(self) -> bool:
         """Whether it waits for events."""
         return "watch=1" in self.path or "watch=true" in self.path
+
+    @property
+    def node(self) -> str:
+        """The node that a binding asks for; empty if it is none."""
+        return str(json.loads(self.body)["target"]["name"]) if self.path.endswith("/binding") else ""
 
 
 @dataclass

@@ -34,11 +34,7 @@ class Scheduler:
 
     def entries(self) -> list[dict[str, Any]]:
         """What it has logged."""
-        found = []
-        for line in self.log.read_bytes().splitlines():
-            with contextlib.suppress(msgspec.DecodeError):
-                found.append(msgspec.json.decode(line))
-        return [one for one in found if isinstance(one, dict)]
+        return log_entries(self.log)
 
     def has_said(self, event: str) -> bool:
         """Whether it has logged this."""
@@ -61,6 +57,15 @@ class Scheduler:
         """``kill -9``: no goodbye."""
         self.send(signal.SIGKILL)
         self.process.join(10)
+
+
+def log_entries(log: Path) -> list[dict[str, Any]]:
+    """What a scheduler has logged as JSON."""
+    found = []
+    for line in log.read_bytes().splitlines():
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(line))
+    return [one for one in found if isinstance(one, dict)]
 
 
 @cache

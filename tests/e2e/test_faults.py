@@ -31,11 +31,6 @@ async def proxy(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Proxy]:
         yield made
 
 
-def _node_asked(call: Call) -> str:
-    """The node of a binding; empty if the request is none."""
-    return str(json.loads(call.body)["target"]["name"]) if call.path.endswith("/binding") else ""
-
-
 async def test_a_storm_of_refusals_and_cut_connections_only_delays(cluster: Cluster, proxy: Proxy) -> None:
     chance, storm = random.Random(5), True
     accepted: Counter[str] = Counter()
@@ -49,7 +44,7 @@ async def test_a_storm_of_refusals_and_cut_connections_only_delays(cluster: Clus
                     return Answer(429, {"Retry-After": "1"})
                 case kind:
                     return Answer((500, 503, 504)[kind - 2])
-        if _node_asked(call):
+        if call.node:
             accepted[call.path] += 1
         return None
 
@@ -85,7 +80,7 @@ async def test_a_watch_that_lags_by_seconds_gives_nothing_away_twice(cluster: Cl
     asked: Counter[str] = Counter()
 
     async def count(call: Call) -> Answer | None:
-        if _node_asked(call):
+        if call.node:
             asked[call.path] += 1
         return None
 
@@ -186,7 +181,7 @@ async def test_a_node_that_goes_between_decision_and_bind_takes_nobody_more(clus
 
     async def remove(call: Call) -> Answer | None:
         nonlocal gone
-        if (node := _node_asked(call)) and not gone:
+        if (node := call.node) and not gone:
             gone = node
             await cluster.client.delete(NODES.path("", node))
         return None
@@ -208,7 +203,7 @@ async def test_a_node_that_is_cordoned_between_decision_and_bind_takes_nobody_mo
 
     async def cordon(call: Call) -> Answer | None:
         nonlocal cordoned
-        if (node := _node_asked(call)) and not cordoned:
+        if (node := call.node) and not cordoned:
             cordoned = node
             await cluster.client.patch(NODES.path("", node), {"spec": {"unschedulable": True}})
         return None
@@ -226,7 +221,7 @@ async def test_a_node_that_refuses_a_pod_is_not_asked_again_and_another_is(clust
     asked: Counter[str] = Counter()
 
     async def refuse(call: Call) -> Answer | None:
-        if node := _node_asked(call):
+        if node := call.node:
             asked[node] += 1
             if node == next(iter(asked)):
                 return Answer(422)
@@ -246,7 +241,7 @@ async def test_another_scheduler_that_takes_a_node_at_the_same_moment_is_noticed
     asked: list[str] = []
 
     async def be_faster(call: Call) -> Answer | None:
-        if node := _node_asked(call):
+        if node := call.node:
             asked.append(node)
             if len(asked) == 1:
                 await _bind_as_another(cluster, "foreign", node)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
-from kai_py.errors import ConflictError
+from kai_py.errors import ConflictError, NotFoundError
 
 from .harness import Cluster
 
@@ -133,6 +134,65 @@ async def test_settings_reload_and_faults_keep_the_last_good_ones(cluster: Clust
             await cluster.pod(f"more-{number}")
         places = await cluster.until_bound("more-3", "more-4")
         assert Counter(places.values()) == {"node-0": 2, "node-1": 2}
+
+
+async def test_a_restart_while_settings_are_refused_goes_on_with_the_last_good_ones(cluster: Cluster) -> None:
+    await cluster.nodes(2)
+    await cluster.queue("team")
+    path = f"/api/v1/namespaces/{cluster.namespace}/configmaps"
+    configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}}
+    good = "# ours\nplacement: {gpu: spread}\nschedulerNames: [mine]"
+    await cluster.create(path, {**configmap, "data": {"settings.yaml": good}})
+
+    async def kept() -> str:
+        with contextlib.suppress(NotFoundError):
+            return str((await cluster.client.get_object(f"{path}/kai-py-last-settings"))["data"]["settings.yaml"])
+        return ""
+
+    async with cluster.scheduler(settings_configmap=(cluster.namespace, "settings")):
+        assert await cluster.until(kept) == good
+        await cluster.client.patch(f"{path}/settings", {"data": {"settings.yaml": "- nothing: like it"}})
+        await asyncio.sleep(1.5)
+        assert await kept() == good
+    async with cluster.scheduler(settings_configmap=(cluster.namespace, "settings")):
+        for name in ("one", "two"):
+            await cluster.pod(name, schedulerName="mine")
+        places = await cluster.until_bound("one", "two")
+        assert places["one"] != places["two"]
+        assert await kept() == good
+        await cluster.client.patch(f"{path}/settings", {"data": {"settings.yaml": "schedulerNames: [mine]"}})
+        await cluster.until(lambda: _equals(kept, "schedulerNames: [mine]"))
+    await cluster.client.delete(f"{path}/kai-py-last-settings")
+
+
+async def _equals(question: Callable[[], Awaitable[str]], answer: str) -> bool:
+    return await question() == answer
+
+
+async def test_the_own_pod_says_for_as_long_as_it_holds_that_settings_are_refused(cluster: Cluster) -> None:
+    path = f"/api/v1/namespaces/{cluster.namespace}/configmaps"
+    configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}}
+    faulty = "placment: {}\nfairness: {kValue: many}\nactions: {order: [alocate]}"
+    await cluster.create(path, {**configmap, "data": {"settings.yaml": "placement: {gpu: spread}"}})
+    await cluster.pod("scheduler-0", gpus=0, schedulerName="another")
+
+    async def said() -> list[tuple[str, str]]:
+        conditions = (await cluster.pods())["scheduler-0"].get("status", {}).get("conditions", [])
+        found = [one for one in conditions if one["type"] == "kai.scheduler/SettingsAccepted"]
+        return [(one["status"], one.get("message", "")) for one in found]
+
+    async def says(status: str) -> bool:
+        return [one for one, _ in await said()] == [status]
+
+    own = (cluster.namespace, "scheduler-0")
+    async with cluster.scheduler(settings_configmap=(cluster.namespace, "settings"), pod=own):
+        await cluster.until(lambda: says("True"))
+        await cluster.client.patch(f"{path}/settings", {"data": {"settings.yaml": faulty}})
+        await cluster.until(lambda: says("False"))
+        ((_, message),) = await said()
+        assert all(word in message for word in ("placment", "fairness.kValue", "actions.order[0]", "allocate?"))
+        await cluster.client.patch(f"{path}/settings", {"data": {"settings.yaml": ""}})
+        await cluster.until(lambda: says("True"))
 
 
 async def test_names_of_the_scheduler_are_those_of_the_settings_from_the_start(cluster: Cluster) -> None:

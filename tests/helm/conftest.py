@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,13 +47,12 @@ class Audited:
                 yield event["verb"], about.get("apiGroup", ""), resource, event["requestURI"], code
 
 
-@pytest.fixture(scope="session")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
-    """A real control plane with authorization and a record of all requests."""
+@contextlib.contextmanager
+def auditing(folder: Path) -> Iterator[Audited]:
+    """Start a real control plane with authorization and a record of all requests; the test is skipped without one."""
     binaries = assets()
     if binaries is None:
         pytest.skip("KUBEBUILDER_ASSETS does not name a folder with etcd and kube-apiserver")
-    folder = tmp_path_factory.mktemp("audited")
     policy, log = folder / "policy.yaml", folder / "audit.log"
     policy.write_text(_POLICY, encoding="utf-8")
     flags = [
@@ -64,3 +64,10 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     ]
     with control_plane(binaries, folder, *flags) as kubeconfig:
         yield Audited(kubeconfig, log)
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    """One such control plane for all tests that share it."""
+    with auditing(tmp_path_factory.mktemp("audited")) as made:
+        yield made

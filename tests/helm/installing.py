@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -119,19 +120,23 @@ def with_ports(values: Json) -> Json:
 async def replica(
     objects: list[Json], kubeconfig: Path, log: Path, *, name: str = "kai-py"
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Deployment's container as a process of this machine, with the rights of an account; it ends as a pod does."""
+    """A Deployment's container as a process of this machine, with the rights of an account; it ends as a pod does.
+
+    It must end well, unless the block has killed it.
+    """
     (container,) = one_of(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    arguments = [one.replace("$(POD_NAME)", log.stem) for one in container["args"]]  # as kubelets do
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "kai_py", *container["args"], stdout=output, stderr=output, env=environment
+            sys.executable, "-m", "kai_py", *arguments, stdout=output, stderr=output, env=environment
         )
         try:
             yield process
             if process.returncode is None:
                 process.terminate()
             async with asyncio.timeout(20):
-                assert await process.wait() == 0, f"see {log}"
+                assert await process.wait() in (0, -signal.SIGKILL), f"see {log}"
         finally:
             if process.returncode is None:
                 process.kill()

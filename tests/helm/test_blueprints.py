@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 import yaml
 
 from kai_py import plan
+from kai_py.planning.documents import read_documents
 from kai_py.planning.drift import differences, read_wanted
-from kai_py.planning.manifests import Sourced
 from kai_py.settings.load import load_settings
 
 from .charts import ROOT, of_kind, one_of, render
@@ -39,7 +40,7 @@ def test_a_blueprint_says_its_name_and_version_everywhere(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_rendered_is_what_drift_compares_with(name):
     objects = render(values(name))
-    wanted = read_wanted([Sourced(values(name))])
+    wanted = read_wanted(read_documents([str(FOLDER / name / "values.yaml")], io.StringIO()))
     live = {kind: of_kind(objects, kind) for kind in ("Queue", "Topology")}
     settings = one_of(objects, "ConfigMap", "kai-py-settings")["data"]["settings.yaml"]
     assert list(differences(wanted, live, settings)) == []

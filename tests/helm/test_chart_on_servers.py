@@ -359,6 +359,41 @@ async def leaving(cluster: Cluster, *names: str) -> str:
     return str(await cluster.until(found))
 
 
+async def test_whoever_is_on_call_may_read_what_a_plan_reads_and_change_nothing(
+    cluster: Cluster, audited: Audited, tmp_path: Path
+) -> None:
+    objects = render({"policies": {"enabled": False}})
+    await install(cluster.client, objects)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "on-call", "namespace": NAMESPACE}}
+    subject = {"kind": "ServiceAccount", "name": "on-call", "namespace": NAMESPACE}
+    api = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "on-call"}}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kai-py-planner"}
+    await apply(
+        cluster.client, [account, {**api, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [subject]}]
+    )
+    kubeconfig = await account_kubeconfig(cluster.client, audited.kubeconfig, "on-call")
+    await prepare(cluster)
+    await cluster.pod("waits", gpus=64)
+    (tmp_path / "queue.yaml").write_text(
+        "{apiVersion: scheduling.run.ai/v2, kind: Queue, metadata: {name: team}, spec: {priority: 7}}"
+    )
+    change = ["-f", str(tmp_path / "queue.yaml")]
+    for command in (
+        ["queues"], ["why", "pod", "waits", "-n", cluster.namespace], ["top"], ["top", "--nodes"], ["devices"],
+        ["plan", "--from-cluster"], ["preview", *change], ["drift", *change],
+        ["snapshot", "--redact", "-o", str(tmp_path / "snapshot.json.gz")],
+    ):  # fmt: skip
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kai_py", *command, "--kubeconfig", str(kubeconfig), stdout=-1, stderr=-1
+        )
+        _, err = await process.communicate()
+        assert process.returncode == (3 if command[0] == "drift" else 0), (command, err.decode())
+        assert b"left out" not in err, (command, err.decode())
+    requests = list(audited.requests("on-call"))
+    assert {request[0] for request in requests} == {"get", "list"}
+    assert [request for request in requests if request[4] == 403] == []
+
+
 async def test_the_job_before_an_upgrade_brings_definitions_up_to_date(
     cluster: Cluster, audited: Audited, tmp_path: Path
 ) -> None:

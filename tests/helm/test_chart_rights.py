@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kai_py.kube.election import LEASES
-from kai_py.operators import kinds, shadow, usage
+from kai_py.operators import kinds, last_settings, shadow, usage
 from kai_py.podgrouper.kinds.registry import KINDS
 
 from .charts import EVERYTHING, NAMESPACE, VALUE_SETS, of_kind, one_of, render
@@ -152,7 +152,7 @@ def test_configmaps_and_leases_are_those_of_the_scheduler_alone():
     named = {(*rule["resources"], *rule.get("resourceNames", ())): set(rule["verbs"]) for rule in role["rules"]}
     assert named == {
         ("configmaps", "kai-py-settings"): {"get", "list", "watch"},
-        ("configmaps", usage.NAME, shadow.NAME): {"get", "update"},
+        ("configmaps", usage.NAME, shadow.NAME, last_settings.NAME): {"get", "update"},
         ("configmaps",): {"create"},
         (LEASES.plural, "kai-py"): {"get", "update"},
         (LEASES.plural,): {"create"},

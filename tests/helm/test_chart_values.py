@@ -31,6 +31,8 @@ def test_value_sets_are_accepted(values):
         ({"shadow": {"placment": {}}}, "'placment' not allowed"),
         ({"settings": {"gangs": {"stalenessGracePeriod": 60}}}, "/settings/gangs/stalenessGracePeriod"),
         ({"queues": {"team": {"resources": {"gpu": {"qouta": 8}}}}}, "'qouta' not allowed"),
+        ({"queues": {"Team_X": {}}}, "/queues': additional properties 'Team_X' not allowed"),
+        ({"topologies": {"a b": {}}}, "/topologies': additional properties 'a b' not allowed"),
         ({"topologies": {"racks": {"levels": [{"label": "rack"}]}}}, "/topologies/racks/levels/0"),
         ({"replicaCount": "2"}, "/replicaCount"),
         ({"log": {"level": "loud"}}, "/log/level"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from kai_py.api.configmap import ConfigMap
@@ -79,6 +80,28 @@ async def test_settings_to_begin_with_wait_for_an_answer(monkeypatch):
 async def test_without_settings_it_begins_with_defaults():
     for refusal in (NotFoundError("no"), ForbiddenError("no", status=403)):
         assert await _settings_in(Server(refusal), ("here", "settings"), asyncio.Event()) == Settings()
+
+
+def document(text):
+    return msgspec.json.encode({"metadata": {"name": "settings"}, "data": {"settings.yaml": text}})
+
+
+FAULTY = "schedulerNames: [mine]\nplacment: {}"
+
+
+async def test_where_settings_are_refused_it_begins_with_the_last_good_ones(monkeypatch):
+    monkeypatch.setattr("kai_py.operators.run.RETRY", 0.0)
+    last = document("schedulerNames: [mine]\nplacement: {gpu: spread}")
+    server = Server(document(FAULTY), UnavailableError("no answer"), document(FAULTY), last)
+    settings = await _settings_in(server, ("here", "settings"), asyncio.Event())
+    assert settings.placement.gpu == "spread"
+    assert server.asked[-1] == "/api/v1/namespaces/here/configmaps/kai-py-last-settings"
+
+
+@pytest.mark.parametrize("last", [NotFoundError("no"), document(FAULTY), b'{"metadata": {"name": "s"}}'])
+async def test_where_nobody_knows_the_last_good_ones_it_begins_with_defaults(last):
+    settings = await _settings_in(Server(document(FAULTY), last), ("here", "settings"), asyncio.Event())
+    assert settings == Settings(schedulerNames=("mine",))
 
 
 def test_faulty_settings_still_say_whose_pods_are_ours():

@@ -70,6 +70,26 @@ def test_what_is_not_yaml_is_named_with_its_line(text, says):
     assert says in unreadable.message
 
 
+def test_what_is_merged_may_be_overridden():
+    text = """
+base: &base {cpu: 1, gpu: {quota: 1}}
+first: &first
+  <<: *base
+  gpu: {quota: 2}
+deeper:
+  second: &second {<<: *first, cpu: 3}
+third: {<<: [*second, *base]}
+"""
+    ((_, found),) = read(text)
+    assert found["first"] == {"cpu": 1, "gpu": {"quota": 2}}
+    assert found["third"] == found["deeper"]["second"] == {"cpu": 3, "gpu": {"quota": 2}}
+
+
+def test_a_key_that_is_given_twice_is_found_beside_what_is_merged():
+    ((_, found),) = read("a: &a {x: 1}\nb:\n  <<: *a\n  y: 1\n  y: 2\n")
+    assert found == Unreadable("line 5: is not YAML: key 'y' is given twice")
+
+
 def test_a_mistake_in_one_document_does_not_hide_the_others():
     first, second, third = manifests("a: 1\n---\nb: [\n---\nc: 3\n")
     assert (first, third) == ({"a": 1}, {"c": 3})

@@ -86,12 +86,10 @@ async def play(demo: Demo) -> Verdict:
     Raises:
         Failure: the scheduler has ended before the story has.
     """
-    pool, claimed = nodes(_PROFILE, demo.nodes), _nodes_to_claim(demo.nodes)
-    gpus = sum(int(node["status"]["allocatable"].get(NVIDIA_GPU, 0)) for node in pool)
-    claimable = GPUS_PER_NODE * len(claimed)
-    teams, steps = queues(gpus, claimable), jittered(story(gpus, claimable), demo.seed)
+    place = the_place(demo.nodes)
+    teams, steps = queues(place.gpus, place.claimable), jittered(story(place.gpus, place.claimable), demo.seed)
     cluster = MiniCluster(workers=workers())
-    furnish(cluster, pool + claimed, crds=True)
+    furnish(cluster, place.nodes, crds=True)
     cluster.storage.create(_TOPOLOGIES, topology(TOPOLOGY))
     for team in teams:
         cluster.storage.create(_QUEUES, team.manifest())
@@ -105,6 +103,28 @@ async def play(demo: Demo) -> Verdict:
         client = await stack.enter_async_context(await connect(str(kubeconfig)))
         scheduler = await stack.enter_async_context(_scheduler(kubeconfig))
         return await _perform(demo, client, teams, steps, scheduler)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the story is set.
+
+    Attributes:
+        nodes: all of them.
+        gpus: that device plugins offer.
+        claimable: GPUs that can only be claimed.
+    """
+
+    nodes: list[Json]
+    gpus: int
+    claimable: int
+
+
+def the_place(number: int) -> Place:
+    """So many nodes with GPUs of the device plugin, and two more for those who claim theirs."""
+    pool, claimed = nodes(_PROFILE, number), _nodes_to_claim(number)
+    gpus = sum(int(node["status"]["allocatable"].get(NVIDIA_GPU, 0)) for node in pool)
+    return Place(pool + claimed, gpus, GPUS_PER_NODE * len(claimed))
 
 
 def _nodes_to_claim(others: int) -> list[Json]:
