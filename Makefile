@@ -22,7 +22,7 @@ demo: $(STAMP) ## Watch four teams share a GPU cluster for a minute, on the embe
 
 .PHONY: test
 test: $(STAMP) ## Run the tests (on a real control plane too, when KUBEBUILDER_ASSETS names one).
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup $(ARGS)
 
 SEED ?= $(shell date +%s)
 .PHONY: nightly
