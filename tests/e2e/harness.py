@@ -153,6 +153,11 @@ class Cluster:
                 return str(condition.get("message", ""))
         return ""
 
+    async def messages(self) -> dict[str, str]:
+        """The same of all pods that wait and were told why."""
+        found = {name: await self.message(name) for name in await self.pods()}
+        return {name: message for name, message in found.items() if message}
+
     async def until(self, what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         """Wait until an awaitable condition gives something truthy, and return that."""
         deadline = asyncio.get_running_loop().time() + patience
@@ -161,7 +166,7 @@ class Cluster:
             if found:
                 return found
             assert asyncio.get_running_loop().time() < deadline, (
-                f"not within {patience} s; places: {await self.places()}"
+                f"not within {patience} s; places: {await self.places()}; others wait: {await self.messages()}"
             )
             await asyncio.sleep(0.05)
 
