@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from operator import is_not
 from typing import Final
 
 import msgspec
@@ -82,7 +83,8 @@ class ExtendedNeeds:
         #: Pods that ask for the same share one that stands for all of them.
         self._kinds: dict[bytes, Pod] = {}
         self._pods: dict[PodKey, Pod] = {}
-        self._offer: tuple[object, Offer] | None = None
+        self._offer: Offer | None = None
+        self._made_of: tuple[object, ...] = ()
         self._wanted: dict[int, tuple[Pod, Wanted]] = {}
         self._for: Offer | None = None
         self._prices: Sequence[Prices | NodePrices] = ()
@@ -120,10 +122,10 @@ class ExtendedNeeds:
         backed = {name: found for name, found in backed.items() if self._reader.device_class(found) is not None}
         if not backed or not self._pods:
             return None
-        key = (id(nodes.allocatable), id(inventory), id(memo), tuple(backed.items()))
-        if self._offer is None or self._offer[0] != key:
-            self._offer = key, self._made(nodes, axis, inventory, memo, backed)
-        return self._offer[1]
+        made_of = nodes, inventory, memo  # kept as long as what was made of them, or others may take their places
+        if self._offer is None or self._offer.backed != backed or any(map(is_not, self._made_of, made_of)):
+            self._offer, self._made_of = self._made(nodes, axis, inventory, memo, backed), made_of
+        return self._offer
 
     def _made(
         self,

@@ -100,3 +100,17 @@ def test_the_mapping_says_which_request_serves_which_container():
     found = store.claims.extended.special_claim(pod, frozenset({"container-0-request-1"}))
     assert [(one.name, one.exactly.count) for one in found.spec.requests] == [("container-0-request-1", 2)]
     assert [(one.resource, one.request) for one in found.mappings] == [("nvidia.com/gpu", "container-0-request-1")]
+
+
+def test_every_snapshot_has_the_nodes_as_they_are():
+    """Nodes change, and earlier tables are gone: where one stood in memory, the next one may stand."""
+    store = stocked(asking("a"))
+    seen = []
+    for turn in range(50):
+        changed = node("n2", turn % 3)
+        changed["spec"] = {"unschedulable": turn % 2 == 1}
+        store.put_node(convert(Node, whole(changed, "n2")))
+        snapshot = store.take(NOW)
+        seen.append((gpus(snapshot)[1], snapshot.nodes.cordoned.tolist()))
+        del snapshot
+    assert seen == [(turn % 3, [False, turn % 2 == 1]) for turn in range(50)]
