@@ -31,8 +31,8 @@ from kai_py.podgrouper.grouping import group_of
 from tests.reference.devices import problems
 
 from .agreement import Answer, Maker, compare
-from .control_plane import assets, free_ports, running_process
 from .harness import Cluster, Json
+from .kube_scheduler import kube_scheduler
 from .worlds_of_devices import devices_world
 from .worlds_of_neighbours import neighbours_world
 from .worlds_of_volumes import volumes_world
@@ -134,15 +134,7 @@ def pinned(spec: Json, node: str) -> Json:
 @pytest.fixture
 async def with_scheduler(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Cluster]:
     """A real control plane with a kube-scheduler."""
-    binaries = assets()
-    if not cluster.real or binaries is None or not (binaries / "kube-scheduler").exists():
-        pytest.skip("there is no kube-scheduler beside a real control plane")
-    (port,) = free_ports(1)
-    command = [
-        str(binaries / "kube-scheduler"), f"--kubeconfig={cluster.kubeconfig}", "--bind-address=127.0.0.1",
-        f"--secure-port={port}", f"--cert-dir={tmp_path}", "--leader-elect=false",
-    ]  # fmt: skip
-    with running_process(command, tmp_path / "scheduler.log"):
+    async with kube_scheduler(cluster, tmp_path):
         yield cluster
 
 

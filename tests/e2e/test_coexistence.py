@@ -22,8 +22,8 @@ from kai_py.operators.kinds import PODS
 
 from .afar import alive
 from .conftest import CRDS, _cluster
-from .control_plane import assets, free_ports, running_process
 from .harness import Cluster, Json
+from .kube_scheduler import kube_scheduler
 from .proxy import Answer, Call, Proxy
 
 NODES, PER_NODE = 4, 8
@@ -152,21 +152,6 @@ async def adversary(cluster: Cluster, proxy: Proxy, tell: Callable[[Call], None]
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@contextlib.asynccontextmanager
-async def kube_scheduler(cluster: Cluster, folder: Path) -> AsyncIterator[None]:
-    """The real one, for the real server."""
-    binaries = assets()
-    if not cluster.real or binaries is None or not (binaries / "kube-scheduler").exists():
-        pytest.skip("there is no kube-scheduler beside a real control plane")
-    (port,) = free_ports(1)
-    command = [
-        str(binaries / "kube-scheduler"), f"--kubeconfig={cluster.kubeconfig}", "--bind-address=127.0.0.1",
-        f"--secure-port={port}", f"--cert-dir={folder}", "--leader-elect=false",
-    ]  # fmt: skip
-    with running_process(command, folder / "kube-scheduler.log"):
-        yield
 
 
 @pytest.mark.slow
